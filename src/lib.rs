@@ -1,0 +1,3 @@
+//! rds-tether
+
+pub mod planner;

@@ -1,0 +1,122 @@
+//! When to look next.
+
+use std::time::Duration;
+
+use super::time::Timestamp;
+
+/// Looks of one kind at one thing are at least this far apart.
+pub const APART: Duration = Duration::from_secs(1);
+/// The first wait after a failure.
+const BACKOFF_FIRST: Duration = Duration::from_millis(500);
+/// When the target group is looked at after a write of ours.
+const AFTER_WRITE: [Duration; 4] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+];
+
+/// How long to wait after a DNS answer: to the end of its TTL, because a resolver repeats it until then, but no longer
+/// than `interval`; a second while something is unsettled.
+pub fn after_answer(ttl: Duration, unsettled: bool, interval: Duration) -> Duration {
+    let wait = if unsettled { APART } else { ttl.min(interval) };
+    wait.max(APART)
+}
+
+/// The longest wait after that many failures in a row; the caller draws from zero up to it, so that many who failed
+/// together do not come back together.
+pub fn backoff(failures: u32, most: Duration) -> Duration {
+    let doubled = BACKOFF_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16));
+    doubled.min(most)
+}
+
+/// When to look at a target group again, if DNS does not change before.
+#[derive(Clone, Copy, Debug)]
+pub struct GroupLook {
+    /// The latest look.
+    pub last: Timestamp,
+    /// The latest write of ours, if any.
+    pub last_write: Option<Timestamp>,
+    /// The earliest moment at which a hold can end.
+    pub hold_end: Option<Timestamp>,
+    /// When drift is to be looked for.
+    pub verify: Timestamp,
+}
+
+impl GroupLook {
+    /// The next look.
+    pub fn next(&self) -> Timestamp {
+        let after_write = self.last_write.and_then(|write| {
+            AFTER_WRITE
+                .iter()
+                .map(|after| write + *after)
+                .find(|at| *at > self.last)
+        });
+        let wanted = [after_write, self.hold_end, Some(self.verify)]
+            .into_iter()
+            .flatten()
+            .min();
+        wanted.unwrap_or(self.verify).max(self.last + APART)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: u64) -> Timestamp {
+        Timestamp::from_millis(secs * 1000)
+    }
+
+    #[test]
+    fn dns_is_asked_at_the_end_of_the_ttl_within_bounds() {
+        let interval = Duration::from_secs(5);
+        for (ttl, unsettled, wait) in [
+            (5, false, 5),
+            (3, false, 3),
+            (0, false, 1),
+            (300, false, 5),
+            (5, true, 1),
+            (0, true, 1),
+        ] {
+            let expect = Duration::from_secs(wait);
+            assert_eq!(
+                after_answer(Duration::from_secs(ttl), unsettled, interval),
+                expect,
+                "{ttl} {unsettled}"
+            );
+        }
+    }
+
+    #[test]
+    fn failures_double_the_wait_up_to_the_most() {
+        let most = Duration::from_secs(10);
+        let waits: Vec<u128> = (0..8).map(|n| backoff(n, most).as_millis()).collect();
+        assert_eq!(waits, [500, 500, 1000, 2000, 4000, 8000, 10000, 10000]);
+        assert_eq!(backoff(u32::MAX, most), most);
+    }
+
+    #[test]
+    fn the_group_is_looked_at_when_something_can_have_changed() {
+        for (last, last_write, hold_end, next) in [
+            (100, None, None, 160),
+            (100, Some(100), None, 101),
+            (101, Some(100), None, 102),
+            (102, Some(100), None, 104),
+            (104, Some(100), None, 108),
+            (108, Some(100), None, 160),
+            (100, None, Some(130), 130),
+            (100, Some(100), Some(130), 101),
+            // Never sooner than a second after the last look.
+            (100, None, Some(100), 101),
+        ] {
+            let look = GroupLook {
+                last: at(last),
+                last_write: last_write.map(at),
+                hold_end: hold_end.map(at),
+                verify: at(160),
+            };
+            assert_eq!(look.next(), at(next), "{look:?}");
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! The one decision: what was seen and the time in, a plan out.
+//!
+//! ```text
+//! DNS names it           in the group            do
+//! yes                    absent or draining      register, at first sight
+//! yes                    registered              nothing; its absence clock is reset
+//! no                     registered              deregister when the four conditions hold; else hold, with the reason
+//! no                     draining                nothing
+//! could not be resolved  any                     hold: Blind
+//! any                    could not be described  hold: GroupUnseen
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::answer::{Answer, Blind, GAP};
+use super::endpoint::{Endpoint, Kind, Role};
+use super::guard::{self, Refusal};
+use super::memory::{Absent, Memory, last_named};
+use super::plan::{Held, Hold, Note, Plan, Reason};
+use super::policy::Policy;
+use super::target::{Family, Listed, State, Target};
+use super::time::Timestamp;
+
+/// What one look at both sides showed.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The address family of the target group.
+    pub family: Family,
+    /// The endpoints of the binding.
+    pub endpoints: BTreeMap<Endpoint, Result<Answer, Blind>>,
+    /// The targets of the group, draining ones included, or why they could not be listed.
+    pub group: Result<BTreeMap<Target, Listed>, String>,
+}
+
+/// A plan, and what to remember for the next decision.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// What to do.
+    pub plan: Plan,
+    /// To be handed to the next call.
+    pub memory: Memory,
+}
+
+/// Distinct answers without a target that prove its absence from a writer endpoint.
+const WRITER_ANSWERS: u64 = 2;
+/// The same for each member of a reader endpoint: a random pick misses a live member of n in 14 n answers with a
+/// probability of at most e^-14 < 1e-6.
+const READER_ANSWERS_PER_MEMBER: u64 = 14;
+/// Looks of this process that no memory of an earlier one can replace.
+const OWN_LOOKS: u64 = 2;
+
+/// Decides what to change.
+pub fn decide(policy: &Policy, memory: &Memory, seen: &Seen, now: Timestamp) -> Decision {
+    let named = Named::new(policy, seen, now);
+    let mut memory = memory.clone();
+    let mut plan = Plan {
+        role: role(policy, seen),
+        register: BTreeMap::new(),
+        deregister: BTreeMap::new(),
+        holds: named.holds(),
+        notes: notes(seen),
+        settled: false,
+    };
+    match &seen.group {
+        Err(why) => plan.holds.insert(
+            0,
+            Hold {
+                what: Held::Group,
+                reason: Reason::GroupUnseen(why.clone()),
+                until: None,
+            },
+        ),
+        Ok(group) => {
+            register(policy, &named, group, &mut plan);
+            if named.blind.is_empty() {
+                let surplus = Surplus {
+                    policy,
+                    role: plan.role,
+                    named: &named,
+                    group,
+                    now,
+                };
+                let all_may_stay = surplus.sort_out(&mut memory, &mut plan);
+                plan.settled = all_may_stay && named.all_registered(group);
+            }
+        }
+    }
+    Decision { plan, memory }
+}
+
+/// The role given, or the one that the names tell; a reader anywhere makes the binding one.
+fn role(policy: &Policy, seen: &Seen) -> Role {
+    let tells_reader = |(endpoint, sight): (&Endpoint, &Result<Answer, Blind>)| {
+        let names = sight.as_ref().map_or(&[][..], |answer| &answer.resolution.names);
+        endpoint.kind().role() == Role::Reader || names.iter().any(|name| Kind::of(name).role() == Role::Reader)
+    };
+    policy.role.unwrap_or(if seen.endpoints.iter().any(tells_reader) {
+        Role::Reader
+    } else {
+        Role::Writer
+    })
+}
+
+fn notes(seen: &Seen) -> Vec<Note> {
+    let instances = seen
+        .endpoints
+        .keys()
+        .filter(|endpoint| endpoint.kind() == Kind::Instance);
+    let unused = seen
+        .group
+        .iter()
+        .flatten()
+        .filter(|(_, listed)| listed.state == State::Unused);
+    instances
+        .map(|endpoint| Note::FollowsInstance(endpoint.clone()))
+        .chain(unused.map(|(target, listed)| Note::Unused {
+            target: *target,
+            reason: listed.reason.clone().unwrap_or_default(),
+        }))
+        .collect()
+}
+
+/// What DNS names now, after the guards.
+struct Named<'a> {
+    answers: BTreeMap<&'a Endpoint, &'a Answer>,
+    blind: BTreeMap<&'a Endpoint, Blind>,
+    legal: BTreeMap<&'a Endpoint, BTreeSet<Target>>,
+    refused: BTreeMap<Target, Refusal>,
+    doubtful: BTreeSet<Target>,
+}
+
+impl<'a> Named<'a> {
+    fn new(policy: &Policy, seen: &'a Seen, now: Timestamp) -> Self {
+        let mut named = Self {
+            answers: BTreeMap::new(),
+            blind: BTreeMap::new(),
+            legal: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            doubtful: BTreeSet::new(),
+        };
+        for (endpoint, sight) in &seen.endpoints {
+            match sight {
+                Err(blind) => {
+                    named.blind.insert(endpoint, blind.clone());
+                }
+                Ok(answer) => named.add(policy, seen.family, endpoint, answer, now),
+            }
+        }
+        named
+    }
+
+    fn add(&mut self, policy: &Policy, family: Family, endpoint: &'a Endpoint, answer: &'a Answer, now: Timestamp) {
+        let age = now.since(answer.history.last_look);
+        if age > GAP {
+            self.blind.insert(endpoint, Blind::Stale(age));
+            return;
+        }
+        let target = |ip: IpAddr| Target {
+            ip,
+            port: endpoint.port(),
+        };
+        let mut legal = BTreeSet::new();
+        let mut refusals = BTreeMap::new();
+        for ip in answer.resolution.addresses() {
+            match guard::check(*ip, family, &policy.allow_cidrs) {
+                Ok(()) => {
+                    legal.insert(target(*ip));
+                }
+                Err(refusal) => {
+                    refusals.insert(*ip, refusal);
+                }
+            }
+        }
+        self.refused
+            .extend(refusals.iter().map(|(ip, refusal)| (target(*ip), *refusal)));
+        if legal.is_empty() {
+            self.blind.insert(endpoint, Blind::AllRefused(refusals));
+            return;
+        }
+        self.doubtful
+            .extend(answer.resolution.doubtful.iter().map(|ip| target(*ip)));
+        self.legal.insert(endpoint, legal);
+        self.answers.insert(endpoint, answer);
+    }
+
+    fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.legal.values().flatten()
+    }
+
+    fn names(&self, target: Target) -> bool {
+        self.targets().any(|named| *named == target) || self.refused.contains_key(&target)
+    }
+
+    fn all_registered(&self, group: &BTreeMap<Target, Listed>) -> bool {
+        self.targets()
+            .chain(self.refused.keys())
+            .all(|target| is_registered(group, *target))
+    }
+
+    fn holds(&self) -> Vec<Hold> {
+        let hold = |what, reason| Hold {
+            what,
+            reason,
+            until: None,
+        };
+        let blind = self
+            .blind
+            .iter()
+            .map(|(endpoint, blind)| hold(Held::Endpoint((*endpoint).clone()), Reason::Blind(blind.clone())));
+        let refused = self
+            .refused
+            .iter()
+            .map(|(target, refusal)| hold(Held::Target(*target), Reason::Refused(*refusal)));
+        let doubtful = self
+            .doubtful
+            .iter()
+            .filter(|target| !self.names(**target))
+            .map(|target| hold(Held::Target(*target), Reason::NoQuorum));
+        blind.chain(refused).chain(doubtful).collect()
+    }
+}
+
+fn is_registered(group: &BTreeMap<Target, Listed>, target: Target) -> bool {
+    group.get(&target).is_some_and(|listed| listed.state.is_registered())
+}
+
+fn register(policy: &Policy, named: &Named, group: &BTreeMap<Target, Listed>, plan: &mut Plan) {
+    let missing = named.targets().filter(|target| !is_registered(group, **target));
+    for target in missing.collect::<BTreeSet<_>>() {
+        if policy.keeps(*target) {
+            plan.holds.push(Hold {
+                what: Held::Target(*target),
+                reason: Reason::Kept,
+                until: None,
+            });
+        } else {
+            let zone = group.get(target).and_then(|listed| listed.zone.clone());
+            plan.register.insert(*target, zone);
+        }
+    }
+}
+
+/// The registered targets that no answer names.
+struct Surplus<'a> {
+    policy: &'a Policy,
+    role: Role,
+    named: &'a Named<'a>,
+    group: &'a BTreeMap<Target, Listed>,
+    now: Timestamp,
+}
+
+impl Surplus<'_> {
+    /// Plans the removal or the hold of each; tells whether all of them may stay.
+    fn sort_out(&self, memory: &mut Memory, plan: &mut Plan) -> bool {
+        memory.begin(&self.named.answers, self.now);
+        for target in memory.targets() {
+            if self.named.names(target) || self.named.doubtful.contains(&target) {
+                memory.named(target);
+            } else if !is_registered(self.group, target) {
+                memory.gone(target);
+            }
+        }
+        let mut all_may_stay = true;
+        for (target, listed) in self.group {
+            if !listed.state.is_registered() || self.named.names(*target) {
+                continue;
+            }
+            if self.named.doubtful.contains(target) {
+                all_may_stay = false;
+                continue;
+            }
+            let verdict = self.judge(*target, listed, memory);
+            all_may_stay &= self.may_stay(*target);
+            match verdict {
+                None => {
+                    memory.removing(*target, self.now);
+                    plan.deregister.insert(*target, listed.zone.clone());
+                }
+                Some((reason, until)) => plan.holds.push(Hold {
+                    what: Held::Target(*target),
+                    reason,
+                    until,
+                }),
+            }
+        }
+        all_may_stay
+    }
+
+    fn may_stay(&self, target: Target) -> bool {
+        let sampled = || {
+            let forget = self.policy.forget(self.role);
+            self.role == Role::Reader
+                && last_named(target, &self.named.answers).is_some_and(|at| self.now.since(at) < forget)
+        };
+        self.policy.keeps(target) || self.policy.upsert_only || sampled()
+    }
+
+    /// Why the target stays and until when at least, or `None` if the four conditions of a removal hold.
+    fn judge(&self, target: Target, listed: &Listed, memory: &mut Memory) -> Option<(Reason, Option<Timestamp>)> {
+        if self.policy.keeps(target) {
+            return Some((Reason::Kept, None));
+        }
+        let absent = memory.absent(target, &self.named.answers, self.now);
+        if self.policy.upsert_only {
+            return Some((Reason::UpsertOnly, None));
+        }
+        if let Some(endpoint) = self.endpoint_without_replacement(listed) {
+            return Some((Reason::AwaitsReplacement(endpoint.clone()), None));
+        }
+        let forget = memory.forget(target, self.policy.forget(self.role));
+        let clocks_end = self.clocks_end(absent, forget);
+        let elapsed = self.now.since(absent.since);
+        if elapsed < forget {
+            let reason = Reason::Forgetting {
+                absent: elapsed,
+                forget,
+            };
+            return Some((reason, Some(clocks_end)));
+        }
+        if self.answers_missing(absent) > 0 {
+            let reason = Reason::FewAnswers {
+                seen: absent.answers,
+                needed: self.answers_needed(),
+            };
+            return Some((reason, Some(clocks_end)));
+        }
+        let patience = self.policy.patience(self.role);
+        if elapsed < forget.saturating_add(patience) && !self.replacement_is_healthy() {
+            return Some((Reason::AwaitsHealthy, Some(absent.since + forget + patience)));
+        }
+        None
+    }
+
+    /// An endpoint none of whose current addresses is seen registered. A target that gets no traffic replaces only another
+    /// such.
+    fn endpoint_without_replacement(&self, surplus: &Listed) -> Option<&Endpoint> {
+        let replaces = |target: &Target| {
+            self.group.get(target).is_some_and(|listed| {
+                listed.state.is_registered() && (listed.state != State::Unused || surplus.state == State::Unused)
+            })
+        };
+        let mut endpoints = self.named.legal.iter();
+        endpoints
+            .find(|(_, legal)| !legal.iter().any(replaces))
+            .map(|(endpoint, _)| *endpoint)
+    }
+
+    fn replacement_is_healthy(&self) -> bool {
+        self.named.targets().any(|target| {
+            self.group
+                .get(target)
+                .is_some_and(|listed| listed.state == State::Healthy)
+        })
+    }
+
+    fn answers_needed(&self) -> u64 {
+        match self.role {
+            Role::Writer => WRITER_ANSWERS,
+            Role::Reader => {
+                let members = self
+                    .group
+                    .iter()
+                    .filter(|(target, listed)| listed.state.is_registered() && !self.policy.keeps(**target));
+                READER_ANSWERS_PER_MEMBER * members.count() as u64
+            }
+        }
+    }
+
+    fn answers_missing(&self, absent: Absent) -> u64 {
+        let by_answers = self.answers_needed().saturating_sub(absent.answers);
+        by_answers.max(OWN_LOOKS.saturating_sub(absent.looks))
+    }
+
+    /// The earliest moment at which both forget has passed and enough answers can have come.
+    fn clocks_end(&self, absent: Absent, forget: Duration) -> Timestamp {
+        let ttl = self.named.answers.values().map(|answer| answer.resolution.ttl).max();
+        let missing = u32::try_from(self.answers_missing(absent)).unwrap_or(u32::MAX);
+        let answered = self.now + ttl.unwrap_or_default().saturating_mul(missing);
+        answered.max(absent.since + forget)
+    }
+}

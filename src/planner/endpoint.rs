@@ -1,0 +1,289 @@
+//! What is followed: a DNS name and a port, and what the name tells about the database behind it.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// An RDS or Aurora endpoint: a DNS name (lower case, without the final dot) and a port.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    host: String,
+    port: u16,
+}
+
+/// Why a text is no endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// There is no port, and none is assumed.
+    #[error("{0:?} has no port; write HOST:PORT, for example {0}:5432")]
+    NoPort(String),
+    /// The port is no number from 1 to 65535.
+    #[error("{0:?} does not end in a port from 1 to 65535; write HOST:PORT")]
+    BadPort(String),
+    /// The host is an address, which never changes and so cannot be followed.
+    #[error(
+        "{0:?} is an address, not a name; give the DNS name of the RDS or Aurora endpoint, which follows a failover"
+    )]
+    Address(String),
+    /// The host is no DNS name.
+    #[error("{0:?} is no DNS name: {1}")]
+    BadName(String, &'static str),
+}
+
+/// The longest DNS name in its written form (RFC 1035, 255 octets on the wire).
+const NAME_MAX_CHARS: usize = 253;
+/// The longest label of a DNS name (RFC 1035).
+const LABEL_MAX_CHARS: usize = 63;
+
+impl Endpoint {
+    /// The DNS name.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port of the database, and so of its targets.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What the name itself tells.
+    pub fn kind(&self) -> Kind {
+        Kind::of(&self.host)
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let text = text.trim();
+        let Some((host, port)) = text.rsplit_once(':') else {
+            return Err(if text.parse::<IpAddr>().is_ok() {
+                Invalid::Address(text.into())
+            } else {
+                Invalid::NoPort(text.into())
+            });
+        };
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        if bare.parse::<IpAddr>().is_ok() || text.parse::<IpAddr>().is_ok() {
+            return Err(Invalid::Address(text.into()));
+        }
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        check_name(&host).map_err(|why| Invalid::BadName(host.clone(), why))?;
+        match port.parse::<u16>() {
+            Ok(port) if port > 0 => Ok(Self { host, port }),
+            _ => Err(Invalid::BadPort(text.into())),
+        }
+    }
+}
+
+fn check_name(host: &str) -> Result<(), &'static str> {
+    if host.is_empty() {
+        return Err("it is empty");
+    }
+    if host.len() > NAME_MAX_CHARS {
+        return Err("it is longer than 253 characters");
+    }
+    for label in host.split('.') {
+        if label.is_empty() {
+            return Err("it has an empty label (two dots in a row, or a dot at the start)");
+        }
+        if label.len() > LABEL_MAX_CHARS {
+            return Err("a label is longer than 63 characters");
+        }
+        if !label
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        {
+            return Err("only letters, digits, hyphens and dots belong there");
+        }
+    }
+    Ok(())
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+impl Serialize for Endpoint {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// What kind of endpoint a name is, by the shapes that RDS gives its names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `NAME.cluster-HASH...`: follows the writer of a cluster.
+    Cluster,
+    /// `NAME.cluster-ro-HASH...`: one random reader per answer.
+    Reader,
+    /// `NAME.cluster-custom-HASH...`: one random member of a chosen set.
+    Custom,
+    /// `NAME.proxy-HASH...`: RDS Proxy.
+    Proxy,
+    /// `NAME.HASH.REGION.rds.amazonaws.com`: follows one instance, whatever its role.
+    Instance,
+    /// Any other name, for example a CNAME in a private zone.
+    Other,
+}
+
+impl Kind {
+    /// Reads the kind off the second label of a name.
+    pub fn of(name: &str) -> Self {
+        let second = name.split('.').nth(1).unwrap_or_default();
+        let starts = |prefix| second.starts_with(prefix);
+        if starts("cluster-ro-") {
+            Self::Reader
+        } else if starts("cluster-custom-") {
+            Self::Custom
+        } else if starts("proxy-") {
+            Self::Proxy
+        } else if starts("cluster-") {
+            Self::Cluster
+        } else if name.contains(".rds.amazonaws.com") {
+            Self::Instance
+        } else {
+            Self::Other
+        }
+    }
+
+    /// The role this kind of name stands for.
+    pub fn role(self) -> Role {
+        match self {
+            Self::Reader | Self::Custom | Self::Proxy => Role::Reader,
+            Self::Cluster | Self::Instance | Self::Other => Role::Writer,
+        }
+    }
+}
+
+/// Whether an answer is the whole truth or a sample of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// An answer names the one place to write to; what it does not name may be a former writer.
+    Writer,
+    /// An answer is one random member of a set; what it does not name may still be a member.
+    Reader,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Writer => "writer",
+            Self::Reader => "reader",
+        })
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "writer" => Ok(Self::Writer),
+            "reader" => Ok(Self::Reader),
+            _ => Err(format!("{text:?} is no role; write \"writer\" or \"reader\"")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_tells_its_role() {
+        for (name, kind, role) in [
+            (
+                "orders.abc123.eu-west-1.rds.amazonaws.com",
+                Kind::Instance,
+                Role::Writer,
+            ),
+            (
+                "orders.abc123.cn-north-1.rds.amazonaws.com.cn",
+                Kind::Instance,
+                Role::Writer,
+            ),
+            (
+                "orders.cluster-abc123.eu-west-1.rds.amazonaws.com",
+                Kind::Cluster,
+                Role::Writer,
+            ),
+            (
+                "orders.cluster-ro-abc123.eu-west-1.rds.amazonaws.com",
+                Kind::Reader,
+                Role::Reader,
+            ),
+            (
+                "orders.cluster-custom-abc123.eu-west-1.rds.amazonaws.com",
+                Kind::Custom,
+                Role::Reader,
+            ),
+            (
+                "orders.proxy-abc123.eu-west-1.rds.amazonaws.com",
+                Kind::Proxy,
+                Role::Reader,
+            ),
+            ("db.corp.internal", Kind::Other, Role::Writer),
+            ("db", Kind::Other, Role::Writer),
+            // The prefix counts in the second label alone.
+            (
+                "cluster-ro-x.abc123.eu-west-1.rds.amazonaws.com",
+                Kind::Instance,
+                Role::Writer,
+            ),
+        ] {
+            assert_eq!((Kind::of(name), Kind::of(name).role()), (kind, role), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_a_name_and_a_port() {
+        for (text, shown) in [
+            ("db.example:5432", "db.example:5432"),
+            ("DB.Example.:1", "db.example:1"),
+            (" db.example:65535 ", "db.example:65535"),
+            ("_x.db-1:5432", "_x.db-1:5432"),
+        ] {
+            assert_eq!(
+                text.parse::<Endpoint>().map(|e| e.to_string()),
+                Ok(shown.to_owned()),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_endpoint_is_told_why() {
+        for (text, expect) in [
+            ("db.example", "no port"),
+            ("", "no port"),
+            ("db.example:", "port from 1 to 65535"),
+            ("db.example:0", "port from 1 to 65535"),
+            ("db.example:65536", "port from 1 to 65535"),
+            ("db.example:postgres", "port from 1 to 65535"),
+            (":5432", "empty"),
+            ("db..example:5432", "empty label"),
+            (".db:5432", "empty label"),
+            ("postgres://db.example:5432", "only letters"),
+            ("db example:5432", "only letters"),
+            ("dätenbank:5432", "only letters"),
+            ("10.0.0.1:5432", "is an address"),
+            ("10.0.0.1", "is an address"),
+            ("[::1]:5432", "is an address"),
+            ("fd00::1", "is an address"),
+        ] {
+            let error = text.parse::<Endpoint>().expect_err(text).to_string();
+            assert!(error.contains(expect), "{text:?}: {error}");
+        }
+        let long = format!("{}:5432", ["a"; 130].join("."));
+        assert!(long.parse::<Endpoint>().expect_err("long").to_string().contains("253"));
+        let label = format!("{}.b:5432", "a".repeat(64));
+        assert!(label.parse::<Endpoint>().expect_err("label").to_string().contains("63"));
+    }
+}

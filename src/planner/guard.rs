@@ -1,0 +1,152 @@
+//! What may be a target at all. Runs before any decision, so that nothing outside it is ever registered.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::target::Family;
+
+/// Why an address must not become a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// 127/8 or ::1
+    Loopback,
+    /// 169.254/16 or fe80::/10
+    LinkLocal,
+    /// 224/4 or ff00::/8
+    Multicast,
+    /// 0.0.0.0 or ::
+    Unspecified,
+    /// ::ffff:0:0/96
+    Ipv4Mapped,
+    /// An IPv4 address that ELB accepts in no target group.
+    PubliclyRoutable,
+    /// An IPv6 address that is neither global unicast nor unique local.
+    NotRoutable,
+    /// Outside `allow_cidrs`.
+    NotAllowed,
+    /// An IPv6 address for an IPv4 group or the reverse.
+    WrongFamily,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Loopback => "is a loopback address",
+            Self::LinkLocal => "is a link-local address",
+            Self::Multicast => "is a multicast address",
+            Self::Unspecified => "is the unspecified address",
+            Self::Ipv4Mapped => "is an IPv4-mapped address",
+            Self::PubliclyRoutable => {
+                "is publicly routable: ELB accepts only private addresses; a publicly accessible database gives its \
+                 private address inside the VPC only, so ask the VPC's resolver (--nameserver)"
+            }
+            Self::NotRoutable => "is neither global unicast nor unique local",
+            Self::NotAllowed => "is outside allow_cidrs",
+            Self::WrongFamily => "is not of the target group's address family",
+        })
+    }
+}
+
+/// The IPv4 ranges besides the VPC's own from which ELB takes targets (RegisterTargets, API reference).
+const PRIVATE: [Ipv4Net; 4] = [
+    Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8),
+    Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12),
+    Ipv4Net::new_assert(Ipv4Addr::new(192, 168, 0, 0), 16),
+    Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10),
+];
+/// Global unicast and unique local addresses; ELB itself refuses those outside the VPC.
+const ROUTABLE: [Ipv6Net; 2] = [
+    Ipv6Net::new_assert(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3),
+    Ipv6Net::new_assert(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7),
+];
+
+/// Whether an address may become a target of a group of this family; an empty `allow` allows all that ELB accepts.
+pub fn check(ip: IpAddr, family: Family, allow: &[IpNet]) -> Result<(), Refusal> {
+    legal(ip)?;
+    if !allow.is_empty() && !allow.iter().any(|net| net.contains(&ip)) {
+        return Err(Refusal::NotAllowed);
+    }
+    if Family::of(ip) != family {
+        return Err(Refusal::WrongFamily);
+    }
+    Ok(())
+}
+
+fn legal(ip: IpAddr) -> Result<(), Refusal> {
+    if ip.is_unspecified() {
+        return Err(Refusal::Unspecified);
+    }
+    if ip.is_loopback() {
+        return Err(Refusal::Loopback);
+    }
+    if ip.is_multicast() {
+        return Err(Refusal::Multicast);
+    }
+    match ip {
+        IpAddr::V4(ip) if ip.is_link_local() => Err(Refusal::LinkLocal),
+        IpAddr::V4(ip) if PRIVATE.iter().any(|net| net.contains(&ip)) => Ok(()),
+        IpAddr::V4(_) => Err(Refusal::PubliclyRoutable),
+        IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some() => Err(Refusal::Ipv4Mapped),
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => Err(Refusal::LinkLocal),
+        IpAddr::V6(ip) if ROUTABLE.iter().any(|net| net.contains(&ip)) => Ok(()),
+        IpAddr::V6(_) => Err(Refusal::NotRoutable),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_range_has_its_verdict() {
+        use Refusal::*;
+        for (ip, expect) in [
+            ("10.0.0.1", Ok(())),
+            ("10.255.255.255", Ok(())),
+            ("172.16.0.1", Ok(())),
+            ("172.31.255.255", Ok(())),
+            ("172.15.255.255", Err(PubliclyRoutable)),
+            ("172.32.0.0", Err(PubliclyRoutable)),
+            ("192.168.1.1", Ok(())),
+            ("100.64.0.1", Ok(())),
+            ("100.127.255.255", Ok(())),
+            ("100.128.0.0", Err(PubliclyRoutable)),
+            ("54.12.3.4", Err(PubliclyRoutable)),
+            ("255.255.255.255", Err(PubliclyRoutable)),
+            ("127.0.0.1", Err(Loopback)),
+            ("0.0.0.0", Err(Unspecified)),
+            ("169.254.169.253", Err(LinkLocal)),
+            ("224.0.0.1", Err(Multicast)),
+            ("2a05:d018::1", Ok(())),
+            ("fd00::1", Ok(())),
+            ("fc00::1", Ok(())),
+            ("::1", Err(Loopback)),
+            ("::", Err(Unspecified)),
+            ("fe80::1", Err(LinkLocal)),
+            ("ff02::1", Err(Multicast)),
+            ("::ffff:10.0.0.1", Err(Ipv4Mapped)),
+            ("64:ff9b::1", Err(NotRoutable)),
+        ] {
+            let ip: IpAddr = ip.parse().expect("an address");
+            assert_eq!(check(ip, Family::of(ip), &[]), expect, "{ip}");
+        }
+    }
+
+    #[test]
+    fn allow_cidrs_and_family_narrow_further() {
+        let allow: Vec<IpNet> = vec!["10.1.0.0/16".parse().expect("net"), "fd00::/8".parse().expect("net")];
+        for (ip, family, expect) in [
+            ("10.1.2.3", Family::Ipv4, Ok(())),
+            ("10.2.2.3", Family::Ipv4, Err(Refusal::NotAllowed)),
+            ("fd00::1", Family::Ipv6, Ok(())),
+            ("fd00::1", Family::Ipv4, Err(Refusal::WrongFamily)),
+            ("10.1.2.3", Family::Ipv6, Err(Refusal::WrongFamily)),
+            // Never widened: a loopback address stays refused.
+            ("127.0.0.1", Family::Ipv4, Err(Refusal::Loopback)),
+        ] {
+            assert_eq!(check(ip.parse().expect("ip"), family, &allow), expect, "{ip} {family}");
+        }
+    }
+}

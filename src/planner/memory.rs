@@ -1,0 +1,199 @@
+//! What has to be known of earlier steps. Losing it only restarts the waiting.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::answer::{Answer, GAP};
+use super::endpoint::Endpoint;
+use super::policy::CONTESTED_FORGET_MAX;
+use super::target::Target;
+use super::time::Timestamp;
+
+/// The absence clocks of one binding's surplus targets, and which targets it removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    absences: BTreeMap<Target, Absence>,
+    removals: BTreeMap<Target, Removal>,
+    last_seeing: Option<Timestamp>,
+}
+
+/// Since when a registered target has not been named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Absence {
+    since: Timestamp,
+    remembered_answers: u64,
+    /// Each endpoint's counters before the first answer that counts.
+    before: BTreeMap<Endpoint, Counters>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Counters {
+    answers: u64,
+    looks: u64,
+}
+
+/// A target that a plan removed, to be recognised if it comes back without DNS naming it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Removal {
+    gone: bool,
+    returns: u32,
+    touched: Timestamp,
+}
+
+/// How long a removal is remembered after the last one of the same target.
+const REMOVAL_REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// An absence as it stands now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Absent {
+    pub since: Timestamp,
+    /// Distinct answers without the target, those of an earlier process included.
+    pub answers: u64,
+    /// Looks of this process without the target.
+    pub looks: u64,
+}
+
+/// An absence as a memory that outlives the process keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// Since when the target has not been named.
+    pub since: Timestamp,
+    /// Distinct answers that did not name it.
+    pub answers: u64,
+}
+
+impl Memory {
+    /// The memory of an earlier process, whose last look was at `last_seeing`. It can shorten the waiting, but it never
+    /// replaces two looks of this process.
+    pub fn recall(last_seeing: Timestamp, clocks: impl IntoIterator<Item = (Target, Remembered)>) -> Self {
+        let absences = clocks.into_iter().map(|(target, Remembered { since, answers })| {
+            let before = BTreeMap::new();
+            (
+                target,
+                Absence {
+                    since,
+                    remembered_answers: answers,
+                    before,
+                },
+            )
+        });
+        Self {
+            absences: absences.collect(),
+            removals: BTreeMap::new(),
+            last_seeing: Some(last_seeing),
+        }
+    }
+
+    /// Begins a step that sees every endpoint: restarts every clock after a gap in seeing or a jump of the wall clock.
+    pub(super) fn begin(&mut self, answers: &BTreeMap<&Endpoint, &Answer>, now: Timestamp) {
+        let gap = self
+            .last_seeing
+            .is_some_and(|last| last > now || answers.values().any(|a| a.history.seeing_since.since(last) > GAP));
+        if gap || self.absences.values().any(|absence| absence.since > now) {
+            self.absences.clear();
+        }
+        self.last_seeing = answers.values().map(|answer| answer.history.last_look).min();
+        self.removals
+            .retain(|_, removal| now.since(removal.touched) <= REMOVAL_REMEMBERED);
+    }
+
+    /// Takes note of a target that is named: it is neither absent nor contested.
+    pub(super) fn named(&mut self, target: Target) {
+        self.absences.remove(&target);
+        self.removals.remove(&target);
+    }
+
+    /// Takes note of a target that is not a member of the group.
+    pub(super) fn gone(&mut self, target: Target) {
+        self.absences.remove(&target);
+        if let Some(removal) = self.removals.get_mut(&target) {
+            removal.gone = true;
+        }
+    }
+
+    /// Targets that this memory is about.
+    pub(super) fn targets(&self) -> Vec<Target> {
+        self.absences.keys().chain(self.removals.keys()).copied().collect()
+    }
+
+    /// Takes note of a registered target that no answer names, and tells for how long that has been so.
+    pub(super) fn absent(&mut self, target: Target, answers: &BTreeMap<&Endpoint, &Answer>, now: Timestamp) -> Absent {
+        if let Some(removal) = self.removals.get_mut(&target)
+            && removal.gone
+        {
+            removal.gone = false;
+            removal.returns = removal.returns.saturating_add(1);
+        }
+        let named_again = last_named(target, answers);
+        if self
+            .absences
+            .get(&target)
+            .is_some_and(|absence| named_again >= Some(absence.since))
+        {
+            self.absences.remove(&target);
+        }
+        let absence = self.absences.entry(target).or_insert_with(|| Absence {
+            since: now,
+            remembered_answers: 0,
+            before: BTreeMap::new(),
+        });
+        let mut counted: Option<Counters> = None;
+        for (endpoint, answer) in answers {
+            let Counters { answers, looks } = count(&mut absence.before, endpoint, answer);
+            counted = Some(counted.map_or(Counters { answers, looks }, |least| Counters {
+                answers: least.answers.min(answers),
+                looks: least.looks.min(looks),
+            }));
+        }
+        let counted = counted.unwrap_or(Counters { answers: 0, looks: 0 });
+        Absent {
+            since: absence.since,
+            answers: absence.remembered_answers + counted.answers,
+            looks: counted.looks,
+        }
+    }
+
+    /// Takes note that a plan removes the target.
+    pub(super) fn removing(&mut self, target: Target, now: Timestamp) {
+        let removal = self.removals.entry(target).or_insert(Removal {
+            gone: false,
+            returns: 0,
+            touched: now,
+        });
+        removal.touched = now;
+    }
+
+    /// The forget of a target: doubled for each time that it came back unnamed after it had been removed, so that a
+    /// fight with another actor decays instead of going on for ever.
+    pub(super) fn forget(&self, target: Target, forget: Duration) -> Duration {
+        let returns = self.removals.get(&target).map_or(0, |removal| removal.returns);
+        let doubled = forget.saturating_mul(1 << returns.min(16));
+        doubled.min(CONTESTED_FORGET_MAX.max(forget))
+    }
+}
+
+/// The latest moment at which any endpoint's answer named the target.
+pub(super) fn last_named(target: Target, answers: &BTreeMap<&Endpoint, &Answer>) -> Option<Timestamp> {
+    answers
+        .iter()
+        .filter(|(endpoint, _)| endpoint.port() == target.port)
+        .filter_map(|(_, answer)| answer.history.last_named(target.ip))
+        .max()
+}
+
+/// An endpoint's answers and looks since the absence began, the current ones included.
+fn count(before: &mut BTreeMap<Endpoint, Counters>, endpoint: &Endpoint, answer: &Answer) -> Counters {
+    let history = &answer.history;
+    let start = Counters {
+        answers: history.answers.saturating_sub(1),
+        looks: history.looks.saturating_sub(1),
+    };
+    let before = match before.get(endpoint) {
+        Some(before) => *before,
+        None => *before.entry(endpoint.clone()).or_insert(start),
+    };
+    Counters {
+        answers: history.answers.saturating_sub(before.answers),
+        looks: history.looks.saturating_sub(before.looks),
+    }
+}

@@ -1,0 +1,17 @@
+//! The decision, apart from the doing. Nothing below this module knows a clock, a network, AWS or `async`: what was seen
+//! and the time are arguments, the plan is the result, and the same facts give the same plan.
+//!
+//! In reading order: [`time`], [`endpoint`] and [`target`] are the nouns; [`answer`] is what DNS said; [`guard`] is what
+//! may be a target at all; [`policy`] is what the operator wants; [`memory`] is what earlier steps left;
+//! [`decide`] decides; [`plan`] is its outcome; [`cadence`] says when to look next.
+
+pub mod answer;
+pub mod cadence;
+pub mod decide;
+pub mod endpoint;
+pub mod guard;
+pub mod memory;
+pub mod plan;
+pub mod policy;
+pub mod target;
+pub mod time;

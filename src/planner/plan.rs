@@ -1,0 +1,206 @@
+//! What a decision says: what to change, and what is deliberately left alone, and why. It leaves no choice to the doing.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use super::answer::Blind;
+use super::endpoint::{Endpoint, Role};
+use super::guard::Refusal;
+use super::target::{Target, Zone};
+use super::time::Timestamp;
+
+/// The outcome of one decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The role that was followed.
+    pub role: Role,
+    /// Targets to register, each with the zone to echo.
+    pub register: BTreeMap<Target, Zone>,
+    /// Targets to deregister, each with the zone to echo.
+    pub deregister: BTreeMap<Target, Zone>,
+    /// Changes deliberately not made.
+    pub holds: Vec<Hold>,
+    /// What an operator should know although nothing is to be done about it here.
+    pub notes: Vec<Note>,
+    /// Every address named now is seen registered, and every other registered target may stay.
+    pub settled: bool,
+}
+
+impl Plan {
+    /// Whether anything would be changed, now or after waiting. A reader's unnamed members are not changes: an answer is
+    /// only a sample of them.
+    pub fn is_pending(&self) -> bool {
+        let waits = |hold: &Hold| matches!(hold.what, Held::Target(_)) && hold.reason.is_waiting();
+        !self.register.is_empty()
+            || !self.deregister.is_empty()
+            || (self.role == Role::Writer && self.holds.iter().any(waits))
+    }
+
+    /// The earliest moment after `now` at which a hold can end by itself.
+    pub fn next_end(&self, now: Timestamp) -> Option<Timestamp> {
+        self.holds
+            .iter()
+            .filter_map(|hold| hold.until)
+            .filter(|until| *until > now)
+            .min()
+    }
+}
+
+/// A change deliberately not made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// What is left alone.
+    pub what: Held,
+    /// Why.
+    pub reason: Reason,
+    /// The earliest moment at which the hold can end, where time alone can end it.
+    pub until: Option<Timestamp>,
+}
+
+/// What a hold is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Held {
+    /// Every target of the group.
+    Group,
+    /// The endpoint, and with it every removal.
+    Endpoint(Endpoint),
+    /// One target.
+    Target(Target),
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Group => f.write_str("the target group"),
+            Self::Endpoint(endpoint) => endpoint.fmt(f),
+            Self::Target(target) => target.fmt(f),
+        }
+    }
+}
+
+/// Why a change is not made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The endpoint could not be resolved.
+    Blind(Blind),
+    /// The target group could not be described.
+    GroupUnseen(String),
+    /// The address must not become a target.
+    Refused(Refusal),
+    /// Too few name servers gave the address.
+    NoQuorum,
+    /// `keep` covers it.
+    Kept,
+    /// `upsert_only` is set.
+    UpsertOnly,
+    /// No current address of the endpoint is seen registered yet.
+    AwaitsReplacement(Endpoint),
+    /// It was named too recently.
+    Forgetting {
+        /// For how long it has not been named.
+        absent: Duration,
+        /// How long that has to be.
+        forget: Duration,
+    },
+    /// Too few answers have come since it was last named.
+    FewAnswers {
+        /// Answers that did not name it.
+        seen: u64,
+        /// How many it takes.
+        needed: u64,
+    },
+    /// No replacement is healthy yet.
+    AwaitsHealthy,
+    /// ELB refused it for want of room; nothing is removed to make some.
+    NoRoom(String),
+    /// ELB refused the address.
+    Rejected(String),
+}
+
+impl Reason {
+    /// A name that never changes, for machines.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Blind(_) => "blind",
+            Self::GroupUnseen(_) => "group_unseen",
+            Self::Refused(_) => "refused",
+            Self::NoQuorum => "no_quorum",
+            Self::Kept => "kept",
+            Self::UpsertOnly => "upsert_only",
+            Self::AwaitsReplacement(_) => "awaits_replacement",
+            Self::Forgetting { .. } => "forgetting",
+            Self::FewAnswers { .. } => "few_answers",
+            Self::AwaitsHealthy => "awaits_healthy",
+            Self::NoRoom(_) => "no_room",
+            Self::Rejected(_) => "rejected",
+        }
+    }
+
+    /// Whether a removal is only put off.
+    pub fn is_waiting(&self) -> bool {
+        matches!(
+            self,
+            Self::AwaitsReplacement(_) | Self::Forgetting { .. } | Self::FewAnswers { .. } | Self::AwaitsHealthy
+        )
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Blind(blind) => write!(f, "cannot be resolved, so nothing is removed: {blind}"),
+            Self::GroupUnseen(why) => write!(f, "cannot be described, so nothing is changed: {why}"),
+            Self::Refused(refusal) => write!(f, "{refusal}"),
+            Self::NoQuorum => f.write_str("is given by too few name servers to be trusted (quorum = \"majority\")"),
+            Self::Kept => f.write_str("is covered by keep and never touched"),
+            Self::UpsertOnly => f.write_str("stays because of upsert_only"),
+            Self::AwaitsReplacement(endpoint) => {
+                write!(f, "stays until a current address of {endpoint} is seen registered")
+            }
+            Self::Forgetting { absent, forget } => {
+                write!(
+                    f,
+                    "has not been named for {} of {} s",
+                    absent.as_secs(),
+                    forget.as_secs()
+                )
+            }
+            Self::FewAnswers { seen, needed } => write!(f, "is missing from {seen} of {needed} answers"),
+            Self::AwaitsHealthy => f.write_str("stays until a replacement is healthy or patience ends"),
+            Self::NoRoom(why) => write!(f, "has no room, and nothing is removed to make some: {why}"),
+            Self::Rejected(why) => write!(f, "is refused by ELB: {why}"),
+        }
+    }
+}
+
+/// What an operator should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// A registered target gets no traffic.
+    Unused {
+        /// The target.
+        target: Target,
+        /// ELB's reason code.
+        reason: String,
+    },
+    /// The name follows an instance, and would go on doing so after a failover inside a cluster.
+    FollowsInstance(Endpoint),
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unused { target, reason } => write!(
+                f,
+                "{target} is registered but unused ({reason}): enable its zone on the load balancer and attach the \
+                 group to a listener"
+            ),
+            Self::FollowsInstance(endpoint) => write!(
+                f,
+                "{endpoint} follows one instance; if that is a member of an Aurora or Multi-AZ DB cluster, use the \
+                 cluster endpoint, which follows the writer"
+            ),
+        }
+    }
+}
