@@ -1,3 +1,14 @@
 //! rds-tether
 
+pub mod aws;
+pub mod bucket;
+pub mod change;
+pub mod clock;
+pub mod dns;
+pub mod elb;
+pub mod follow;
 pub mod planner;
+pub mod reconcile;
+pub mod report;
+pub mod settings;
+pub mod watch;

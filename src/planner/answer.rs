@@ -48,7 +48,7 @@ pub enum Failure {
     ServFail,
     /// The server does not want to answer us.
     Refused,
-    /// No answer within the look's deadline.
+    /// No answer before the look ended.
     TimedOut,
     /// The answer cannot be read.
     Malformed(String),
@@ -65,12 +65,63 @@ impl fmt::Display for Failure {
             Self::NoData => f.write_str("no data (the name has no address of this family)"),
             Self::ServFail => f.write_str("SERVFAIL"),
             Self::Refused => f.write_str("REFUSED"),
-            Self::TimedOut => f.write_str("timed out"),
+            Self::TimedOut => f.write_str("no answer in time"),
             Self::Malformed(what) => write!(f, "malformed answer ({what})"),
             Self::Code(code) => f.write_str(code),
             Self::Network(what) => write!(f, "network error ({what})"),
         }
     }
+}
+
+/// What one name server gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The addresses, never none.
+    pub addresses: BTreeSet<IpAddr>,
+    /// The smallest TTL of the records.
+    pub ttl: Duration,
+    /// The names that CNAMEs led through, in order.
+    pub names: Vec<String>,
+}
+
+/// How many name servers must give an address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Quorum {
+    /// One.
+    #[default]
+    Any,
+    /// More than half of those asked.
+    Majority,
+}
+
+/// Makes one answer of what the name servers said: the union of their addresses, less those short of the quorum. A failure
+/// beside an answer does not blind.
+pub fn combine(said: &[(SocketAddr, Result<Said, Failure>)], quorum: Quorum) -> Result<Resolution, Blind> {
+    let needed = match quorum {
+        Quorum::Any => 1,
+        Quorum::Majority => said.len() / 2 + 1,
+    };
+    let mut votes: BTreeMap<IpAddr, usize> = BTreeMap::new();
+    let given = || said.iter().filter_map(|(_, said)| said.as_ref().ok());
+    for ip in given().flat_map(|said| &said.addresses) {
+        *votes.entry(*ip).or_default() += 1;
+    }
+    let Some(ttl) = given().map(|said| said.ttl).min() else {
+        let failures = said
+            .iter()
+            .filter_map(|(server, said)| Some((*server, said.as_ref().err()?.clone())));
+        return Err(Blind::NoAddress(failures.collect()));
+    };
+    let (enough, short): (Vec<_>, Vec<_>) = votes.into_iter().partition(|(_, votes)| *votes >= needed);
+    let mut resolution = Resolution::new(enough.into_iter().map(|(ip, _)| ip).collect(), ttl).ok_or(Blind::NoQuorum)?;
+    resolution.doubtful = short.into_iter().map(|(ip, _)| ip).collect();
+    for name in given().flat_map(|said| &said.names) {
+        if !resolution.names.contains(name) {
+            resolution.names.push(name.clone());
+        }
+    }
+    Ok(resolution)
 }
 
 /// Why an endpoint could not be resolved. Nothing is ever removed for it.
@@ -201,6 +252,64 @@ mod tests {
     #[test]
     fn an_empty_answer_does_not_exist() {
         assert_eq!(Resolution::new(BTreeSet::new(), Duration::ZERO), None);
+    }
+
+    #[test]
+    fn the_union_is_taken_unless_a_majority_is_asked_for() {
+        let said = |ips: &[&str], ttl| {
+            Ok(Said {
+                addresses: ips.iter().map(|ip| ip.parse().expect("ip")).collect(),
+                ttl: Duration::from_secs(ttl),
+                names: vec!["writer.example".into()],
+            })
+        };
+        let silent = || Err(Failure::TimedOut);
+        for (answers, quorum, expect) in [
+            (vec![said(&["10.0.0.1"], 5)], Quorum::Any, Ok(("10.0.0.1", "", 5))),
+            (
+                vec![said(&["10.0.0.1"], 5), said(&["10.0.0.2"], 3)],
+                Quorum::Any,
+                Ok(("10.0.0.1 10.0.0.2", "", 3)),
+            ),
+            (
+                vec![silent(), said(&["10.0.0.2"], 3)],
+                Quorum::Any,
+                Ok(("10.0.0.2", "", 3)),
+            ),
+            (
+                vec![silent(), silent()],
+                Quorum::Any,
+                Err("no name server gave an address: 10.9.0.1:53 no answer in time, 10.9.0.2:53 no answer in time"),
+            ),
+            (
+                vec![said(&["10.0.0.1"], 5), said(&["10.0.0.1", "10.0.0.2"], 5), silent()],
+                Quorum::Majority,
+                Ok(("10.0.0.1", "10.0.0.2", 5)),
+            ),
+            (
+                vec![said(&["10.0.0.1"], 5), silent(), silent()],
+                Quorum::Majority,
+                Err("no address was given by a majority of the name servers"),
+            ),
+            (
+                vec![said(&["10.0.0.1"], 5), said(&["10.0.0.2"], 5)],
+                Quorum::Majority,
+                Err("no address was given by a majority of the name servers"),
+            ),
+        ] {
+            let servers = (1..).map(|n| SocketAddr::from(([10, 9, 0, n], 53)));
+            let said: Vec<_> = servers.zip(answers).collect();
+            let join = |ips: &BTreeSet<IpAddr>| ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+            let got = combine(&said, quorum);
+            let got = got
+                .as_ref()
+                .map(|r| (join(r.addresses()), join(&r.doubtful), r.ttl.as_secs()))
+                .map_err(ToString::to_string);
+            let expect = expect
+                .map(|(a, d, ttl)| (a.to_owned(), d.to_owned(), ttl))
+                .map_err(str::to_owned);
+            assert_eq!(got, expect, "{said:?}");
+        }
     }
 
     #[test]

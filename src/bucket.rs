@@ -1,0 +1,193 @@
+//! One budget of AWS calls for the whole process: the account's limits are shared with every other tool in it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+/// What a call is for; what brings an address in goes before what takes one out, and both before mere looking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// A registration, or a look that one waits for.
+    Register,
+    /// A deregistration.
+    Remove,
+    /// Any other look.
+    Look,
+}
+
+/// Calls that a start may make at once: a first look at a hundred groups, and their descriptions.
+const AT_START: u32 = 120;
+/// Calls saved up when idle; ELB's own bucket for writes holds 20.
+const SAVED_MAX: u32 = 20;
+/// One call more each time, which is just under 4 a second; ELB refills writes at 4/s and Describe* at 10/s, for all
+/// tools of the account together.
+const REFILL: Duration = Duration::from_millis(260);
+
+/// A token bucket whose waiters are served by urgency, and in turn within one.
+pub struct Bucket {
+    queues: [mpsc::UnboundedSender<oneshot::Sender<()>>; 3],
+    throttled: Arc<AtomicBool>,
+}
+
+impl Bucket {
+    /// A full bucket. Needs a tokio runtime, and lives as long as the value.
+    pub fn start() -> Arc<Self> {
+        let throttled = Arc::new(AtomicBool::new(false));
+        let (register, registers) = mpsc::unbounded_channel();
+        let (remove, removes) = mpsc::unbounded_channel();
+        let (look, looks) = mpsc::unbounded_channel();
+        tokio::spawn(serve([registers, removes, looks], Arc::clone(&throttled)));
+        Arc::new(Self {
+            queues: [register, remove, look],
+            throttled,
+        })
+    }
+
+    /// Waits for the turn to make one call.
+    pub async fn take(&self, urgency: Urgency) {
+        let (grant, granted) = oneshot::channel();
+        let queue = match urgency {
+            Urgency::Register => &self.queues[0],
+            Urgency::Remove => &self.queues[1],
+            Urgency::Look => &self.queues[2],
+        };
+        if queue.send(grant).is_ok() {
+            // An error means that the runtime is shutting down; the call then fails by itself.
+            let _ = granted.await;
+        }
+    }
+
+    /// Takes note that AWS throttled a call: what was saved up is spent.
+    pub fn throttled(&self) {
+        self.throttled.store(true, Ordering::Relaxed);
+    }
+}
+
+async fn serve(queues: [mpsc::UnboundedReceiver<oneshot::Sender<()>>; 3], throttled: Arc<AtomicBool>) {
+    let [mut registers, mut removes, mut looks] = queues;
+    let mut tokens = Tokens {
+        left: AT_START,
+        counted: Instant::now(),
+    };
+    loop {
+        if throttled.swap(false, Ordering::Relaxed) {
+            tokens.left = 0;
+        }
+        // The token first, then the choice of who gets it: a registration that comes while looks wait goes before them.
+        if let Some(at) = tokens.next() {
+            sleep_until(at).await;
+            continue;
+        }
+        let next = tokio::select! {
+            biased;
+            Some(next) = registers.recv() => next,
+            Some(next) = removes.recv() => next,
+            Some(next) = looks.recv() => next,
+            else => return,
+        };
+        // Whoever gave up waiting costs nothing.
+        if next.send(()).is_ok() {
+            tokens.left -= 1;
+        }
+    }
+}
+
+struct Tokens {
+    left: u32,
+    counted: Instant,
+}
+
+impl Tokens {
+    /// When there will be a token, or `None` if there is one.
+    fn next(&mut self) -> Option<Instant> {
+        let refills = self.counted.elapsed().as_millis() / REFILL.as_millis();
+        let refills = u32::try_from(refills).unwrap_or(u32::MAX);
+        self.counted += REFILL.saturating_mul(refills);
+        if self.left < SAVED_MAX {
+            self.left = self.left.saturating_add(refills).min(SAVED_MAX);
+        }
+        (self.left == 0).then(|| self.counted + REFILL)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_start_may_look_at_a_hundred_groups_at_once_and_then_it_is_under_four_a_second() {
+        let bucket = Bucket::start();
+        let start = Instant::now();
+        for _ in 0..AT_START {
+            bucket.take(Urgency::Look).await;
+        }
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+        let start = Instant::now();
+        for _ in 0..100 {
+            bucket.take(Urgency::Look).await;
+        }
+        assert!(start.elapsed() > Duration::from_secs(25), "{:?}", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn registrations_go_before_removals_before_looks() {
+        let bucket = Bucket::start();
+        for _ in 0..AT_START {
+            bucket.take(Urgency::Look).await;
+        }
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let mut tasks = tokio::task::JoinSet::new();
+        for urgency in [
+            Urgency::Look,
+            Urgency::Look,
+            Urgency::Remove,
+            Urgency::Register,
+            Urgency::Register,
+        ] {
+            let (bucket, order) = (Arc::clone(&bucket), Arc::clone(&order));
+            tasks.spawn(async move {
+                bucket.take(urgency).await;
+                order.lock().expect("lock").push(urgency);
+            });
+        }
+        tasks.join_all().await;
+        let expect = [
+            Urgency::Register,
+            Urgency::Register,
+            Urgency::Remove,
+            Urgency::Look,
+            Urgency::Look,
+        ];
+        assert_eq!(*order.lock().expect("lock"), expect);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn throttling_spends_what_was_saved() {
+        let bucket = Bucket::start();
+        bucket.take(Urgency::Look).await;
+        bucket.throttled();
+        bucket.take(Urgency::Look).await;
+        let start = Instant::now();
+        for _ in 0..10 {
+            bucket.take(Urgency::Look).await;
+        }
+        assert!(start.elapsed() > Duration::from_secs(2), "{:?}", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_gave_up_costs_nothing() {
+        let bucket = Bucket::start();
+        for _ in 0..AT_START {
+            bucket.take(Urgency::Look).await;
+        }
+        let start = Instant::now();
+        let waited = tokio::time::timeout(Duration::from_millis(10), bucket.take(Urgency::Look)).await;
+        assert!(waited.is_err());
+        bucket.take(Urgency::Look).await;
+        assert!(start.elapsed() <= REFILL * 2, "{:?}", start.elapsed());
+    }
+}

@@ -1,0 +1,194 @@
+//! What can go wrong with a call, by what is to be done about it.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_elasticloadbalancingv2::error::{ProvideErrorMetadata, SdkError};
+
+use super::Arn;
+
+/// A call about one target group that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// The API action, for example `RegisterTargets`.
+    pub action: &'static str,
+    /// The target group.
+    pub group: Arn,
+    /// What kind of failure.
+    pub kind: Kind,
+    /// AWS's error code, or a word for a failure on this side.
+    pub code: String,
+    /// AWS's message, or the cause on this side.
+    pub message: String,
+}
+
+/// Failures by what is to be done about them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// There is no such target group.
+    NotFound,
+    /// The target group takes no addresses.
+    NotIp,
+    /// The caller may not do this, or there are no valid credentials.
+    Denied,
+    /// Too many calls.
+    Throttled,
+    /// An address was refused.
+    Address,
+    /// A quota was reached.
+    Limit,
+    /// AWS could not be reached or failed.
+    Unavailable,
+    /// Anything else.
+    Other,
+}
+
+impl Error {
+    pub(super) fn new<E>(action: &'static str, group: &Arn, error: SdkError<E>) -> Self
+    where
+        E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
+    {
+        let (kind, code, message) = match &error {
+            SdkError::ServiceError(service) => {
+                let code = service.err().code().unwrap_or("UnknownError").to_owned();
+                let message = service.err().message().unwrap_or("no message").to_owned();
+                let kind = Kind::of(&code, service.raw().status().as_u16(), action);
+                (kind, code, message)
+            }
+            SdkError::TimeoutError(_) => (Kind::Unavailable, "Timeout".into(), "no answer in time".into()),
+            SdkError::ResponseError(_) => (Kind::Unavailable, "BadResponse".into(), chain(&error)),
+            _ => match find::<CredentialsError>(&error) {
+                Some(credentials) => (of_credentials(credentials), "NoCredentials".into(), chain(credentials)),
+                None => (Kind::Unavailable, "Unreachable".into(), chain(&error)),
+            },
+        };
+        Self {
+            action,
+            group: group.clone(),
+            kind,
+            code,
+            message,
+        }
+    }
+
+    fn remedy(&self) -> String {
+        match self.kind {
+            Kind::NotFound => "check the ARN, its account and its region".into(),
+            Kind::NotIp => "create a target group of type ip: an address cannot be put into another".into(),
+            Kind::Denied if self.code == "NoCredentials" => {
+                "give the process credentials: an instance or task role, AWS_PROFILE, or AWS_ACCESS_KEY_ID and \
+                 AWS_SECRET_ACCESS_KEY"
+                    .into()
+            }
+            Kind::Denied => {
+                let resource = if self.action.starts_with("Describe") {
+                    "*"
+                } else {
+                    self.group.as_str()
+                };
+                format!(
+                    "allow elasticloadbalancing:{} on {resource} to this identity",
+                    self.action
+                )
+            }
+            Kind::Throttled => "the account's API limits are shared with all its tools; it is tried again".into(),
+            Kind::Address => {
+                "the address must lie in the group's VPC or in a private range that ELB accepts; nothing was changed \
+                 for it"
+                    .into()
+            }
+            Kind::Limit => "raise the quota or remove targets nobody needs; none is removed to make room".into(),
+            Kind::Unavailable => "it is tried again; check the network path to the ELB API and its status".into(),
+            Kind::Other => "see the code in the ELB API reference".into(),
+        }
+    }
+}
+
+impl StdError for Error {}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            action,
+            group,
+            code,
+            message,
+            ..
+        } = self;
+        write!(
+            f,
+            "{action} failed for target group {group}: {code}: {message}; {}",
+            self.remedy()
+        )
+    }
+}
+
+impl Kind {
+    fn of(code: &str, status: u16, action: &str) -> Self {
+        match code {
+            "TargetGroupNotFound" | "TargetGroupNotFoundException" => Self::NotFound,
+            "InvalidTarget" | "InvalidTargetException" => Self::Address,
+            "ValidationError" if action.starts_with("Describe") => Self::NotFound,
+            "ValidationError" => Self::Address,
+            "TooManyTargets" | "TooManyRegistrationsForTargetId" => Self::Limit,
+            "Throttling"
+            | "ThrottlingException"
+            | "ThrottledException"
+            | "RequestLimitExceeded"
+            | "RequestThrottled"
+            | "RequestThrottledException"
+            | "SlowDown"
+            | "TooManyRequestsException" => Self::Throttled,
+            "AccessDenied"
+            | "AccessDeniedException"
+            | "UnauthorizedOperation"
+            | "UnrecognizedClientException"
+            | "InvalidClientTokenId"
+            | "SignatureDoesNotMatch"
+            | "IncompleteSignature"
+            | "MissingAuthenticationToken"
+            | "OptInRequired"
+            | "AuthFailure"
+            | "ExpiredToken"
+            | "ExpiredTokenException"
+            | "RequestExpired" => Self::Denied,
+            _ if status >= 500 => Self::Unavailable,
+            _ if status == 429 => Self::Throttled,
+            _ if status == 401 || status == 403 => Self::Denied,
+            _ => Self::Other,
+        }
+    }
+}
+
+fn of_credentials(error: &CredentialsError) -> Kind {
+    match error {
+        CredentialsError::ProviderTimedOut(_) => Kind::Unavailable,
+        _ => Kind::Denied,
+    }
+}
+
+fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,263 @@
+//! One follower per binding: knows when to take the next step.
+
+use std::collections::BTreeMap;
+use std::future::{pending, poll_fn};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::sleep_until;
+
+use crate::bucket::Urgency;
+use crate::clock::Clock;
+use crate::elb::{self, Arn, Client, Group};
+use crate::planner::answer::Blind;
+use crate::planner::cadence::{self, GroupLook};
+use crate::planner::endpoint::{Endpoint, Role};
+use crate::planner::plan::{Held, Plan};
+use crate::planner::target::Target;
+use crate::planner::time::Timestamp;
+use crate::reconcile::{Binding, Reconciler, Sights, group_unknown};
+use crate::report::Report;
+use crate::watch::{Hurry, Sight, Watch, Watchers};
+
+/// How often a group is looked at for drift, before jitter.
+const VERIFY: Duration = Duration::from_secs(60);
+/// How far jitter moves that, so that many bindings do not look together.
+const VERIFY_JITTER: f64 = 0.25;
+/// The longest wait after errors.
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
+
+/// Follows the endpoints of one binding with its target group.
+pub struct Follower {
+    binding: Arc<Binding>,
+    client: Client,
+    watchers: Arc<Watchers>,
+    clock: Clock,
+    known: Option<Known>,
+    failures: u32,
+    not_before: Option<Timestamp>,
+}
+
+/// What there is once the target group is known.
+struct Known {
+    reconciler: Reconciler,
+    watches: Vec<Arc<Watch>>,
+    sights: Sights,
+    hurry: Vec<Hurry>,
+    last: Option<Last>,
+}
+
+/// What the latest step left for the choice of the next.
+struct Last {
+    look: GroupLook,
+    shape: Shape,
+}
+
+/// As much of a plan as makes a difference worth another look at the group. For a reader the members missing from one
+/// answer make none, or there would be a look at the group with every look at DNS.
+#[derive(Debug, PartialEq, Eq)]
+struct Shape {
+    register: Vec<Target>,
+    deregister: Vec<Target>,
+    holds: Vec<(Held, &'static str)>,
+    settled: bool,
+}
+
+impl Shape {
+    fn of(plan: &Plan) -> Self {
+        let counts = |waiting: bool| plan.role == Role::Writer || !waiting;
+        Self {
+            register: plan.register.keys().copied().collect(),
+            deregister: plan.deregister.keys().copied().collect(),
+            holds: (plan.holds.iter())
+                .filter(|hold| counts(hold.reason.is_waiting()))
+                .map(|hold| (hold.what.clone(), hold.reason.name()))
+                .collect(),
+            settled: plan.settled,
+        }
+    }
+}
+
+impl Follower {
+    /// A follower that has not looked yet.
+    pub fn new(binding: Arc<Binding>, client: Client, watchers: Arc<Watchers>, clock: Clock) -> Self {
+        Self {
+            binding,
+            client,
+            watchers,
+            clock,
+            known: None,
+            failures: 0,
+            not_before: None,
+        }
+    }
+
+    /// The binding that is followed.
+    pub fn binding(&self) -> &Arc<Binding> {
+        &self.binding
+    }
+
+    /// Waits for the time of the next step and takes it.
+    pub async fn next(&mut self) -> Report {
+        if let (None, Some(at)) = (&self.known, self.not_before) {
+            sleep_until(self.clock.instant(at)).await;
+        }
+        let started = self.clock.now();
+        let (clock, backing_off) = (self.clock, self.not_before);
+        let report = match self.known().await {
+            Ok(known) => {
+                let urgency = known.wait(clock, backing_off).await;
+                known.reconciler.step(&known.sights, urgency).await
+            }
+            Err(error) => group_unknown(&self.binding, error, started, self.clock.now()),
+        };
+        self.note(&report);
+        report
+    }
+
+    /// One look, without a change.
+    pub async fn look(&mut self) -> Report {
+        let started = self.clock.now();
+        match self.known().await {
+            Ok(known) => {
+                known.first_sights().await;
+                known.reconciler.look(&known.sights, Urgency::Look).await
+            }
+            Err(error) => group_unknown(&self.binding, error, started, self.clock.now()),
+        }
+    }
+
+    async fn known(&mut self) -> Result<&mut Known, elb::Error> {
+        let known = match self.known.take() {
+            Some(known) => known,
+            None => {
+                let group = self.client.group(&self.binding.arn).await?;
+                self.begin(group)
+            }
+        };
+        Ok(self.known.insert(known))
+    }
+
+    fn begin(&self, group: Group) -> Known {
+        let watches: BTreeMap<&Endpoint, Arc<Watch>> = (self.binding.endpoints.iter())
+            .map(|endpoint| (endpoint, self.watchers.follow(endpoint.host(), group.family)))
+            .collect();
+        Known {
+            sights: watches
+                .iter()
+                .map(|(endpoint, watch)| ((*endpoint).clone(), watch.sights()))
+                .collect(),
+            watches: watches.into_values().collect(),
+            hurry: Vec::new(),
+            last: None,
+            reconciler: Reconciler::new(Arc::clone(&self.binding), self.client.clone(), group, self.clock),
+        }
+    }
+
+    fn note(&mut self, report: &Report) {
+        let now = self.clock.now();
+        if report.errors().next().is_some() {
+            self.failures = self.failures.saturating_add(1);
+            let wait = cadence::backoff(self.failures, BACKOFF_MAX).mul_f64(fastrand::f64());
+            self.not_before = Some(now + wait);
+        } else {
+            self.failures = 0;
+            self.not_before = None;
+        }
+        if let Some(known) = &mut self.known {
+            known.note(report, now);
+        }
+    }
+}
+
+impl Known {
+    /// Waits until every watcher has looked once, which takes it no longer than its deadline.
+    async fn first_sights(&mut self) {
+        for sight in self.sights.values_mut() {
+            let looked = sight.wait_for(|sight| !matches!(sight.seen, Err(Blind::NotYet)));
+            // An error means that the watcher has ended; the step then finds nothing seen.
+            let _ = looked.await;
+        }
+    }
+
+    /// Waits for the next step and tells how urgent its look is.
+    async fn wait(&mut self, clock: Clock, backing_off: Option<Timestamp>) -> Urgency {
+        let Some(last) = &self.last else {
+            self.first_sights().await;
+            return Urgency::Register;
+        };
+        let earliest = last.look.last + cadence::APART;
+        let due = match backing_off {
+            Some(at) => at.max(earliest),
+            None => last.look.next(),
+        };
+        loop {
+            let now = clock.now();
+            let foreseen = self.reconciler.foresee(&self.sights).map(|plan| Shape::of(&plan));
+            let changed = foreseen.is_some_and(|shape| shape != last.shape);
+            let at = if changed { due.min(earliest) } else { due };
+            if now >= at {
+                return if changed { Urgency::Register } else { Urgency::Look };
+            }
+            tokio::select! {
+                () = sleep_until(clock.instant(at)) => {}
+                () = any_changed(&mut self.sights) => {}
+            }
+        }
+    }
+
+    fn note(&mut self, report: &Report, now: Timestamp) {
+        let wrote = !report.registered.done.is_empty() || !report.deregistered.done.is_empty();
+        let before = self.last.as_ref().and_then(|last| last.look.last_write);
+        let jitter = 1.0 + VERIFY_JITTER * (2.0 * fastrand::f64() - 1.0);
+        self.last = Some(Last {
+            look: GroupLook {
+                last: now,
+                last_write: if wrote { Some(now) } else { before },
+                hold_end: report.plan.next_end(now),
+                verify: now + VERIFY.mul_f64(jitter),
+            },
+            shape: Shape::of(&report.plan),
+        });
+        if report.is_settled() {
+            self.hurry.clear();
+        } else if self.hurry.is_empty() {
+            self.hurry = self.watches.iter().map(Watch::hurry).collect();
+        }
+    }
+}
+
+/// Waits until one of the sights is a new one.
+async fn any_changed(sights: &mut Sights) {
+    let change = async |sight: &mut watch::Receiver<Arc<Sight>>| {
+        if sight.changed().await.is_err() {
+            // The watcher has ended; nothing will come.
+            pending::<()>().await;
+        }
+    };
+    let mut changes: Vec<_> = sights.values_mut().map(|sight| Box::pin(change(sight))).collect();
+    poll_fn(|context| {
+        let any = changes
+            .iter_mut()
+            .any(|change| change.as_mut().poll(context).is_ready());
+        if any { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+/// Describes the groups of followers that share a client with one call. Those it does not tell about ask for themselves.
+pub async fn introduce(followers: &mut [Follower]) {
+    let [first, _, ..] = followers else { return };
+    let client = first.client.clone();
+    let arns: Vec<Arn> = followers.iter().map(|follower| follower.binding.arn.clone()).collect();
+    let Ok(mut described) = client.groups(&arns).await else {
+        return;
+    };
+    for follower in followers {
+        if let Some(Ok(group)) = described.remove(&follower.binding.arn) {
+            follower.known = Some(follower.begin(group));
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! One step: look at both sides, decide, and do what the plan says. Nothing else changes a target group.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tracing::warn;
+
+use crate::aws::AssumeRole;
+use crate::bucket::Urgency;
+use crate::clock::Clock;
+use crate::elb::{self, Arn, Client, Group, Written};
+use crate::planner::answer::Blind;
+use crate::planner::decide::{Decision, Seen, decide};
+use crate::planner::endpoint::Endpoint;
+use crate::planner::memory::Memory;
+use crate::planner::plan::Plan;
+use crate::planner::policy::Policy;
+use crate::planner::target::{Family, Listed, Target};
+use crate::planner::time::Timestamp;
+use crate::report::Report;
+use crate::watch::Sight;
+
+/// A target group and the endpoints it follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// The target group.
+    pub arn: Arn,
+    /// The endpoints.
+    pub endpoints: BTreeSet<Endpoint>,
+    /// The rules.
+    pub policy: Policy,
+    /// Look and decide, but change nothing.
+    pub observe: bool,
+    /// The role to assume for calls about this group.
+    pub assume_role: Option<AssumeRole>,
+}
+
+/// The endpoints of a binding and what is known of each.
+pub type Sights = BTreeMap<Endpoint, watch::Receiver<Arc<Sight>>>;
+
+/// What a step knows of the group and left for the next step.
+pub struct Reconciler {
+    binding: Arc<Binding>,
+    client: Client,
+    group: Group,
+    clock: Clock,
+    memory: Memory,
+    ours: BTreeSet<Target>,
+    has_removed: bool,
+    last_group: Option<BTreeMap<Target, Listed>>,
+}
+
+impl Reconciler {
+    /// Begins with nothing remembered.
+    pub fn new(binding: Arc<Binding>, client: Client, group: Group, clock: Clock) -> Self {
+        Self {
+            binding,
+            client,
+            group,
+            clock,
+            memory: Memory::default(),
+            ours: BTreeSet::new(),
+            has_removed: false,
+            last_group: None,
+        }
+    }
+
+    /// The target group.
+    pub fn group(&self) -> &Group {
+        &self.group
+    }
+
+    /// Looks and decides, and changes nothing.
+    pub async fn look(&mut self, sights: &Sights, urgency: Urgency) -> Report {
+        let started = self.clock.now();
+        let targets = self.client.targets(&self.group, urgency).await;
+        // DNS is read after the group has answered: what a step decides on is the newest of both.
+        let now = self.clock.now();
+        let sights: BTreeMap<_, _> = sights
+            .iter()
+            .map(|(endpoint, sight)| (endpoint.clone(), sight.borrow().clone()))
+            .collect();
+        let group = targets.as_ref().map(Clone::clone).map_err(ToString::to_string);
+        let Decision { plan, memory } = self.decide(&sights, group, now);
+        self.memory = memory;
+        self.last_group = targets.as_ref().ok().cloned();
+        Report {
+            binding: Arc::clone(&self.binding),
+            group: Some(self.group.clone()),
+            started,
+            at: now,
+            ended: now,
+            sights,
+            targets,
+            plan,
+            applied: false,
+            registered: Written::default(),
+            deregistered: Written::default(),
+        }
+    }
+
+    /// Looks, decides and applies.
+    pub async fn step(&mut self, sights: &Sights, urgency: Urgency) -> Report {
+        let mut report = self.look(sights, urgency).await;
+        if !self.binding.observe {
+            self.apply(&mut report).await;
+            report.ended = self.clock.now();
+        }
+        report
+    }
+
+    /// What the next plan would be if the group is as it was last seen; `None` if it has not been seen.
+    pub fn foresee(&self, sights: &Sights) -> Option<Plan> {
+        let group = self.last_group.clone()?;
+        let sights = sights
+            .iter()
+            .map(|(endpoint, sight)| (endpoint.clone(), sight.borrow().clone()))
+            .collect();
+        Some(self.decide(&sights, Ok(group), self.clock.now()).plan)
+    }
+
+    fn decide(
+        &self,
+        sights: &BTreeMap<Endpoint, Arc<Sight>>,
+        group: Result<BTreeMap<Target, Listed>, String>,
+        now: Timestamp,
+    ) -> Decision {
+        let seen = Seen {
+            family: self.group.family,
+            endpoints: sights
+                .iter()
+                .map(|(endpoint, sight)| (endpoint.clone(), sight.seen.clone()))
+                .collect(),
+            group,
+        };
+        decide(&self.binding.policy, &self.memory, &seen, now)
+    }
+
+    async fn apply(&mut self, report: &mut Report) {
+        report.applied = true;
+        let plan = &report.plan;
+        let arn = self.binding.arn.clone();
+        if !plan.register.is_empty() {
+            report.registered = self.client.register(&arn, &plan.register).await;
+            self.ours.extend(&report.registered.done);
+        }
+        if !plan.deregister.is_empty() {
+            self.announce_first_removal(plan);
+            report.deregistered = self.client.deregister(&arn, &plan.deregister).await;
+        }
+    }
+
+    /// A group is owned by default; whoever shares it should learn so from the first removal.
+    fn announce_first_removal(&mut self, plan: &Plan) {
+        if std::mem::replace(&mut self.has_removed, true) {
+            return;
+        }
+        for target in plan.deregister.keys().filter(|target| !self.ours.contains(target)) {
+            warn!(
+                group = self.binding.arn.name(),
+                %target,
+                "removing a target that this process did not register: no endpoint of the group names it; to keep such \
+                 targets, use --keep CIDR or --upsert-only",
+            );
+        }
+    }
+}
+
+/// The report of a step that could not even learn what kind of group it is about.
+pub fn group_unknown(binding: &Arc<Binding>, error: elb::Error, started: Timestamp, now: Timestamp) -> Report {
+    let seen = Seen {
+        family: Family::Ipv4,
+        endpoints: binding
+            .endpoints
+            .iter()
+            .map(|endpoint| (endpoint.clone(), Err(Blind::NotYet)))
+            .collect(),
+        group: Err(error.to_string()),
+    };
+    Report {
+        binding: Arc::clone(binding),
+        group: None,
+        started,
+        at: now,
+        ended: now,
+        sights: BTreeMap::new(),
+        targets: Err(error),
+        plan: decide(&binding.policy, &Memory::default(), &seen, now).plan,
+        applied: false,
+        registered: Written::default(),
+        deregistered: Written::default(),
+    }
+}

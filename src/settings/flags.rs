@@ -1,0 +1,100 @@
+//! The command line and the environment.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, ValueEnum};
+
+use super::value::{Cidr, NameServer, Span};
+use crate::elb::Arn;
+use crate::planner::endpoint::{Endpoint, Role};
+
+/// What to follow, and how. A flag beats its environment variable, which beats the file.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Flags {
+    /// Settings file (TOML); if neither it nor --endpoint is given: /etc/rds-tether/config.toml
+    #[arg(long, value_name = "FILE", env = "RDS_TETHER_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Endpoint to follow; repeat it for a target group that holds several
+    #[arg(
+        long = "endpoint",
+        value_name = "HOST:PORT",
+        env = "RDS_TETHER_ENDPOINT",
+        value_delimiter = ','
+    )]
+    pub endpoints: Vec<Endpoint>,
+    /// Target group to keep equal to the endpoints; repeat it for several such groups
+    #[arg(
+        long = "target-group",
+        value_name = "ARN",
+        env = "RDS_TETHER_TARGET_GROUP",
+        value_delimiter = ','
+    )]
+    pub target_groups: Vec<Arn>,
+    /// Name server to ask instead of those in /etc/resolv.conf; repeatable
+    #[arg(
+        long = "nameserver",
+        value_name = "ADDR[:PORT]",
+        env = "RDS_TETHER_NAMESERVER",
+        value_delimiter = ','
+    )]
+    pub nameservers: Vec<NameServer>,
+    /// Longest time between two looks at DNS [default: 5s]
+    #[arg(long, value_name = "DURATION", env = "RDS_TETHER_INTERVAL")]
+    pub interval: Option<Span>,
+    /// How long DNS must not have named a target before it is removed [default: 60s, reader endpoints 5m]
+    #[arg(long, value_name = "DURATION", env = "RDS_TETHER_FORGET")]
+    pub forget: Option<Span>,
+    /// How much longer to wait for a healthy replacement [default: 0s, reader endpoints 5m]
+    #[arg(long, value_name = "DURATION", env = "RDS_TETHER_PATIENCE")]
+    pub patience: Option<Span>,
+    /// Whether an answer is the whole truth (writer) or a sample (reader) [default: by the endpoint's name]
+    #[arg(long, value_name = "writer|reader", env = "RDS_TETHER_ROLE")]
+    pub role: Option<Role>,
+    /// Register only addresses within this network; repeatable
+    #[arg(
+        long = "allow-cidr",
+        value_name = "CIDR",
+        env = "RDS_TETHER_ALLOW_CIDR",
+        value_delimiter = ','
+    )]
+    pub allow_cidrs: Vec<Cidr>,
+    /// Never touch targets within this network; repeatable
+    #[arg(long, value_name = "CIDR", env = "RDS_TETHER_KEEP", value_delimiter = ',')]
+    pub keep: Vec<Cidr>,
+    /// Never deregister a target
+    #[arg(long, env = "RDS_TETHER_UPSERT_ONLY")]
+    pub upsert_only: bool,
+    /// Look, decide and report, but change nothing
+    #[arg(long, env = "RDS_TETHER_OBSERVE")]
+    pub observe: bool,
+}
+
+/// How to print results.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For machines; the schema only grows.
+    Json,
+}
+
+/// How to log to standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One readable line per event.
+    Text,
+    /// One JSON object per event.
+    Json,
+}
+
+/// What every verb takes besides.
+#[derive(Args, Clone, Debug)]
+pub struct Logging {
+    /// How to log to standard error [default: text on a terminal, else json]
+    #[arg(long, value_name = "FORMAT", env = "RDS_TETHER_LOG_FORMAT", global = true)]
+    pub log_format: Option<LogFormat>,
+    /// Log more: -v each step, -vv also the libraries
+    #[arg(short, long, action = ArgAction::Count, env = "RDS_TETHER_VERBOSE", global = true)]
+    pub verbose: u8,
+}

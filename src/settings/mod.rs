@@ -1,0 +1,186 @@
+//! What the process was given: flags, environment and file become one struct, or an error that says what to write instead.
+
+mod file;
+mod flags;
+pub mod value;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use flags::{Flags, LogFormat, Logging, Output};
+
+use crate::planner::answer::Quorum;
+use crate::planner::policy::Policy;
+use crate::reconcile::Binding;
+use crate::report::Exit;
+
+/// Where the settings are if nobody says otherwise.
+const DEFAULT_FILE: &str = "/etc/rds-tether/config.toml";
+/// A day: longer waits than this are slips of the pen, and answers are not remembered for ever.
+const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// DNS is asked at least a second apart; an hour without a look would be no following.
+const INTERVAL_RANGE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60 * 60));
+/// A look at DNS that takes longer than this would outlast the answers it waits for.
+const DEADLINE_RANGE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// Everything the process obeys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// What to follow.
+    pub bindings: Vec<Binding>,
+    /// How to look at DNS.
+    pub dns: Dns,
+}
+
+/// How to look at DNS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dns {
+    /// The name servers to ask; none: those of /etc/resolv.conf.
+    pub name_servers: Vec<SocketAddr>,
+    /// How long one look may take.
+    pub deadline: Duration,
+    /// The longest time between two looks.
+    pub interval: Duration,
+    /// How many name servers must give an address.
+    pub quorum: Quorum,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self {
+            name_servers: Vec::new(),
+            deadline: Duration::from_secs(2),
+            interval: Duration::from_secs(5),
+            quorum: Quorum::Any,
+        }
+    }
+}
+
+/// Why there are no settings.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The command line or the environment is at fault.
+    #[error("{0}")]
+    Usage(String),
+    /// The file is at fault.
+    #[error("{0}")]
+    File(String),
+}
+
+impl Error {
+    /// The exit code.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Usage(_) => Exit::Usage,
+            Self::File(_) => Exit::Settings,
+        }
+    }
+}
+
+impl Flags {
+    /// Reads the settings that the flags, the environment and the file make together.
+    pub fn settings(&self) -> Result<Settings, Error> {
+        let usage = |message: &str| Err(Error::Usage(message.into()));
+        let mut settings = match (&self.config, self.endpoints.is_empty(), self.target_groups.is_empty()) {
+            (Some(path), true, true) => from_file(path)?,
+            (Some(_), _, _) => {
+                return usage(
+                    "--config does not go with --endpoint or --target-group (or their environment variables \
+                     RDS_TETHER_CONFIG, RDS_TETHER_ENDPOINT, RDS_TETHER_TARGET_GROUP); give one or the other",
+                );
+            }
+            (None, false, false) => self.from_flags()?,
+            (None, false, true) => return usage("--endpoint needs --target-group ARN: the group that is to follow it"),
+            (None, true, false) => return usage("--target-group needs --endpoint HOST:PORT: what it is to follow"),
+            (None, true, true) if Path::new(DEFAULT_FILE).exists() => from_file(Path::new(DEFAULT_FILE))?,
+            (None, true, true) => {
+                return usage(
+                    "there is nothing to follow; give --endpoint HOST:PORT and --target-group ARN, or --config FILE, or \
+                     write /etc/rds-tether/config.toml",
+                );
+            }
+        };
+        self.override_all(&mut settings);
+        self.check(&settings)?;
+        Ok(settings)
+    }
+
+    /// The file that the settings come from, if any.
+    pub fn file(&self) -> Option<PathBuf> {
+        let by_default = || self.endpoints.is_empty().then(|| PathBuf::from(DEFAULT_FILE));
+        self.config.clone().or_else(by_default)
+    }
+
+    fn from_flags(&self) -> Result<Settings, Error> {
+        let groups: BTreeSet<_> = self.target_groups.iter().collect();
+        if groups.len() < self.target_groups.len() {
+            return Err(Error::Usage(
+                "--target-group names the same group twice; name each once".into(),
+            ));
+        }
+        let binding = |arn: &_| Binding {
+            arn: Clone::clone(arn),
+            endpoints: self.endpoints.iter().cloned().collect(),
+            policy: Policy::default(),
+            observe: false,
+            assume_role: None,
+        };
+        Ok(Settings {
+            bindings: self.target_groups.iter().map(binding).collect(),
+            dns: Dns::default(),
+        })
+    }
+
+    fn override_all(&self, settings: &mut Settings) {
+        if !self.nameservers.is_empty() {
+            settings.dns.name_servers = self.nameservers.iter().map(|server| server.0).collect();
+        }
+        if let Some(interval) = self.interval {
+            settings.dns.interval = interval.0;
+        }
+        for binding in &mut settings.bindings {
+            let policy = &mut binding.policy;
+            policy.role = self.role.or(policy.role);
+            policy.forget = self.forget.map(|span| span.0).or(policy.forget);
+            policy.patience = self.patience.map(|span| span.0).or(policy.patience);
+            if !self.allow_cidrs.is_empty() {
+                policy.allow_cidrs = self.allow_cidrs.iter().map(|cidr| cidr.0).collect();
+            }
+            if !self.keep.is_empty() {
+                policy.keep = self.keep.iter().map(|cidr| cidr.0).collect();
+            }
+            policy.upsert_only |= self.upsert_only;
+            binding.observe |= self.observe;
+        }
+    }
+
+    /// What no single value shows.
+    fn check(&self, settings: &Settings) -> Result<(), Error> {
+        let within = |flag: Option<_>, name: &str, value: Duration, (least, most): (Duration, Duration)| {
+            if (least..=most).contains(&value) {
+                return Ok(());
+            }
+            let message = format!("{name} is {value:?}; give a duration from {least:?} to {most:?}");
+            Err(match (flag, self.file()) {
+                (None, Some(path)) => Error::File(format!("{}: {message}", path.display())),
+                _ => Error::Usage(format!("--{message}")),
+            })
+        };
+        within(self.interval, "interval", settings.dns.interval, INTERVAL_RANGE)?;
+        within(None, "timeout", settings.dns.deadline, DEADLINE_RANGE)?;
+        for Binding { policy, .. } in &settings.bindings {
+            let most = (Duration::ZERO, WAIT_MAX);
+            within(self.forget, "forget", policy.forget.unwrap_or_default(), most)?;
+            within(self.patience, "patience", policy.patience.unwrap_or_default(), most)?;
+        }
+        Ok(())
+    }
+}
+
+fn from_file(path: &Path) -> Result<Settings, Error> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Error::File(format!("cannot read the settings file {}: {error}", path.display())))?;
+    file::parse(path, &text)
+}

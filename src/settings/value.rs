@@ -1,0 +1,166 @@
+//! The texts of single settings, read the same way from a flag, the environment and a file.
+
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use jiff::SignedDuration;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
+
+/// The port of DNS.
+const DNS_PORT: u16 = 53;
+
+/// A duration such as `30s`, `5m` or `1h30m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let signed: Result<SignedDuration, _> = text.trim().parse();
+        let unsigned = signed.ok().and_then(|signed| Duration::try_from(signed).ok());
+        let hint = || format!("{text:?} is no duration; write a number with a unit, such as 30s, 5m or 1h30m");
+        unsigned.map(Self).ok_or_else(hint)
+    }
+}
+
+/// A CIDR such as `10.0.0.0/8`, or one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cidr(pub IpNet);
+
+impl FromStr for Cidr {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if let Ok(ip) = text.parse::<IpAddr>() {
+            return Ok(Self(IpNet::from(ip)));
+        }
+        let net: IpNet = text
+            .parse()
+            .map_err(|_| format!("{text:?} is no CIDR; write for example 10.0.0.0/16"))?;
+        if net != net.trunc() {
+            return Err(format!(
+                "{text:?} has bits set behind its prefix; write {}",
+                net.trunc()
+            ));
+        }
+        Ok(Self(net))
+    }
+}
+
+/// A name server's address, with port 53 unless another is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NameServer(pub SocketAddr);
+
+impl FromStr for NameServer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let bare = text
+            .strip_prefix('[')
+            .and_then(|text| text.strip_suffix(']'))
+            .unwrap_or(text);
+        let with_port = text.parse::<SocketAddr>().ok();
+        let addr = with_port.or_else(|| Some(SocketAddr::new(bare.parse().ok()?, DNS_PORT)));
+        match addr {
+            Some(addr) if addr.port() > 0 && !addr.ip().is_unspecified() => Ok(Self(addr)),
+            _ => Err(format!(
+                "{text:?} is no name server's address; write ADDR or ADDR:PORT, for example 10.0.0.2 or [fd00::2]:53"
+            )),
+        }
+    }
+}
+
+/// A value of a file that is written as a text.
+#[derive(Clone, Debug)]
+pub struct Text<T>(pub T);
+
+impl<'de, T> Deserialize<'de> for Text<T>
+where
+    T: FromStr,
+    T::Err: std::fmt::Display,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_a_unit() {
+        for (text, millis) in [
+            ("30s", 30_000),
+            ("5m", 300_000),
+            ("1h30m", 5_400_000),
+            ("500ms", 500),
+            (" 2s ", 2000),
+        ] {
+            assert_eq!(text.parse(), Ok(Span(Duration::from_millis(millis))), "{text}");
+        }
+        for text in [
+            "",
+            "30",
+            "s",
+            "-5s",
+            "5 bananas",
+            "five minutes",
+            "1e9999s",
+            "99999999999999999999h",
+        ] {
+            let error = text.parse::<Span>().expect_err(text);
+            assert!(error.contains("with a unit"), "{error}");
+        }
+    }
+
+    #[test]
+    fn cidrs_are_networks() {
+        for (text, shown) in [
+            ("10.0.0.0/8", "10.0.0.0/8"),
+            ("10.1.2.3", "10.1.2.3/32"),
+            ("fd00::/8", "fd00::/8"),
+        ] {
+            assert_eq!(
+                text.parse::<Cidr>().map(|cidr| cidr.0.to_string()),
+                Ok(shown.to_owned())
+            );
+        }
+        for (text, hint) in [
+            ("10.0.0.5/8", "write 10.0.0.0/8"),
+            ("10.0.0.0/33", "no CIDR"),
+            ("", "no CIDR"),
+            ("x", "no CIDR"),
+        ] {
+            let error = text.parse::<Cidr>().expect_err(text);
+            assert!(error.contains(hint), "{error}");
+        }
+    }
+
+    #[test]
+    fn name_servers_are_addresses() {
+        for (text, shown) in [
+            ("10.0.0.2", "10.0.0.2:53"),
+            ("10.0.0.2:5353", "10.0.0.2:5353"),
+            ("fd00::2", "[fd00::2]:53"),
+            ("[fd00::2]", "[fd00::2]:53"),
+            ("[fd00::2]:5353", "[fd00::2]:5353"),
+        ] {
+            assert_eq!(
+                text.parse::<NameServer>().map(|server| server.0.to_string()),
+                Ok(shown.to_owned())
+            );
+        }
+        for text in ["", "dns.example", "10.0.0.2:0", "10.0.0.2:x", "0.0.0.0", "10.0.0"] {
+            let error = text.parse::<NameServer>().expect_err(text);
+            assert!(error.contains("no name server"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Elastic Load Balancing as far as target groups go: what happens to a target, and the API that says so.
+//!
+//! Two layers, each usable alone:
+//!
+//! - [`model`]: the rules, without clock and I/O. Time is an argument, so a simulation with virtual time can
+//!   live through a year of registrations in a millisecond. [`limits`] holds the request rate limits likewise.
+//! - [`Server`]: the same model behind a real HTTP port that speaks the AWS Query protocol, so that an
+//!   unmodified AWS client talks to it; it also records every call and can be made to fail in every way known.
+//!
+//! No data plane is modelled: nothing here forwards connections.
+
+mod api;
+mod cidr;
+mod faults;
+mod group;
+pub mod limits;
+pub mod model;
+mod refusal;
+mod server;
+mod target;
+mod wire;
+
+pub use api::{CALLS_KEPT, Call, Role};
+pub use cidr::Cidr;
+pub use faults::Failure;
+pub use group::{Family, Group, TargetType};
+pub use model::{Model, Page};
+pub use refusal::Refusal;
+pub use server::Server;
+pub use target::{TargetDescription, TargetView};
