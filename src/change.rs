@@ -1,6 +1,7 @@
 //! Follows a change from the first sight of a new address to convergence, over the reports of one binding.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use crate::planner::endpoint::Role;
@@ -24,6 +25,24 @@ pub enum Milestone {
     Deregistered(Target, Option<Duration>),
     /// The group equals DNS again, that long after the change began.
     Converged(Duration),
+}
+
+impl fmt::Display for Milestone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secs = |duration: &Duration| match duration.as_millis() {
+            millis @ 0..1000 => format!("{millis} ms"),
+            _ => format!("{:.1} s", duration.as_secs_f64()),
+        };
+        match self {
+            Self::Named(target) => write!(f, "DNS names {target}, which is not registered"),
+            Self::Unnamed(target) => write!(f, "DNS no longer names {target}"),
+            Self::Registered(target, after) => write!(f, "registered {target} after {}", secs(after)),
+            Self::Healthy(target, after) => write!(f, "{target} is healthy after {}", secs(after)),
+            Self::Deregistered(target, Some(after)) => write!(f, "deregistered {target} after {}", secs(after)),
+            Self::Deregistered(target, None) => write!(f, "deregistered {target}"),
+            Self::Converged(after) => write!(f, "converged after {}", secs(after)),
+        }
+    }
 }
 
 /// What is under way in one binding.

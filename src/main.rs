@@ -1,2 +1,170 @@
-//! The command.
-fn main() {}
+//! The command: parses, logs, runs one verb and turns its outcome into an exit code.
+
+use std::io::{IsTerminal, stderr, stdout};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use rds_tether::report::{Exit, Report};
+use rds_tether::settings::value::Span;
+use rds_tether::settings::{Flags, LogFormat, Logging, Output};
+use rds_tether::{daemon, oneshot, output};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
+
+/// Keeps the IP target groups of a Network Load Balancer equal to the address an RDS or Aurora endpoint has now.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    logging: Logging,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 settled, 1 unexpected, 2 changes pending (plan), 3 refused by a guard or by ELB, \
+    4 still waiting (sync), 64 usage, 69 DNS or AWS unavailable, 77 denied, 78 bad settings or no such target group";
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Look once and print what would change; never writes
+    Plan(OneShot),
+    /// Converge once and verify
+    Sync(OneShot),
+    /// Follow until told to stop (SIGHUP re-reads the settings)
+    Run(Flags),
+}
+
+#[derive(Args)]
+struct OneShot {
+    #[command(flatten)]
+    flags: Flags,
+    /// Give up after this long [default: plan 15s; sync forget + patience + 60s]
+    #[arg(long, value_name = "DURATION", env = "RDS_TETHER_TIMEOUT")]
+    timeout: Option<Span>,
+    /// How to print the result
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t, env = "RDS_TETHER_OUTPUT")]
+    output: Output,
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Settled };
+            // Help that nobody reads is no failure.
+            let _ = error.print();
+            return code(exit);
+        }
+    };
+    start_logging(&cli.logging);
+    code(run(&cli.verb).unwrap_or_else(|(exit, message)| {
+        say(&mut stderr(), &format!("rds-tether: {message}"));
+        exit
+    }))
+}
+
+/// What ends a verb early: the exit code and what to say.
+type Failed = (Exit, String);
+
+fn run(verb: &Verb) -> Result<Exit, Failed> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(unexpected)?;
+    match verb {
+        Verb::Plan(given) => {
+            let settings = given
+                .flags
+                .settings()
+                .map_err(|error| (error.exit(), error.to_string()))?;
+            let limit = given.timeout.map_or(oneshot::PLAN_TIMEOUT, |span| span.0);
+            let reports = runtime
+                .block_on(oneshot::plan(&settings, limit))
+                .map_err(bad_settings)?;
+            let exit = Exit::worst(reports.iter().map(Report::plan_exit));
+            print("plan", &reports, exit, given.output);
+            Ok(exit)
+        }
+        Verb::Sync(given) => {
+            let settings = given
+                .flags
+                .settings()
+                .map_err(|error| (error.exit(), error.to_string()))?;
+            let limit = given.timeout.map(|span| span.0);
+            let reports = runtime
+                .block_on(oneshot::sync(&settings, limit))
+                .map_err(bad_settings)?;
+            let exit = Exit::worst(reports.iter().map(Report::sync_exit));
+            print("sync", &reports, exit, given.output);
+            Ok(exit)
+        }
+        Verb::Run(flags) => {
+            let settings = flags.settings().map_err(|error| (error.exit(), error.to_string()))?;
+            let ended = runtime.block_on(daemon::run(settings, || flags.settings()));
+            // Shut down by dropping: what is still under way is repaired by the next start's first look.
+            runtime.shutdown_background();
+            match ended {
+                Ok(()) => Ok(Exit::Settled),
+                Err(error) if error.is::<rds_tether::dns::Error>() => Err(bad_settings(error)),
+                Err(error) => Err(unexpected(error)),
+            }
+        }
+    }
+}
+
+fn unexpected(error: impl std::fmt::Display) -> Failed {
+    (Exit::Unexpected, error.to_string())
+}
+
+fn bad_settings(error: impl std::fmt::Display) -> Failed {
+    (Exit::Settings, error.to_string())
+}
+
+fn print(verb: &'static str, reports: &[Report], exit: Exit, format: Output) {
+    let text = match format {
+        Output::Text => reports.iter().map(output::draw).collect::<Vec<_>>().join("\n"),
+        Output::Json => output::json(verb, reports, exit),
+    };
+    say(&mut stdout(), text.trim_end());
+}
+
+/// A reader that went away must not turn into a panic.
+fn say(out: &mut impl std::io::Write, text: &str) {
+    let _ = writeln!(out, "{text}");
+    let _ = out.flush();
+}
+
+fn code(exit: Exit) -> ExitCode {
+    ExitCode::from(exit as u8)
+}
+
+fn start_logging(logging: &Logging) {
+    let (ours, others) = match logging.verbose {
+        0 => (LevelFilter::INFO, LevelFilter::ERROR),
+        1 => (LevelFilter::DEBUG, LevelFilter::ERROR),
+        _ => (LevelFilter::TRACE, LevelFilter::DEBUG),
+    };
+    let levels = Targets::new().with_default(others).with_target("rds_tether", ours);
+    let by_default = if stderr().is_terminal() {
+        LogFormat::Text
+    } else {
+        LogFormat::Json
+    };
+    let registry = tracing_subscriber::registry();
+    match logging.log_format.unwrap_or(by_default) {
+        LogFormat::Text => {
+            let layer = tracing_subscriber::fmt::layer()
+                .with_writer(stderr)
+                .with_ansi(stderr().is_terminal());
+            registry.with(layer.with_target(false).with_filter(levels)).init();
+        }
+        LogFormat::Json => {
+            let layer = tracing_subscriber::fmt::layer()
+                .with_writer(stderr)
+                .json()
+                .flatten_event(true);
+            registry.with(layer.with_target(false).with_filter(levels)).init();
+        }
+    }
+}

@@ -81,7 +81,7 @@ impl Reconciler {
             .iter()
             .map(|(endpoint, sight)| (endpoint.clone(), sight.borrow().clone()))
             .collect();
-        let group = targets.as_ref().map(Clone::clone).map_err(ToString::to_string);
+        let group = targets.clone().map_err(|error| error.to_string());
         let Decision { plan, memory } = self.decide(&sights, group, now);
         self.memory = memory;
         self.last_group = targets.as_ref().ok().cloned();

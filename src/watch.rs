@@ -93,6 +93,11 @@ impl Watchers {
         }
     }
 
+    /// The name servers that are asked.
+    pub fn servers(&self) -> Vec<SocketAddr> {
+        self.resolver.servers().collect()
+    }
+
     /// Follows a name, starting its watcher if it has none.
     pub fn follow(&self, host: &str, family: Family) -> Arc<Watch> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);

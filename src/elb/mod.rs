@@ -1,6 +1,7 @@
 //! Target groups through the ELBv2 API: describe, register, deregister. The only module that uses its SDK.
 
 mod arn;
+mod clients;
 mod error;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use sdk::types::{
 };
 
 pub use arn::{Arn, InvalidArn};
+pub use clients::Clients;
 pub use error::{Error, Kind};
 
 use crate::bucket::{Bucket, Urgency};

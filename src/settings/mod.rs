@@ -84,17 +84,17 @@ impl Flags {
     pub fn settings(&self) -> Result<Settings, Error> {
         let usage = |message: &str| Err(Error::Usage(message.into()));
         let mut settings = match (&self.config, self.endpoints.is_empty(), self.target_groups.is_empty()) {
-            (Some(path), true, true) => from_file(path)?,
+            (Some(path), true, true) => read_file(path)?,
             (Some(_), _, _) => {
                 return usage(
                     "--config does not go with --endpoint or --target-group (or their environment variables \
                      RDS_TETHER_CONFIG, RDS_TETHER_ENDPOINT, RDS_TETHER_TARGET_GROUP); give one or the other",
                 );
             }
-            (None, false, false) => self.from_flags()?,
+            (None, false, false) => self.without_file()?,
             (None, false, true) => return usage("--endpoint needs --target-group ARN: the group that is to follow it"),
             (None, true, false) => return usage("--target-group needs --endpoint HOST:PORT: what it is to follow"),
-            (None, true, true) if Path::new(DEFAULT_FILE).exists() => from_file(Path::new(DEFAULT_FILE))?,
+            (None, true, true) if Path::new(DEFAULT_FILE).exists() => read_file(Path::new(DEFAULT_FILE))?,
             (None, true, true) => {
                 return usage(
                     "there is nothing to follow; give --endpoint HOST:PORT and --target-group ARN, or --config FILE, or \
@@ -113,7 +113,7 @@ impl Flags {
         self.config.clone().or_else(by_default)
     }
 
-    fn from_flags(&self) -> Result<Settings, Error> {
+    fn without_file(&self) -> Result<Settings, Error> {
         let groups: BTreeSet<_> = self.target_groups.iter().collect();
         if groups.len() < self.target_groups.len() {
             return Err(Error::Usage(
@@ -179,7 +179,7 @@ impl Flags {
     }
 }
 
-fn from_file(path: &Path) -> Result<Settings, Error> {
+fn read_file(path: &Path) -> Result<Settings, Error> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Error::File(format!("cannot read the settings file {}: {error}", path.display())))?;
     file::parse(path, &text)

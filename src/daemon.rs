@@ -1,0 +1,252 @@
+//! `run`: follows every binding until it is told to stop.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+use tracing::{debug, error, info, warn};
+
+use crate::clock::Clock;
+use crate::dns;
+use crate::elb::{Arn, Clients};
+use crate::follow::{Follower, introduce};
+use crate::journal::Journal;
+use crate::oneshot::watchers;
+use crate::reconcile::Binding;
+use crate::report::Report;
+use crate::settings::{self, Settings};
+use crate::watch::Watchers;
+
+/// How often a settled daemon says that it lives.
+const SUMMARY: Duration = Duration::from_secs(5 * 60);
+/// How often the status line of the service manager is brought up to date, if it changed.
+const STATUS: Duration = Duration::from_secs(1);
+/// Target groups that are described with one call.
+const INTRODUCED_TOGETHER: usize = 20;
+/// Reports that may wait to be logged.
+const REPORTS_WAITING: usize = 256;
+
+/// Follows the bindings of `settings` until SIGTERM or SIGINT; on SIGHUP takes what `reload` gives, or nothing of it.
+pub async fn run(settings: Settings, reload: impl Fn() -> Result<Settings, settings::Error>) -> anyhow::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (sender, mut reports) = mpsc::channel(REPORTS_WAITING);
+    let mut daemon = Daemon::new(settings, sender)?;
+    daemon.start_all().await;
+    info!(
+        target_groups = daemon.settings.bindings.len(),
+        "started rds-tether {}",
+        env!("CARGO_PKG_VERSION")
+    );
+    notify(&[NotifyState::Ready]);
+
+    let mut summary = every(SUMMARY);
+    summary.tick().await;
+    let mut status = every(STATUS);
+    let mut watchdog = every(watchdog_interval());
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => daemon.reload(reload()).await,
+            Some(report) = reports.recv() => daemon.journal.note(&report),
+            Some(ended) = daemon.tasks.join_next_with_id() => daemon.restart(ended).await,
+            _ = summary.tick() => info!("{}", daemon.summary()),
+            _ = status.tick() => daemon.show_status(),
+            // Fed by this loop's turn alone: DNS or AWS being down is no reason to be restarted.
+            _ = watchdog.tick() => notify(&[NotifyState::Watchdog]),
+        }
+    }
+    notify(&[NotifyState::Stopping]);
+    info!("stopping: {}", daemon.summary());
+    Ok(())
+}
+
+struct Daemon {
+    settings: Settings,
+    clock: Clock,
+    clients: Clients,
+    watchers: Arc<Watchers>,
+    sender: mpsc::Sender<Report>,
+    tasks: JoinSet<()>,
+    running: BTreeMap<Arn, Running>,
+    journal: Journal,
+    shown: String,
+}
+
+struct Running {
+    task: AbortHandle,
+    binding: Arc<Binding>,
+}
+
+impl Daemon {
+    fn new(settings: Settings, sender: mpsc::Sender<Report>) -> Result<Self, dns::Error> {
+        let clock = Clock::start();
+        Ok(Self {
+            clock,
+            clients: Clients::start(),
+            watchers: watchers(&settings.dns, clock)?,
+            sender,
+            tasks: JoinSet::new(),
+            running: BTreeMap::new(),
+            journal: Journal::default(),
+            shown: String::new(),
+            settings,
+        })
+    }
+
+    /// Starts the bindings that do not run yet. Those that share a client are introduced together, so that a start with
+    /// many of them does not spend its calls on descriptions.
+    async fn start_all(&mut self) {
+        let mut by_client: BTreeMap<_, Vec<Follower>> = BTreeMap::new();
+        for binding in &self.settings.bindings {
+            if self.running.contains_key(&binding.arn) {
+                continue;
+            }
+            let client = self.clients.of(binding).await;
+            let key = (binding.arn.region().to_owned(), binding.assume_role.clone());
+            let follower = Follower::new(
+                Arc::new(binding.clone()),
+                client,
+                Arc::clone(&self.watchers),
+                self.clock,
+            );
+            by_client.entry(key).or_default().push(follower);
+        }
+        for mut followers in by_client.into_values() {
+            while !followers.is_empty() {
+                let rest = followers.split_off(followers.len().min(INTRODUCED_TOGETHER));
+                self.start_together(std::mem::replace(&mut followers, rest));
+            }
+        }
+    }
+
+    fn start_together(&mut self, followers: Vec<Follower>) {
+        // Each follower gets a task of its own, where none can hold up another, and waits there for the introduction.
+        let mut waiting = Vec::new();
+        for follower in &followers {
+            let (hand_over, handed_over) = tokio::sync::oneshot::channel();
+            let sender = self.sender.clone();
+            let task = self.tasks.spawn(async move {
+                if let Ok(follower) = handed_over.await {
+                    follow(follower, sender).await;
+                }
+            });
+            let binding = Arc::clone(follower.binding());
+            self.running.insert(binding.arn.clone(), Running { task, binding });
+            waiting.push(hand_over);
+        }
+        tokio::spawn(async move {
+            let mut followers = followers;
+            introduce(&mut followers).await;
+            for (follower, hand_over) in followers.into_iter().zip(waiting) {
+                // Who was stopped meanwhile does not want its follower any more.
+                let _ = hand_over.send(follower);
+            }
+        });
+    }
+
+    fn stop(&mut self, arn: &Arn) {
+        if let Some(running) = self.running.remove(arn) {
+            running.task.abort();
+        }
+        self.journal.forget(arn);
+    }
+
+    /// Takes new settings as a whole. Bindings that did not change go on with their clocks; a change of how to look at DNS
+    /// concerns all of them.
+    async fn reload(&mut self, loaded: Result<Settings, settings::Error>) {
+        let settings = match loaded {
+            Ok(settings) => settings,
+            Err(error) => return warn!("the new settings are not taken, the old ones stay in force: {error}"),
+        };
+        let watchers = match watchers(&settings.dns, self.clock) {
+            Ok(watchers) => watchers,
+            Err(error) => return warn!("the new settings are not taken, the old ones stay in force: {error}"),
+        };
+        let same_dns = settings.dns == self.settings.dns && watchers.servers() == self.watchers.servers();
+        if !same_dns {
+            self.watchers = watchers;
+        }
+        let goes_on = |binding: &Binding| same_dns && settings.bindings.contains(binding);
+        let stopped: Vec<Arn> = (self.running.values())
+            .filter(|running| !goes_on(&running.binding))
+            .map(|running| running.binding.arn.clone())
+            .collect();
+        for arn in &stopped {
+            self.stop(arn);
+        }
+        let kept = self.running.len();
+        self.settings = settings;
+        self.start_all().await;
+        let started = self.running.len() - kept;
+        info!(kept, started, stopped = stopped.len(), "settings reloaded");
+    }
+
+    /// Followers end by being stopped alone; one that ends otherwise is started anew.
+    async fn restart(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = match &ended {
+            Ok((id, ())) => *id,
+            Err(error) => error.id(),
+        };
+        let arn = self
+            .running
+            .values()
+            .find(|running| running.task.id() == id)
+            .map(|running| running.binding.arn.clone());
+        let Some(arn) = arn else { return };
+        error!(
+            group = arn.name(),
+            "its follower ended unexpectedly and is started anew: {:?}",
+            ended.err()
+        );
+        self.stop(&arn);
+        self.start_all().await;
+    }
+
+    fn summary(&self) -> String {
+        self.journal.summary(self.settings.bindings.len())
+    }
+
+    fn show_status(&mut self) {
+        let summary = self.summary();
+        if summary != self.shown {
+            notify(&[NotifyState::Status(&summary)]);
+            self.shown = summary;
+        }
+    }
+}
+
+async fn follow(mut follower: Follower, sender: mpsc::Sender<Report>) {
+    loop {
+        let report = follower.next().await;
+        if sender.send(report).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut every = interval(period);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    every
+}
+
+/// Half of what the service manager allows, or a time that only keeps the loop turning.
+fn watchdog_interval() -> Duration {
+    sd_notify::watchdog_enabled().map_or(SUMMARY, |allowed| (allowed / 2).max(Duration::from_millis(1)))
+}
+
+fn notify(states: &[NotifyState]) {
+    let told: io::Result<()> = sd_notify::notify(states);
+    if let Err(error) = told {
+        debug!("cannot tell the service manager: {error}");
+    }
+}

@@ -1,0 +1,49 @@
+//! The clients of a process: one per region and identity, all drawing on one budget of calls.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use aws_config::SdkConfig;
+
+use super::Client;
+use crate::aws::{self, AssumeRole};
+use crate::bucket::Bucket;
+use crate::reconcile::Binding;
+
+type Key = (String, Option<AssumeRole>);
+
+/// Hands out the client for a binding.
+pub struct Clients {
+    base: Option<SdkConfig>,
+    bucket: Arc<Bucket>,
+    clients: BTreeMap<Key, Client>,
+}
+
+impl Clients {
+    /// No clients yet. Needs a tokio runtime.
+    pub fn start() -> Self {
+        Self {
+            base: None,
+            bucket: Bucket::start(),
+            clients: BTreeMap::new(),
+        }
+    }
+
+    /// The client for the binding's region and role.
+    pub async fn of(&mut self, binding: &Binding) -> Client {
+        let key = (binding.arn.region().to_owned(), binding.assume_role.clone());
+        if let Some(client) = self.clients.get(&key) {
+            return client.clone();
+        }
+        let (region, role) = &key;
+        let base = match self.base.take() {
+            Some(base) => base,
+            None => aws::config(region).await,
+        };
+        let config = aws::for_binding(&base, region, role.as_ref()).await;
+        self.base = Some(base);
+        let client = Client::new(&config, Arc::clone(&self.bucket));
+        self.clients.insert(key, client.clone());
+        client
+    }
+}

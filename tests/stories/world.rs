@@ -1,0 +1,259 @@
+//! A simulated DNS server and ELBv2 API, and the built binary run against them as a user would type it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use testkit::dns::{self, Behaviour};
+use testkit::elb::{self, Call, Group};
+
+/// How long a test waits for what must happen; only a failing test waits this long.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub const WRITER: &str = "orders.cluster-abc123.eu-west-1.rds.amazonaws.com";
+pub const READER: &str = "orders.cluster-ro-abc123.eu-west-1.rds.amazonaws.com";
+pub const OLD: &str = "10.0.1.5";
+pub const NEW: &str = "10.0.2.7";
+
+/// A world with one target group.
+pub struct World {
+    pub dns: dns::Server,
+    pub elb: elb::Server,
+    pub arn: String,
+}
+
+impl World {
+    /// The writer endpoint names the old address; the group is empty.
+    pub fn new() -> Self {
+        let dns = dns::Server::start();
+        let elb = elb::Server::start();
+        let arn = elb.add_group(Group::named("orders"));
+        dns.set(WRITER, Behaviour::a(OLD, 1));
+        Self { dns, elb, arn }
+    }
+
+    /// The same with the old address registered and healthy.
+    pub fn settled() -> Self {
+        let world = Self::new();
+        world.elb.put_target(&world.arn, OLD, 5432);
+        world.elb.reset_lowest(&world.arn);
+        world
+    }
+
+    /// The binary with a verb, its name server, and nothing else of this machine's environment.
+    pub fn command(&self, verb: &str) -> Command {
+        let mut command = bare_command(&self.elb.url());
+        command.arg(verb).args(["--nameserver", &self.dns.addr().to_string()]);
+        command
+    }
+
+    /// The binary with a verb, bound by flags to the writer endpoint.
+    pub fn bound(&self, verb: &str) -> Command {
+        let mut command = self.command(verb);
+        command.args(["--endpoint", &format!("{WRITER}:5432"), "--target-group", &self.arn]);
+        command
+    }
+
+    /// Waits until the calls are as wanted.
+    #[track_caller]
+    pub fn wait(&self, what: &str, wanted: impl Fn(&[Call]) -> bool) {
+        assert!(
+            self.elb.wait_for(PATIENCE, wanted),
+            "never happened: {what}\n{}",
+            self.story()
+        );
+    }
+
+    /// The writes so far, in order, as `Register 10.0.1.5:5432` with the outcome where it is an error.
+    pub fn writes(&self) -> Vec<String> {
+        self.elb.writes().iter().map(short).collect()
+    }
+
+    /// The registered targets now.
+    pub fn registered(&self) -> Vec<String> {
+        let targets = self.elb.targets(&self.arn).into_iter();
+        targets
+            .filter(|target| target.state != "draining")
+            .map(|target| format!("{}:{}", target.ip, target.port))
+            .collect()
+    }
+
+    /// Everything that was called, for a failing test.
+    pub fn story(&self) -> String {
+        self.elb
+            .calls()
+            .iter()
+            .map(|call| format!("  {}\n", short(call)))
+            .collect()
+    }
+}
+
+/// The binary without arguments, its AWS calls going to `url`.
+pub fn bare_command(url: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rds-tether"));
+    command
+        .env_clear()
+        .env("AWS_ENDPOINT_URL", url)
+        .env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+        .env("AWS_SECRET_ACCESS_KEY", "secret")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .stdin(Stdio::null());
+    command
+}
+
+fn short(call: &Call) -> String {
+    let action = call.action.trim_end_matches("Targets");
+    let targets: Vec<String> = (call.targets.iter())
+        .map(|target| {
+            let port = target.port.map(|port| format!(":{port}")).unwrap_or_default();
+            let zone = target
+                .zone
+                .as_deref()
+                .map(|zone| format!("@{zone}"))
+                .unwrap_or_default();
+            format!("{}{port}{zone}", target.id)
+        })
+        .collect();
+    let failed = call
+        .outcome
+        .as_ref()
+        .err()
+        .map(|code| format!(" -> {code}"))
+        .unwrap_or_default();
+    format!("{action} {}{failed}", targets.join(" "))
+}
+
+/// Whether a call is a write of this action about this target.
+pub fn is(call: &Call, action: &str, id: &str) -> bool {
+    call.action.starts_with(action) && call.targets.iter().any(|target| target.id == id)
+}
+
+/// How often an action was called about a target.
+pub fn count(calls: &[Call], action: &str, id: &str) -> usize {
+    calls.iter().filter(|call| is(call, action, id)).count()
+}
+
+/// How often the group was listed.
+pub fn looks(calls: &[Call]) -> usize {
+    calls
+        .iter()
+        .filter(|call| call.action == "DescribeTargetHealth")
+        .count()
+}
+
+/// Runs to the end, which must come in time.
+#[track_caller]
+pub fn finish(command: &mut Command) -> Output {
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let id = child.id();
+    thread::spawn(move || sender.send(child.wait_with_output()));
+    match receiver.recv_timeout(PATIENCE) {
+        Ok(output) => output.expect("its output is read"),
+        Err(_) => {
+            signal(id, "KILL");
+            panic!("it did not end within {PATIENCE:?}");
+        }
+    }
+}
+
+/// What an ended process said, for assertions and messages.
+pub fn said(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+fn signal(id: u32, name: &str) {
+    // The standard library sends no signals but KILL, and this crate has no unsafe code.
+    let sent = Command::new("kill")
+        .args([&format!("-{name}"), &id.to_string()])
+        .status();
+    assert!(sent.is_ok_and(|status| status.success()), "kill -{name} {id}");
+}
+
+/// A running daemon whose log is read along; killed when dropped.
+pub struct Daemon {
+    child: Child,
+    log: Arc<(Mutex<Vec<String>>, Condvar)>,
+}
+
+impl Daemon {
+    #[track_caller]
+    pub fn start(command: &mut Command) -> Self {
+        command.args(["--log-format", "text"]);
+        let mut child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let log = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
+        let lines = BufReader::new(child.stderr.take().expect("piped"));
+        let shared = Arc::clone(&log);
+        thread::spawn(move || read_log(lines, &shared));
+        Self { child, log }
+    }
+
+    /// Waits for a line of the log that contains all of `parts`, and returns it.
+    #[track_caller]
+    pub fn wait_for_log(&self, parts: &[&str]) -> String {
+        let has = |line: &&String| parts.iter().all(|part| line.contains(part));
+        let (lines, more) = &*self.log;
+        let lines = lines.lock().expect("the log");
+        let (lines, timeout) =
+            (more.wait_timeout_while(lines, PATIENCE, |lines| !lines.iter().any(|line| has(&line)))).expect("the log");
+        assert!(!timeout.timed_out(), "no line with {parts:?} in:\n{}", lines.join("\n"));
+        lines.iter().find(has).cloned().expect("found just above")
+    }
+
+    pub fn log(&self) -> String {
+        self.log.0.lock().expect("the log").join("\n")
+    }
+
+    pub fn signal(&self, name: &str) {
+        signal(self.child.id(), name);
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    #[track_caller]
+    pub fn stop(mut self) -> (ExitStatus, String) {
+        self.signal("TERM");
+        (self.wait(), self.log())
+    }
+
+    /// Waits for the end, which must come in time.
+    #[track_caller]
+    pub fn wait(&mut self) -> ExitStatus {
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            if let Some(status) = self.child.try_wait().expect("its status") {
+                return status;
+            }
+            // Only the end of a process has no event that the standard library could wait for with a limit.
+            thread::park_timeout(Duration::from_millis(5));
+        }
+        panic!("it did not end within {PATIENCE:?}:\n{}", self.log());
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn read_log(lines: BufReader<impl Read>, log: &(Mutex<Vec<String>>, Condvar)) {
+    for line in lines.lines().map_while(Result::ok) {
+        log.0.lock().expect("the log").push(line);
+        log.1.notify_all();
+    }
+}
