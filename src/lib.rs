@@ -1,4 +1,39 @@
-//! rds-tether
+//! Keeps the IP target groups of a Network Load Balancer equal to the address an RDS or Aurora endpoint has *now*.
+//!
+//! # One idea
+//!
+//! Deciding is apart from doing. One pure function takes what was seen and the time, and returns what to change and what was
+//! deliberately left alone, and why. Everything else is a thin shell round it.
+//!
+//! ```text
+//! look at DNS ─────┐                                                   ┌─ register
+//!                  ├─> decide(policy, memory, seen, now) -> Decision ──┤
+//! look at the group┘                                                   └─ deregister, and each hold with its reason
+//! ```
+//!
+//! A step looks at the whole of both sides and corrects the difference, whatever caused it (level-triggered). A target is
+//! removed only when its replacement has been *observed* as registered, so "register, verify, deregister" does not depend on
+//! the order of calls: a lost reply, a crash or a second actor in between is harmless.
+//!
+//! # The modules, in reading order
+//!
+//! - [`planner`]: the decision and its nouns. Pure: no clock, no I/O, no AWS, no `async`.
+//! - [`reconcile`]: one step, which observes, decides and applies. Nothing else changes a target group.
+//! - [`report`]: what a step saw and did; exit codes, logs and output all derive from it.
+//! - [`dns`] and [`elb`]: the adapters. Only `dns` knows hickory, only `elb` the ELBv2 SDK.
+//! - [`watch`]: one watcher per name looks at DNS and publishes everything it knows.
+//! - [`follow`]: one follower per binding, which knows when to take the next step.
+//! - [`daemon`]: `run`: watchers, followers, signals, the service manager.
+//! - [`oneshot`]: `plan` and `sync`.
+//! - [`change`], [`journal`], [`logging`] and [`output`]: what people get to read, all of it from reports.
+//! - [`settings`]: flags, environment and file become one struct.
+//! - [`aws`], [`bucket`] and [`clock`]: how AWS is reached, how often, and what time it is.
+//!
+//! # What is not here
+//!
+//! No path leads from a failure to see to a sighting of nothing: they are different types ([`planner::answer::Blind`] and
+//! [`planner::answer::Resolution`], which is never empty). Nothing retries a write: the next step looks first. No state is
+//! kept outside the process: losing [`planner::memory::Memory`] only restarts the waiting.
 
 pub mod aws;
 pub mod bucket;
@@ -9,6 +44,7 @@ pub mod dns;
 pub mod elb;
 pub mod follow;
 pub mod journal;
+pub mod logging;
 pub mod oneshot;
 pub mod output;
 pub mod planner;

@@ -1,16 +1,13 @@
 //! The command: parses, logs, runs one verb and turns its outcome into an exit code.
 
-use std::io::{IsTerminal, stderr, stdout};
+use std::io::{stderr, stdout};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use rds_tether::report::{Exit, Report};
 use rds_tether::settings::value::Span;
-use rds_tether::settings::{Flags, LogFormat, Logging, Output};
-use rds_tether::{daemon, oneshot, output};
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::prelude::*;
+use rds_tether::settings::{Flags, Logging, Output};
+use rds_tether::{daemon, logging, oneshot, output};
 
 /// Keeps the IP target groups of a Network Load Balancer equal to the address an RDS or Aurora endpoint has now.
 #[derive(Parser)]
@@ -57,7 +54,7 @@ fn main() -> ExitCode {
             return code(exit);
         }
     };
-    start_logging(&cli.logging);
+    logging::start(&cli.logging);
     code(run(&cli.verb).unwrap_or_else(|(exit, message)| {
         say(&mut stderr(), &format!("rds-tether: {message}"));
         exit
@@ -137,34 +134,4 @@ fn say(out: &mut impl std::io::Write, text: &str) {
 
 fn code(exit: Exit) -> ExitCode {
     ExitCode::from(exit as u8)
-}
-
-fn start_logging(logging: &Logging) {
-    let (ours, others) = match logging.verbose {
-        0 => (LevelFilter::INFO, LevelFilter::ERROR),
-        1 => (LevelFilter::DEBUG, LevelFilter::ERROR),
-        _ => (LevelFilter::TRACE, LevelFilter::DEBUG),
-    };
-    let levels = Targets::new().with_default(others).with_target("rds_tether", ours);
-    let by_default = if stderr().is_terminal() {
-        LogFormat::Text
-    } else {
-        LogFormat::Json
-    };
-    let registry = tracing_subscriber::registry();
-    match logging.log_format.unwrap_or(by_default) {
-        LogFormat::Text => {
-            let layer = tracing_subscriber::fmt::layer()
-                .with_writer(stderr)
-                .with_ansi(stderr().is_terminal());
-            registry.with(layer.with_target(false).with_filter(levels)).init();
-        }
-        LogFormat::Json => {
-            let layer = tracing_subscriber::fmt::layer()
-                .with_writer(stderr)
-                .json()
-                .flatten_event(true);
-            registry.with(layer.with_target(false).with_filter(levels)).init();
-        }
-    }
 }
