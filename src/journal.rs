@@ -120,21 +120,17 @@ fn endpoints(report: &Report) -> String {
 }
 
 fn concerns(report: &Report) -> Vec<Concern> {
-    let holds = report.holds();
+    let holds = report.telling_holds();
     let of_errors = report.errors().map(|error| Concern {
         key: format!("{} {}", error.action, error.code),
         text: error.to_string(),
         is_trouble: true,
     });
-    // The error of a failed look says more than the hold that follows from it.
-    let of_holds = holds
-        .iter()
-        .filter(|hold| !matches!(hold.reason, Reason::GroupUnseen(_)))
-        .map(|hold| Concern {
-            key: format!("{} {}", hold.what, hold.reason.name()),
-            text: output::hold_line(hold, report.at),
-            is_trouble: matches!(hold.reason, Reason::Blind(_) | Reason::Refused(_) | Reason::NoQuorum),
-        });
+    let of_holds = holds.iter().map(|hold| Concern {
+        key: format!("{} {}", hold.what, hold.reason.name()),
+        text: output::hold_line(hold, report.at),
+        is_trouble: matches!(hold.reason, Reason::Blind(_) | Reason::Refused(_) | Reason::NoQuorum),
+    });
     let of_notes = report.plan.notes.iter().map(|note| Concern {
         key: note.to_string(),
         text: note.to_string(),

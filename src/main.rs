@@ -37,10 +37,18 @@ struct OneShot {
     #[command(flatten)]
     flags: Flags,
     /// Give up after this long [default: plan 15s; sync forget + patience + 60s]
-    #[arg(long, value_name = "DURATION", env = "RDS_TETHER_TIMEOUT")]
+    #[arg(long, value_name = "DURATION", env = "RDS_TETHER_TIMEOUT", hide_env_values = true)]
     timeout: Option<Span>,
     /// How to print the result
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t, env = "RDS_TETHER_OUTPUT")]
+    #[arg(
+        long,
+        value_name = "text|json",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        env = "RDS_TETHER_OUTPUT",
+        hide_env_values = true
+    )]
     output: Output,
 }
 
@@ -75,7 +83,7 @@ fn run(verb: &Verb) -> Result<Exit, Failed> {
                 .flags
                 .settings()
                 .map_err(|error| (error.exit(), error.to_string()))?;
-            let limit = given.timeout.map_or(oneshot::PLAN_TIMEOUT, |span| span.0);
+            let limit = given.timeout.map(|span| span.0);
             let reports = runtime
                 .block_on(oneshot::plan(&settings, limit))
                 .map_err(bad_settings)?;

@@ -21,10 +21,12 @@ use crate::report::{Exit, Report};
 use crate::settings::{Dns, Settings};
 use crate::watch::Watchers;
 
-/// How long a dry run may take by default.
-pub const PLAN_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a dry run may take by default, besides the time that many bindings take.
+const PLAN_TIMEOUT: Duration = Duration::from_secs(15);
 /// How much longer than the clocks of a removal a sync may take by default.
 const SYNC_MARGIN: Duration = Duration::from_secs(60);
+/// The time that each further binding may take: two calls of a process that keeps within the account's limits.
+const PER_BINDING: Duration = Duration::from_millis(600);
 
 /// A live line that wrapped could not be drawn over; terminals are at least this wide.
 const LIVE_LINE_MAX: usize = 79;
@@ -56,8 +58,9 @@ async fn followers(settings: &Settings, clock: Clock) -> Result<Vec<Follower>, d
 }
 
 /// Looks once at every binding, in the order of the settings, and changes nothing.
-pub async fn plan(settings: &Settings, limit: Duration) -> Result<Vec<Report>, dns::Error> {
+pub async fn plan(settings: &Settings, limit: Option<Duration>) -> Result<Vec<Report>, dns::Error> {
     let clock = Clock::start();
+    let limit = limit.unwrap_or(PLAN_TIMEOUT + for_many(settings));
     let mut looks = JoinSet::new();
     for (index, mut follower) in followers(settings, clock).await?.into_iter().enumerate() {
         looks.spawn(async move {
@@ -85,11 +88,12 @@ fn timed_out(binding: &Arc<Binding>, clock: Clock) -> Report {
 /// that was changed since the start.
 pub async fn sync(settings: &Settings, limit: Option<Duration>) -> Result<Vec<Report>, dns::Error> {
     let clock = Clock::start();
+    let margin = SYNC_MARGIN + for_many(settings);
     let (sender, mut reports) = mpsc::channel(64);
     let mut syncs = JoinSet::new();
     for (index, follower) in followers(settings, clock).await?.into_iter().enumerate() {
         let sender = sender.clone();
-        syncs.spawn(async move { (index, sync_one(follower, limit, clock, sender).await) });
+        syncs.spawn(async move { (index, sync_one(follower, limit, margin, clock, sender).await) });
     }
     drop(sender);
     let mut progress = Progress::new(clock);
@@ -112,6 +116,7 @@ pub async fn sync(settings: &Settings, limit: Option<Duration>) -> Result<Vec<Re
 async fn sync_one(
     mut follower: Follower,
     limit: Option<Duration>,
+    margin: Duration,
     clock: Clock,
     sender: mpsc::Sender<Report>,
 ) -> Report {
@@ -119,7 +124,7 @@ async fn sync_one(
     let binding = Arc::clone(follower.binding());
     let mut last: Option<Report> = None;
     loop {
-        let end = start + limit.unwrap_or_else(|| default_limit(&binding, last.as_ref()));
+        let end = start + limit.unwrap_or_else(|| clocks(&binding, last.as_ref()) + margin);
         let Ok(mut report) = timeout_at(end, follower.next()).await else {
             return last.unwrap_or_else(|| timed_out(&binding, clock));
         };
@@ -137,8 +142,12 @@ async fn sync_one(
     }
 }
 
-/// Long enough for every clock of a removal. The role may only show in the first answer.
-fn default_limit(binding: &Binding, last: Option<&Report>) -> Duration {
+fn for_many(settings: &Settings) -> Duration {
+    PER_BINDING * u32::try_from(settings.bindings.len()).unwrap_or(u32::MAX)
+}
+
+/// The clocks of a removal. The role may only show in the first answer.
+fn clocks(binding: &Binding, last: Option<&Report>) -> Duration {
     let by_name = || {
         let reader = binding
             .endpoints
@@ -150,7 +159,7 @@ fn default_limit(binding: &Binding, last: Option<&Report>) -> Duration {
             .unwrap_or(if reader { Role::Reader } else { Role::Writer })
     };
     let role = last.map_or_else(by_name, |report| report.plan.role);
-    binding.policy.forget(role) + binding.policy.patience(role) + SYNC_MARGIN
+    binding.policy.forget(role) + binding.policy.patience(role)
 }
 
 /// Shows on standard error how a sync gets on: one live line on a terminal, a line per change elsewhere.
@@ -183,10 +192,10 @@ impl Progress {
             self.line(&format!("{}: {milestone}", arn.name()));
         }
         // What is waited for is said once; the seconds that tick away are for the live line.
-        let waits = waits(report, |hold| format!("{} {}", hold.what, hold.reason.name()));
+        let waits = waits(report);
         if self.said.get(arn) != Some(&waits) {
             self.said.insert(arn.clone(), waits);
-            for wait in waits_now(report, report.at) {
+            for wait in waits_now(report) {
                 self.line(&format!("{}: {wait}", arn.name()));
             }
         }
@@ -239,19 +248,16 @@ impl Progress {
     }
 }
 
-fn waits(report: &Report, of_hold: impl Fn(&crate::planner::plan::Hold) -> String) -> String {
+/// What a binding waits for, without the seconds that tick away.
+fn waits(report: &Report) -> String {
+    let holds = report.telling_holds();
+    let holds = holds.iter().map(|hold| format!("{} {}", hold.what, hold.reason.name()));
     let errors = report.errors().map(|error| error.code.clone());
-    report
-        .holds()
-        .iter()
-        .map(of_hold)
-        .chain(errors)
-        .collect::<Vec<_>>()
-        .join("\n")
+    holds.chain(errors).collect::<Vec<_>>().join("\n")
 }
 
-fn waits_now(report: &Report, now: crate::planner::time::Timestamp) -> Vec<String> {
-    let holds = report.holds();
-    let holds = holds.iter().map(|hold| output::hold_line(hold, now));
+fn waits_now(report: &Report) -> Vec<String> {
+    let holds = report.telling_holds();
+    let holds = holds.iter().map(|hold| output::hold_line(hold, report.at));
     holds.chain(report.errors().map(ToString::to_string)).collect()
 }

@@ -37,7 +37,7 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
     }
     write_targets(out, report)?;
     write_changes(out, report)?;
-    let holds = report.holds();
+    let holds = report.telling_holds();
     if !holds.is_empty() {
         writeln!(out, "  held")?;
         for hold in &holds {

@@ -126,6 +126,14 @@ impl Report {
         holds
     }
 
+    /// The holds that say something the errors of the step do not.
+    pub fn telling_holds(&self) -> Vec<Hold> {
+        let mut holds = self.holds();
+        let told = |reason: &Reason| matches!(reason, Reason::GroupUnseen(_) | Reason::Blind(Blind::NotYet));
+        holds.retain(|hold| !told(&hold.reason));
+        holds
+    }
+
     /// Whether the group equals DNS.
     pub fn is_settled(&self) -> bool {
         self.plan.settled

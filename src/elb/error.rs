@@ -59,7 +59,11 @@ impl Error {
             SdkError::TimeoutError(_) => (Kind::Unavailable, "Timeout".into(), "no answer in time".into()),
             SdkError::ResponseError(_) => (Kind::Unavailable, "BadResponse".into(), chain(&error)),
             _ => match find::<CredentialsError>(&error) {
-                Some(credentials) => (of_credentials(credentials), "NoCredentials".into(), chain(credentials)),
+                // The cause says what was tried; the error itself only that it did not work.
+                Some(credentials) => {
+                    let cause = credentials.source().map_or_else(|| credentials.to_string(), chain);
+                    (of_credentials(credentials), "NoCredentials".into(), cause)
+                }
                 None => (Kind::Unavailable, "Unreachable".into(), chain(&error)),
             },
         };
@@ -190,5 +194,9 @@ fn chain(error: &dyn StdError) -> String {
         }
         next = cause.source();
     }
-    text
+    text.lines()
+        .map(str::trim)
+        .collect::<Vec<_>>()
+        .join("; ")
+        .replace(":; ", ": ")
 }

@@ -12,13 +12,14 @@ use crate::planner::endpoint::{Endpoint, Role};
 #[derive(Args, Clone, Debug, Default)]
 pub struct Flags {
     /// Settings file (TOML); if neither it nor --endpoint is given: /etc/rds-tether/config.toml
-    #[arg(long, value_name = "FILE", env = "RDS_TETHER_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "RDS_TETHER_CONFIG", hide_env_values = true)]
     pub config: Option<PathBuf>,
     /// Endpoint to follow; repeat it for a target group that holds several
     #[arg(
         long = "endpoint",
         value_name = "HOST:PORT",
         env = "RDS_TETHER_ENDPOINT",
+        hide_env_values = true,
         value_delimiter = ','
     )]
     pub endpoints: Vec<Endpoint>,
@@ -27,6 +28,7 @@ pub struct Flags {
         long = "target-group",
         value_name = "ARN",
         env = "RDS_TETHER_TARGET_GROUP",
+        hide_env_values = true,
         value_delimiter = ','
     )]
     pub target_groups: Vec<Arn>,
@@ -35,37 +37,45 @@ pub struct Flags {
         long = "nameserver",
         value_name = "ADDR[:PORT]",
         env = "RDS_TETHER_NAMESERVER",
+        hide_env_values = true,
         value_delimiter = ','
     )]
     pub nameservers: Vec<NameServer>,
     /// Longest time between two looks at DNS [default: 5s]
-    #[arg(long, value_name = "DURATION", env = "RDS_TETHER_INTERVAL")]
+    #[arg(long, value_name = "DURATION", env = "RDS_TETHER_INTERVAL", hide_env_values = true)]
     pub interval: Option<Span>,
     /// How long DNS must not have named a target before it is removed [default: 60s, reader endpoints 5m]
-    #[arg(long, value_name = "DURATION", env = "RDS_TETHER_FORGET")]
+    #[arg(long, value_name = "DURATION", env = "RDS_TETHER_FORGET", hide_env_values = true)]
     pub forget: Option<Span>,
     /// How much longer to wait for a healthy replacement [default: 0s, reader endpoints 5m]
-    #[arg(long, value_name = "DURATION", env = "RDS_TETHER_PATIENCE")]
+    #[arg(long, value_name = "DURATION", env = "RDS_TETHER_PATIENCE", hide_env_values = true)]
     pub patience: Option<Span>,
     /// Whether an answer is the whole truth (writer) or a sample (reader) [default: by the endpoint's name]
-    #[arg(long, value_name = "writer|reader", env = "RDS_TETHER_ROLE")]
+    #[arg(long, value_name = "writer|reader", env = "RDS_TETHER_ROLE", hide_env_values = true)]
     pub role: Option<Role>,
     /// Register only addresses within this network; repeatable
     #[arg(
         long = "allow-cidr",
         value_name = "CIDR",
         env = "RDS_TETHER_ALLOW_CIDR",
+        hide_env_values = true,
         value_delimiter = ','
     )]
     pub allow_cidrs: Vec<Cidr>,
     /// Never touch targets within this network; repeatable
-    #[arg(long, value_name = "CIDR", env = "RDS_TETHER_KEEP", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "CIDR",
+        env = "RDS_TETHER_KEEP",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
     pub keep: Vec<Cidr>,
     /// Never deregister a target
-    #[arg(long, env = "RDS_TETHER_UPSERT_ONLY")]
+    #[arg(long, env = "RDS_TETHER_UPSERT_ONLY", hide_env_values = true)]
     pub upsert_only: bool,
     /// Look, decide and report, but change nothing
-    #[arg(long, env = "RDS_TETHER_OBSERVE")]
+    #[arg(long, env = "RDS_TETHER_OBSERVE", hide_env_values = true)]
     pub observe: bool,
 }
 
@@ -92,9 +102,16 @@ pub enum LogFormat {
 #[derive(Args, Clone, Debug)]
 pub struct Logging {
     /// How to log to standard error [default: text on a terminal, else json]
-    #[arg(long, value_name = "FORMAT", env = "RDS_TETHER_LOG_FORMAT", global = true)]
+    #[arg(
+        long,
+        value_name = "text|json",
+        hide_possible_values = true,
+        env = "RDS_TETHER_LOG_FORMAT",
+        hide_env_values = true,
+        global = true
+    )]
     pub log_format: Option<LogFormat>,
     /// Log more: -v each step, -vv also the libraries
-    #[arg(short, long, action = ArgAction::Count, env = "RDS_TETHER_VERBOSE", global = true)]
+    #[arg(short, long, action = ArgAction::Count, env = "RDS_TETHER_VERBOSE", hide_env_values = true, global = true)]
     pub verbose: u8,
 }
