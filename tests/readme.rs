@@ -39,7 +39,11 @@ fn as_in_readme(line: &str) -> Command {
 #[test]
 fn the_commands_are_taken() {
     let blocks = blocks("sh");
-    let lines: Vec<&str> = blocks.into_iter().flatten().filter(|line| line.starts_with("rds-tether ")).collect();
+    let lines: Vec<&str> = blocks
+        .into_iter()
+        .flatten()
+        .filter(|line| line.starts_with("rds-tether "))
+        .collect();
     assert!(lines.len() >= 4, "the README has commands: {lines:?}");
     for line in lines {
         if line.starts_with("rds-tether run") {
@@ -62,6 +66,7 @@ fn the_settings_are_taken() {
         let path = std::env::temp_dir().join(format!("rds-tether-readme-{}-{number}.toml", std::process::id()));
         std::fs::write(&path, block.join("\n")).unwrap();
         let mut command = bare_command("http://127.0.0.1:9");
+        command.env("RDS_TETHER_NAMESERVER", "127.0.0.1:9");
         let output = finish(command.args(["plan", "--timeout", "2s", "--config"]).arg(&path));
         std::fs::remove_file(&path).unwrap();
         // Denied, because the role cannot be assumed; that the file is at fault would be 78.

@@ -1,0 +1,5 @@
+//! The adapters, in this process, against the simulated servers.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)]
+
+mod dns;
+mod elb;
