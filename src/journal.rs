@@ -9,6 +9,7 @@ use crate::change::Tracker;
 use crate::elb::Arn;
 use crate::output;
 use crate::planner::plan::Reason;
+use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
 use crate::report::{Exit, Report};
 
@@ -136,5 +137,15 @@ fn concerns(report: &Report) -> Vec<Concern> {
         text: note.to_string(),
         is_trouble: false,
     });
-    of_errors.chain(of_holds).chain(of_notes).collect()
+    let would = |verb: &str, target: &Target| Concern {
+        key: format!("{verb} {target}"),
+        text: format!("would {verb} {target}, but only observes"),
+        is_trouble: false,
+    };
+    let observed = (!report.applied).then_some(&report.plan);
+    let of_plan = observed.into_iter().flat_map(|plan| {
+        let register = plan.register.keys().map(|target| would("register", target));
+        register.chain(plan.deregister.keys().map(|target| would("deregister", target)))
+    });
+    of_errors.chain(of_plan).chain(of_holds).chain(of_notes).collect()
 }

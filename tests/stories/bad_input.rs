@@ -1,1 +1,662 @@
-//! bad_input
+//! Bad input of every kind: a clear message, the right exit code, and neither an API call nor a DNS query.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+use std::process::{Command, Output, Stdio};
+
+use crate::world::{Scratch, WRITER, World, bare_command, finish, said};
+
+const USAGE: i32 = 64;
+const SETTINGS: i32 = 78;
+
+const ARN: &str = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/73e2d6bc24d8a067";
+const BALANCER: &str = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:loadbalancer/net/orders/73e2d6bc24d8a067";
+const LISTENER: &str =
+    "arn:aws:elasticloadbalancing:eu-west-1:111122223333:listener/net/orders/73e2d6bc24d8a067/0467ef3c8400ae65";
+
+/// A command line in which `ENDPOINT` and `GROUP` stand for the two flags that bind, and `WRITER` and `ARN` for their values.
+fn typed(world: &World, line: &str) -> Command {
+    let mut command = bare_command(&world.elb.url());
+    for word in line.split_whitespace() {
+        let word = word.replace("WRITER", WRITER).replace("ARN", ARN);
+        match word.as_str() {
+            "ENDPOINT" => command.args(["--endpoint", &format!("{WRITER}:5432")]),
+            "GROUP" => command.args(["--target-group", ARN]),
+            "BALANCER" => command.arg(BALANCER),
+            "LISTENER" => command.arg(LISTENER),
+            "EMPTY" => command.arg(""),
+            _ => command.arg(word),
+        };
+    }
+    // A command line that is wrongly taken for good would look there, and so be found out.
+    command.env("RDS_TETHER_NAMESERVER", world.dns.addr().to_string());
+    command
+}
+
+#[track_caller]
+fn refused(world: &World, what: &str, output: &Output, exit: i32, parts: &[&str]) {
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(exit), "{what}: {}", said(output));
+    assert!(
+        output.stdout.is_empty(),
+        "{what}: results are for standard output, not errors: {}",
+        said(output)
+    );
+    for part in parts {
+        assert!(error.contains(part), "{what}: {part:?} is missing from: {error}");
+    }
+    assert!(!error.contains("panicked"), "{what}: {error}");
+    assert!(error.len() < 2000, "{what}: nobody reads {} bytes", error.len());
+    assert_eq!(world.story(), "", "{what}: an API was called");
+    assert!(world.dns.queries().is_empty(), "{what}: DNS was asked");
+}
+
+#[track_caller]
+fn refused_lines(cases: &[(&str, &[&str])]) {
+    let world = World::new();
+    for (line, parts) in cases {
+        let output = finish(&mut typed(&world, line));
+        refused(&world, line, &output, USAGE, parts);
+    }
+}
+
+#[test]
+fn nothing_to_do_and_what_nobody_knows() {
+    refused_lines(&[
+        ("", &["Usage: rds-tether", "plan", "sync", "run", "Exit codes"]),
+        ("bogus", &["bogus", "--help"]),
+        ("sync --bogus ENDPOINT GROUP", &["--bogus", "--help"]),
+        (
+            "sync WRITER:5432",
+            &["WRITER:5432".replace("WRITER", WRITER).as_str(), "--help"],
+        ),
+        ("run ENDPOINT GROUP --timeout 5s", &["--timeout"]),
+        ("sync ENDPOINT GROUP --upsert-only=maybe", &["--upsert-only"]),
+        ("sync --endpoint", &["--endpoint <HOST:PORT>", "value is required"]),
+        ("sync --config", &["--config <FILE>", "value is required"]),
+        ("sync --config EMPTY", &["--config <FILE>", "value is required"]),
+        (
+            "sync ENDPOINT GROUP --forget 1s --forget 2s",
+            &["--forget", "multiple times"],
+        ),
+    ]);
+}
+
+#[test]
+fn half_a_binding_and_two_of_them() {
+    refused_lines(&[
+        ("plan ENDPOINT", &["--endpoint needs --target-group ARN"]),
+        ("run GROUP", &["--target-group needs --endpoint HOST:PORT"]),
+        ("sync ENDPOINT GROUP GROUP", &["--target-group", "twice"]),
+        (
+            "sync ENDPOINT GROUP --config x.toml",
+            &["--config", "--endpoint", "one or the other"],
+        ),
+        (
+            "run ENDPOINT --config x.toml",
+            &["--config", "--endpoint", "one or the other"],
+        ),
+        (
+            "plan GROUP --config x.toml",
+            &["--config", "--target-group", "one or the other"],
+        ),
+    ]);
+}
+
+#[test]
+fn endpoints_that_cannot_be_followed() {
+    refused_lines(&[
+        (
+            "plan GROUP --endpoint orders.example",
+            &["--endpoint", "no port", "orders.example:5432"],
+        ),
+        (
+            "sync GROUP --endpoint orders.example:",
+            &["--endpoint", "port from 1 to 65535", "HOST:PORT"],
+        ),
+        (
+            "run GROUP --endpoint orders.example:0",
+            &["--endpoint", "port from 1 to 65535"],
+        ),
+        (
+            "plan GROUP --endpoint orders.example:65536",
+            &["--endpoint", "port from 1 to 65535"],
+        ),
+        (
+            "sync GROUP --endpoint orders.example:postgres",
+            &["--endpoint", "port from 1 to 65535"],
+        ),
+        (
+            "run GROUP --endpoint orders.example:5432/orders",
+            &["--endpoint", "port from 1 to 65535"],
+        ),
+        (
+            "plan GROUP --endpoint 10.0.1.5:5432",
+            &["--endpoint", "is an address", "DNS name"],
+        ),
+        (
+            "sync GROUP --endpoint 10.0.1.5",
+            &["--endpoint", "is an address", "DNS name"],
+        ),
+        (
+            "run GROUP --endpoint [fd00::5]:5432",
+            &["--endpoint", "is an address", "DNS name"],
+        ),
+        (
+            "plan GROUP --endpoint fd00::5",
+            &["--endpoint", "is an address", "DNS name"],
+        ),
+        (
+            "sync GROUP --endpoint postgres://orders.example:5432",
+            &["--endpoint", "no DNS name"],
+        ),
+        (
+            "run GROUP --endpoint orders..example:5432",
+            &["--endpoint", "empty label"],
+        ),
+        ("plan GROUP --endpoint :5432", &["--endpoint", "empty"]),
+        (
+            "sync GROUP --endpoint WRITER:5432,orders.example",
+            &["--endpoint", "orders.example", "no port"],
+        ),
+    ]);
+}
+
+#[test]
+fn arns_that_name_no_target_group() {
+    refused_lines(&[
+        (
+            "plan ENDPOINT --target-group orders",
+            &["--target-group", "targetgroup/NAME/"],
+        ),
+        (
+            "sync ENDPOINT --target-group BALANCER",
+            &["--target-group", "load balancer", "targetgroup/NAME/"],
+        ),
+        (
+            "run ENDPOINT --target-group LISTENER",
+            &["--target-group", "listener", "targetgroup/NAME/"],
+        ),
+        (
+            "plan ENDPOINT --target-group arn:aws:rds:eu-west-1:111122223333:db:orders",
+            &["--target-group", "another service", "targetgroup/NAME/"],
+        ),
+        (
+            "sync ENDPOINT --target-group arn:aws:elasticloadbalancing::111122223333:targetgroup/orders/1",
+            &["--target-group", "region"],
+        ),
+    ]);
+}
+
+#[test]
+fn values_out_of_shape_and_out_of_range() {
+    refused_lines(&[
+        ("plan ENDPOINT GROUP --forget 30", &["--forget", "with a unit", "30s"]),
+        ("sync ENDPOINT GROUP --forget=-5s", &["--forget", "with a unit"]),
+        (
+            "run ENDPOINT GROUP --forget bananas",
+            &["--forget", "bananas", "with a unit"],
+        ),
+        ("plan ENDPOINT GROUP --patience 5", &["--patience", "with a unit"]),
+        ("sync ENDPOINT GROUP --timeout soon", &["--timeout", "with a unit"]),
+        ("run ENDPOINT GROUP --interval 5", &["--interval", "with a unit"]),
+        (
+            "plan ENDPOINT GROUP --interval 0s",
+            &["--interval", "give a duration from"],
+        ),
+        (
+            "sync ENDPOINT GROUP --interval 999ms",
+            &["--interval", "give a duration from"],
+        ),
+        (
+            "run ENDPOINT GROUP --interval 2h",
+            &["--interval", "give a duration from"],
+        ),
+        (
+            "plan ENDPOINT GROUP --forget 25h",
+            &["--forget", "give a duration from"],
+        ),
+        (
+            "sync ENDPOINT GROUP --patience 25h",
+            &["--patience", "give a duration from"],
+        ),
+        ("run ENDPOINT GROUP --keep 10.0.0.5/8", &["--keep", "write 10.0.0.0/8"]),
+        (
+            "plan ENDPOINT GROUP --allow-cidr 10.0.0.0/33",
+            &["--allow-cidr", "no CIDR", "10.0.0.0/16"],
+        ),
+        ("sync ENDPOINT GROUP --keep everything", &["--keep", "no CIDR"]),
+        ("run ENDPOINT GROUP --role master", &["--role", "writer", "reader"]),
+        (
+            "plan ENDPOINT GROUP --nameserver dns.example",
+            &["--nameserver", "10.0.0.2"],
+        ),
+        (
+            "sync ENDPOINT GROUP --nameserver 10.0.0.2:0",
+            &["--nameserver", "ADDR:PORT"],
+        ),
+        ("plan ENDPOINT GROUP --output yaml", &["--output", "text, json"]),
+        ("run ENDPOINT GROUP --log-format xml", &["--log-format", "text, json"]),
+    ]);
+}
+
+/// A duration is told in the units that it was given in, never as `172800s` or `0ns`.
+#[test]
+fn ranges_are_told_in_units_that_people_write() {
+    refused_lines(&[
+        ("sync ENDPOINT GROUP --forget 48h", &["48h", "24h"]),
+        ("sync ENDPOINT GROUP --interval 0s", &["0s", "from 1s to 1h"]),
+    ]);
+}
+
+/// A negative duration is a bad value of its flag, not an unknown flag `-5`.
+#[test]
+fn a_negative_duration_is_a_bad_value_of_its_flag() {
+    refused_lines(&[("sync ENDPOINT GROUP --forget -5s", &["--forget", "with a unit"])]);
+}
+
+/// What is missing is not made up: the example in the message must itself be good input.
+#[test]
+fn an_empty_endpoint_gets_an_example_that_works() {
+    let world = World::new();
+    let output = finish(&mut typed(&world, "sync GROUP --endpoint EMPTY"));
+    refused(&world, "empty", &output, USAGE, &["--endpoint", "HOST:PORT"]);
+    assert!(!said(&output).contains("example :5432"), "{}", said(&output));
+}
+
+#[test]
+fn nothing_to_follow_says_what_to_give() {
+    if std::path::Path::new("/etc/rds-tether/config.toml").exists() {
+        // Then there is something to follow.
+        return;
+    }
+    refused_lines(&[("sync", &["nothing to follow", "--endpoint HOST:PORT", "--config FILE"])]);
+}
+
+/// What nobody typed cannot be found in the command line: the message names the variable.
+#[test]
+fn a_bad_environment_variable_is_named() {
+    let world = World::new();
+    for (name, value) in [
+        ("RDS_TETHER_FORGET", "30"),
+        ("RDS_TETHER_PATIENCE", "bananas"),
+        ("RDS_TETHER_INTERVAL", "2h"),
+        ("RDS_TETHER_TIMEOUT", "5"),
+        ("RDS_TETHER_ROLE", "master"),
+        ("RDS_TETHER_KEEP", "10.0.0.0/8,x"),
+        ("RDS_TETHER_ALLOW_CIDR", "10.0.0.5/8"),
+        ("RDS_TETHER_NAMESERVER", "dns.example"),
+        ("RDS_TETHER_UPSERT_ONLY", "maybe"),
+        ("RDS_TETHER_OBSERVE", "maybe"),
+        ("RDS_TETHER_OUTPUT", "yaml"),
+        ("RDS_TETHER_LOG_FORMAT", "xml"),
+        ("RDS_TETHER_VERBOSE", "lots"),
+    ] {
+        let output = finish(typed(&world, "sync ENDPOINT GROUP").env(name, value));
+        refused(&world, name, &output, USAGE, &[name]);
+    }
+}
+
+#[test]
+fn the_environment_is_judged_like_the_command_line() {
+    let world = World::new();
+    let endpoint = format!("{WRITER}:5432");
+    let cases: &[(&[(&str, &str)], &[&str])] = &[
+        (&[("RDS_TETHER_ENDPOINT", &endpoint)], &["--target-group"]),
+        (&[("RDS_TETHER_TARGET_GROUP", ARN)], &["--endpoint"]),
+        (
+            &[("RDS_TETHER_ENDPOINT", "orders"), ("RDS_TETHER_TARGET_GROUP", ARN)],
+            &["no port"],
+        ),
+        (
+            &[("RDS_TETHER_ENDPOINT", &endpoint), ("RDS_TETHER_CONFIG", "x.toml")],
+            &["RDS_TETHER_CONFIG", "RDS_TETHER_ENDPOINT", "one or the other"],
+        ),
+    ];
+    for (variables, parts) in cases {
+        let output = finish(typed(&world, "sync").envs(variables.iter().copied()));
+        refused(&world, &format!("{variables:?}"), &output, USAGE, parts);
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text() {
+    let world = World::new();
+    let bytes = || OsString::from_vec(b"\xff.example:5432".to_vec());
+    let argument = finish(typed(&world, "sync GROUP --endpoint").arg(bytes()));
+    refused(&world, "argument", &argument, USAGE, &["UTF-8"]);
+    let variable = finish(typed(&world, "sync GROUP").env("RDS_TETHER_ENDPOINT", bytes()));
+    refused(&world, "variable", &variable, USAGE, &["UTF-8"]);
+    let verb = finish(bare_command(&world.elb.url()).arg(bytes()));
+    refused(&world, "verb", &verb, USAGE, &[]);
+    let path = finish(typed(&world, "sync --config").arg(bytes()));
+    refused(&world, "path", &path, SETTINGS, &["settings file", "No such file"]);
+}
+
+/// A settings file in which `GROUP` stands for the two lines that bind and need the table header before them.
+fn settings(text: &str) -> String {
+    text.replace(
+        "GROUP",
+        &format!("[[target_group]]\narn = \"ARN\"\nendpoints = [\"WRITER:5432\"]"),
+    )
+    .replace("ARN", ARN)
+    .replace("WRITER", WRITER)
+}
+
+#[track_caller]
+fn refused_files(cases: &[(&str, Option<usize>, &[&str])]) {
+    let world = World::new();
+    let scratch = Scratch::new();
+    for (text, line, parts) in cases {
+        let path = scratch.write("config.toml", &settings(text));
+        let output = finish(typed(&world, "sync --config").arg(&path));
+        let place = match line {
+            Some(line) => format!("config.toml:{line}: "),
+            None => "config.toml".to_owned(),
+        };
+        let parts: Vec<&str> = parts.iter().copied().chain([place.as_str()]).collect();
+        refused(&world, &text[..text.len().min(200)], &output, SETTINGS, &parts);
+    }
+}
+
+#[test]
+fn files_that_are_no_settings() {
+    refused_files(&[
+        ("", Some(1), &["nothing to follow", "[[target_group]]"]),
+        ("# nothing but words\n", Some(1), &["nothing to follow"]),
+        ("[dns]\ntimeout = \"2s\"", Some(1), &["nothing to follow"]),
+        ("hello there", Some(1), &["expected `=`"]),
+        ("GROUP\n}\n", Some(4), &[]),
+        ("[[target_group]]\narn = \"ARN\nendpoints = []", Some(2), &["string"]),
+        ("GROUP\nendpoints = [\"WRITER:5432\"]", Some(4), &["duplicate key"]),
+    ]);
+}
+
+#[test]
+fn keys_and_tables_that_do_not_exist() {
+    refused_files(&[
+        ("verbose = true\nGROUP", Some(1), &["`verbose`", "`target_group`"]),
+        ("GROUP\n\nforgt = \"3s\"", Some(5), &["`forgt`", "`forget`"]),
+        (
+            "GROUP\n[dns]\nnameserver = [\"10.0.0.2\"]",
+            Some(5),
+            &["`nameserver`", "`nameservers`"],
+        ),
+        (
+            "# one s too many\n[[target_groups]]\narn = \"ARN\"",
+            Some(2),
+            &["`target_groups`", "`target_group`"],
+        ),
+        ("GROUP\n[dsn]\ntimeout = \"2s\"", Some(4), &["`dsn`", "`dns`"]),
+        (
+            "GROUP\nassume_role = { arn = \"arn:aws:iam::111122223333:role/x\", externalid = \"x\" }",
+            Some(4),
+            &["`externalid`", "`external_id`"],
+        ),
+    ]);
+}
+
+#[test]
+fn bindings_that_lack_something_or_are_there_twice() {
+    refused_files(&[
+        ("[[target_group]]\nendpoints = [\"WRITER:5432\"]", Some(1), &["`arn`"]),
+        ("GROUP\n\n[[target_group]]\narn = \"ARN\"", Some(5), &["`endpoints`"]),
+        (
+            "[[target_group]]\narn = \"ARN\"\nendpoints = []",
+            Some(3),
+            &["empty", "HOST:PORT"],
+        ),
+        ("GROUP\nassume_role = { external_id = \"x\" }", Some(4), &["`arn`"]),
+        ("GROUP\n\n# again\nGROUP", Some(7), &["bound twice", ARN]),
+    ]);
+}
+
+#[test]
+fn values_that_are_not_what_their_key_wants() {
+    refused_files(&[
+        (
+            "[[target_group]]\narn = \"orders\"\nendpoints = [\"WRITER:5432\"]",
+            Some(2),
+            &["no target-group ARN"],
+        ),
+        (
+            "[[target_group]]\narn = \"ARN\"\nendpoints = [\"orders\"]",
+            Some(3),
+            &["no port", "orders:5432"],
+        ),
+        (
+            "[[target_group]]\narn = \"ARN\"\nendpoints = [\"10.0.1.5:5432\"]",
+            Some(3),
+            &["is an address"],
+        ),
+        ("GROUP\nforget = \"30\"", Some(4), &["with a unit"]),
+        ("GROUP\npatience = \"-5s\"", Some(4), &["with a unit"]),
+        (
+            "GROUP\nrole = \"master\"",
+            Some(4),
+            &["`master`", "`writer`", "`reader`"],
+        ),
+        ("GROUP\nkeep = [\"10.0.0.5/8\"]", Some(4), &["write 10.0.0.0/8"]),
+        ("GROUP\nallow_cidrs = [\"10.0.0.0/33\"]", Some(4), &["no CIDR"]),
+        ("GROUP\n[dns]\nnameservers = [\"dns.example\"]", Some(5), &["ADDR:PORT"]),
+        ("GROUP\n[dns]\ntimeout = \"bananas\"", Some(5), &["with a unit"]),
+        ("GROUP\n[dns]\nquorum = \"all\"", Some(5), &["`all`", "`majority`"]),
+    ]);
+}
+
+#[test]
+fn values_of_the_wrong_type() {
+    refused_files(&[
+        (
+            "[[target_group]]\narn = 1\nendpoints = [\"WRITER:5432\"]",
+            Some(2),
+            &["expected a string"],
+        ),
+        ("GROUP\nforget = 30", Some(4), &["`30`", "expected a string"]),
+        (
+            "GROUP\nupsert_only = \"yes\"",
+            Some(4),
+            &["\"yes\"", "expected a boolean"],
+        ),
+        (
+            "GROUP\nassume_role = \"arn:aws:iam::111122223333:role/x\"",
+            Some(4),
+            &[],
+        ),
+        ("dns = 1\nGROUP", Some(1), &[]),
+        (
+            "[[target_group]]\narn = \"ARN\"\nendpoints = \"WRITER:5432\"",
+            Some(3),
+            &[],
+        ),
+        (
+            "[target_group]\narn = \"ARN\"\nendpoints = [\"WRITER:5432\"]",
+            Some(1),
+            &[],
+        ),
+    ]);
+}
+
+/// The operator sees what to write, not what a parser calls it.
+#[test]
+fn a_wrong_type_is_told_in_the_words_of_the_file() {
+    refused_files(&[
+        (
+            "[[target_group]]\narn = \"ARN\"\nendpoints = \"WRITER:5432\"",
+            Some(3),
+            &["endpoints", "list"],
+        ),
+        (
+            "[target_group]\narn = \"ARN\"\nendpoints = [\"WRITER:5432\"]",
+            Some(1),
+            &["[[target_group]]"],
+        ),
+        ("GROUP\nforget = 30", Some(4), &["30s"]),
+    ]);
+    let world = World::new();
+    let scratch = Scratch::new();
+    let path = scratch.write(
+        "config.toml",
+        &settings("GROUP\nassume_role = \"arn:aws:iam::111122223333:role/x\""),
+    );
+    let output = finish(typed(&world, "sync --config").arg(path));
+    assert!(!said(&output).contains("struct"), "{}", said(&output));
+}
+
+/// A list over several lines is the usual way to write several endpoints: the line is that of the bad one.
+#[test]
+fn a_bad_item_of_a_list_is_told_with_its_own_line() {
+    refused_files(&[
+        (
+            "[[target_group]]\narn = \"ARN\"\nendpoints = [\n  \"WRITER:5432\",\n  \"orders\",\n]",
+            Some(5),
+            &["no port"],
+        ),
+        (
+            "GROUP\nkeep = [\n  \"10.0.0.0/8\",\n  \"10.0.0.5/8\",\n]",
+            Some(6),
+            &["write 10.0.0.0/8"],
+        ),
+    ]);
+}
+
+/// With a hundred bindings in a file, "forget is too long" without a line is a search.
+#[test]
+fn a_value_out_of_range_is_told_with_its_line() {
+    refused_files(&[
+        ("GROUP\nforget = \"48h\"", Some(4), &["forget", "give a duration from"]),
+        (
+            "GROUP\npatience = \"48h\"",
+            Some(4),
+            &["patience", "give a duration from"],
+        ),
+        (
+            "GROUP\n[dns]\ninterval = \"0s\"",
+            Some(5),
+            &["interval", "give a duration from"],
+        ),
+        (
+            "GROUP\n[dns]\ntimeout = \"1m\"",
+            Some(5),
+            &["timeout", "give a duration from"],
+        ),
+    ]);
+}
+
+#[test]
+fn a_value_out_of_range_is_refused() {
+    refused_files(&[
+        ("GROUP\nforget = \"48h\"", None, &["forget", "give a duration from"]),
+        ("GROUP\npatience = \"48h\"", None, &["patience", "give a duration from"]),
+        (
+            "GROUP\n[dns]\ninterval = \"0s\"",
+            None,
+            &["interval", "give a duration from"],
+        ),
+        (
+            "GROUP\n[dns]\ntimeout = \"1m\"",
+            None,
+            &["timeout", "give a duration from"],
+        ),
+    ]);
+}
+
+/// A role that is no ARN is a slip of the pen, to be found before anything is asked of AWS with it.
+#[test]
+fn a_role_that_is_no_arn_is_refused_before_it_is_used() {
+    refused_files(&[(
+        "GROUP\nassume_role = { arn = \"tether\" }",
+        Some(4),
+        &["tether", "arn:aws:iam::"],
+    )]);
+}
+
+#[test]
+fn files_that_cannot_be_read() {
+    let world = World::new();
+    let scratch = Scratch::new();
+    let directory = scratch.path("directory");
+    std::fs::create_dir(&directory).unwrap();
+    let bytes = scratch.path("bytes.toml");
+    std::fs::write(&bytes, b"# \xff\n[[target_group]]\n").unwrap();
+    for (path, why) in [
+        (scratch.path("missing.toml"), "No such file"),
+        (directory, "Is a directory"),
+        (bytes, "UTF-8"),
+    ] {
+        let output = finish(typed(&world, "run --config").arg(&path));
+        let name = path.display().to_string();
+        refused(&world, &name, &output, SETTINGS, &["settings file", &name, why]);
+    }
+}
+
+#[test]
+fn a_megabyte_of_garbage_is_told_in_one_line() {
+    let world = World::new();
+    let scratch = Scratch::new();
+    let noise: String = (0..1_000_000u64)
+        .map(|n| char::from(b'!' + (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 57) as u8 % 90))
+        .collect();
+    for (name, text) in [
+        ("noise.toml", noise),
+        ("zeros.toml", "\0".repeat(1_000_000)),
+        ("deep.toml", format!("x = {}", "[".repeat(1_000_000))),
+    ] {
+        let path = scratch.write(name, &text);
+        let output = finish(typed(&world, "sync --config").arg(&path));
+        refused(&world, name, &output, SETTINGS, &[&format!("{name}:1: ")]);
+    }
+}
+
+/// What is quoted in a message is cut to what fits a terminal.
+#[test]
+fn a_key_that_is_too_long_is_not_repeated_in_full() {
+    refused_files(&[(
+        &format!("{} = 1\nGROUP", "x".repeat(100_000)),
+        Some(1),
+        &["unknown field"],
+    )]);
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    let world = World::new();
+    for (line, part) in [
+        ("--help", "Usage: rds-tether"),
+        ("-h", "Exit codes"),
+        ("help", "Usage: rds-tether"),
+        ("sync --help", "--target-group <ARN>"),
+        ("plan --help", "RDS_TETHER_ENDPOINT"),
+        ("run --help", "--forget <DURATION>"),
+        ("--version", env!("CARGO_PKG_VERSION")),
+        ("-V", env!("CARGO_PKG_VERSION")),
+    ] {
+        let output = finish(&mut typed(&world, line));
+        assert_eq!(output.status.code(), Some(0), "{line}: {}", said(&output));
+        assert!(
+            String::from_utf8_lossy(&output.stdout).contains(part),
+            "{line}: {}",
+            said(&output)
+        );
+        assert!(output.stderr.is_empty(), "{line}: {}", said(&output));
+    }
+    assert_eq!(world.story(), "");
+}
+
+/// `rds-tether plan | head -1` must neither panic nor change the exit code.
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let world = World::settled();
+    let plan = |format| {
+        let mut command = world.bound("plan");
+        command.args(["--output", format]);
+        command
+    };
+    for mut command in [plan("text"), plan("json"), typed(&world, "sync --help")] {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{command:?}: {}", said(&output));
+        assert!(output.stderr.is_empty(), "{command:?}: {}", said(&output));
+    }
+}

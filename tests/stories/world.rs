@@ -1,7 +1,10 @@
 //! A simulated DNS server and ELBv2 API, and the built binary run against them as a user would type it.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -37,6 +40,16 @@ impl World {
     /// The same with the old address registered and healthy.
     pub fn settled() -> Self {
         let world = Self::new();
+        world.elb.put_target(&world.arn, OLD, 5432);
+        world.elb.reset_lowest(&world.arn);
+        world
+    }
+
+    /// As [`World::settled`], with a group of another kind.
+    pub fn settled_with(group: Group) -> Self {
+        let mut world = Self::new();
+        world.elb.model(|model, _| model.remove_group(&world.arn));
+        world.arn = world.elb.add_group(group);
         world.elb.put_target(&world.arn, OLD, 5432);
         world.elb.reset_lowest(&world.arn);
         world
@@ -180,6 +193,43 @@ fn signal(id: u32, name: &str) {
     assert!(sent.is_ok_and(|status| status.success()), "kill -{name} {id}");
 }
 
+/// The command with an endpoint and a target group to follow it.
+pub fn bind<'a>(command: &'a mut Command, endpoint: &str, arn: &str) -> &'a mut Command {
+    command.args(["--endpoint", endpoint, "--target-group", arn])
+}
+
+/// A directory of one test, removed when dropped.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// An empty directory whose path is short enough for a socket in it.
+    pub fn new() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("tether-{}-{number}", std::process::id()));
+        fs::create_dir_all(&path).expect("a directory for the test");
+        Self(path)
+    }
+
+    /// The path of a file in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Writes a file, replacing it if it exists, and gives its path.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, text).expect("the file is written");
+        path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
 /// A running daemon whose log is read along; killed when dropped.
 pub struct Daemon {
     child: Child,
@@ -189,7 +239,12 @@ pub struct Daemon {
 impl Daemon {
     #[track_caller]
     pub fn start(command: &mut Command) -> Self {
-        command.args(["--log-format", "text"]);
+        Self::spawn(command.args(["--log-format", "text"]))
+    }
+
+    /// As [`Daemon::start`], with the log format that the command asks for.
+    #[track_caller]
+    pub fn spawn(command: &mut Command) -> Self {
         let mut child = command
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -226,6 +281,12 @@ impl Daemon {
     #[track_caller]
     pub fn stop(mut self) -> (ExitStatus, String) {
         self.signal("TERM");
+        (self.wait(), self.log())
+    }
+
+    /// Waits for the end that a signal has been sent for.
+    #[track_caller]
+    pub fn stop_sent(mut self) -> (ExitStatus, String) {
         (self.wait(), self.log())
     }
 
