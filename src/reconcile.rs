@@ -148,6 +148,11 @@ impl Reconciler {
         if !plan.deregister.is_empty() {
             self.announce_first_removal(plan);
             report.deregistered = self.client.deregister(&arn, &plan.deregister).await;
+            report
+                .deregistered
+                .done
+                .iter()
+                .for_each(|target| self.memory.removed(*target));
         }
     }
 

@@ -221,6 +221,12 @@ impl History {
         }
     }
 
+    /// The earliest moment by which that many more answers can have come, if their TTL is that of the current one.
+    pub(super) fn earliest(&self, answers: u64, ttl: Duration) -> Timestamp {
+        let rest = u32::try_from(answers.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.expires + ttl.saturating_mul(rest)
+    }
+
     /// When an answer last named the address.
     pub fn last_named(&self, ip: IpAddr) -> Option<Timestamp> {
         self.named.get(&ip).copied()

@@ -15,9 +15,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::answer::{Answer, Blind, GAP};
+use super::cadence::APART;
 use super::endpoint::{Endpoint, Kind, Role};
 use super::guard::{self, Refusal};
-use super::memory::{Absent, Memory, last_named};
+use super::memory::{Absent, Memory, Without, last_named};
 use super::plan::{Held, Hold, Note, Plan, Reason};
 use super::policy::Policy;
 use super::target::{Family, Listed, State, Target};
@@ -267,13 +268,11 @@ impl Surplus<'_> {
             if !listed.state.is_registered() || self.named.names(*target) {
                 continue;
             }
+            all_may_stay &= self.may_stay(*target);
             if self.named.doubtful.contains(target) {
-                all_may_stay = false;
                 continue;
             }
-            let verdict = self.judge(*target, listed, memory);
-            all_may_stay &= self.may_stay(*target);
-            match verdict {
+            match self.judge(*target, listed, memory) {
                 None => {
                     memory.removing(*target, self.now);
                     plan.deregister.insert(*target, listed.zone.clone());
@@ -310,7 +309,7 @@ impl Surplus<'_> {
             return Some((Reason::AwaitsReplacement(endpoint.clone()), None));
         }
         let forget = memory.forget(target, self.policy.forget(self.role));
-        let clocks_end = self.clocks_end(absent, forget);
+        let clocks_end = self.clocks_end(&absent, forget);
         let elapsed = self.now.since(absent.since);
         if elapsed < forget {
             let reason = Reason::Forgetting {
@@ -319,11 +318,11 @@ impl Surplus<'_> {
             };
             return Some((reason, Some(clocks_end)));
         }
-        if self.answers_missing(absent) > 0 {
-            let reason = Reason::FewAnswers {
-                seen: absent.answers,
-                needed: self.answers_needed(),
-            };
+        let missing = self.answers_missing(&absent);
+        if missing > 0 {
+            let needed = self.answers_needed();
+            let seen = needed.saturating_sub(missing);
+            let reason = Reason::FewAnswers { seen, needed };
             return Some((reason, Some(clocks_end)));
         }
         let patience = self.policy.patience(self.role);
@@ -368,16 +367,24 @@ impl Surplus<'_> {
         }
     }
 
-    fn answers_missing(&self, absent: Absent) -> u64 {
-        let by_answers = self.answers_needed().saturating_sub(absent.answers);
-        by_answers.max(OWN_LOOKS.saturating_sub(absent.looks))
+    fn answers_missing(&self, absent: &Absent) -> u64 {
+        let missing = absent.without.iter().map(|without| self.missing_of(without));
+        missing.max().unwrap_or_else(|| self.answers_needed())
+    }
+
+    /// How many more answers of one endpoint it takes.
+    fn missing_of(&self, without: &Without) -> u64 {
+        let by_answers = self.answers_needed().saturating_sub(without.answers);
+        by_answers.max(OWN_LOOKS.saturating_sub(without.looks))
     }
 
     /// The earliest moment at which both forget has passed and enough answers can have come.
-    fn clocks_end(&self, absent: Absent, forget: Duration) -> Timestamp {
-        let ttl = self.named.answers.values().map(|answer| answer.resolution.ttl).max();
-        let missing = u32::try_from(self.answers_missing(absent)).unwrap_or(u32::MAX);
-        let answered = self.now + ttl.unwrap_or_default().saturating_mul(missing);
-        answered.max(absent.since + forget)
+    fn clocks_end(&self, absent: &Absent, forget: Duration) -> Timestamp {
+        let answered = absent.without.iter().filter_map(|without| {
+            let missing = self.missing_of(without);
+            let Answer { resolution, history } = without.answer;
+            (missing > 0).then(|| history.earliest(missing, resolution.ttl).max(self.now + APART))
+        });
+        answered.fold(absent.since + forget, Timestamp::max)
     }
 }

@@ -44,12 +44,20 @@ struct Removal {
 const REMOVAL_REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// An absence as it stands now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Absent {
+#[derive(Clone, Debug)]
+pub(super) struct Absent<'a> {
     pub since: Timestamp,
-    /// Distinct answers without the target, those of an earlier process included.
+    /// What each endpoint has said since.
+    pub without: Vec<Without<'a>>,
+}
+
+/// The answers of one endpoint without the target.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Without<'a> {
+    pub answer: &'a Answer,
+    /// Distinct answers, those of an earlier process included.
     pub answers: u64,
-    /// Looks of this process without the target.
+    /// Looks of this process.
     pub looks: u64,
 }
 
@@ -84,6 +92,13 @@ impl Memory {
         }
     }
 
+    /// Takes note that ELB accepted a removal: if the target is registered at the next look, somebody put it back.
+    pub fn removed(&mut self, target: Target) {
+        if let Some(removal) = self.removals.get_mut(&target) {
+            removal.gone = true;
+        }
+    }
+
     /// Begins a step that sees every endpoint: restarts every clock after a gap in seeing or a jump of the wall clock.
     pub(super) fn begin(&mut self, answers: &BTreeMap<&Endpoint, &Answer>, now: Timestamp) {
         let gap = self
@@ -106,9 +121,7 @@ impl Memory {
     /// Takes note of a target that is not a member of the group.
     pub(super) fn gone(&mut self, target: Target) {
         self.absences.remove(&target);
-        if let Some(removal) = self.removals.get_mut(&target) {
-            removal.gone = true;
-        }
+        self.removed(target);
     }
 
     /// Targets that this memory is about.
@@ -117,12 +130,18 @@ impl Memory {
     }
 
     /// Takes note of a registered target that no answer names, and tells for how long that has been so.
-    pub(super) fn absent(&mut self, target: Target, answers: &BTreeMap<&Endpoint, &Answer>, now: Timestamp) -> Absent {
+    pub(super) fn absent<'a>(
+        &mut self,
+        target: Target,
+        answers: &BTreeMap<&Endpoint, &'a Answer>,
+        now: Timestamp,
+    ) -> Absent<'a> {
         if let Some(removal) = self.removals.get_mut(&target)
             && removal.gone
         {
             removal.gone = false;
             removal.returns = removal.returns.saturating_add(1);
+            self.absences.remove(&target);
         }
         let named_again = last_named(target, answers);
         if self
@@ -137,19 +156,17 @@ impl Memory {
             remembered_answers: 0,
             before: BTreeMap::new(),
         });
-        let mut counted: Option<Counters> = None;
-        for (endpoint, answer) in answers {
-            let Counters { answers, looks } = count(&mut absence.before, endpoint, answer);
-            counted = Some(counted.map_or(Counters { answers, looks }, |least| Counters {
-                answers: least.answers.min(answers),
-                looks: least.looks.min(looks),
-            }));
-        }
-        let counted = counted.unwrap_or(Counters { answers: 0, looks: 0 });
+        let without = answers.iter().map(|(endpoint, answer)| {
+            let counted = count(&mut absence.before, endpoint, answer);
+            Without {
+                answer,
+                answers: absence.remembered_answers + counted.answers,
+                looks: counted.looks,
+            }
+        });
         Absent {
             since: absence.since,
-            answers: absence.remembered_answers + counted.answers,
-            looks: counted.looks,
+            without: without.collect(),
         }
     }
 
