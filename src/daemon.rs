@@ -56,7 +56,7 @@ pub async fn run(settings: Settings, reload: impl Fn() -> Result<Settings, setti
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hangup.recv() => daemon.reload(reload()).await,
-            Some(report) = reports.recv() => daemon.journal.note(&report),
+            Some(report) = reports.recv() => drop(daemon.journal.note(&report)),
             Some(ended) = daemon.tasks.join_next_with_id() => daemon.restart(ended).await,
             _ = summary.tick() => info!("{}", daemon.summary()),
             _ = status.tick() => daemon.show_status(),

@@ -15,6 +15,7 @@ use crate::elb::{self, Arn, Client, Group};
 use crate::planner::answer::Blind;
 use crate::planner::cadence::{self, GroupLook};
 use crate::planner::endpoint::{Endpoint, Role};
+use crate::planner::memory::Memory;
 use crate::planner::plan::{Held, Plan};
 use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
@@ -38,6 +39,8 @@ pub struct Follower {
     known: Option<Known>,
     failures: u32,
     not_before: Option<Timestamp>,
+    recalled: Memory,
+    is_impatient: bool,
 }
 
 /// What there is once the target group is known.
@@ -91,7 +94,26 @@ impl Follower {
             known: None,
             failures: 0,
             not_before: None,
+            recalled: Memory::default(),
+            is_impatient: false,
         }
+    }
+
+    /// Begins with what an earlier process remembered.
+    pub fn recall(&mut self, memory: Memory) {
+        self.recalled = memory;
+    }
+
+    /// What is to be left for the next process.
+    pub fn memory(&self) -> &Memory {
+        self.known
+            .as_ref()
+            .map_or(&self.recalled, |known| known.reconciler.memory())
+    }
+
+    /// Looks at DNS every second even while everything is settled, because a change is expected.
+    pub fn expect_change(&mut self) {
+        self.is_impatient = true;
     }
 
     /// The binding that is followed.
@@ -129,6 +151,18 @@ impl Follower {
         }
     }
 
+    /// The report of a binding that no look came back for in the time there was.
+    pub fn out_of_time(&self) -> Report {
+        let error = elb::Error {
+            action: "DescribeTargetHealth",
+            group: self.binding.arn.clone(),
+            kind: elb::Kind::Unavailable,
+            code: "Timeout".into(),
+            message: "no answer in the time there was".into(),
+        };
+        group_unknown(&self.binding, error, self.clock.now(), self.clock.now())
+    }
+
     async fn known(&mut self) -> Result<&mut Known, elb::Error> {
         let known = match self.known.take() {
             Some(known) => known,
@@ -144,16 +178,24 @@ impl Follower {
         let watches: BTreeMap<&Endpoint, Arc<Watch>> = (self.binding.endpoints.iter())
             .map(|endpoint| (endpoint, self.watchers.follow(endpoint.host(), group.family)))
             .collect();
-        Known {
+        let mut known = Known {
+            hurry: Vec::new(),
             sights: watches
                 .iter()
                 .map(|(endpoint, watch)| ((*endpoint).clone(), watch.sights()))
                 .collect(),
             watches: watches.into_values().collect(),
-            hurry: Vec::new(),
             last: None,
-            reconciler: Reconciler::new(Arc::clone(&self.binding), self.client.clone(), group, self.clock),
-        }
+            reconciler: Reconciler::new(
+                Arc::clone(&self.binding),
+                self.client.clone(),
+                group,
+                self.clock,
+                self.recalled.clone(),
+            ),
+        };
+        known.hurry_if(self.is_impatient);
+        known
     }
 
     fn note(&mut self, report: &Report) {
@@ -168,6 +210,7 @@ impl Follower {
         }
         if let Some(known) = &mut self.known {
             known.note(report, now);
+            known.hurry_if(self.is_impatient || !report.is_settled());
         }
     }
 }
@@ -221,7 +264,10 @@ impl Known {
             },
             shape: Shape::of(&report.plan),
         });
-        if report.is_settled() {
+    }
+
+    fn hurry_if(&mut self, wanted: bool) {
+        if !wanted {
             self.hurry.clear();
         } else if self.hurry.is_empty() {
             self.hurry = self.watches.iter().map(Watch::hurry).collect();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
-use crate::change::Tracker;
+use crate::change::{Milestone, Tracker};
 use crate::elb::Arn;
 use crate::output;
 use crate::planner::plan::Reason;
@@ -41,12 +41,13 @@ struct Concern {
 }
 
 impl Journal {
-    /// Logs what is new in a report.
-    pub fn note(&mut self, report: &Report) {
+    /// Logs what is new in a report, and returns the points that were reached with it.
+    pub fn note(&mut self, report: &Report) -> Vec<Milestone> {
         let group = report.binding.arn.name();
         let entry = self.entries.entry(report.binding.arn.clone()).or_default();
         let first = entry.settled.is_none();
-        for milestone in entry.tracker.note(report) {
+        let reached = entry.tracker.note(report);
+        for milestone in &reached {
             info!(group, "{milestone}");
         }
         let concerns = concerns(report);
@@ -80,6 +81,7 @@ impl Journal {
             took_ms = report.ended.since(report.started).as_millis(),
             "step"
         );
+        reached
     }
 
     /// Forgets a binding that is no longer followed.

@@ -10,31 +10,38 @@ use crate::settings::{LogFormat, Logging};
 
 /// Starts logging; to be called once.
 pub fn start(logging: &Logging) {
-    let (ours, others) = match logging.verbose {
-        0 => (LevelFilter::INFO, LevelFilter::ERROR),
-        1 => (LevelFilter::DEBUG, LevelFilter::ERROR),
-        _ => (LevelFilter::TRACE, LevelFilter::DEBUG),
-    };
-    let levels = Targets::new().with_default(others).with_target("rds_tether", ours);
     let by_default = if stderr().is_terminal() {
         LogFormat::Text
     } else {
         LogFormat::Json
     };
+    start_as(logging.log_format.unwrap_or(by_default), logging.verbose);
+}
+
+/// Starts logging in one format; to be called once.
+pub fn start_as(format: LogFormat, verbose: u8) {
+    let (ours, others) = match verbose {
+        0 => (LevelFilter::INFO, LevelFilter::ERROR),
+        1 => (LevelFilter::DEBUG, LevelFilter::ERROR),
+        _ => (LevelFilter::TRACE, LevelFilter::DEBUG),
+    };
+    let levels = Targets::new()
+        .with_default(others)
+        .with_targets([("rds_tether", ours), ("bootstrap", ours)]);
     let registry = tracing_subscriber::registry();
-    match logging.log_format.unwrap_or(by_default) {
+    let layer = tracing_subscriber::fmt::layer().with_writer(stderr);
+    match format {
         LogFormat::Text => {
-            let layer = tracing_subscriber::fmt::layer()
-                .with_writer(stderr)
-                .with_ansi(stderr().is_terminal());
-            registry.with(layer.with_target(false).with_filter(levels)).init();
+            let layer = layer.with_ansi(stderr().is_terminal()).with_target(false);
+            registry.with(layer.with_filter(levels)).init();
         }
         LogFormat::Json => {
-            let layer = tracing_subscriber::fmt::layer()
-                .with_writer(stderr)
+            let layer = layer
                 .json()
-                .flatten_event(true);
-            registry.with(layer.with_target(false).with_filter(levels)).init();
+                .flatten_event(true)
+                .with_span_list(false)
+                .with_target(false);
+            registry.with(layer.with_filter(levels)).init();
         }
     }
 }

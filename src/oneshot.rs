@@ -12,11 +12,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use crate::change::Tracker;
 use crate::clock::Clock;
 use crate::dns::{self, Resolver};
-use crate::elb::{self, Arn, Clients};
+use crate::elb::{Arn, Clients};
 use crate::follow::Follower;
 use crate::output;
 use crate::planner::endpoint::Role;
-use crate::reconcile::{Binding, group_unknown};
+use crate::reconcile::Binding;
 use crate::report::{Exit, Report};
 use crate::settings::{Dns, Settings};
 use crate::watch::Watchers;
@@ -65,23 +65,11 @@ pub async fn plan(settings: &Settings, limit: Option<Duration>) -> Result<Vec<Re
     for (index, mut follower) in followers(settings, clock).await?.into_iter().enumerate() {
         looks.spawn(async move {
             let looked = timeout(limit, follower.look()).await;
-            (index, looked.unwrap_or_else(|_| timed_out(follower.binding(), clock)))
+            (index, looked.unwrap_or_else(|_| follower.out_of_time()))
         });
     }
     let reports: BTreeMap<usize, Report> = looks.join_all().await.into_iter().collect();
     Ok(reports.into_values().collect())
-}
-
-/// The report of a binding that no look came back for.
-fn timed_out(binding: &Arc<Binding>, clock: Clock) -> Report {
-    let error = elb::Error {
-        action: "DescribeTargetHealth",
-        group: binding.arn.clone(),
-        kind: elb::Kind::Unavailable,
-        code: "Timeout".into(),
-        message: "no answer within --timeout".into(),
-    };
-    group_unknown(binding, error, clock.now(), clock.now())
 }
 
 /// Takes steps until every binding is settled, hopeless or out of time. Each report is the last of its binding, with all
@@ -93,7 +81,7 @@ pub async fn sync(settings: &Settings, limit: Option<Duration>) -> Result<Vec<Re
     let mut syncs = JoinSet::new();
     for (index, follower) in followers(settings, clock).await?.into_iter().enumerate() {
         let sender = sender.clone();
-        syncs.spawn(async move { (index, sync_one(follower, limit, margin, clock, sender).await) });
+        syncs.spawn(async move { (index, sync_one(follower, limit, margin, sender).await) });
     }
     drop(sender);
     let mut progress = Progress::new(clock);
@@ -117,7 +105,6 @@ async fn sync_one(
     mut follower: Follower,
     limit: Option<Duration>,
     margin: Duration,
-    clock: Clock,
     sender: mpsc::Sender<Report>,
 ) -> Report {
     let start = Instant::now();
@@ -126,7 +113,7 @@ async fn sync_one(
     loop {
         let end = start + limit.unwrap_or_else(|| clocks(&binding, last.as_ref()) + margin);
         let Ok(mut report) = timeout_at(end, follower.next()).await else {
-            return last.unwrap_or_else(|| timed_out(&binding, clock));
+            return last.unwrap_or_else(|| follower.out_of_time());
         };
         // Nobody listens any more only when the process ends.
         let _ = sender.send(report.clone()).await;

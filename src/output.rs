@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::planner::endpoint::{Endpoint, Kind};
 use crate::planner::plan::Hold;
@@ -188,15 +189,13 @@ fn named(report: &Report) -> BTreeSet<Target> {
 
 /// Reports as JSON. The schema only grows.
 pub fn json(verb: &'static str, reports: &[Report], exit: Exit) -> String {
-    let document = Document {
-        schema: "rds-tether/1",
-        verb,
-        exit_code: exit as u8,
-        settled: reports.iter().all(Report::is_settled),
-        target_groups: reports.iter().map(GroupView::of).collect(),
-    };
     // Strings, numbers and lists always serialise.
-    serde_json::to_string_pretty(&document).unwrap_or_default()
+    serde_json::to_string_pretty(&Document::of(verb, reports, exit)).unwrap_or_default()
+}
+
+/// The same as a value.
+pub fn json_value(verb: &'static str, reports: &[Report], exit: Exit) -> Value {
+    serde_json::to_value(Document::of(verb, reports, exit)).unwrap_or_default()
 }
 
 #[derive(Serialize)]
@@ -206,6 +205,18 @@ struct Document {
     exit_code: u8,
     settled: bool,
     target_groups: Vec<GroupView>,
+}
+
+impl Document {
+    fn of(verb: &'static str, reports: &[Report], exit: Exit) -> Self {
+        Self {
+            schema: "rds-tether/1",
+            verb,
+            exit_code: exit as u8,
+            settled: reports.iter().all(Report::is_settled),
+            target_groups: reports.iter().map(GroupView::of).collect(),
+        }
+    }
 }
 
 #[derive(Serialize)]

@@ -52,14 +52,14 @@ pub struct Reconciler {
 }
 
 impl Reconciler {
-    /// Begins with nothing remembered.
-    pub fn new(binding: Arc<Binding>, client: Client, group: Group, clock: Clock) -> Self {
+    /// Begins with what an earlier process remembered, if anything.
+    pub fn new(binding: Arc<Binding>, client: Client, group: Group, clock: Clock, memory: Memory) -> Self {
         Self {
             binding,
             client,
             group,
             clock,
-            memory: Memory::default(),
+            memory,
             ours: BTreeSet::new(),
             has_removed: false,
             last_group: None,
@@ -69,6 +69,11 @@ impl Reconciler {
     /// The target group.
     pub fn group(&self) -> &Group {
         &self.group
+    }
+
+    /// What is remembered.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// Looks and decides, and changes nothing.

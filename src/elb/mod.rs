@@ -139,6 +139,31 @@ impl Client {
         output.target_health_descriptions().iter().map(read).collect()
     }
 
+    /// A tag of the group; `None` if it has none of this key.
+    pub async fn tag(&self, arn: &Arn, key: &str) -> Result<Option<String>, Error> {
+        self.bucket.take(Urgency::Look).await;
+        let request = self.sdk.describe_tags().resource_arns(arn.as_str());
+        let output = request
+            .send()
+            .await
+            .map_err(|error| self.failed("DescribeTags", arn, error))?;
+        let mut tags = output
+            .tag_descriptions()
+            .iter()
+            .flat_map(|description| description.tags());
+        let tag = tags.find(|tag| tag.key() == Some(key));
+        Ok(tag.map(|tag| tag.value().unwrap_or_default().to_owned()))
+    }
+
+    /// Sets a tag of the group.
+    pub async fn set_tag(&self, arn: &Arn, key: &str, value: &str) -> Result<(), Error> {
+        self.bucket.take(Urgency::Look).await;
+        let tag = sdk::types::Tag::builder().key(key).value(value).build();
+        let request = self.sdk.add_tags().resource_arns(arn.as_str()).tags(tag);
+        let sent = request.send().await;
+        sent.map(|_| ()).map_err(|error| self.failed("AddTags", arn, error))
+    }
+
     /// Registers targets.
     pub async fn register(&self, arn: &Arn, targets: &BTreeMap<Target, Zone>) -> Written {
         self.write(Write::Register, arn, targets).await

@@ -21,6 +21,8 @@ pub struct Memory {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Absence {
     since: Timestamp,
+    /// Answers without the target, by the latest count.
+    answers: u64,
     remembered_answers: u64,
     /// Each endpoint's counters before the first answer that counts.
     before: BTreeMap<Endpoint, Counters>,
@@ -80,6 +82,7 @@ impl Memory {
                 target,
                 Absence {
                     since,
+                    answers,
                     remembered_answers: answers,
                     before,
                 },
@@ -90,6 +93,19 @@ impl Memory {
             removals: BTreeMap::new(),
             last_seeing: Some(last_seeing),
         }
+    }
+
+    /// What an earlier process has to leave for [`Memory::recall`]: its last look, and the absence clocks.
+    pub fn clocks(&self) -> Option<(Timestamp, BTreeMap<Target, Remembered>)> {
+        let remembered = |absence: &Absence| Remembered {
+            since: absence.since,
+            answers: absence.answers,
+        };
+        let clocks = self
+            .absences
+            .iter()
+            .map(|(target, absence)| (*target, remembered(absence)));
+        Some((self.last_seeing?, clocks.collect()))
     }
 
     /// Takes note that ELB accepted a removal: if the target is registered at the next look, somebody put it back.
@@ -153,6 +169,7 @@ impl Memory {
         }
         let absence = self.absences.entry(target).or_insert_with(|| Absence {
             since: now,
+            answers: 0,
             remembered_answers: 0,
             before: BTreeMap::new(),
         });
@@ -164,9 +181,12 @@ impl Memory {
                 looks: counted.looks,
             }
         });
+        let without: Vec<_> = without.collect();
+        let least = without.iter().map(|without| without.answers).min();
+        absence.answers = least.unwrap_or(absence.remembered_answers);
         Absent {
             since: absence.since,
-            without: without.collect(),
+            without,
         }
     }
 

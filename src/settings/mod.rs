@@ -179,6 +179,27 @@ impl Flags {
     }
 }
 
+/// Settings for where there is no command line: the text of a file in RDS_TETHER_CONFIG, else the simple variables, else
+/// the file at `packaged`.
+pub fn without_command_line(packaged: &Path) -> Result<Settings, Error> {
+    #[derive(clap::Parser)]
+    struct Environment {
+        #[command(flatten)]
+        flags: Flags,
+    }
+    let parsed = <Environment as clap::Parser>::try_parse_from(["bootstrap"]);
+    let mut flags = parsed.map_err(|error| Error::Usage(error.to_string()))?.flags;
+    let text = flags.config.take();
+    let mut settings = match text {
+        Some(text) => file::parse(Path::new("RDS_TETHER_CONFIG"), &text.to_string_lossy())?,
+        None if flags.endpoints.is_empty() && flags.target_groups.is_empty() => read_file(packaged)?,
+        None => return flags.settings(),
+    };
+    flags.override_all(&mut settings);
+    flags.check(&settings)?;
+    Ok(settings)
+}
+
 fn read_file(path: &Path) -> Result<Settings, Error> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Error::File(format!("cannot read the settings file {}: {error}", path.display())))?;

@@ -1,0 +1,59 @@
+//! Metrics as lines of CloudWatch's embedded metric format: no call, no permission, no cost of time.
+
+use std::io::Write as _;
+
+use rds_tether::planner::time::Timestamp;
+use rds_tether::report::Report;
+use serde_json::{Value, json};
+
+/// The namespace; those that begin with AWS/ are reserved.
+const NAMESPACE: &str = "RdsTether";
+
+/// What one invocation measured of one target group.
+pub struct Measured<'a> {
+    /// Its last report.
+    pub report: &'a Report,
+    /// Addresses that were registered.
+    pub address_changes: usize,
+    /// Steps with an error.
+    pub errors: usize,
+    /// How long a change took, if one ended.
+    pub convergence_secs: Option<f64>,
+}
+
+/// Writes the metrics of one target group to standard output.
+pub fn write(measured: &Measured, now: Timestamp, request_id: &str) {
+    // A closed standard output leaves nobody to tell.
+    let _ = writeln!(std::io::stdout(), "{}", line(measured, now, request_id));
+}
+
+fn line(measured: &Measured, now: Timestamp, request_id: &str) -> Value {
+    let report = measured.report;
+    let mut metrics = vec![
+        ("InSync", "Count", json!(u8::from(report.is_settled()))),
+        ("AddressChanges", "Count", json!(measured.address_changes)),
+        ("Holds", "Count", json!(report.holds().len())),
+        ("ReconcileErrors", "Count", json!(measured.errors)),
+    ];
+    if let Some(secs) = measured.convergence_secs {
+        metrics.push(("ConvergenceSeconds", "Seconds", json!(secs)));
+    }
+    let directives: Vec<Value> = metrics
+        .iter()
+        .map(|(name, unit, _)| json!({ "Name": name, "Unit": unit }))
+        .collect();
+    let mut line = json!({
+        "_aws": {
+            "Timestamp": now.as_millis(),
+            "CloudWatchMetrics": [
+                { "Namespace": NAMESPACE, "Dimensions": [["TargetGroup"]], "Metrics": directives }
+            ],
+        },
+        "TargetGroup": report.binding.arn.name(),
+        "RequestId": request_id,
+    });
+    for (name, _, value) in metrics {
+        line[name] = value;
+    }
+    line
+}

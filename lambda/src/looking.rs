@@ -1,0 +1,163 @@
+//! How long one invocation looks at one binding.
+
+use std::time::Duration;
+
+use rds_tether::change::Milestone;
+use rds_tether::clock::Clock;
+use rds_tether::event::{Command, Doorbell, Phase};
+use rds_tether::follow::Follower;
+use rds_tether::journal::Journal;
+use rds_tether::planner::plan::Reason;
+use rds_tether::planner::time::Timestamp;
+use rds_tether::report::{Exit, Report};
+use tokio::time::timeout_at;
+
+use crate::emf::Measured;
+
+/// How old the start of a failover may be for DNS still to be about to change.
+const START_AGE: Duration = Duration::from_secs(120);
+/// How long to look after the end of a failover: a resolver may still repeat the answer from before.
+const COMPLETE_LOOKS: Duration = Duration::from_secs(20);
+
+/// When to stop looking.
+#[derive(Clone, Copy, Debug)]
+pub struct Until {
+    /// Before this, being settled is no reason to stop: a change is expected.
+    expected: Timestamp,
+    /// Whether a change that this invocation made itself ends the expectation.
+    ends_with_change: bool,
+    /// Whether to go on until everything is settled, because a person asked for that.
+    insists: bool,
+    /// After this there is no time left.
+    deadline: Timestamp,
+}
+
+impl Until {
+    /// What an event makes of an invocation that Lambda ends at `deadline_millis`.
+    pub fn new(doorbell: &Doorbell, deadline_millis: u64, reserve: Duration, now: Timestamp) -> Self {
+        let deadline = now + Timestamp::from_millis(deadline_millis).since(now + reserve);
+        let expected = match doorbell.phase {
+            // A clock that is ahead must not prolong the expectation.
+            Phase::Start => doorbell.at.map_or(now, |at| at.min(now)) + START_AGE,
+            Phase::Complete | Phase::DnsChanged => now + COMPLETE_LOOKS,
+            Phase::Other => now,
+        };
+        Self {
+            expected: expected.min(deadline),
+            ends_with_change: doorbell.phase == Phase::Start,
+            insists: doorbell.command == Some(Command::Sync),
+            deadline,
+        }
+    }
+
+    fn expects_change(&self, now: Timestamp, has_written: bool, is_settled: bool) -> bool {
+        now < self.expected && !(self.ends_with_change && has_written && is_settled)
+    }
+}
+
+/// The looks of one invocation at one binding.
+pub struct Looking {
+    until: Until,
+    clock: Clock,
+    journal: Journal,
+    has_written: bool,
+    address_changes: usize,
+    errors: usize,
+    convergence: Option<Duration>,
+}
+
+impl Looking {
+    /// No look yet.
+    pub fn new(until: Until, clock: Clock) -> Self {
+        Self {
+            until,
+            clock,
+            journal: Journal::default(),
+            has_written: false,
+            address_changes: 0,
+            errors: 0,
+            convergence: None,
+        }
+    }
+
+    /// One look that changes nothing.
+    pub async fn look_once(&mut self, follower: &mut Follower) -> Report {
+        match timeout_at(self.clock.instant(self.until.deadline), follower.look()).await {
+            Ok(report) => {
+                self.note(&report);
+                report
+            }
+            Err(_) => follower.out_of_time(),
+        }
+    }
+
+    /// Takes steps as long as it is worth it, and returns the last report.
+    pub async fn look(&mut self, follower: &mut Follower) -> Report {
+        if self.until.expects_change(self.clock.now(), false, true) {
+            follower.expect_change();
+        }
+        let mut last: Option<Report> = None;
+        loop {
+            let end = last
+                .as_ref()
+                .map_or(Some(self.until.deadline), |report| self.next_end(report));
+            let Some(end) = end else { break };
+            let Ok(report) = timeout_at(self.clock.instant(end), follower.next()).await else {
+                break;
+            };
+            self.note(&report);
+            last = Some(report);
+        }
+        last.unwrap_or_else(|| follower.out_of_time())
+    }
+
+    /// How long to wait for the next step after this report, if at all.
+    fn next_end(&self, report: &Report) -> Option<Timestamp> {
+        let now = self.clock.now();
+        if now >= self.until.deadline {
+            return None;
+        }
+        if self.is_worth_going_on(report, now) {
+            return Some(self.until.deadline);
+        }
+        let expects = self.until.expects_change(now, self.has_written, report.is_settled());
+        expects.then_some(self.until.expected)
+    }
+
+    /// Whether something that is not settled can be so before the deadline.
+    fn is_worth_going_on(&self, report: &Report, now: Timestamp) -> bool {
+        if report.is_settled() {
+            return false;
+        }
+        let hopeless = matches!(report.trouble(), Some(Exit::Denied | Exit::Settings | Exit::Refused));
+        if hopeless {
+            return false;
+        }
+        let awaits = |reason: &Reason| matches!(reason, Reason::AwaitsReplacement(_));
+        let awaits_own_write = self.has_written && report.plan.holds.iter().any(|hold| awaits(&hold.reason));
+        let wrote = !report.registered.done.is_empty() || !report.deregistered.done.is_empty();
+        let clock_ends = report.plan.next_end(now).is_some_and(|end| end < self.until.deadline);
+        self.until.insists || report.trouble().is_some() || wrote || awaits_own_write || clock_ends
+    }
+
+    fn note(&mut self, report: &Report) {
+        self.has_written |= !report.registered.done.is_empty() || !report.deregistered.done.is_empty();
+        self.address_changes += report.registered.done.len();
+        self.errors += usize::from(report.trouble().is_some());
+        for milestone in self.journal.note(report) {
+            if let Milestone::Converged(after) = milestone {
+                self.convergence = Some(after);
+            }
+        }
+    }
+
+    /// What the metrics say of the looks that ended with this report.
+    pub fn measured<'a>(&self, report: &'a Report) -> Measured<'a> {
+        Measured {
+            report,
+            address_changes: self.address_changes,
+            errors: self.errors,
+            convergence_secs: self.convergence.map(|after| after.as_secs_f64()),
+        }
+    }
+}
