@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::sleep_until;
+use tokio::time::{sleep_until, timeout};
 
 use crate::bucket::Urgency;
 use crate::clock::Clock;
@@ -25,6 +25,8 @@ use crate::watch::{Hurry, Sight, Watch, Watchers};
 
 /// How often a group is looked at for drift, before jitter.
 const VERIFY: Duration = Duration::from_secs(60);
+/// How long the followers of one client wait to be introduced; a group that hangs must not hold up the others.
+const INTRODUCTION_MAX: Duration = Duration::from_secs(1);
 /// How far jitter moves that, so that many bindings do not look together.
 const VERIFY_JITTER: f64 = 0.25;
 /// The longest wait after errors.
@@ -41,6 +43,7 @@ pub struct Follower {
     not_before: Option<Timestamp>,
     recalled: Memory,
     is_impatient: bool,
+    is_describing: bool,
 }
 
 /// What there is once the target group is known.
@@ -96,6 +99,7 @@ impl Follower {
             not_before: None,
             recalled: Memory::default(),
             is_impatient: false,
+            is_describing: false,
         }
     }
 
@@ -151,24 +155,42 @@ impl Follower {
         }
     }
 
-    /// The report of a binding that no look came back for in the time there was.
-    pub fn out_of_time(&self) -> Report {
+    /// The report of a binding whose time was over: the last one, unless a call hung, or none had come. `limit` names what
+    /// set the time.
+    pub fn out_of_time(&self, last: Option<Report>, limit: &str) -> Report {
+        let calling = match &self.known {
+            Some(known) => known.reconciler.calling(),
+            None => self.is_describing.then_some("DescribeTargetGroups"),
+        };
+        let (action, last) = match (calling, last) {
+            (None, Some(last)) => return last,
+            (Some(action), last) => (action, last),
+            (None, None) => ("The first look at DNS", None),
+        };
         let error = elb::Error {
-            action: "DescribeTargetHealth",
+            action,
             group: self.binding.arn.clone(),
             kind: elb::Kind::Unavailable,
             code: "Timeout".into(),
-            message: "no answer in the time there was".into(),
+            message: format!("no answer within {limit}"),
         };
-        group_unknown(&self.binding, error, self.clock.now(), self.clock.now())
+        let now = self.clock.now();
+        let mut report = group_unknown(&self.binding, error, now, now);
+        if let Some(last) = last {
+            report.registered.done = last.registered.done;
+            report.deregistered.done = last.deregistered.done;
+        }
+        report
     }
 
     async fn known(&mut self) -> Result<&mut Known, elb::Error> {
         let known = match self.known.take() {
             Some(known) => known,
             None => {
-                let group = self.client.group(&self.binding.arn).await?;
-                self.begin(group)
+                self.is_describing = true;
+                let group = self.client.group(&self.binding.arn).await;
+                self.is_describing = false;
+                self.begin(group?)
             }
         };
         Ok(self.known.insert(known))
@@ -298,7 +320,7 @@ pub async fn introduce(followers: &mut [Follower]) {
     let [first, _, ..] = followers else { return };
     let client = first.client.clone();
     let arns: Vec<Arn> = followers.iter().map(|follower| follower.binding.arn.clone()).collect();
-    let Ok(mut described) = client.groups(&arns).await else {
+    let Ok(Ok(mut described)) = timeout(INTRODUCTION_MAX, client.groups(&arns)).await else {
         return;
     };
     for follower in followers {

@@ -1,12 +1,13 @@
 //! The command: parses, logs, runs one verb and turns its outcome into an exit code.
 
+use std::ffi::OsString;
 use std::io::{stderr, stdout};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use rds_tether::report::{Exit, Report};
 use rds_tether::settings::value::Span;
-use rds_tether::settings::{Flags, Logging, Output};
+use rds_tether::settings::{self, Flags, Logging, Output};
 use rds_tether::{daemon, logging, oneshot, output};
 
 /// Keeps the IP target groups of a Network Load Balancer equal to the address an RDS or Aurora endpoint has now.
@@ -37,7 +38,13 @@ struct OneShot {
     #[command(flatten)]
     flags: Flags,
     /// Give up after this long [default: plan 15s; sync forget + patience + 60s]
-    #[arg(long, value_name = "DURATION", env = "RDS_TETHER_TIMEOUT", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        allow_hyphen_values = true,
+        env = "RDS_TETHER_TIMEOUT",
+        hide_env_values = true
+    )]
     timeout: Option<Span>,
     /// How to print the result
     #[arg(
@@ -53,13 +60,16 @@ struct OneShot {
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let cli: Cli = match settings::read_command_line(arguments.clone()) {
         Ok(cli) => cli,
         Err(error) => {
-            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Settled };
             // Help that nobody reads is no failure.
             let _ = error.print();
-            return code(exit);
+            if let Some(source) = settings::explain::<Cli>(&error, &arguments) {
+                say(&mut stderr(), &source);
+            }
+            return code(if error.use_stderr() { Exit::Usage } else { Exit::Settled });
         }
     };
     logging::start(&cli.logging);

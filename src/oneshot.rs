@@ -28,6 +28,8 @@ const SYNC_MARGIN: Duration = Duration::from_secs(60);
 /// The time that each further binding may take: two calls of a process that keeps within the account's limits.
 const PER_BINDING: Duration = Duration::from_millis(600);
 
+/// What sets the time, for messages.
+const TIMEOUT: &str = "--timeout";
 /// A live line that wrapped could not be drawn over; terminals are at least this wide.
 const LIVE_LINE_MAX: usize = 79;
 
@@ -65,7 +67,7 @@ pub async fn plan(settings: &Settings, limit: Option<Duration>) -> Result<Vec<Re
     for (index, mut follower) in followers(settings, clock).await?.into_iter().enumerate() {
         looks.spawn(async move {
             let looked = timeout(limit, follower.look()).await;
-            (index, looked.unwrap_or_else(|_| follower.out_of_time()))
+            (index, looked.unwrap_or_else(|_| follower.out_of_time(None, TIMEOUT)))
         });
     }
     let reports: BTreeMap<usize, Report> = looks.join_all().await.into_iter().collect();
@@ -113,7 +115,7 @@ async fn sync_one(
     loop {
         let end = start + limit.unwrap_or_else(|| clocks(&binding, last.as_ref()) + margin);
         let Ok(mut report) = timeout_at(end, follower.next()).await else {
-            return last.unwrap_or_else(|| follower.out_of_time());
+            return follower.out_of_time(last, TIMEOUT);
         };
         // Nobody listens any more only when the process ends.
         let _ = sender.send(report.clone()).await;

@@ -120,14 +120,27 @@ fn write_targets(out: &mut String, report: &Report) -> std::fmt::Result {
 
 fn write_changes(out: &mut String, report: &Report) -> std::fmt::Result {
     let plan = &report.plan;
-    if plan.register.is_empty() && plan.deregister.is_empty() {
+    let (title, register, deregister): (_, Vec<_>, Vec<_>) = if report.applied {
+        (
+            "changed",
+            report.registered.done.iter().collect(),
+            report.deregistered.done.iter().collect(),
+        )
+    } else {
+        (
+            "would change",
+            plan.register.keys().collect(),
+            plan.deregister.keys().collect(),
+        )
+    };
+    if register.is_empty() && deregister.is_empty() {
         return Ok(());
     }
-    writeln!(out, "  {}", if report.applied { "changes" } else { "would change" })?;
-    for target in plan.register.keys() {
+    writeln!(out, "  {title}")?;
+    for target in register {
         writeln!(out, "    register    {target}")?;
     }
-    for target in plan.deregister.keys() {
+    for target in deregister {
         writeln!(out, "    deregister  {target}")?;
     }
     Ok(())
@@ -143,17 +156,19 @@ pub fn hold_line(hold: &Hold, now: Timestamp) -> String {
 }
 
 /// One phrase on where a binding stands.
-pub fn verdict(report: &Report) -> &'static str {
-    match report.trouble() {
-        Some(Exit::Refused) => "refused: see above; nothing was removed for it",
-        Some(Exit::Denied) => "denied by AWS: see above; nothing was changed",
+pub fn verdict(report: &Report) -> String {
+    let trouble = match report.trouble() {
+        Some(Exit::Refused) => "refused: see above",
+        Some(Exit::Denied) => "denied by AWS: see above",
         Some(Exit::Settings) => "not a usable target group: see above",
-        Some(Exit::Unavailable) => "cannot see: nothing is removed, it is tried again",
+        Some(Exit::Unavailable) => "DNS or AWS is not available: see above",
         Some(_) => "failed: see above",
-        None if report.is_settled() => "settled: the group equals DNS",
-        None if report.plan.is_pending() => "changes are pending",
-        None => "nothing to change now: members missing from one answer may still be there",
-    }
+        None if report.is_settled() => return "settled: the group equals DNS".into(),
+        None if report.plan.is_pending() => return "changes are pending".into(),
+        None => return "nothing to change now: members missing from one answer may still be there".into(),
+    };
+    let changed = !report.registered.done.is_empty() || !report.deregistered.done.is_empty();
+    format!("{trouble}{}", if changed { "" } else { "; nothing was changed" })
 }
 
 /// A duration for people: seconds below two minutes, else minutes.
@@ -229,7 +244,7 @@ struct GroupView {
     settled: bool,
     pending: bool,
     applied: bool,
-    verdict: &'static str,
+    verdict: String,
     endpoints: Vec<EndpointView>,
     targets: Option<Vec<TargetView>>,
     register: Vec<Target>,

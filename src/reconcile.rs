@@ -49,6 +49,7 @@ pub struct Reconciler {
     ours: BTreeSet<Target>,
     has_removed: bool,
     last_group: Option<BTreeMap<Target, Listed>>,
+    calling: Option<&'static str>,
 }
 
 impl Reconciler {
@@ -63,7 +64,13 @@ impl Reconciler {
             ours: BTreeSet::new(),
             has_removed: false,
             last_group: None,
+            calling: None,
         }
+    }
+
+    /// The API action that a step was waiting for when it was given up.
+    pub fn calling(&self) -> Option<&'static str> {
+        self.calling
     }
 
     /// The target group.
@@ -79,7 +86,9 @@ impl Reconciler {
     /// Looks and decides, and changes nothing.
     pub async fn look(&mut self, sights: &Sights, urgency: Urgency) -> Report {
         let started = self.clock.now();
+        self.calling = Some("DescribeTargetHealth");
         let targets = self.client.targets(&self.group, urgency).await;
+        self.calling = None;
         // DNS is read after the group has answered: what a step decides on is the newest of both.
         let now = self.clock.now();
         let sights: BTreeMap<_, _> = sights
@@ -147,18 +156,19 @@ impl Reconciler {
         let plan = &report.plan;
         let arn = self.binding.arn.clone();
         if !plan.register.is_empty() {
+            self.calling = Some("RegisterTargets");
             report.registered = self.client.register(&arn, &plan.register).await;
             self.ours.extend(&report.registered.done);
         }
         if !plan.deregister.is_empty() {
             self.announce_first_removal(plan);
+            self.calling = Some("DeregisterTargets");
             report.deregistered = self.client.deregister(&arn, &plan.deregister).await;
-            report
-                .deregistered
-                .done
-                .iter()
-                .for_each(|target| self.memory.removed(*target));
+            for target in &report.deregistered.done {
+                self.memory.removed(*target);
+            }
         }
+        self.calling = None;
     }
 
     /// A group is owned by default; whoever shares it should learn so from the first removal.

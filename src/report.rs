@@ -87,7 +87,7 @@ impl Exit {
     fn of(error: &elb::Error) -> Self {
         match error.kind {
             Kind::NotFound | Kind::NotIp => Self::Settings,
-            Kind::Denied => Self::Denied,
+            Kind::Denied | Kind::Credentials | Kind::AssumeRole => Self::Denied,
             Kind::Address | Kind::Limit => Self::Refused,
             Kind::Throttled | Kind::Unavailable => Self::Unavailable,
             Kind::Other => Self::Unexpected,

@@ -19,6 +19,9 @@ const START_AGE: Duration = Duration::from_secs(120);
 /// How long to look after the end of a failover: a resolver may still repeat the answer from before.
 const COMPLETE_LOOKS: Duration = Duration::from_secs(20);
 
+/// What sets the time, for messages.
+const TIME_LEFT: &str = "the function's time-out";
+
 /// When to stop looking.
 #[derive(Clone, Copy, Debug)]
 pub struct Until {
@@ -87,7 +90,7 @@ impl Looking {
                 self.note(&report);
                 report
             }
-            Err(_) => follower.out_of_time(),
+            Err(_) => follower.out_of_time(None, TIME_LEFT),
         }
     }
 
@@ -108,7 +111,7 @@ impl Looking {
             self.note(&report);
             last = Some(report);
         }
-        last.unwrap_or_else(|| follower.out_of_time())
+        follower.out_of_time(last, TIME_LEFT)
     }
 
     /// How long to wait for the next step after this report, if at all.

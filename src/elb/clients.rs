@@ -42,7 +42,11 @@ impl Clients {
         };
         let config = aws::for_binding(&base, region, role.as_ref()).await;
         self.base = Some(base);
-        let client = Client::new(&config, Arc::clone(&self.bucket));
+        let client = Client::new(
+            &config,
+            Arc::clone(&self.bucket),
+            role.as_ref().map(|role| role.arn.to_string()),
+        );
         self.clients.insert(key, client.clone());
         client
     }

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_elasticloadbalancingv2::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_elasticloadbalancingv2::error::{ErrorMetadata, ProvideErrorMetadata, SdkError};
 
 use super::Arn;
 
@@ -30,8 +30,12 @@ pub enum Kind {
     NotFound,
     /// The target group takes no addresses.
     NotIp,
-    /// The caller may not do this, or there are no valid credentials.
+    /// The caller may not do this.
     Denied,
+    /// There are no credentials, or they are not valid (any more).
+    Credentials,
+    /// The role of the binding cannot be assumed.
+    AssumeRole,
     /// Too many calls.
     Throttled,
     /// An address was refused.
@@ -45,26 +49,31 @@ pub enum Kind {
 }
 
 impl Error {
-    pub(super) fn new<E>(action: &'static str, group: &Arn, error: SdkError<E>) -> Self
+    pub(super) fn new<E>(action: &'static str, group: &Arn, role: Option<&str>, error: SdkError<E>) -> Self
     where
         E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
     {
         let (kind, code, message) = match &error {
-            SdkError::ServiceError(service) => {
-                let code = service.err().code().unwrap_or("UnknownError").to_owned();
-                let message = service.err().message().unwrap_or("no message").to_owned();
-                let kind = Kind::of(&code, service.raw().status().as_u16(), action);
-                (kind, code, message)
-            }
-            SdkError::TimeoutError(_) => (Kind::Unavailable, "Timeout".into(), "no answer in time".into()),
-            SdkError::ResponseError(_) => (Kind::Unavailable, "BadResponse".into(), chain(&error)),
-            _ => match find::<CredentialsError>(&error) {
-                // The cause says what was tried; the error itself only that it did not work.
-                Some(credentials) => {
-                    let cause = credentials.source().map_or_else(|| credentials.to_string(), chain);
-                    (of_credentials(credentials), "NoCredentials".into(), cause)
+            SdkError::ServiceError(service) => match service.err().code() {
+                Some(code) => {
+                    let message = service.err().message().unwrap_or("no message");
+                    (
+                        Kind::of(code, service.raw().status().as_u16(), action),
+                        code.to_owned(),
+                        message.to_owned(),
+                    )
                 }
-                None => (Kind::Unavailable, "Unreachable".into(), chain(&error)),
+                None => bad_response(&format!(
+                    "status {} without an error code",
+                    service.raw().status().as_u16()
+                )),
+            },
+            SdkError::TimeoutError(_) => (Kind::Unavailable, "Timeout".into(), "no answer in time".into()),
+            SdkError::ResponseError(_) => bad_response(&chain(&error)),
+            _ => match (find::<CredentialsError>(&error), role) {
+                (Some(credentials), Some(role)) => of_role(role, credentials),
+                (Some(credentials), None) => of_credentials(credentials),
+                (None, _) => (Kind::Unavailable, "Unreachable".into(), chain(&error)),
             },
         };
         Self {
@@ -72,7 +81,7 @@ impl Error {
             group: group.clone(),
             kind,
             code,
-            message,
+            message: shorten(&message),
         }
     }
 
@@ -80,9 +89,15 @@ impl Error {
         match self.kind {
             Kind::NotFound => "check the ARN, its account and its region".into(),
             Kind::NotIp => "create a target group of type ip: an address cannot be put into another".into(),
-            Kind::Denied if self.code == "NoCredentials" => {
+            Kind::Credentials if self.code == NO_CREDENTIALS => {
                 "give the process credentials: an instance or task role, AWS_PROFILE, or AWS_ACCESS_KEY_ID and \
                  AWS_SECRET_ACCESS_KEY"
+                    .into()
+            }
+            Kind::Credentials => "renew or correct the credentials of this process, and check its clock".into(),
+            Kind::AssumeRole => {
+                "allow sts:AssumeRole on the role to this identity, and check that the role's trust policy names it and \
+                 asks for the same external_id"
                     .into()
             }
             Kind::Denied => {
@@ -144,19 +159,16 @@ impl Kind {
             | "RequestThrottledException"
             | "SlowDown"
             | "TooManyRequestsException" => Self::Throttled,
-            "AccessDenied"
-            | "AccessDeniedException"
-            | "UnauthorizedOperation"
-            | "UnrecognizedClientException"
+            "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" | "OptInRequired" => Self::Denied,
+            "UnrecognizedClientException"
             | "InvalidClientTokenId"
             | "SignatureDoesNotMatch"
             | "IncompleteSignature"
             | "MissingAuthenticationToken"
-            | "OptInRequired"
             | "AuthFailure"
             | "ExpiredToken"
             | "ExpiredTokenException"
-            | "RequestExpired" => Self::Denied,
+            | "RequestExpired" => Self::Credentials,
             _ if status >= 500 => Self::Unavailable,
             _ if status == 429 => Self::Throttled,
             _ if status == 401 || status == 403 => Self::Denied,
@@ -165,11 +177,52 @@ impl Kind {
     }
 }
 
-fn of_credentials(error: &CredentialsError) -> Kind {
-    match error {
+/// Nobody gave credentials.
+const NO_CREDENTIALS: &str = "NoCredentials";
+/// What the SDK puts before the reason of each source of credentials that has none.
+const NOT_ENABLED: &str = "the credential provider was not enabled: ";
+/// Characters of a cause that are worth repeating; some contain whole requests.
+const MESSAGE_MAX_CHARS: usize = 600;
+
+fn bad_response(why: &str) -> (Kind, String, String) {
+    let message = format!("the answer is not one of ELB's: {why}");
+    (Kind::Unavailable, "BadResponse".into(), message)
+}
+
+fn of_credentials(error: &CredentialsError) -> (Kind, String, String) {
+    let kind = match error {
         CredentialsError::ProviderTimedOut(_) => Kind::Unavailable,
-        _ => Kind::Denied,
+        _ => Kind::Credentials,
+    };
+    // The cause says what was tried; the error itself only that it did not work.
+    let cause = error.source().map_or_else(|| error.to_string(), chain);
+    (kind, NO_CREDENTIALS.into(), cause.replace(NOT_ENABLED, ""))
+}
+
+fn of_role(role: &str, error: &CredentialsError) -> (Kind, String, String) {
+    match find::<ErrorMetadata>(error) {
+        Some(metadata) => {
+            let message = metadata.message().unwrap_or("no message");
+            let code = metadata.code().unwrap_or("UnknownError").to_owned();
+            (
+                Kind::AssumeRole,
+                code,
+                format!("sts:AssumeRole of {role} failed: {message}"),
+            )
+        }
+        None => {
+            let (kind, code, message) = of_credentials(error);
+            (kind, code, format!("sts:AssumeRole of {role} failed: {message}"))
+        }
     }
+}
+
+fn shorten(text: &str) -> String {
+    let mut short: String = text.chars().take(MESSAGE_MAX_CHARS).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
 }
 
 fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {

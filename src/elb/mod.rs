@@ -46,6 +46,7 @@ pub struct Group {
 pub struct Client {
     sdk: sdk::Client,
     bucket: Arc<Bucket>,
+    role: Option<String>,
 }
 
 /// What became of a write.
@@ -64,11 +65,12 @@ enum Write {
 }
 
 impl Client {
-    /// A client whose calls are drawn from `bucket`.
-    pub fn new(config: &SdkConfig, bucket: Arc<Bucket>) -> Self {
+    /// A client whose calls are drawn from `bucket`; `role` is the one that its configuration assumes, for messages.
+    pub fn new(config: &SdkConfig, bucket: Arc<Bucket>, role: Option<String>) -> Self {
         Self {
             sdk: sdk::Client::new(config),
             bucket,
+            role,
         }
     }
 
@@ -260,7 +262,7 @@ impl Client {
     where
         E: sdk::error::ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        let error = Error::new(action, arn, error);
+        let error = Error::new(action, arn, self.role.as_deref(), error);
         if error.kind == Kind::Throttled {
             self.bucket.throttled();
         }

@@ -16,6 +16,11 @@ pub struct Endpoint {
 /// Why a text is no endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
+    /// There is nothing.
+    #[error(
+        "an endpoint is empty; write HOST:PORT, for example orders.cluster-abc123.eu-west-1.rds.amazonaws.com:5432"
+    )]
+    Empty,
     /// There is no port, and none is assumed.
     #[error("{0:?} has no port; write HOST:PORT, for example {0}:5432")]
     NoPort(String),
@@ -59,6 +64,9 @@ impl FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let text = text.trim();
+        if text.is_empty() {
+            return Err(Invalid::Empty);
+        }
         let Some((host, port)) = text.rsplit_once(':') else {
             return Err(if text.parse::<IpAddr>().is_ok() {
                 Invalid::Address(text.into())
@@ -262,7 +270,8 @@ mod tests {
     fn what_is_no_endpoint_is_told_why() {
         for (text, expect) in [
             ("db.example", "no port"),
-            ("", "no port"),
+            ("", "is empty"),
+            (" ", "is empty"),
             ("db.example:", "port from 1 to 65535"),
             ("db.example:0", "port from 1 to 65535"),
             ("db.example:65536", "port from 1 to 65535"),

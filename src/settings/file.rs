@@ -1,18 +1,23 @@
-//! The settings file.
+//! The settings file. Texts are read here rather than while parsing TOML, so that each error names its own line.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::value::{Cidr, NameServer, Span, Text};
-use super::{Dns, Error, Settings};
+use super::value::{Cidr, NameServer, RoleArn, Span, shorten};
+use super::{DEADLINE_RANGE, Dns, Error, INTERVAL_RANGE, Settings, WAIT_RANGE};
 use crate::aws::AssumeRole;
-use crate::elb::Arn;
 use crate::planner::answer::Quorum;
-use crate::planner::endpoint::{Endpoint, Role};
+use crate::planner::endpoint::Role;
 use crate::planner::policy::Policy;
 use crate::reconcile::Binding;
+
+type Text = Spanned<String>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,90 +31,191 @@ struct File {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TargetGroup {
-    arn: Spanned<Text<Arn>>,
-    endpoints: Spanned<Vec<Text<Endpoint>>>,
+    arn: Text,
+    endpoints: Spanned<List>,
     role: Option<Role>,
-    forget: Option<Text<Span>>,
-    patience: Option<Text<Span>>,
+    forget: Option<Text>,
+    patience: Option<Text>,
     #[serde(default)]
-    allow_cidrs: Vec<Text<Cidr>>,
+    allow_cidrs: List,
     #[serde(default)]
-    keep: Vec<Text<Cidr>>,
+    keep: List,
     #[serde(default)]
     upsert_only: bool,
     #[serde(default)]
     observe: bool,
-    assume_role: Option<AssumeRole>,
+    assume_role: Option<AssumeRoleTable>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(transparent)]
+struct List(Vec<Text>);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table: { arn = \"...\", external_id = \"...\" }")]
+struct AssumeRoleTable {
+    arn: Text,
+    external_id: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct DnsTable {
-    nameservers: Vec<Text<NameServer>>,
-    timeout: Option<Text<Span>>,
-    interval: Option<Text<Span>>,
+    nameservers: List,
+    timeout: Option<Text>,
+    interval: Option<Text>,
     quorum: Quorum,
 }
 
 /// Reads a settings file's text; `path` is for its messages.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Settings, Error> {
-    let at = |offset: usize, message: &str| {
-        let line = text.as_bytes()[..offset.min(text.len())]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count()
-            + 1;
-        Error::File(format!("{}:{line}: {message}", path.display()))
-    };
-    let file: File = toml::from_str(text)
-        .map_err(|error| at(error.span().map_or(0, |span| span.start), error.message().trim_end()))?;
+    let reader = Reader { path, text };
+    let file: File = toml::from_str(text).map_err(|error| {
+        let start = error.span().map_or(0, |span| span.start);
+        reader.error(start, &reader.in_plain_words(start, error.message()))
+    })?;
     if file.target_group.is_empty() {
-        return Err(at(
+        return Err(reader.error(
             0,
             "there is nothing to follow; add a [[target_group]] with arn and endpoints",
         ));
     }
     let mut bindings: Vec<Binding> = Vec::new();
     for group in file.target_group {
-        let (arn_at, endpoints_at) = (group.arn.span().start, group.endpoints.span().start);
-        let binding = binding(group);
+        let arn_at = group.arn.span().start;
+        let binding = reader.binding(group)?;
         if bindings.iter().any(|other| other.arn == binding.arn) {
             let message = format!(
                 "target group {} is bound twice; list all its endpoints in one [[target_group]]",
                 binding.arn
             );
-            return Err(at(arn_at, &message));
-        }
-        if binding.endpoints.is_empty() {
-            return Err(at(endpoints_at, "endpoints is empty; list at least one HOST:PORT"));
+            return Err(reader.error(arn_at, &message));
         }
         bindings.push(binding);
     }
-    let defaults = Dns::default();
-    Ok(Settings {
-        bindings,
-        dns: Dns {
-            name_servers: file.dns.nameservers.into_iter().map(|text| text.0.0).collect(),
-            deadline: file.dns.timeout.map_or(defaults.deadline, |text| text.0.0),
-            interval: file.dns.interval.map_or(defaults.interval, |text| text.0.0),
-            quorum: file.dns.quorum,
-        },
-    })
+    let dns = reader.dns(file.dns)?;
+    Ok(Settings { bindings, dns })
 }
 
-fn binding(group: TargetGroup) -> Binding {
-    Binding {
-        arn: group.arn.into_inner().0,
-        endpoints: group.endpoints.into_inner().into_iter().map(|text| text.0).collect(),
-        policy: Policy {
-            role: group.role,
-            forget: group.forget.map(|text| text.0.0),
-            patience: group.patience.map(|text| text.0.0),
-            allow_cidrs: group.allow_cidrs.into_iter().map(|text| text.0.0).collect(),
-            keep: group.keep.into_iter().map(|text| text.0.0).collect(),
-            upsert_only: group.upsert_only,
-        },
-        observe: group.observe,
-        assume_role: group.assume_role,
+struct Reader<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Reader<'_> {
+    fn error(&self, offset: usize, message: &str) -> Error {
+        let before = &self.text.as_bytes()[..offset.min(self.text.len())];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        Error::File(format!("{}:{line}: {}", self.path.display(), shorten(message)))
+    }
+
+    /// The parser's message, with what to write where it only names types.
+    fn in_plain_words(&self, offset: usize, message: &str) -> String {
+        let message = message.trim_end();
+        let line = self
+            .text
+            .get(offset..)
+            .and_then(|rest| rest.lines().next())
+            .unwrap_or_default();
+        let hint = if message.contains("expected a sequence") && line.starts_with("[target_group]") {
+            "; write it as [[target_group]], once for each target group"
+        } else if message.contains("expected a sequence") {
+            "; write a list: [\"...\"]"
+        } else if message.contains("expected a string") && message.contains("integer") {
+            "; write a text in quotes, a duration with its unit: \"30s\""
+        } else {
+            ""
+        };
+        let key = self
+            .key_before(offset)
+            .map(|key| format!("{key}: "))
+            .unwrap_or_default();
+        format!("{key}{message}{hint}")
+    }
+
+    /// The key that the value at an offset belongs to, if both stand on one line.
+    fn key_before(&self, offset: usize) -> Option<&str> {
+        let line = self.text.get(..offset)?.rsplit('\n').next()?;
+        let (key, _) = line.split_once('=')?;
+        Some(key.trim())
+    }
+
+    /// An error about a value, under its key's name.
+    fn bad_value(&self, text: &Text, message: &str) -> Error {
+        let start = text.span().start;
+        match self.key_before(start) {
+            Some(key) => self.error(start, &format!("{key}: {message}")),
+            None => self.error(start, message),
+        }
+    }
+
+    fn one<T>(&self, text: &Text) -> Result<T, Error>
+    where
+        T: FromStr,
+        T::Err: std::fmt::Display,
+    {
+        let read = text.get_ref().parse();
+        read.map_err(|error: T::Err| self.bad_value(text, &error.to_string()))
+    }
+
+    fn list<T>(&self, list: &List) -> Result<Vec<T>, Error>
+    where
+        T: FromStr,
+        T::Err: std::fmt::Display,
+    {
+        list.0.iter().map(|text| self.one(text)).collect()
+    }
+
+    fn nets(&self, list: &List) -> Result<Vec<IpNet>, Error> {
+        Ok(self.list(list)?.into_iter().map(|Cidr(net)| net).collect())
+    }
+
+    fn duration(&self, text: Option<&Text>, range: &RangeInclusive<Duration>) -> Result<Option<Duration>, Error> {
+        let read = |text: &Text| Span::within(text.get_ref(), range).map_err(|error| self.bad_value(text, &error));
+        Ok(text.map(read).transpose()?.map(|span| span.0))
+    }
+
+    fn binding(&self, group: TargetGroup) -> Result<Binding, Error> {
+        if group.endpoints.get_ref().0.is_empty() {
+            let at = group.endpoints.span().start;
+            return Err(self.error(at, "endpoints is empty; list at least one HOST:PORT"));
+        }
+        let role = |table: AssumeRoleTable| {
+            let RoleArn(arn) = self.one(&table.arn)?;
+            Ok(AssumeRole {
+                arn,
+                external_id: table.external_id,
+            })
+        };
+        Ok(Binding {
+            arn: self.one(&group.arn)?,
+            endpoints: self.list(group.endpoints.get_ref())?.into_iter().collect(),
+            policy: Policy {
+                role: group.role,
+                forget: self.duration(group.forget.as_ref(), &WAIT_RANGE)?,
+                patience: self.duration(group.patience.as_ref(), &WAIT_RANGE)?,
+                allow_cidrs: self.nets(&group.allow_cidrs)?,
+                keep: self.nets(&group.keep)?,
+                upsert_only: group.upsert_only,
+            },
+            observe: group.observe,
+            assume_role: group.assume_role.map(role).transpose()?,
+        })
+    }
+
+    fn dns(&self, table: DnsTable) -> Result<Dns, Error> {
+        let defaults = Dns::default();
+        let deadline = self.duration(table.timeout.as_ref(), &DEADLINE_RANGE)?;
+        let interval = self.duration(table.interval.as_ref(), &INTERVAL_RANGE)?;
+        Ok(Dns {
+            name_servers: self
+                .list(&table.nameservers)?
+                .into_iter()
+                .map(|NameServer(addr)| addr)
+                .collect(),
+            deadline: deadline.unwrap_or(defaults.deadline),
+            interval: interval.unwrap_or(defaults.interval),
+            quorum: table.quorum,
+        })
     }
 }

@@ -1,10 +1,14 @@
 //! The command line and the environment.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, ValueEnum};
+use clap::builder::{BoolishValueParser, Resettable};
+use clap::error::{ContextKind, ContextValue};
+use clap::{Arg, ArgAction, Args, Command, Parser, ValueEnum};
 
 use super::value::{Cidr, NameServer, Span};
+use super::{INTERVAL_RANGE, WAIT_RANGE};
 use crate::elb::Arn;
 use crate::planner::endpoint::{Endpoint, Role};
 
@@ -42,13 +46,31 @@ pub struct Flags {
     )]
     pub nameservers: Vec<NameServer>,
     /// Longest time between two looks at DNS [default: 5s]
-    #[arg(long, value_name = "DURATION", env = "RDS_TETHER_INTERVAL", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        allow_hyphen_values = true,
+        env = "RDS_TETHER_INTERVAL",
+        hide_env_values = true, value_parser = |text: &str| Span::within(text, &INTERVAL_RANGE)
+    )]
     pub interval: Option<Span>,
     /// How long DNS must not have named a target before it is removed [default: 60s, reader endpoints 5m]
-    #[arg(long, value_name = "DURATION", env = "RDS_TETHER_FORGET", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        allow_hyphen_values = true,
+        env = "RDS_TETHER_FORGET",
+        hide_env_values = true, value_parser = |text: &str| Span::within(text, &WAIT_RANGE)
+    )]
     pub forget: Option<Span>,
     /// How much longer to wait for a healthy replacement [default: 0s, reader endpoints 5m]
-    #[arg(long, value_name = "DURATION", env = "RDS_TETHER_PATIENCE", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        allow_hyphen_values = true,
+        env = "RDS_TETHER_PATIENCE",
+        hide_env_values = true, value_parser = |text: &str| Span::within(text, &WAIT_RANGE)
+    )]
     pub patience: Option<Span>,
     /// Whether an answer is the whole truth (writer) or a sample (reader) [default: by the endpoint's name]
     #[arg(long, value_name = "writer|reader", env = "RDS_TETHER_ROLE", hide_env_values = true)]
@@ -72,10 +94,10 @@ pub struct Flags {
     )]
     pub keep: Vec<Cidr>,
     /// Never deregister a target
-    #[arg(long, env = "RDS_TETHER_UPSERT_ONLY", hide_env_values = true)]
+    #[arg(long, env = "RDS_TETHER_UPSERT_ONLY", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub upsert_only: bool,
     /// Look, decide and report, but change nothing
-    #[arg(long, env = "RDS_TETHER_OBSERVE", hide_env_values = true)]
+    #[arg(long, env = "RDS_TETHER_OBSERVE", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub observe: bool,
 }
 
@@ -114,4 +136,49 @@ pub struct Logging {
     /// Log more: -v each step, -vv also the libraries
     #[arg(short, long, action = ArgAction::Count, env = "RDS_TETHER_VERBOSE", hide_env_values = true, global = true)]
     pub verbose: u8,
+}
+
+/// Parses a command line and its environment. A variable that is set but empty counts as not set, because that is how
+/// compose files and templates pass on what they were not given.
+pub fn read_command_line<P: Parser>(arguments: Vec<OsString>) -> Result<P, clap::Error> {
+    let command = without_empty_variables(P::command());
+    let matches = command.try_get_matches_from(arguments)?;
+    P::from_arg_matches(&matches)
+}
+
+#[expect(clippy::disallowed_methods, reason = "clap reads the environment here")]
+fn without_empty_variables(command: Command) -> Command {
+    let is_empty = |arg: &Arg| {
+        arg.get_env()
+            .is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
+    };
+    let mend = |arg: Arg| {
+        if is_empty(&arg) {
+            arg.env(Resettable::<clap::builder::OsStr>::Reset)
+        } else {
+            arg
+        }
+    };
+    command.mut_args(mend).mut_subcommands(without_empty_variables)
+}
+
+/// Which environment variable a bad value came from, if nobody typed it.
+pub fn explain<P: Parser>(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
+    let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let flag = shown.split([' ', '=', '.']).next().unwrap_or(shown);
+    let typed = arguments
+        .iter()
+        .any(|argument| argument.to_string_lossy().starts_with(flag));
+    let command = P::command();
+    let mut arguments = command
+        .get_arguments()
+        .chain(command.get_subcommands().flat_map(Command::get_arguments));
+    let arg = arguments.find(|arg| arg.get_long().is_some_and(|long| flag.strip_prefix("--") == Some(long)))?;
+    let name = arg.get_env().filter(|_| !typed)?;
+    Some(format!(
+        "the value comes from the environment variable {}",
+        name.to_string_lossy()
+    ))
 }

@@ -6,10 +6,11 @@ pub mod value;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::ops::RangeInclusive;
+use std::path::Path;
 use std::time::Duration;
 
-pub use flags::{Flags, LogFormat, Logging, Output};
+pub use flags::{Flags, LogFormat, Logging, Output, explain, read_command_line};
 
 use crate::planner::answer::Quorum;
 use crate::planner::policy::Policy;
@@ -18,12 +19,12 @@ use crate::report::Exit;
 
 /// Where the settings are if nobody says otherwise.
 const DEFAULT_FILE: &str = "/etc/rds-tether/config.toml";
-/// A day: longer waits than this are slips of the pen, and answers are not remembered for ever.
-const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// Waits longer than a day are slips of the pen, and answers are not remembered for ever.
+const WAIT_RANGE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(24 * 60 * 60);
 /// DNS is asked at least a second apart; an hour without a look would be no following.
-const INTERVAL_RANGE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60 * 60));
+const INTERVAL_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60 * 60);
 /// A look at DNS that takes longer than this would outlast the answers it waits for.
-const DEADLINE_RANGE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+const DEADLINE_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(10);
 
 /// Everything the process obeys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,14 +104,7 @@ impl Flags {
             }
         };
         self.override_all(&mut settings);
-        self.check(&settings)?;
         Ok(settings)
-    }
-
-    /// The file that the settings come from, if any.
-    pub fn file(&self) -> Option<PathBuf> {
-        let by_default = || self.endpoints.is_empty().then(|| PathBuf::from(DEFAULT_FILE));
-        self.config.clone().or_else(by_default)
     }
 
     fn without_file(&self) -> Result<Settings, Error> {
@@ -155,28 +149,6 @@ impl Flags {
             binding.observe |= self.observe;
         }
     }
-
-    /// What no single value shows.
-    fn check(&self, settings: &Settings) -> Result<(), Error> {
-        let within = |flag: Option<_>, name: &str, value: Duration, (least, most): (Duration, Duration)| {
-            if (least..=most).contains(&value) {
-                return Ok(());
-            }
-            let message = format!("{name} is {value:?}; give a duration from {least:?} to {most:?}");
-            Err(match (flag, self.file()) {
-                (None, Some(path)) => Error::File(format!("{}: {message}", path.display())),
-                _ => Error::Usage(format!("--{message}")),
-            })
-        };
-        within(self.interval, "interval", settings.dns.interval, INTERVAL_RANGE)?;
-        within(None, "timeout", settings.dns.deadline, DEADLINE_RANGE)?;
-        for Binding { policy, .. } in &settings.bindings {
-            let most = (Duration::ZERO, WAIT_MAX);
-            within(self.forget, "forget", policy.forget.unwrap_or_default(), most)?;
-            within(self.patience, "patience", policy.patience.unwrap_or_default(), most)?;
-        }
-        Ok(())
-    }
 }
 
 /// Settings for where there is no command line: the text of a file in RDS_TETHER_CONFIG, else the simple variables, else
@@ -187,8 +159,9 @@ pub fn without_command_line(packaged: &Path) -> Result<Settings, Error> {
         #[command(flatten)]
         flags: Flags,
     }
-    let parsed = <Environment as clap::Parser>::try_parse_from(["bootstrap"]);
-    let mut flags = parsed.map_err(|error| Error::Usage(error.to_string()))?.flags;
+    let mut flags = read_command_line::<Environment>(["bootstrap"].map(Into::into).into())
+        .map_err(|error| Error::Usage(error.to_string()))?
+        .flags;
     let text = flags.config.take();
     let mut settings = match text {
         Some(text) => file::parse(Path::new("RDS_TETHER_CONFIG"), &text.to_string_lossy())?,
@@ -196,12 +169,13 @@ pub fn without_command_line(packaged: &Path) -> Result<Settings, Error> {
         None => return flags.settings(),
     };
     flags.override_all(&mut settings);
-    flags.check(&settings)?;
     Ok(settings)
 }
 
 fn read_file(path: &Path) -> Result<Settings, Error> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Error::File(format!("cannot read the settings file {}: {error}", path.display())))?;
+    let failed =
+        |why: &dyn std::fmt::Display| Error::File(format!("cannot read the settings file {}: {why}", path.display()));
+    let bytes = std::fs::read(path).map_err(|error| failed(&error))?;
+    let text = String::from_utf8(bytes).map_err(|_| failed(&"it is no UTF-8 text; save it as UTF-8"))?;
     file::parse(path, &text)
 }

@@ -1,13 +1,12 @@
 //! The texts of single settings, read the same way from a flag, the environment and a file.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use jiff::SignedDuration;
-use serde::Deserialize;
-use serde::de::{Deserializer, Error as _};
 
 /// The port of DNS.
 const DNS_PORT: u16 = 53;
@@ -76,19 +75,64 @@ impl FromStr for NameServer {
     }
 }
 
-/// A value of a file that is written as a text.
-#[derive(Clone, Debug)]
-pub struct Text<T>(pub T);
+/// The ARN of an IAM role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleArn(pub String);
 
-impl<'de, T> Deserialize<'de> for Text<T>
-where
-    T: FromStr,
-    T::Err: std::fmt::Display,
-{
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map(Self).map_err(D::Error::custom)
+impl FromStr for RoleArn {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts: Vec<&str> = text.trim().splitn(6, ':').collect();
+        match parts.as_slice() {
+            ["arn", _, "iam", "", account, resource] if account.len() == 12 && resource.starts_with("role/") => {
+                Ok(Self(text.trim().to_owned()))
+            }
+            _ => Err(format!(
+                "{text:?} is no role ARN; it looks like arn:aws:iam::111122223333:role/NAME"
+            )),
+        }
     }
+}
+
+impl Span {
+    /// Reads a duration within a range.
+    pub fn within(text: &str, range: &RangeInclusive<Duration>) -> Result<Self, String> {
+        let span: Self = text.parse()?;
+        if range.contains(&span.0) {
+            return Ok(span);
+        }
+        let (least, most) = (friendly(*range.start()), friendly(*range.end()));
+        Err(format!(
+            "{text:?} is out of range; give a duration from {least} to {most}"
+        ))
+    }
+}
+
+fn friendly(duration: Duration) -> String {
+    SignedDuration::try_from(duration).map_or_else(|_| format!("{duration:?}"), |signed| format!("{signed:#}"))
+}
+
+/// Characters of a message that are worth reading; some repeat what they are about.
+const MESSAGE_MAX_CHARS: usize = 500;
+
+/// A message without what makes it too long to read.
+pub fn shorten(message: &str) -> String {
+    if message.chars().count() <= MESSAGE_MAX_CHARS {
+        return message.to_owned();
+    }
+    // The end says what is expected, the beginning what is wrong.
+    let half = MESSAGE_MAX_CHARS / 2;
+    let start: String = message.chars().take(half).collect();
+    let end: String = message
+        .chars()
+        .rev()
+        .take(half)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+        .collect();
+    format!("{start} [...] {end}")
 }
 
 #[cfg(test)]

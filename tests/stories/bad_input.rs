@@ -300,22 +300,23 @@ fn a_bad_environment_variable_is_named() {
 #[test]
 fn the_environment_is_judged_like_the_command_line() {
     let world = World::new();
-    let endpoint = format!("{WRITER}:5432");
-    let cases: &[(&[(&str, &str)], &[&str])] = &[
-        (&[("RDS_TETHER_ENDPOINT", &endpoint)], &["--target-group"]),
-        (&[("RDS_TETHER_TARGET_GROUP", ARN)], &["--endpoint"]),
+    let cases: &[(&str, &[&str])] = &[
+        ("ENDPOINT=WRITER:5432", &["--target-group"]),
+        ("TARGET_GROUP=ARN", &["--endpoint"]),
+        ("TARGET_GROUP=ARN ENDPOINT=orders", &["no port"]),
         (
-            &[("RDS_TETHER_ENDPOINT", "orders"), ("RDS_TETHER_TARGET_GROUP", ARN)],
-            &["no port"],
-        ),
-        (
-            &[("RDS_TETHER_ENDPOINT", &endpoint), ("RDS_TETHER_CONFIG", "x.toml")],
+            "ENDPOINT=WRITER:5432 CONFIG=x.toml",
             &["RDS_TETHER_CONFIG", "RDS_TETHER_ENDPOINT", "one or the other"],
         ),
     ];
     for (variables, parts) in cases {
-        let output = finish(typed(&world, "sync").envs(variables.iter().copied()));
-        refused(&world, &format!("{variables:?}"), &output, USAGE, parts);
+        let mut command = typed(&world, "sync");
+        for variable in variables.split_whitespace() {
+            let (name, value) = variable.split_once('=').unwrap();
+            let value = value.replace("WRITER", WRITER).replace("ARN", ARN);
+            command.env(format!("RDS_TETHER_{name}"), value);
+        }
+        refused(&world, variables, &finish(&mut command), USAGE, parts);
     }
 }
 
@@ -337,7 +338,7 @@ fn bytes_that_are_no_text() {
 fn settings(text: &str) -> String {
     text.replace(
         "GROUP",
-        &format!("[[target_group]]\narn = \"ARN\"\nendpoints = [\"WRITER:5432\"]"),
+        "[[target_group]]\narn = \"ARN\"\nendpoints = [\"WRITER:5432\"]",
     )
     .replace("ARN", ARN)
     .replace("WRITER", WRITER)

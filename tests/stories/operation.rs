@@ -135,7 +135,7 @@ fn a_daemon_that_sees_nothing_is_ready_alive_and_says_what_is_wrong() {
     }
     daemon.signal("TERM");
     manager.wait_for("STOPPING=1", "");
-    let (status, log) = daemon.stop_sent();
+    let (status, log) = daemon.ended();
     assert!(status.success(), "{log}");
 }
 
@@ -201,7 +201,7 @@ fn an_empty_group_is_filled_by_the_first_look() {
         actions[..3],
         ["DescribeTargetGroups", "DescribeTargetHealth", "RegisterTargets"]
     );
-    assert_eq!(world.dns.queries()[..].iter().map(|query| query.id).count(), 1);
+    assert_eq!(world.dns.count(WRITER), 1);
 }
 
 /// Fails if the end waits for a call or a look that is under way.
@@ -229,7 +229,7 @@ fn a_signal_ends_the_daemon_soon_and_well_whatever_hangs() {
             }
             daemon.signal(name);
             let sent = Instant::now();
-            let (status, log) = daemon.stop_sent();
+            let (status, log) = daemon.ended();
             let took = sent.elapsed();
             assert_eq!(status.code(), Some(0), "SIG{name} while {hanging} hangs:\n{log}");
             assert!(
@@ -427,34 +427,23 @@ fn a_reload_takes_changed_rules_and_survives_a_file_that_is_gone() {
 
 /// Fails if anything is written, or if an operator learns nothing of what would have been.
 #[test]
-fn an_observer_writes_nothing_and_says_what_it_sees() {
+fn an_observer_writes_nothing_and_says_what_it_would_do() {
     let world = World::settled();
     let daemon = Daemon::start(world.bound("run").args(["--observe", "--forget", "2s"]));
     daemon.wait_for_log(&["settled"]);
     world.dns.set(WRITER, Behaviour::a(NEW, 1));
-    daemon.wait_for_log(&["DNS names 10.0.2.7:5432, which is not registered"]);
+    daemon.wait_for_log(&["would register 10.0.2.7:5432"]);
     daemon.wait_for_log(&["10.0.1.5:5432 stays until a current address"]);
-    // Somebody else swaps by half: now the observer would remove.
+    // Whoever may write does the first half; DNS moves to and fro, so that the observer looks at the group soon.
     world.elb.put_target(&world.arn, NEW, 5432);
-    wait_for_more_queries(&world.dns, WRITER, 5);
+    world.dns.set(WRITER, Behaviour::a(OLD, 1));
+    wait_for_more_queries(&world.dns, WRITER, 2);
+    world.dns.set(WRITER, Behaviour::a(NEW, 1));
+    daemon.wait_for_log(&["would deregister 10.0.1.5:5432"]);
     let (status, log) = daemon.stop();
     assert!(status.success(), "{log}");
     assert_eq!(world.writes(), [""; 0]);
     assert_eq!(world.registered().len(), 2);
-}
-
-/// Fails if `run --observe` cannot be told from a run that changes things, by its log.
-#[test]
-fn an_observer_says_that_it_observes() {
-    let world = World::settled();
-    world.dns.set(WRITER, Behaviour::a(NEW, 1));
-    let daemon = Daemon::start(world.bound("run").arg("--observe"));
-    daemon.wait_for_log(&["DNS names 10.0.2.7:5432"]);
-    let (_, log) = daemon.stop();
-    assert!(
-        log.contains("observe") || log.contains("would "),
-        "nothing says that nothing will be done:\n{log}"
-    );
 }
 
 /// Fails if `sync --observe` writes, or claims to have settled what it left alone.
@@ -473,7 +462,12 @@ fn a_sync_that_observes_writes_nothing() {
 #[test]
 fn the_log_is_json_where_nobody_watches() {
     let world = World::settled();
-    let daemon = Daemon::spawn(world.bound("run").args(["--forget", "1s", "-v"]));
+    let daemon = Daemon::spawn(
+        world
+            .bound("run")
+            .args(["--forget", "1s"])
+            .env("RDS_TETHER_VERBOSE", "1"),
+    );
     daemon.wait_for_log(&["settled"]);
     world.dns.set(WRITER, Behaviour::a(NEW, 1));
     daemon.wait_for_log(&["converged"]);
@@ -491,6 +485,7 @@ fn the_log_is_json_where_nobody_watches() {
     assert_says(
         &log,
         &[
+            "\"level\":\"DEBUG\"",
             "registered 10.0.2.7:5432",
             "deregistered 10.0.1.5:5432",
             "\"group\":\"orders\"",
@@ -511,28 +506,53 @@ fn a_settled_daemon_is_silent() {
     assert_eq!(log.lines().count(), 2, "the start and the state:\n{log}");
 }
 
-/// Fails if a failure that lasts is logged at every look.
+/// Fails if a failure that lasts is logged at every look, be it at DNS or at the group.
 #[test]
 fn trouble_is_logged_when_it_begins_and_ends_and_not_at_every_look() {
     let world = World::settled();
+    world.elb.fail("DescribeTargetHealth", Failure::unavailable(), Some(4));
     let daemon = Daemon::start(world.bound("run").args(["--interval", "1s"]));
-    daemon.wait_for_log(&["settled"]);
+    daemon.wait_for_log(&["recovered: settled"]);
+    assert_eq!(looks(&world.elb.calls()), 5, "{}", world.story());
     world.dns.set(WRITER, Behaviour::ServFail);
     daemon.wait_for_log(&["WARN", "SERVFAIL"]);
     wait_for_more_queries(&world.dns, WRITER, 6);
-    world.dns.set(WRITER, Behaviour::a(OLD, 1));
-    daemon.wait_for_log(&["recovered: settled"]);
     let (_, log) = daemon.stop();
-    assert_eq!(log.matches("SERVFAIL").count(), 1, "{log}");
+    let warned_of = |what: &str| {
+        log.lines()
+            .filter(|line| line.contains("WARN") && line.contains(what))
+            .count()
+    };
+    assert_eq!(
+        (warned_of("ServiceUnavailable"), warned_of("SERVFAIL")),
+        (1, 1),
+        "{log}"
+    );
     assert_eq!(log.matches("recovered").count(), 1, "{log}");
+}
+
+/// Fails if the steps that verify a change repeat what has been said.
+#[test]
+fn steps_that_bring_nothing_new_leave_no_line() {
+    let world = World::settled();
+    world.dns.set(WRITER, Behaviour::a(NEW, 1));
+    let daemon = Daemon::start(&mut world.bound("run"));
+    daemon.wait_for_log(&["10.0.1.5:5432 has not been named"]);
+    daemon.wait_for_log(&["10.0.2.7:5432 is healthy"]);
+    let before = (looks(&world.elb.calls()), daemon.log());
+    world.wait("the change is verified", |calls| looks(calls) >= before.0 + 2);
+    assert_eq!(daemon.log(), before.1);
 }
 
 // One binding and the others
 
+/// What can go wrong with the first binding of a fleet, and how it is made to.
+type Trouble = (&'static str, fn(&Fleet));
+
 /// Fails if what goes wrong with one binding holds up another, at the start or later.
 #[test]
 fn trouble_of_one_binding_never_delays_another() {
-    let troubles: [(&str, fn(&Fleet)); 6] = [
+    let troubles: [Trouble; 6] = [
         ("its group does not exist", |fleet| {
             fleet.world.elb.model(|model, _| model.remove_group(&fleet.arns[0]))
         }),
@@ -745,7 +765,7 @@ fn the_worst_of_several_bindings_is_the_exit_code() {
     world.elb.put_target(&arns[5], OLD, 5432);
     let scratch = Scratch::new();
     for worst in 0..outcomes.len() {
-        // The best first, so that neither the first nor the last one speaks for all.
+        // Of three or more the worst is neither the first nor the last.
         let mut bindings: Vec<usize> = (worst..outcomes.len()).rev().collect();
         bindings.rotate_left(1);
         let part = |index: usize| group(&arns[index], &format!("{}:5432", outcomes[index].2), "");
@@ -759,42 +779,55 @@ fn the_worst_of_several_bindings_is_the_exit_code() {
     }
 }
 
-fn keys(value: &Value) -> Vec<&str> {
-    value
-        .as_object()
-        .expect("an object")
-        .keys()
-        .map(String::as_str)
-        .collect()
+/// All of these keys are there; more may come.
+#[track_caller]
+fn assert_keys(value: &Value, keys: &str) {
+    for key in keys.split_whitespace() {
+        assert!(value.get(key).is_some(), "no {key} in {value}");
+    }
 }
 
 /// Fails if a key that a script reads goes away: the schema only grows.
 #[test]
 fn json_output_has_its_keys_whatever_happened() {
-    let makes: [(fn(&World), i32); 3] = [
-        (|world| world.dns.set(WRITER, Behaviour::all(&[NEW, "8.8.8.8"], 1)), 3),
-        (|world| world.dns.set(WRITER, Behaviour::NxDomain), 69),
-        (|world| world.elb.model(|model, _| model.remove_group(&world.arn)), 78),
+    let cases: [Case; 3] = [
+        (
+            "refused",
+            |world| world.dns.set(WRITER, Behaviour::all(&[NEW, "8.8.8.8"], 1)),
+            3,
+        ),
+        ("blind", |world| world.dns.set(WRITER, Behaviour::NxDomain), 69),
+        (
+            "no such group",
+            |world| world.elb.model(|model, _| model.remove_group(&world.arn)),
+            78,
+        ),
     ];
-    for (make, code) in makes {
+    for (name, make, code) in cases {
         let world = World::settled();
         make(&world);
         let output = finish(world.bound("plan").args(["--output", "json"]));
-        assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+        assert_eq!(output.status.code(), Some(code), "{name}:\n{}", said(&output));
         let document: Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
+        assert_keys(&document, "exit_code schema settled target_groups verb");
         assert_eq!(
-            keys(&document),
-            ["exit_code", "schema", "settled", "target_groups", "verb"]
+            (&document["schema"], &document["exit_code"]),
+            (&"rds-tether/1".into(), &code.into())
         );
-        assert_eq!(document["exit_code"], code);
         let of_group = &document["target_groups"][0];
-        let expected = "applied arn at deregister deregistered endpoints errors family holds name notes pending register \
-                        registered role settled targets verdict";
-        assert_eq!(keys(of_group).join(" "), expected);
+        assert_keys(
+            of_group,
+            "applied arn at deregister deregistered endpoints errors family holds name notes pending register registered \
+             role settled targets verdict",
+        );
         assert_eq!(of_group["arn"], world.arn);
-        for hold in of_group["holds"].as_array().expect("a list") {
-            assert_eq!(keys(hold), ["reason", "text", "until", "what"]);
-        }
+        let holds = of_group["holds"].as_array().expect("a list");
+        holds
+            .iter()
+            .for_each(|hold| assert_keys(hold, "reason text until what"));
+        let errors = of_group["errors"].as_array().expect("a list");
+        errors.iter().for_each(|error| assert_keys(error, "action code text"));
+        assert!(holds.len() + errors.len() > 0, "{name}: {document}");
     }
 }
 
@@ -875,18 +908,21 @@ fn a_sync_waits_out_forget_and_shows_its_progress() {
     assert_eq!(world.elb.lowest_registered(&world.arn), 1);
 }
 
-/// Fails if a sync that ran out of time says that it succeeded, or takes more time than it was given.
+/// Fails if a sync that ran out of time says that it succeeded, takes more time than it was given, or forgets what it did
+/// in its earlier steps.
 #[test]
 fn a_sync_that_still_waits_at_its_end_says_so() {
     let world = World::settled();
     world.dns.set(WRITER, Behaviour::a(NEW, 1));
     let start = Instant::now();
-    let text = assert_exit(world.bound("sync").args(["--timeout", "3s"]), 4);
+    let output = finish(world.bound("sync").args(["--timeout", "3s", "--output", "json"]));
+    assert_eq!(output.status.code(), Some(4), "{}", said(&output));
     assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
-    assert_says(
-        &text,
-        &["has not been named for", "of 60 s", "register    10.0.2.7:5432"],
-    );
+    let document: Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
+    let of_group = &document["target_groups"][0];
+    assert_eq!(of_group["registered"][0], "10.0.2.7:5432");
+    assert_eq!(of_group["holds"][0]["reason"], "forgetting");
+    assert_says(&said(&output), &["has not been named for", "of 60 s"]);
     assert_eq!(world.registered().len(), 2);
 }
 
@@ -931,7 +967,12 @@ fn a_sync_without_hope_ends_at_once() {
         let text = assert_exit(world.bound("sync").args(["--timeout", "60s"]), code);
         let took = start.elapsed();
         assert!(took < Duration::from_secs(8), "{name}: {took:?}\n{text}");
-        assert_eq!(world.registered(), ["10.0.1.5:5432"], "{name}");
+        let writes = world.elb.writes();
+        assert!(
+            writes.len() <= 1 && count(&writes, "Deregister", OLD) == 0,
+            "{name}:\n{}",
+            world.story()
+        );
     }
 }
 
@@ -960,4 +1001,28 @@ fn a_call_that_hangs_does_not_make_a_sync_late() {
     let took = start.elapsed();
     assert!(took < Duration::from_secs(7), "{took:?}");
     assert_eq!(world.registered(), ["10.0.1.5:5432"]);
+}
+
+/// Fails if the result of a sync is the state alone: whoever reads it later wants to know what it did.
+#[test]
+fn the_result_of_a_sync_lists_what_it_changed() {
+    let world = World::settled();
+    world.dns.set(WRITER, Behaviour::a(NEW, 1));
+    let output = finish(world.bound("sync").args(["--forget", "1s"]));
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let result = String::from_utf8_lossy(&output.stdout);
+    assert_says(&result, &["register    10.0.2.7:5432", "deregister  10.0.1.5:5432"]);
+}
+
+/// Fails if a write that AWS denied is listed among the changes.
+#[test]
+fn a_write_that_failed_is_not_shown_as_a_change() {
+    let world = World::settled();
+    world.dns.set(WRITER, Behaviour::a(NEW, 1));
+    world
+        .elb
+        .fail("RegisterTargets", Failure::denied("RegisterTargets"), None);
+    let text = assert_exit(&mut world.bound("sync"), 77);
+    assert_says(&text, &["AccessDenied", "nothing was changed"]);
+    assert!(!text.contains("\n  changes\n"), "{text}");
 }

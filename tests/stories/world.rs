@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use testkit::dns::{self, Behaviour};
@@ -234,6 +234,7 @@ impl Drop for Scratch {
 pub struct Daemon {
     child: Child,
     log: Arc<(Mutex<Vec<String>>, Condvar)>,
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Daemon {
@@ -253,8 +254,8 @@ impl Daemon {
         let log = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
         let lines = BufReader::new(child.stderr.take().expect("piped"));
         let shared = Arc::clone(&log);
-        thread::spawn(move || read_log(lines, &shared));
-        Self { child, log }
+        let reader = Some(thread::spawn(move || read_log(lines, &shared)));
+        Self { child, log, reader }
     }
 
     /// Waits for a line of the log that contains all of `parts`, and returns it.
@@ -277,17 +278,21 @@ impl Daemon {
         signal(self.child.id(), name);
     }
 
-    /// Sends SIGTERM and waits for the end.
+    /// Sends SIGTERM and waits for the end; gives the whole log.
     #[track_caller]
-    pub fn stop(mut self) -> (ExitStatus, String) {
+    pub fn stop(self) -> (ExitStatus, String) {
         self.signal("TERM");
-        (self.wait(), self.log())
+        self.ended()
     }
 
-    /// Waits for the end that a signal has been sent for.
+    /// Waits for the end that a signal has been sent for; gives the whole log.
     #[track_caller]
-    pub fn stop_sent(mut self) -> (ExitStatus, String) {
-        (self.wait(), self.log())
+    pub fn ended(mut self) -> (ExitStatus, String) {
+        let status = self.wait();
+        // The last lines may still be in the pipe.
+        let read = self.reader.take().map(JoinHandle::join);
+        assert!(read.is_none_or(|read| read.is_ok()), "the log is read to its end");
+        (status, self.log())
     }
 
     /// Waits for the end, which must come in time.
