@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use rds_tether::settings::{Flags, Logging};
+use rds_tether::settings::{Flags, LogFormat, Logging};
 use testkit::dns::{self, Behaviour};
 use testkit::elb::{self, Group};
 
@@ -93,7 +93,7 @@ struct Daemon {
 
 fn be_the_daemon() -> ExitCode {
     let given = Daemon::parse();
-    rds_tether::logging::start(&given.logging);
+    rds_tether::logging::start(&given.logging, LogFormat::Json);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let (Ok(runtime), Ok(settings)) = (runtime, given.flags.settings()) else {
         return ExitCode::FAILURE;
@@ -114,7 +114,6 @@ fn start_daemon(dns: &dns::Server, elb: &elb::Server, arn: &str) -> Child {
             "--forget",
             &format!("{}s", FORGET.as_secs()),
         ])
-        .args(["--log-format", "json"])
         .env_clear()
         .env(AS_DAEMON, "1")
         .env("AWS_ENDPOINT_URL", elb.url())

@@ -56,7 +56,7 @@ pub async fn run(settings: Settings, reload: impl Fn() -> Result<Settings, setti
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hangup.recv() => daemon.reload(reload()).await,
-            Some(report) = reports.recv() => drop(daemon.journal.note(&report)),
+            Some(report) = reports.recv() => daemon.note(&report),
             Some(ended) = daemon.tasks.join_next_with_id() => daemon.restart(ended).await,
             _ = summary.tick() => info!("{}", daemon.summary()),
             _ = status.tick() => daemon.show_status(),
@@ -151,6 +151,14 @@ impl Daemon {
                 let _ = hand_over.send(follower);
             }
         });
+    }
+
+    /// A report of a follower that was stopped meanwhile is no news.
+    fn note(&mut self, report: &Report) {
+        let running = self.running.get(&report.binding.arn);
+        if running.is_some_and(|running| Arc::ptr_eq(&running.binding, &report.binding)) {
+            self.journal.note(report);
+        }
     }
 
     fn stop(&mut self, arn: &Arn) {

@@ -29,6 +29,8 @@ const VERIFY: Duration = Duration::from_secs(60);
 const INTRODUCTION_MAX: Duration = Duration::from_secs(1);
 /// How far jitter moves that, so that many bindings do not look together.
 const VERIFY_JITTER: f64 = 0.25;
+/// A call that has been under way for this long at the end of the time is the reason for it.
+const HUNG: Duration = Duration::from_millis(500);
 /// The longest wait after errors.
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
@@ -43,7 +45,7 @@ pub struct Follower {
     not_before: Option<Timestamp>,
     recalled: Memory,
     is_impatient: bool,
-    is_describing: bool,
+    describing_since: Option<Timestamp>,
 }
 
 /// What there is once the target group is known.
@@ -99,7 +101,7 @@ impl Follower {
             not_before: None,
             recalled: Memory::default(),
             is_impatient: false,
-            is_describing: false,
+            describing_since: None,
         }
     }
 
@@ -160,12 +162,13 @@ impl Follower {
     pub fn out_of_time(&self, last: Option<Report>, limit: &str) -> Report {
         let calling = match &self.known {
             Some(known) => known.reconciler.calling(),
-            None => self.is_describing.then_some("DescribeTargetGroups"),
+            None => self.describing_since.map(|since| ("DescribeTargetGroups", since)),
         };
-        let (action, last) = match (calling, last) {
+        let hung = calling.filter(|(_, since)| self.clock.now().since(*since) >= HUNG);
+        let (action, last) = match (hung, last) {
             (None, Some(last)) => return last,
-            (Some(action), last) => (action, last),
-            (None, None) => ("The first look at DNS", None),
+            (Some((action, _)), last) => (action, last),
+            (None, None) => ("The first look", None),
         };
         let error = elb::Error {
             action,
@@ -187,9 +190,9 @@ impl Follower {
         let known = match self.known.take() {
             Some(known) => known,
             None => {
-                self.is_describing = true;
+                self.describing_since = Some(self.clock.now());
                 let group = self.client.group(&self.binding.arn).await;
-                self.is_describing = false;
+                self.describing_since = None;
                 self.begin(group?)
             }
         };

@@ -1,4 +1,4 @@
-//! Logs to standard error: readable on a terminal, one JSON object per line elsewhere.
+//! Logs to standard error: readable lines, or one JSON object per line.
 
 use std::io::{IsTerminal, stderr};
 
@@ -8,14 +8,18 @@ use tracing_subscriber::prelude::*;
 
 use crate::settings::{LogFormat, Logging};
 
-/// Starts logging; to be called once.
-pub fn start(logging: &Logging) {
-    let by_default = if stderr().is_terminal() {
+/// The format for a process that nobody may be watching.
+pub fn default_format() -> LogFormat {
+    if stderr().is_terminal() {
         LogFormat::Text
     } else {
         LogFormat::Json
-    };
-    start_as(logging.log_format.unwrap_or(by_default), logging.verbose);
+    }
+}
+
+/// Starts logging, in `default` unless something else is asked for; to be called once.
+pub fn start(logging: &Logging, default: LogFormat) {
+    start_as(logging.log_format.unwrap_or(default), logging.verbose);
 }
 
 /// Starts logging in one format; to be called once.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use rds_tether::report::{Exit, Report};
 use rds_tether::settings::value::Span;
-use rds_tether::settings::{self, Flags, Logging, Output};
+use rds_tether::settings::{self, Flags, LogFormat, Logging, Output};
 use rds_tether::{daemon, logging, oneshot, output};
 
 /// Keeps the IP target groups of a Network Load Balancer equal to the address an RDS or Aurora endpoint has now.
@@ -72,7 +72,12 @@ fn main() -> ExitCode {
             return code(if error.use_stderr() { Exit::Usage } else { Exit::Settled });
         }
     };
-    logging::start(&cli.logging);
+    let format = match cli.verb {
+        // Their log stands beside progress and results that are made to be read.
+        Verb::Plan(_) | Verb::Sync(_) => LogFormat::Text,
+        Verb::Run(_) => logging::default_format(),
+    };
+    logging::start(&cli.logging, format);
     code(run(&cli.verb).unwrap_or_else(|(exit, message)| {
         say(&mut stderr(), &format!("rds-tether: {message}"));
         exit

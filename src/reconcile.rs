@@ -49,7 +49,7 @@ pub struct Reconciler {
     ours: BTreeSet<Target>,
     has_removed: bool,
     last_group: Option<BTreeMap<Target, Listed>>,
-    calling: Option<&'static str>,
+    calling: Option<(&'static str, Timestamp)>,
 }
 
 impl Reconciler {
@@ -68,8 +68,8 @@ impl Reconciler {
         }
     }
 
-    /// The API action that a step was waiting for when it was given up.
-    pub fn calling(&self) -> Option<&'static str> {
+    /// The API action that a step was waiting for when it was given up, and since when.
+    pub fn calling(&self) -> Option<(&'static str, Timestamp)> {
         self.calling
     }
 
@@ -86,7 +86,7 @@ impl Reconciler {
     /// Looks and decides, and changes nothing.
     pub async fn look(&mut self, sights: &Sights, urgency: Urgency) -> Report {
         let started = self.clock.now();
-        self.calling = Some("DescribeTargetHealth");
+        self.calling = Some(("DescribeTargetHealth", self.clock.now()));
         let targets = self.client.targets(&self.group, urgency).await;
         self.calling = None;
         // DNS is read after the group has answered: what a step decides on is the newest of both.
@@ -156,13 +156,13 @@ impl Reconciler {
         let plan = &report.plan;
         let arn = self.binding.arn.clone();
         if !plan.register.is_empty() {
-            self.calling = Some("RegisterTargets");
+            self.calling = Some(("RegisterTargets", self.clock.now()));
             report.registered = self.client.register(&arn, &plan.register).await;
             self.ours.extend(&report.registered.done);
         }
         if !plan.deregister.is_empty() {
             self.announce_first_removal(plan);
-            self.calling = Some("DeregisterTargets");
+            self.calling = Some(("DeregisterTargets", self.clock.now()));
             report.deregistered = self.client.deregister(&arn, &plan.deregister).await;
             for target in &report.deregistered.done {
                 self.memory.removed(*target);

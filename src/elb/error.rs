@@ -111,14 +111,14 @@ impl Error {
                     self.action
                 )
             }
-            Kind::Throttled => "the account's API limits are shared with all its tools; it is tried again".into(),
+            Kind::Throttled => "the account's API limits are shared with all its tools; wait and look again".into(),
             Kind::Address => {
                 "the address must lie in the group's VPC or in a private range that ELB accepts; nothing was changed \
                  for it"
                     .into()
             }
             Kind::Limit => "raise the quota or remove targets nobody needs; none is removed to make room".into(),
-            Kind::Unavailable => "it is tried again; check the network path to the ELB API and its status".into(),
+            Kind::Unavailable => "check the network path to the ELB API, and its status".into(),
             Kind::Other => "see the code in the ELB API reference".into(),
         }
     }

@@ -123,7 +123,7 @@ pub enum LogFormat {
 /// What every verb takes besides.
 #[derive(Args, Clone, Debug)]
 pub struct Logging {
-    /// How to log to standard error [default: text on a terminal, else json]
+    /// How to log to standard error [default: text; run: json unless on a terminal]
     #[arg(
         long,
         value_name = "text|json",

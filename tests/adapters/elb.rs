@@ -20,7 +20,7 @@ async fn client(server: &Server) -> Client {
         .http_client(aws_smithy_http_client::Builder::new().build_http())
         .retry_config(aws_config::retry::RetryConfig::disabled())
         .build();
-    Client::new(&config, Bucket::start())
+    Client::new(&config, Bucket::start(), None)
 }
 
 fn target(text: &str) -> Target {
@@ -176,7 +176,7 @@ async fn other_failures_are_not_retried_by_the_adapter() {
         (Failure::throttled(), Kind::Throttled, "Throttling"),
         (Failure::unavailable(), Kind::Unavailable, "ServiceUnavailable"),
         (Failure::health_unavailable(), Kind::Unavailable, "HealthUnavailable"),
-        (Failure::expired_token(), Kind::Denied, "ExpiredToken"),
+        (Failure::expired_token(), Kind::Credentials, "ExpiredToken"),
         (
             Failure::too_many_registrations(),
             Kind::Limit,

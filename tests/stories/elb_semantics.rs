@@ -385,7 +385,7 @@ fn wrongs() -> Vec<Wrong> {
             Failure::unavailable(),
             69,
             69,
-            &["ServiceUnavailable", "tried again"],
+            &["ServiceUnavailable", "network path"],
         ),
         wrong(
             health,
