@@ -6,3 +6,4 @@
 
 pub mod dns;
 pub mod elb;
+pub mod lambda;

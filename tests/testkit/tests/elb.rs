@@ -1,7 +1,7 @@
 //! The simulated ELBv2 API against what AWS documents of the real one, asked through the real SDK.
 //!
 //! Prefixes group the tests: n1 which addresses ELB takes, n2 what identifies a target, n3 deregistering, n4 states,
-//! n8 zones, n12 rate limits, n13 error codes.
+//! n8 zones, n12 rate limits, n13 error codes, n14 tags.
 
 #![allow(clippy::unwrap_used)]
 
@@ -716,4 +716,170 @@ fn an_action_that_is_not_modelled_is_refused() {
     assert!(post(&server, "AKIDTEST", "").contains("<Code>InvalidAction</Code>"));
     let by_name = "Action=DescribeTargetGroups&Names.member.1=orders";
     assert!(post(&server, "AKIDTEST", by_name).contains("<Code>NotModelled</Code>"));
+}
+
+/// The tags that DescribeTags tells of each group, as `KEY=VALUE`.
+async fn described_tags(aws: &Aws, arns: &[&str]) -> Result<Vec<(String, Vec<String>)>, (u16, String)> {
+    let arns = arns.iter().map(|arn| (*arn).to_owned()).collect();
+    let call = aws.0.describe_tags().set_resource_arns(Some(arns));
+    let output = refused(call.send().await)?;
+    let resources = output.tag_descriptions().iter().map(|resource| {
+        let tags = resource.tags().iter();
+        let tags = tags.map(|tag| format!("{}={}", tag.key().unwrap(), tag.value().unwrap()));
+        (resource.resource_arn().unwrap().to_owned(), tags.collect())
+    });
+    Ok(resources.collect())
+}
+
+async fn add_tags(aws: &Aws, arns: &[&str], tags: &[(&str, &str)]) -> Answer {
+    let mut call = aws.0.add_tags();
+    for arn in arns {
+        call = call.resource_arns(*arn);
+    }
+    for (key, value) in tags {
+        call = call.tags(sdk::types::Tag::builder().key(*key).value(*value).build());
+    }
+    refused(call.send().await).map(drop)
+}
+
+async fn remove_tags(aws: &Aws, arn: &str, keys: &[&str]) -> Answer {
+    let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+    let call = aws.0.remove_tags().resource_arns(arn).set_tag_keys(Some(keys));
+    refused(call.send().await).map(drop)
+}
+
+#[tokio::test]
+async fn n14_tags_are_added_replaced_described_and_removed() {
+    let (server, orders, aws) = set_up();
+    let users = server.add_group(Group::named("users"));
+    server.set_tag(&orders, "aws:cloudformation:stack-name", "db");
+    assert_eq!(
+        add_tags(&aws, &[&orders, &users], &[("owner", "tether"), ("note", "")]).await,
+        Ok(())
+    );
+    assert_eq!(
+        add_tags(&aws, &[&orders], &[("owner", "Zoë: a.b_c/d=e+f-g@h 7")]).await,
+        Ok(())
+    );
+    assert_eq!(remove_tags(&aws, &users, &["note", "never there"]).await, Ok(()));
+    let expected = [
+        (users.clone(), vec!["owner=tether".to_owned()]),
+        (
+            orders.clone(),
+            vec![
+                "aws:cloudformation:stack-name=db".to_owned(),
+                "note=".to_owned(),
+                "owner=Zoë: a.b_c/d=e+f-g@h 7".to_owned(),
+            ],
+        ),
+    ];
+    assert_eq!(described_tags(&aws, &[&users, &orders]).await.unwrap(), expected);
+    assert_eq!(server.tags(&orders)["owner"], "Zoë: a.b_c/d=e+f-g@h 7");
+    assert_eq!(server.tags(&users).len(), 1);
+}
+
+#[tokio::test]
+async fn n14_tags_beyond_the_limits_are_refused_and_all_others_of_the_call_with_them() {
+    let (server, arn, aws) = set_up();
+    let (key, value) = ("ü".repeat(128), "ü".repeat(256));
+    assert_eq!(add_tags(&aws, &[&arn], &[(&key, &value)]).await, Ok(()));
+    let (long_key, long_value) = ("k".repeat(129), "v".repeat(257));
+    for (bad_key, bad_value) in [
+        (long_key.as_str(), ""),
+        ("key", long_value.as_str()),
+        ("", "no key"),
+        ("a,b", ""),
+        ("key", "{\"json\":1}"),
+        ("key", "line\nline"),
+        ("aws:owner", ""),
+        ("AWS:owner", ""),
+        ("key", "aws:owner"),
+    ] {
+        assert_eq!(
+            add_tags(&aws, &[&arn], &[("good", ""), (bad_key, bad_value)]).await,
+            code(400, "ValidationError"),
+            "{bad_key}={bad_value}"
+        );
+    }
+    assert_eq!(
+        add_tags(&aws, &[&arn], &[("same", "1"), ("same", "2")]).await,
+        code(400, "DuplicateTagKeys")
+    );
+    assert_eq!(
+        remove_tags(&aws, &arn, &["aws:owner"]).await,
+        code(400, "ValidationError")
+    );
+    assert_eq!(add_tags(&aws, &[&arn], &[]).await, code(400, "ValidationError"));
+    assert_eq!(remove_tags(&aws, &arn, &[]).await, code(400, "ValidationError"));
+    assert_eq!(server.tags(&arn).into_iter().collect::<Vec<_>>(), [(key, value)]);
+}
+
+#[tokio::test]
+async fn n14_a_group_has_at_most_50_tags_not_counting_those_of_aws() {
+    let (server, full, aws) = set_up();
+    let empty = server.add_group(Group::named("users"));
+    server.set_tag(&full, "aws:cloudformation:stack-name", "db");
+    for number in 1..=50 {
+        server.set_tag(&full, &format!("key {number}"), "");
+    }
+    assert_eq!(
+        add_tags(&aws, &[&empty, &full], &[("one more", "")]).await,
+        code(400, "TooManyTags")
+    );
+    assert_eq!(server.tags(&empty).len(), 0, "all groups or none");
+    assert_eq!(
+        add_tags(&aws, &[&full], &[("key 1", "new")]).await,
+        Ok(()),
+        "replacing needs no room"
+    );
+    assert_eq!(remove_tags(&aws, &full, &["key 2"]).await, Ok(()));
+    assert_eq!(add_tags(&aws, &[&full], &[("one more", "")]).await, Ok(()));
+}
+
+#[tokio::test]
+async fn n14_tags_of_at_most_20_groups_that_exist_are_described() {
+    let (server, arn, aws) = set_up();
+    assert_eq!(described_tags(&aws, &[&*arn; 20]).await.unwrap().len(), 20);
+    assert_eq!(described_tags(&aws, &[&*arn; 21]).await, code(400, "ValidationError"));
+    assert_eq!(described_tags(&aws, &[]).await, code(400, "ValidationError"));
+    let unknown = Group::named("unknown").arn();
+    for arns in [vec![&*unknown], vec![&*arn, &*unknown]] {
+        assert_eq!(described_tags(&aws, &arns).await, code(400, "TargetGroupNotFound"));
+        assert_eq!(
+            add_tags(&aws, &arns, &[("key", "")]).await,
+            code(400, "TargetGroupNotFound")
+        );
+    }
+    assert_eq!(
+        remove_tags(&aws, &unknown, &["key"]).await,
+        code(400, "TargetGroupNotFound")
+    );
+    assert_eq!(server.tags(&arn).len(), 0);
+    assert_eq!(server.tags(&unknown).len(), 0);
+}
+
+#[tokio::test]
+async fn n14_calls_about_tags_are_recorded_and_fail_when_ordered_to() {
+    let (server, arn, aws) = set_up();
+    server.fail_for(&arn, "AddTags", Failure::denied("AddTags"), Some(1));
+    assert_eq!(add_tags(&aws, &[&arn], &[("a", "1")]).await, code(403, "AccessDenied"));
+    server.fail("AddTags", Failure::LostReply, Some(1));
+    assert_eq!(add_tags(&aws, &[&arn], &[("a", "1"), ("b", "2")]).await, code(0, ""));
+    assert_eq!(remove_tags(&aws, &arn, &["b"]).await, Ok(()));
+    assert_eq!(described_tags(&aws, &[&arn]).await.unwrap().len(), 1);
+    assert_eq!(server.tags(&arn).len(), 1);
+    let tag = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let recorded = |call: Call| (call.action, call.tags, call.outcome);
+    let expected = [
+        (
+            "AddTags".to_owned(),
+            vec![tag("a", "1")],
+            Err("AccessDenied".to_owned()),
+        ),
+        ("AddTags".to_owned(), vec![tag("a", "1"), tag("b", "2")], Ok(())),
+        ("RemoveTags".to_owned(), vec![tag("b", "")], Ok(())),
+    ];
+    assert_eq!(server.writes().into_iter().map(recorded).collect::<Vec<_>>(), expected);
+    let last = server.calls().pop().unwrap();
+    assert_eq!((last.action.as_str(), last.arn.as_ref()), ("DescribeTags", Some(&arn)));
 }

@@ -25,6 +25,8 @@ pub struct Call {
     pub arn: Option<String>,
     /// The targets as the call names them.
     pub targets: Vec<TargetDescription>,
+    /// The tags of AddTags; of RemoveTags the keys, with empty values.
+    pub tags: Vec<(String, String)>,
     /// What came of it: an error code, or the name of the failure ([`Failure`]) that left it undone.
     pub outcome: Result<(), String>,
     /// The access key that signed the call.
@@ -140,6 +142,7 @@ impl World {
             at,
             action: request.action().to_owned(),
             targets: request.targets().unwrap_or_default(),
+            tags: request.tags(),
             outcome: outcome.map_err(str::to_owned),
             access_key: request.access_key.clone(),
             region: request.region.clone(),
@@ -179,6 +182,7 @@ impl World {
                 Ok(wire::target_health(&targets))
             }
             "DescribeTargetGroups" => self.describe_target_groups(request),
+            "DescribeTags" | "AddTags" | "RemoveTags" => self.tags(request),
             _ => {
                 let message = format!("Could not find operation {action} for version 2015-12-01");
                 Err(Refusal::new(400, "InvalidAction", message))
@@ -204,6 +208,19 @@ impl World {
             .model
             .describe_target_groups(&arns, request.page_size()?, request.get("Marker"))?;
         Ok(wire::target_groups(&groups, next.as_deref()))
+    }
+
+    fn tags(&mut self, request: &Request) -> Result<String, Refusal> {
+        let arns: Vec<String> = request.list("ResourceArns").map(str::to_owned).collect();
+        match request.action() {
+            "AddTags" => self.model.add_tags(&arns, &request.tags())?,
+            "RemoveTags" => {
+                let keys: Vec<String> = request.list("TagKeys").map(str::to_owned).collect();
+                self.model.remove_tags(&arns, &keys)?;
+            }
+            _ => return Ok(wire::tag_descriptions(&self.model.describe_tags(&arns)?)),
+        }
+        Ok(String::new())
     }
 
     fn assume_role(&mut self, request: &Request) -> Result<String, Refusal> {

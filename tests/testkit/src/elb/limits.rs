@@ -9,6 +9,7 @@ pub struct Buckets {
     everything: Bucket,
     describe: Bucket,
     register: Bucket,
+    tags: Bucket,
 }
 
 impl Buckets {
@@ -24,6 +25,7 @@ impl Buckets {
             everything: bucket(40.0, 10.0),
             describe: bucket(40.0, 10.0),
             register: bucket(20.0, 4.0),
+            tags: bucket(20.0, 3.0),
         }
     }
 
@@ -31,6 +33,7 @@ impl Buckets {
     pub fn take(&mut self, action: &str, now: Duration) -> bool {
         let own = match action {
             "RegisterTargets" | "DeregisterTargets" => Some(&mut self.register),
+            "AddTags" | "RemoveTags" => Some(&mut self.tags),
             _ if action.starts_with("Describe") => Some(&mut self.describe),
             _ => None,
         };
@@ -65,6 +68,19 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn writing_tags_has_a_bucket_of_20_that_refills_at_3_a_second() {
+        let allowed = |buckets: &mut Buckets, action, at| (0..100).filter(|_| buckets.take(action, at)).count();
+        let mut buckets = Buckets::full_at(SECOND);
+        assert_eq!(allowed(&mut buckets, "AddTags", SECOND), 20);
+        assert_eq!(allowed(&mut buckets, "RemoveTags", SECOND * 2), 3);
+        assert_eq!(
+            allowed(&mut buckets, "RegisterTargets", SECOND * 2),
+            20,
+            "targets have a bucket of their own"
+        );
+    }
 
     #[test]
     fn buckets_of_20_40_and_40_refill_at_4_10_and_10_a_second() {

@@ -17,6 +17,7 @@ pub mod limits;
 pub mod model;
 mod refusal;
 mod server;
+mod tags;
 mod target;
 mod wire;
 
@@ -27,4 +28,5 @@ pub use group::{Family, Group, TargetType};
 pub use model::{Model, Page};
 pub use refusal::Refusal;
 pub use server::Server;
+pub use tags::Tags;
 pub use target::{TargetDescription, TargetView};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::group::Group;
 use super::refusal::Refusal;
+use super::tags::Tags;
 use super::target::{TargetDescription, TargetView};
 
 /// One page of DescribeTargetGroups: the groups, and the marker of the next page.
@@ -29,8 +30,9 @@ pub struct Model {
 type Key = (String, u16);
 
 #[derive(Clone, Debug)]
-struct Members {
+pub(super) struct Members {
     group: Group,
+    pub(super) tags: Tags,
     targets: BTreeMap<Key, Target>,
     overrides: BTreeMap<Key, (String, Option<String>)>,
     lowest: Option<usize>,
@@ -148,11 +150,11 @@ impl Model {
         Ok((groups.skip(start).take(size).collect(), next_marker))
     }
 
-    fn members(&self, arn: &str) -> Result<&Members, Refusal> {
+    pub(super) fn members(&self, arn: &str) -> Result<&Members, Refusal> {
         self.groups.get(arn).ok_or_else(|| Refusal::group_not_found(arn))
     }
 
-    fn members_mut(&mut self, arn: &str) -> Result<&mut Members, Refusal> {
+    pub(super) fn members_mut(&mut self, arn: &str) -> Result<&mut Members, Refusal> {
         self.groups.get_mut(arn).ok_or_else(|| Refusal::group_not_found(arn))
     }
 }
@@ -164,6 +166,7 @@ impl Model {
         let arn = group.arn();
         let members = Members {
             group,
+            tags: Tags::new(),
             targets: BTreeMap::new(),
             overrides: BTreeMap::new(),
             lowest: None,
@@ -237,7 +240,7 @@ impl Model {
         members.lowest = Some(members.registered());
     }
 
-    fn existing(&mut self, arn: &str) -> &mut Members {
+    pub(super) fn existing(&mut self, arn: &str) -> &mut Members {
         self.groups
             .get_mut(arn)
             .unwrap_or_else(|| panic!("there is no target group {arn}"))

@@ -17,6 +17,7 @@ use super::group::Group;
 use super::limits::Buckets;
 use super::model::Model;
 use super::refusal::Refusal;
+use super::tags::Tags;
 use super::target::TargetView;
 use super::wire::Request;
 
@@ -149,6 +150,16 @@ impl Server {
     /// Takes a target out of a group at once, without draining and without a recorded call.
     pub fn remove_target(&self, arn: &str, ip: &str, port: u16) {
         self.model(|model, _| model.remove_target(arn, ip, port));
+    }
+
+    /// The tags of a group.
+    pub fn tags(&self, arn: &str) -> Tags {
+        self.model(|model, _| model.tags(arn))
+    }
+
+    /// Tags a group as if somebody had long ago: unchecked, and not recorded as a call.
+    pub fn set_tag(&self, arn: &str, key: &str, value: &str) {
+        self.model(|model, _| model.set_tag(arn, key, value));
     }
 
     /// Overrides the state of a registered target, see [`Model::set_health`].

@@ -5,6 +5,7 @@ use hyper::header::{AUTHORIZATION, USER_AGENT};
 
 use super::group::Group;
 use super::refusal::Refusal;
+use super::tags::Tags;
 use super::target::{TargetDescription, TargetView};
 
 /// A request of the AWS Query protocol.
@@ -51,6 +52,7 @@ impl Request {
         self.get("TargetGroupArn")
             .into_iter()
             .chain(self.list("TargetGroupArns"))
+            .chain(self.list("ResourceArns"))
             .collect()
     }
 
@@ -67,6 +69,16 @@ impl Request {
             Some(parse_port(field("Port")).map(|port| TargetDescription { id, port, zone }))
         };
         (1..).map_while(nth).collect()
+    }
+
+    /// The tags of AddTags; of RemoveTags the keys, with empty values.
+    pub(super) fn tags(&self) -> Vec<(String, String)> {
+        let nth = |index| {
+            let field = |name| self.get(&format!("Tags.member.{index}.{name}")).map(str::to_owned);
+            Some((field("Key")?, field("Value").unwrap_or_default()))
+        };
+        let keys = self.list("TagKeys").map(|key| (key.to_owned(), String::new()));
+        (1..).map_while(nth).chain(keys).collect()
     }
 
     pub(super) fn page_size(&self) -> Result<Option<usize>, Refusal> {
@@ -186,6 +198,16 @@ pub(super) fn target_groups(groups: &[(&str, &Group)], next_marker: Option<&str>
         element("member", &member)
     });
     element("TargetGroups", &members.collect::<String>()) + &optional("NextMarker", next_marker)
+}
+
+/// The result of DescribeTags.
+pub(super) fn tag_descriptions(resources: &[(String, Tags)]) -> String {
+    let tag = |(key, value): (&String, &String)| element("member", &(text("Key", key) + &text("Value", value)));
+    let members = resources.iter().map(|(arn, tags)| {
+        let tags: String = tags.iter().map(tag).collect();
+        element("member", &(text("ResourceArn", arn) + &element("Tags", &tags)))
+    });
+    element("TagDescriptions", &members.collect::<String>())
 }
 
 pub(super) fn element(name: &str, content: &str) -> String {

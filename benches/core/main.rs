@@ -1,0 +1,58 @@
+//! The figures in the README: `cargo bench --bench core`, or with `-- plan`, `-- reaction`, `-- run-1000` only those parts.
+//!
+//! Everything is on loopback: the servers are the testkit's, in this process; the program is the built binary in processes
+//! of its own, so that nothing of the servers counts as its. `cargo bench` builds that binary with the profile `bench`,
+//! which is `release` under another name. Nothing here passes or fails by a time: goals are printed beside what was measured.
+//! `--quick` makes every part small, to see that it works; its figures mean nothing.
+#![allow(clippy::print_stdout, reason = "figures are printed")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it measures real processes in real time, over windows of time"
+)]
+
+mod figures;
+mod fleet;
+mod plan;
+mod process;
+mod python;
+mod reaction;
+mod run_1000;
+
+use std::env;
+use std::process::ExitCode;
+
+use crate::figures::load;
+
+const PARTS: [&str; 3] = ["plan", "reaction", "run-1000"];
+
+fn main() -> ExitCode {
+    let given: Vec<String> = env::args().skip(1).collect();
+    if !given.iter().any(|arg| arg == "--bench") {
+        println!("this takes minutes; it is run with: cargo bench --bench core");
+        return ExitCode::SUCCESS;
+    }
+    let quick = given.iter().any(|arg| arg == "--quick");
+    let asked: Vec<&str> = (given.iter().map(String::as_str))
+        .filter(|arg| !["--bench", "--quick"].contains(arg))
+        .collect();
+    if let Some(unknown) = asked.iter().find(|part| !PARTS.contains(part)) {
+        println!("there is no part {unknown:?}; the parts are {}", PARTS.join(", "));
+        return ExitCode::FAILURE;
+    }
+    let wanted = |part| asked.is_empty() || asked.contains(&part);
+
+    println!("rds-tether {}, {}", env!("CARGO_PKG_VERSION"), figures::machine());
+    if wanted("plan") {
+        plan::run(quick);
+    }
+    // Its first looks take minutes, because calls are rationed; the reaction is measured meanwhile, which can only slow it.
+    let many = wanted("run-1000").then(|| run_1000::Run::start(quick));
+    if wanted("reaction") {
+        reaction::run(quick);
+    }
+    if let Some(many) = many {
+        many.measure();
+    }
+    println!("\nload average at the end: {}", load());
+    ExitCode::SUCCESS
+}
