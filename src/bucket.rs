@@ -1,20 +1,22 @@
 //! One budget of AWS calls for the whole process: the account's limits are shared with every other tool in it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-/// What a call is for; what brings an address in goes before what takes one out, and both before mere looking.
+/// What a call is for; what brings an address in goes before what takes one out, and both before other looking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
     /// A registration, or a look that one waits for.
     Register,
-    /// A deregistration.
+    /// A deregistration. Before any look, or the look that it follows from would be old by then.
     Remove,
-    /// Any other look.
+    /// A look that something unsettled waits for.
+    Settle,
+    /// A look for drift, or one more try of what has failed for long.
     Look,
 }
 
@@ -29,8 +31,30 @@ const REFILL: Duration = Duration::from_millis(260);
 
 /// A token bucket whose waiters are served by urgency, and in turn within one.
 pub struct Bucket {
-    queues: [mpsc::UnboundedSender<oneshot::Sender<()>>; 3],
+    queues: [mpsc::UnboundedSender<oneshot::Sender<()>>; 4],
     throttled: Arc<AtomicBool>,
+    members: AtomicU32,
+}
+
+/// The right to make one call.
+#[derive(Debug)]
+#[must_use = "a turn that is not used is a call that others wait for"]
+pub struct Turn(());
+
+/// One of those who share a bucket.
+pub struct Member(Arc<Bucket>);
+
+impl Member {
+    /// How far apart the looks for drift of one member have to be for those of all to take half of the calls.
+    pub fn fair_period(&self) -> Duration {
+        (REFILL * 2).saturating_mul(self.0.members.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.0.members.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Bucket {
@@ -39,26 +63,36 @@ impl Bucket {
         let throttled = Arc::new(AtomicBool::new(false));
         let (register, registers) = mpsc::unbounded_channel();
         let (remove, removes) = mpsc::unbounded_channel();
+        let (settle, settles) = mpsc::unbounded_channel();
         let (look, looks) = mpsc::unbounded_channel();
-        tokio::spawn(serve([registers, removes, looks], Arc::clone(&throttled)));
+        tokio::spawn(serve([registers, removes, settles, looks], Arc::clone(&throttled)));
         Arc::new(Self {
-            queues: [register, remove, look],
+            queues: [register, remove, settle, look],
             throttled,
+            members: AtomicU32::new(0),
         })
     }
 
-    /// Waits for the turn to make one call.
-    pub async fn take(&self, urgency: Urgency) {
+    /// Joins those who share it.
+    pub fn join(self: &Arc<Self>) -> Member {
+        self.members.fetch_add(1, Ordering::Relaxed);
+        Member(Arc::clone(self))
+    }
+
+    /// Waits for the turn to make one call. Giving up waiting costs nothing.
+    pub async fn take(&self, urgency: Urgency) -> Turn {
         let (grant, granted) = oneshot::channel();
         let queue = match urgency {
             Urgency::Register => &self.queues[0],
             Urgency::Remove => &self.queues[1],
-            Urgency::Look => &self.queues[2],
+            Urgency::Settle => &self.queues[2],
+            Urgency::Look => &self.queues[3],
         };
         if queue.send(grant).is_ok() {
             // An error means that the runtime is shutting down; the call then fails by itself.
             let _ = granted.await;
         }
+        Turn(())
     }
 
     /// Takes note that AWS throttled a call: what was saved up is spent.
@@ -67,8 +101,8 @@ impl Bucket {
     }
 }
 
-async fn serve(queues: [mpsc::UnboundedReceiver<oneshot::Sender<()>>; 3], throttled: Arc<AtomicBool>) {
-    let [mut registers, mut removes, mut looks] = queues;
+async fn serve(queues: [mpsc::UnboundedReceiver<oneshot::Sender<()>>; 4], throttled: Arc<AtomicBool>) {
+    let [mut registers, mut removes, mut settles, mut looks] = queues;
     let mut tokens = Tokens::full(Instant::now());
     loop {
         if throttled.swap(false, Ordering::Relaxed) {
@@ -83,6 +117,7 @@ async fn serve(queues: [mpsc::UnboundedReceiver<oneshot::Sender<()>>; 3], thrott
             biased;
             Some(next) = registers.recv() => next,
             Some(next) = removes.recv() => next,
+            Some(next) = settles.recv() => next,
             Some(next) = looks.recv() => next,
             else => return,
         };
@@ -156,8 +191,9 @@ mod tests {
 
     async fn spend_all(bucket: &Bucket) {
         bucket.throttled();
-        bucket.take(Urgency::Look).await;
-        bucket.take(Urgency::Look).await;
+        for _ in 0..2 {
+            let _ = bucket.take(Urgency::Look).await;
+        }
     }
 
     #[tokio::test]
@@ -166,27 +202,24 @@ mod tests {
         spend_all(&bucket).await;
         let order = Arc::new(Mutex::new(Vec::new()));
         let mut tasks = tokio::task::JoinSet::new();
-        for urgency in [
+        let asked = [
             Urgency::Look,
+            Urgency::Settle,
             Urgency::Look,
             Urgency::Remove,
             Urgency::Register,
             Urgency::Register,
-        ] {
+        ];
+        for urgency in asked {
             let (bucket, order) = (Arc::clone(&bucket), Arc::clone(&order));
             tasks.spawn(async move {
-                bucket.take(urgency).await;
+                let _ = bucket.take(urgency).await;
                 order.lock().expect("lock").push(urgency);
             });
         }
         tasks.join_all().await;
-        let expect = [
-            Urgency::Register,
-            Urgency::Register,
-            Urgency::Remove,
-            Urgency::Look,
-            Urgency::Look,
-        ];
+        let mut expect = asked;
+        expect.sort_by_key(|urgency| *urgency as u8);
         assert_eq!(*order.lock().expect("lock"), expect);
     }
 
@@ -199,7 +232,7 @@ mod tests {
             let gave_up = tokio::time::timeout(Duration::ZERO, bucket.take(Urgency::Look)).await;
             assert!(gave_up.is_err());
         }
-        bucket.take(Urgency::Look).await;
+        let _ = bucket.take(Urgency::Look).await;
         assert!(start.elapsed() < REFILL * 25, "{:?}", start.elapsed());
     }
 }

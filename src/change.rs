@@ -95,10 +95,9 @@ impl Tracker {
 
     fn note_unnamed(&mut self, report: &Report, reached: &mut Vec<Milestone>) {
         let at = report.at;
-        let waiting = report.plan.holds.iter().filter(|hold| hold.reason.is_waiting());
+        let waiting = report.plan.differences().filter(|hold| hold.reason.is_waiting());
         let waiting = waiting.filter_map(|hold| match hold.what {
-            // A reader's members are missing from most answers; that is no change.
-            Held::Target(target) if report.plan.role == Role::Writer => Some(target),
+            Held::Target(target) => Some(target),
             _ => None,
         });
         let surplus: Vec<Target> = waiting.chain(report.plan.deregister.keys().copied()).collect();

@@ -6,7 +6,8 @@ use tokio::time::Instant;
 
 use crate::planner::time::Timestamp;
 
-/// The wall clock at its creation plus the monotonic time since, so that setting the system's clock changes nothing.
+/// The wall clock at its creation plus the monotonic time since, so that setting the system's clock changes nothing. Time for
+/// which the machine is suspended does not count.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     wall: Timestamp,

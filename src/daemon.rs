@@ -29,6 +29,8 @@ const SUMMARY: Duration = Duration::from_secs(5 * 60);
 const STATUS: Duration = Duration::from_secs(1);
 /// Target groups that are described with one call.
 const INTRODUCED_TOGETHER: usize = 20;
+/// A follower that ended unexpectedly may do so again at once.
+const RESTART_PAUSE: Duration = Duration::from_secs(10);
 /// Reports that may wait to be logged.
 const REPORTS_WAITING: usize = 256;
 
@@ -39,7 +41,7 @@ pub async fn run(settings: Settings, reload: impl Fn() -> Result<Settings, setti
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (sender, mut reports) = mpsc::channel(REPORTS_WAITING);
     let mut daemon = Daemon::new(settings, sender)?;
-    daemon.start_all().await;
+    daemon.start_all(None).await;
     info!(
         target_groups = daemon.settings.bindings.len(),
         "started rds-tether {}",
@@ -104,7 +106,7 @@ impl Daemon {
 
     /// Starts the bindings that do not run yet. Those that share a client are introduced together, so that a start with
     /// many of them does not spend its calls on descriptions.
-    async fn start_all(&mut self) {
+    async fn start_all(&mut self, pause: Option<Duration>) {
         let mut by_client: BTreeMap<_, Vec<Follower>> = BTreeMap::new();
         for binding in &self.settings.bindings {
             if self.running.contains_key(&binding.arn) {
@@ -112,12 +114,13 @@ impl Daemon {
             }
             let client = self.clients.of(binding).await;
             let key = (binding.arn.region().to_owned(), binding.assume_role.clone());
-            let follower = Follower::new(
+            let mut follower = Follower::new(
                 Arc::new(binding.clone()),
                 client,
                 Arc::clone(&self.watchers),
                 self.clock,
             );
+            pause.into_iter().for_each(|pause| follower.hold_off(pause));
             by_client.entry(key).or_default().push(follower);
         }
         for mut followers in by_client.into_values() {
@@ -193,7 +196,7 @@ impl Daemon {
         }
         let kept = self.running.len();
         self.settings = settings;
-        self.start_all().await;
+        self.start_all(None).await;
         let started = self.running.len() - kept;
         info!(kept, started, stopped = stopped.len(), "settings reloaded");
     }
@@ -216,7 +219,7 @@ impl Daemon {
             ended.err()
         );
         self.stop(&arn);
-        self.start_all().await;
+        self.start_all(Some(RESTART_PAUSE)).await;
     }
 
     fn summary(&self) -> String {

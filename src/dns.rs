@@ -117,7 +117,8 @@ impl Resolver {
             let (client, name) = (client.clone(), name.clone());
             asked.spawn(async move { (index, read(&name, client.lookup(name.clone(), record_type).await)) });
         }
-        while let Ok(Some(Ok((index, answer)))) = timeout_at(end, asked.join_next()).await {
+        while let Ok(Some(joined)) = timeout_at(end, asked.join_next()).await {
+            let Ok((index, answer)) = joined else { continue };
             if answer.is_ok() {
                 end = end.min(Instant::now() + AFTER_FIRST);
             }

@@ -2,19 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::future::{pending, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use crate::bucket::Urgency;
+use crate::bucket::{Member, Turn, Urgency};
 use crate::clock::Clock;
 use crate::elb::{self, Arn, Client, Group};
 use crate::planner::answer::Blind;
 use crate::planner::cadence::{self, GroupLook};
-use crate::planner::endpoint::{Endpoint, Role};
+use crate::planner::endpoint::Endpoint;
 use crate::planner::memory::Memory;
 use crate::planner::plan::{Held, Plan};
 use crate::planner::target::Target;
@@ -31,6 +32,10 @@ const INTRODUCTION_MAX: Duration = Duration::from_secs(1);
 const VERIFY_JITTER: f64 = 0.25;
 /// A call that has been under way for this long at the end of the time is the reason for it.
 const HUNG: Duration = Duration::from_millis(500);
+/// How often what has failed is tried again ahead of looks for drift; what fails for longer must not hold up the others.
+const RETRIES_AHEAD: u32 = 5;
+/// How much longer than its time a step may take that has begun.
+const STEP_GRACE: Duration = Duration::from_secs(2);
 /// The longest wait after errors.
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
@@ -46,6 +51,7 @@ pub struct Follower {
     recalled: Memory,
     is_impatient: bool,
     describing_since: Option<Timestamp>,
+    member: Member,
 }
 
 /// What there is once the target group is known.
@@ -60,11 +66,12 @@ struct Known {
 /// What the latest step left for the choice of the next.
 struct Last {
     look: GroupLook,
+    /// The latest look that a new address asked for.
+    look_for_change: Option<Timestamp>,
     shape: Shape,
 }
 
-/// As much of a plan as makes a difference worth another look at the group. For a reader the members missing from one
-/// answer make none, or there would be a look at the group with every look at DNS.
+/// As much of a plan as makes a difference worth a step.
 #[derive(Debug, PartialEq, Eq)]
 struct Shape {
     register: Vec<Target>,
@@ -75,12 +82,11 @@ struct Shape {
 
 impl Shape {
     fn of(plan: &Plan) -> Self {
-        let counts = |waiting: bool| plan.role == Role::Writer || !waiting;
         Self {
             register: plan.register.keys().copied().collect(),
             deregister: plan.deregister.keys().copied().collect(),
-            holds: (plan.holds.iter())
-                .filter(|hold| counts(hold.reason.is_waiting()))
+            holds: plan
+                .differences()
                 .map(|hold| (hold.what.clone(), hold.reason.name()))
                 .collect(),
             settled: plan.settled,
@@ -88,10 +94,38 @@ impl Shape {
     }
 }
 
+/// What a wait ended with.
+enum Wake {
+    /// There is nothing to look at yet: the target group could not be described.
+    Unknown(Box<Report>),
+    /// It is time to look at the group, and the turn for that has come.
+    Look { turn: Turn, is_for_change: bool },
+    /// DNS says something new for which nothing is to be written, so the group is taken as it was last seen.
+    DnsAlone(Box<Report>),
+}
+
+/// A place in the queue for a call.
+type Place = (Urgency, Pin<Box<dyn Future<Output = Turn> + Send>>);
+
+/// What comes next, as far as is known at one moment.
+#[derive(Clone, Copy)]
+enum Next {
+    Look { at: Timestamp, urgency: Urgency },
+    DnsAlone,
+}
+
+/// How a failed step is tried again.
+#[derive(Clone, Copy)]
+struct Retry {
+    at: Timestamp,
+    is_persistent: bool,
+}
+
 impl Follower {
     /// A follower that has not looked yet.
     pub fn new(binding: Arc<Binding>, client: Client, watchers: Arc<Watchers>, clock: Clock) -> Self {
         Self {
+            member: client.join(),
             binding,
             client,
             watchers,
@@ -122,6 +156,11 @@ impl Follower {
         self.is_impatient = true;
     }
 
+    /// Waits before the first step.
+    pub fn hold_off(&mut self, pause: Duration) {
+        self.not_before = Some(self.clock.now() + pause);
+    }
+
     /// The binding that is followed.
     pub fn binding(&self) -> &Arc<Binding> {
         &self.binding
@@ -129,31 +168,66 @@ impl Follower {
 
     /// Waits for the time of the next step and takes it.
     pub async fn next(&mut self) -> Report {
-        if let (None, Some(at)) = (&self.known, self.not_before) {
-            sleep_until(self.clock.instant(at)).await;
-        }
-        let started = self.clock.now();
-        let (clock, backing_off) = (self.clock, self.not_before);
-        let report = match self.known().await {
-            Ok(known) => {
-                let urgency = known.wait(clock, backing_off).await;
-                known.reconciler.step(&known.sights, urgency).await
-            }
-            Err(error) => group_unknown(&self.binding, error, started, self.clock.now()),
-        };
-        self.note(&report);
-        report
+        let wake = self.wait().await;
+        self.act(wake).await
+    }
+
+    /// The same, unless that time comes after `end`. A step that has begun by then is given a little longer.
+    pub async fn next_before(&mut self, end: Instant) -> Option<Report> {
+        let wake = timeout_at(end, self.wait()).await.ok()?;
+        timeout_at(end + STEP_GRACE, self.act(wake)).await.ok()
     }
 
     /// One look, without a change.
     pub async fn look(&mut self) -> Report {
         let started = self.clock.now();
+        let client = self.client.clone();
         match self.known().await {
             Ok(known) => {
                 known.first_sights().await;
-                known.reconciler.look(&known.sights, Urgency::Look).await
+                known
+                    .reconciler
+                    .look(&known.sights, client.turn(Urgency::Look).await)
+                    .await
             }
             Err(error) => group_unknown(&self.binding, error, started, self.clock.now()),
+        }
+    }
+
+    async fn wait(&mut self) -> Wake {
+        let retry = self.not_before.map(|at| Retry {
+            at,
+            is_persistent: self.failures > RETRIES_AHEAD,
+        });
+        if let (None, Some(retry)) = (&self.known, retry) {
+            sleep_until(self.clock.instant(retry.at)).await;
+        }
+        let started = self.clock.now();
+        let (client, clock) = (self.client.clone(), self.clock);
+        match self.known().await {
+            Ok(known) => known.wait(&client, clock, retry).await,
+            Err(error) => Wake::Unknown(Box::new(group_unknown(&self.binding, error, started, self.clock.now()))),
+        }
+    }
+
+    async fn act(&mut self, wake: Wake) -> Report {
+        match (wake, &mut self.known) {
+            (Wake::Look { turn, is_for_change }, Some(known)) => {
+                let report = known.reconciler.step(&known.sights, turn).await;
+                self.note(&report, is_for_change);
+                report
+            }
+            (Wake::DnsAlone(report), known) => {
+                let now = self.clock.now();
+                known.iter_mut().for_each(|known| known.note_dns(&report, now));
+                *report
+            }
+            (Wake::Unknown(report), _) => {
+                self.note(&report, false);
+                *report
+            }
+            // No wait ends with a look while the group is not known.
+            (Wake::Look { .. }, None) => self.out_of_time(None, "the wait"),
         }
     }
 
@@ -190,8 +264,13 @@ impl Follower {
         let known = match self.known.take() {
             Some(known) => known,
             None => {
+                let persistent = self.failures > RETRIES_AHEAD;
+                let turn = self
+                    .client
+                    .turn(if persistent { Urgency::Look } else { Urgency::Register })
+                    .await;
                 self.describing_since = Some(self.clock.now());
-                let group = self.client.group(&self.binding.arn).await;
+                let group = self.client.group(&self.binding.arn, turn).await;
                 self.describing_since = None;
                 self.begin(group?)
             }
@@ -223,7 +302,7 @@ impl Follower {
         known
     }
 
-    fn note(&mut self, report: &Report) {
+    fn note(&mut self, report: &Report, is_for_change: bool) {
         let now = self.clock.now();
         if report.errors().next().is_some() {
             self.failures = self.failures.saturating_add(1);
@@ -234,14 +313,15 @@ impl Follower {
             self.not_before = None;
         }
         if let Some(known) = &mut self.known {
-            known.note(report, now);
-            known.hurry_if(self.is_impatient || !report.is_settled());
+            known.note(report, now, VERIFY.max(self.member.fair_period()), is_for_change);
+            // While AWS cannot be seen, nothing is gained by asking DNS more often.
+            known.hurry_if(self.is_impatient || (report.targets.is_ok() && !report.is_settled()));
         }
     }
 }
 
 impl Known {
-    /// Waits until every watcher has looked once, which takes it no longer than its deadline.
+    /// Waits until every watcher has looked once.
     async fn first_sights(&mut self) {
         for sight in self.sights.values_mut() {
             let looked = sight.wait_for(|sight| !matches!(sight.seen, Err(Blind::NotYet)));
@@ -250,45 +330,124 @@ impl Known {
         }
     }
 
-    /// Waits for the next step and tells how urgent its look is.
-    async fn wait(&mut self, clock: Clock, backing_off: Option<Timestamp>) -> Urgency {
-        let Some(last) = &self.last else {
+    /// Waits for the next step. The turn for its call is waited for here, where a change in DNS is noticed.
+    async fn wait(&mut self, client: &Client, clock: Clock, retry: Option<Retry>) -> Wake {
+        if self.last.is_none() {
             self.first_sights().await;
-            return Urgency::Register;
-        };
-        let earliest = last.look.last + cadence::APART;
-        let due = match backing_off {
-            Some(at) => at.max(earliest),
-            None => last.look.next(),
-        };
+            let turn = client.turn(Urgency::Register).await;
+            return Wake::Look {
+                turn,
+                is_for_change: true,
+            };
+        }
+        let mut queued: Option<Place> = None;
         loop {
-            let now = clock.now();
-            let foreseen = self.reconciler.foresee(&self.sights).map(|plan| Shape::of(&plan));
-            let changed = foreseen.is_some_and(|shape| shape != last.shape);
-            let at = if changed { due.min(earliest) } else { due };
-            if now >= at {
-                return if changed { Urgency::Register } else { Urgency::Look };
+            let (at, urgency) = match self.next(retry) {
+                Next::Look { at, urgency } => (at, urgency),
+                Next::DnsAlone => match self.reconciler.look_at_dns(&self.sights) {
+                    Some(report) => return Wake::DnsAlone(Box::new(report)),
+                    None => {
+                        any_changed(&mut self.sights).await;
+                        continue;
+                    }
+                },
+            };
+            if clock.now() < at {
+                tokio::select! {
+                    () = sleep_until(clock.instant(at)) => {}
+                    () = any_changed(&mut self.sights) => {}
+                }
+                continue;
             }
+            // A place in the queue is kept for as long as the urgency is the same.
+            let queue = || {
+                let client = client.clone();
+                (urgency, Box::pin(async move { client.turn(urgency).await }) as _)
+            };
+            let (_, turn) = match &mut queued {
+                Some(place) if place.0 == urgency => place,
+                place => place.insert(queue()),
+            };
             tokio::select! {
-                () = sleep_until(clock.instant(at)) => {}
+                turn = turn => return Wake::Look { turn, is_for_change: urgency == Urgency::Register },
                 () = any_changed(&mut self.sights) => {}
             }
         }
     }
 
-    fn note(&mut self, report: &Report, now: Timestamp) {
+    fn next(&self, retry: Option<Retry>) -> Next {
+        let Some(last) = &self.last else { return Next::DnsAlone };
+        let due = Next::Look {
+            at: retry.map_or_else(
+                || last.look.next(),
+                |retry| retry.at.max(last.look.last + cadence::APART),
+            ),
+            urgency: match retry {
+                Some(retry) if retry.is_persistent => Urgency::Look,
+                Some(_) if !last.shape.register.is_empty() => Urgency::Register,
+                Some(_) => Urgency::Settle,
+                // Whatever is still to be seen of what is settled, such as its health, is no hurry.
+                None if last.look.is_for_drift() || last.shape.settled => Urgency::Look,
+                None => Urgency::Settle,
+            },
+        };
+        let Some(foreseen) = self.reconciler.foresee(&self.sights) else {
+            return due;
+        };
+        let shape = Shape::of(&foreseen);
+        if shape == last.shape {
+            due
+        } else if !shape.register.is_empty() && shape.register != last.shape.register {
+            // Other looks do not hold up the one for a new address; those for new addresses stay apart.
+            let at = last
+                .look_for_change
+                .map_or(Timestamp::from_millis(0), |at| at + cadence::APART);
+            let urgency = Urgency::Register;
+            Next::Look { at, urgency }
+        } else if !shape.deregister.is_empty() && shape.deregister != last.shape.deregister {
+            let at = last.look.last + cadence::APART;
+            let urgency = Urgency::Settle;
+            Next::Look { at, urgency }
+        } else if shape.register.is_empty() && shape.deregister.is_empty() {
+            Next::DnsAlone
+        } else {
+            due
+        }
+    }
+
+    fn note(&mut self, report: &Report, now: Timestamp, verify: Duration, is_for_change: bool) {
         let wrote = !report.registered.done.is_empty() || !report.deregistered.done.is_empty();
-        let before = self.last.as_ref().and_then(|last| last.look.last_write);
+        // Removals that were put off are to be looked at as soon as those that were made.
+        let put_off = report.applied && !report.plan.deregister.is_empty();
+        let before = self.last.as_ref();
         let jitter = 1.0 + VERIFY_JITTER * (2.0 * fastrand::f64() - 1.0);
         self.last = Some(Last {
             look: GroupLook {
                 last: now,
-                last_write: if wrote { Some(now) } else { before },
+                last_write: if wrote || put_off {
+                    Some(now)
+                } else {
+                    before.and_then(|last| last.look.last_write)
+                },
                 hold_end: report.plan.next_end(now),
-                verify: now + VERIFY.mul_f64(jitter),
+                verify: now + verify.mul_f64(jitter),
+            },
+            look_for_change: if is_for_change {
+                Some(now)
+            } else {
+                before.and_then(|last| last.look_for_change)
             },
             shape: Shape::of(&report.plan),
         });
+    }
+
+    /// Takes note of a report that no look at the group was made for.
+    fn note_dns(&mut self, report: &Report, now: Timestamp) {
+        if let Some(last) = &mut self.last {
+            last.look.hold_end = report.plan.next_end(now);
+            last.shape = Shape::of(&report.plan);
+        }
+        self.hurry_if(!self.hurry.is_empty() || !report.is_settled());
     }
 
     fn hurry_if(&mut self, wanted: bool) {
@@ -323,7 +482,8 @@ pub async fn introduce(followers: &mut [Follower]) {
     let [first, _, ..] = followers else { return };
     let client = first.client.clone();
     let arns: Vec<Arn> = followers.iter().map(|follower| follower.binding.arn.clone()).collect();
-    let Ok(Ok(mut described)) = timeout(INTRODUCTION_MAX, client.groups(&arns)).await else {
+    let turn = client.turn(Urgency::Register).await;
+    let Ok(Ok(mut described)) = timeout(INTRODUCTION_MAX, client.groups(&arns, turn)).await else {
         return;
     };
     for follower in followers {

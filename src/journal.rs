@@ -123,16 +123,22 @@ fn endpoints(report: &Report) -> String {
 }
 
 fn concerns(report: &Report) -> Vec<Concern> {
-    let holds = report.telling_holds();
     let of_errors = report.errors().map(|error| Concern {
         key: format!("{} {}", error.action, error.code),
         text: error.to_string(),
         is_trouble: true,
     });
-    let of_holds = holds.iter().map(|hold| Concern {
+    let differences = report
+        .plan
+        .differences()
+        .filter(|hold| !hold.reason.is_told_by_an_error());
+    let of_holds = differences.map(|hold| Concern {
         key: format!("{} {}", hold.what, hold.reason.name()),
         text: output::hold_line(hold, report.at),
-        is_trouble: matches!(hold.reason, Reason::Blind(_) | Reason::Refused(_) | Reason::NoQuorum),
+        is_trouble: matches!(
+            hold.reason,
+            Reason::Blind(_) | Reason::Refused(_) | Reason::NoQuorum | Reason::KeptOut
+        ),
     });
     let of_notes = report.plan.notes.iter().map(|note| Concern {
         key: note.to_string(),
@@ -144,7 +150,7 @@ fn concerns(report: &Report) -> Vec<Concern> {
         text: format!("would {verb} {target}, but only observes"),
         is_trouble: false,
     };
-    let observed = (!report.applied).then_some(&report.plan);
+    let observed = report.binding.observe.then_some(&report.plan);
     let of_plan = observed.into_iter().flat_map(|plan| {
         let register = plan.register.keys().map(|target| would("register", target));
         register.chain(plan.deregister.keys().map(|target| would("deregister", target)))

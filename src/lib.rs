@@ -32,7 +32,8 @@
 //! # What is not here
 //!
 //! No path leads from a failure to see to a sighting of nothing: they are different types ([`planner::answer::Blind`] and
-//! [`planner::answer::Resolution`], which is never empty). Nothing retries a write: the next step looks first. No state is
+//! [`planner::answer::Resolution`], which is never empty). A failed write is not repeated: the next step
+//! looks first. No state is
 //! kept outside the process: losing [`planner::memory::Memory`] only restarts the waiting.
 
 pub mod aws;

@@ -3,12 +3,13 @@
 use std::ffi::OsString;
 use std::io::{stderr, stdout};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use rds_tether::report::{Exit, Report};
 use rds_tether::settings::value::Span;
 use rds_tether::settings::{self, Flags, LogFormat, Logging, Output};
-use rds_tether::{daemon, logging, oneshot, output};
+use rds_tether::{daemon, dns, logging, oneshot, output};
 
 /// Keeps the IP target groups of a Network Load Balancer equal to the address an RDS or Aurora endpoint has now.
 #[derive(Parser)]
@@ -43,7 +44,7 @@ struct OneShot {
         value_name = "DURATION",
         allow_hyphen_values = true,
         env = "RDS_TETHER_TIMEOUT",
-        hide_env_values = true
+        hide_env_values = true, value_parser = |text: &str| Span::within(text, &settings::TIMEOUT_RANGE)
     )]
     timeout: Option<Span>,
     /// How to print the result
@@ -92,61 +93,56 @@ fn run(verb: &Verb) -> Result<Exit, Failed> {
         .enable_all()
         .build()
         .map_err(unexpected)?;
+    let ended = runtime.block_on(run_verb(verb));
+    // What is still under way, such as a look-up of the system's resolver that nobody answers, is not waited for.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn run_verb(verb: &Verb) -> Result<Exit, Failed> {
+    let (Verb::Plan(OneShot { flags, .. }) | Verb::Sync(OneShot { flags, .. }) | Verb::Run(flags)) = verb;
+    let settings = flags.settings().map_err(|error| (error.exit(), error.to_string()))?;
     match verb {
         Verb::Plan(given) => {
-            let settings = given
-                .flags
-                .settings()
-                .map_err(|error| (error.exit(), error.to_string()))?;
-            let limit = given.timeout.map(|span| span.0);
-            let reports = runtime
-                .block_on(oneshot::plan(&settings, limit))
-                .map_err(bad_settings)?;
-            let exit = Exit::worst(reports.iter().map(Report::plan_exit));
-            print("plan", &reports, exit, given.output);
-            Ok(exit)
+            let reports = oneshot::plan(&settings, given.limit()).await.map_err(failed)?;
+            Ok(given.print("plan", &reports, Report::plan_exit))
         }
         Verb::Sync(given) => {
-            let settings = given
-                .flags
-                .settings()
-                .map_err(|error| (error.exit(), error.to_string()))?;
-            let limit = given.timeout.map(|span| span.0);
-            let reports = runtime
-                .block_on(oneshot::sync(&settings, limit))
-                .map_err(bad_settings)?;
-            let exit = Exit::worst(reports.iter().map(Report::sync_exit));
-            print("sync", &reports, exit, given.output);
-            Ok(exit)
+            let reports = oneshot::sync(&settings, given.limit()).await.map_err(failed)?;
+            Ok(given.print("sync", &reports, Report::sync_exit))
         }
         Verb::Run(flags) => {
-            let settings = flags.settings().map_err(|error| (error.exit(), error.to_string()))?;
-            let ended = runtime.block_on(daemon::run(settings, || flags.settings()));
-            // Shut down by dropping: what is still under way is repaired by the next start's first look.
-            runtime.shutdown_background();
-            match ended {
-                Ok(()) => Ok(Exit::Settled),
-                Err(error) if error.is::<rds_tether::dns::Error>() => Err(bad_settings(error)),
-                Err(error) => Err(unexpected(error)),
-            }
+            daemon::run(settings, || flags.settings()).await.map_err(failed)?;
+            Ok(Exit::Settled)
         }
     }
 }
 
+impl OneShot {
+    fn limit(&self) -> Option<Duration> {
+        self.timeout.map(|span| span.0)
+    }
+
+    fn print(&self, verb: &'static str, reports: &[Report], exit_of: fn(&Report) -> Exit) -> Exit {
+        let exit = Exit::worst(reports.iter().map(exit_of));
+        let text = match self.output {
+            Output::Text => reports.iter().map(output::draw).collect::<Vec<_>>().join("\n"),
+            Output::Json => output::json(verb, reports, exit),
+        };
+        say(&mut stdout(), text.trim_end());
+        exit
+    }
+}
+
+fn failed(error: anyhow::Error) -> Failed {
+    if error.is::<dns::Error>() {
+        return (Exit::Settings, error.to_string());
+    }
+    unexpected(error)
+}
+
 fn unexpected(error: impl std::fmt::Display) -> Failed {
     (Exit::Unexpected, error.to_string())
-}
-
-fn bad_settings(error: impl std::fmt::Display) -> Failed {
-    (Exit::Settings, error.to_string())
-}
-
-fn print(verb: &'static str, reports: &[Report], exit: Exit, format: Output) {
-    let text = match format {
-        Output::Text => reports.iter().map(output::draw).collect::<Vec<_>>().join("\n"),
-        Output::Json => output::json(verb, reports, exit),
-    };
-    say(&mut stdout(), text.trim_end());
 }
 
 /// A reader that went away must not turn into a panic.

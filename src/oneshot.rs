@@ -5,9 +5,10 @@ use std::io::{IsTerminal, Write as _, stderr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::change::Tracker;
 use crate::clock::Clock;
@@ -60,7 +61,7 @@ async fn followers(settings: &Settings, clock: Clock) -> Result<Vec<Follower>, d
 }
 
 /// Looks once at every binding, in the order of the settings, and changes nothing.
-pub async fn plan(settings: &Settings, limit: Option<Duration>) -> Result<Vec<Report>, dns::Error> {
+pub async fn plan(settings: &Settings, limit: Option<Duration>) -> anyhow::Result<Vec<Report>> {
     let clock = Clock::start();
     let limit = limit.unwrap_or(PLAN_TIMEOUT + for_many(settings));
     let mut looks = JoinSet::new();
@@ -70,13 +71,22 @@ pub async fn plan(settings: &Settings, limit: Option<Duration>) -> Result<Vec<Re
             (index, looked.unwrap_or_else(|_| follower.out_of_time(None, TIMEOUT)))
         });
     }
-    let reports: BTreeMap<usize, Report> = looks.join_all().await.into_iter().collect();
+    in_order(looks).await
+}
+
+/// The reports in the order of the settings.
+async fn in_order(mut tasks: JoinSet<(usize, Report)>) -> anyhow::Result<Vec<Report>> {
+    let mut reports = BTreeMap::new();
+    while let Some(ended) = tasks.join_next().await {
+        let (index, report) = ended.context("the look at a binding ended unexpectedly")?;
+        reports.insert(index, report);
+    }
     Ok(reports.into_values().collect())
 }
 
 /// Takes steps until every binding is settled, hopeless or out of time. Each report is the last of its binding, with all
 /// that was changed since the start.
-pub async fn sync(settings: &Settings, limit: Option<Duration>) -> Result<Vec<Report>, dns::Error> {
+pub async fn sync(settings: &Settings, limit: Option<Duration>) -> anyhow::Result<Vec<Report>> {
     let clock = Clock::start();
     let margin = SYNC_MARGIN + for_many(settings);
     let (sender, mut reports) = mpsc::channel(64);
@@ -99,8 +109,7 @@ pub async fn sync(settings: &Settings, limit: Option<Duration>) -> Result<Vec<Re
         }
     }
     progress.clear();
-    let last: BTreeMap<usize, Report> = syncs.join_all().await.into_iter().collect();
-    Ok(last.into_values().collect())
+    in_order(syncs).await
 }
 
 async fn sync_one(
@@ -114,7 +123,7 @@ async fn sync_one(
     let mut last: Option<Report> = None;
     loop {
         let end = start + limit.unwrap_or_else(|| clocks(&binding, last.as_ref()) + margin);
-        let Ok(mut report) = timeout_at(end, follower.next()).await else {
+        let Some(mut report) = follower.next_before(end).await else {
             return follower.out_of_time(last, TIMEOUT);
         };
         // Nobody listens any more only when the process ends.
@@ -216,7 +225,7 @@ impl Progress {
                 output::hold_line(hold, now)
             ))
         });
-        let Some(text) = parts.next() else { return };
+        let Some(text) = parts.next() else { return self.clear() };
         let more = parts.count();
         let text = if more > 0 {
             format!("{text} (and {more} more)")

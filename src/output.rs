@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::planner::endpoint::{Endpoint, Kind};
+use crate::planner::endpoint::{Endpoint, Kind, Role};
 use crate::planner::plan::Hold;
 use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
@@ -165,7 +165,10 @@ pub fn verdict(report: &Report) -> String {
         Some(_) => "failed: see above",
         None if report.is_settled() => return "settled: the group equals DNS".into(),
         None if report.plan.is_pending() => return "changes are pending".into(),
-        None => return "nothing to change now: members missing from one answer may still be there".into(),
+        None if report.plan.role == Role::Reader => {
+            return "nothing to change now: members missing from one answer may still be there".into();
+        }
+        None => return "not settled: see what is held".into(),
     };
     let changed = !report.registered.done.is_empty() || !report.deregistered.done.is_empty();
     format!("{trouble}{}", if changed { "" } else { "; nothing was changed" })

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tracing::warn;
 
 use crate::aws::AssumeRole;
-use crate::bucket::Urgency;
+use crate::bucket::{Turn, Urgency};
 use crate::clock::Clock;
 use crate::elb::{self, Arn, Client, Group, Written};
 use crate::planner::answer::Blind;
@@ -16,7 +17,7 @@ use crate::planner::endpoint::Endpoint;
 use crate::planner::memory::Memory;
 use crate::planner::plan::Plan;
 use crate::planner::policy::Policy;
-use crate::planner::target::{Family, Listed, Target};
+use crate::planner::target::{Family, Listed, Target, Zone};
 use crate::planner::time::Timestamp;
 use crate::report::Report;
 use crate::watch::Sight;
@@ -35,6 +36,9 @@ pub struct Binding {
     /// The role to assume for calls about this group.
     pub assume_role: Option<AssumeRole>,
 }
+
+/// A removal is not carried out on an older decision than this.
+const DECISION_AGE_MAX: Duration = Duration::from_secs(5);
 
 /// The endpoints of a binding and what is known of each.
 pub type Sights = BTreeMap<Endpoint, watch::Receiver<Arc<Sight>>>;
@@ -84,21 +88,49 @@ impl Reconciler {
     }
 
     /// Looks and decides, and changes nothing.
-    pub async fn look(&mut self, sights: &Sights, urgency: Urgency) -> Report {
+    pub async fn look(&mut self, sights: &Sights, turn: Turn) -> Report {
         let started = self.clock.now();
-        self.calling = Some(("DescribeTargetHealth", self.clock.now()));
-        let targets = self.client.targets(&self.group, urgency).await;
+        self.calling = Some(("DescribeTargetHealth", started));
+        let targets = self.client.targets(&self.group, turn).await;
         self.calling = None;
+        self.last_group = targets.as_ref().ok().cloned();
         // DNS is read after the group has answered: what a step decides on is the newest of both.
+        self.report(started, targets, sights)
+    }
+
+    /// Decides on what DNS says now and the group as it was last seen, and changes nothing; `None` if it has not been seen.
+    pub fn look_at_dns(&mut self, sights: &Sights) -> Option<Report> {
+        let group = self.last_group.clone()?;
+        Some(self.report(self.clock.now(), Ok(group), sights))
+    }
+
+    /// Looks, decides and applies.
+    pub async fn step(&mut self, sights: &Sights, turn: Turn) -> Report {
+        let mut report = self.look(sights, turn).await;
+        if !self.binding.observe {
+            self.apply(sights, &mut report).await;
+            report.ended = self.clock.now();
+        }
+        report
+    }
+
+    /// What the next plan would be if the group is as it was last seen; `None` if it has not been seen.
+    pub fn foresee(&self, sights: &Sights) -> Option<Plan> {
+        let group = self.last_group.clone()?;
+        Some(self.decide(&newest(sights), Ok(group), self.clock.now()).plan)
+    }
+
+    fn report(
+        &mut self,
+        started: Timestamp,
+        targets: Result<BTreeMap<Target, Listed>, elb::Error>,
+        sights: &Sights,
+    ) -> Report {
         let now = self.clock.now();
-        let sights: BTreeMap<_, _> = sights
-            .iter()
-            .map(|(endpoint, sight)| (endpoint.clone(), sight.borrow().clone()))
-            .collect();
+        let sights = newest(sights);
         let group = targets.clone().map_err(|error| error.to_string());
         let Decision { plan, memory } = self.decide(&sights, group, now);
         self.memory = memory;
-        self.last_group = targets.as_ref().ok().cloned();
         Report {
             binding: Arc::clone(&self.binding),
             group: Some(self.group.clone()),
@@ -112,26 +144,6 @@ impl Reconciler {
             registered: Written::default(),
             deregistered: Written::default(),
         }
-    }
-
-    /// Looks, decides and applies.
-    pub async fn step(&mut self, sights: &Sights, urgency: Urgency) -> Report {
-        let mut report = self.look(sights, urgency).await;
-        if !self.binding.observe {
-            self.apply(&mut report).await;
-            report.ended = self.clock.now();
-        }
-        report
-    }
-
-    /// What the next plan would be if the group is as it was last seen; `None` if it has not been seen.
-    pub fn foresee(&self, sights: &Sights) -> Option<Plan> {
-        let group = self.last_group.clone()?;
-        let sights = sights
-            .iter()
-            .map(|(endpoint, sight)| (endpoint.clone(), sight.borrow().clone()))
-            .collect();
-        Some(self.decide(&sights, Ok(group), self.clock.now()).plan)
     }
 
     fn decide(
@@ -151,32 +163,50 @@ impl Reconciler {
         decide(&self.binding.policy, &self.memory, &seen, now)
     }
 
-    async fn apply(&mut self, report: &mut Report) {
+    async fn apply(&mut self, sights: &Sights, report: &mut Report) {
         report.applied = true;
-        let plan = &report.plan;
         let arn = self.binding.arn.clone();
-        if !plan.register.is_empty() {
+        if !report.plan.register.is_empty() {
             self.calling = Some(("RegisterTargets", self.clock.now()));
-            report.registered = self.client.register(&arn, &plan.register).await;
+            report.registered = self.client.register(&arn, &report.plan.register).await;
+            self.calling = None;
             self.ours.extend(&report.registered.done);
         }
-        if !plan.deregister.is_empty() {
-            self.announce_first_removal(plan);
-            self.calling = Some(("DeregisterTargets", self.clock.now()));
-            report.deregistered = self.client.deregister(&arn, &plan.deregister).await;
-            for target in &report.deregistered.done {
-                self.memory.removed(*target);
-            }
+        if report.plan.deregister.is_empty() {
+            return;
         }
+        let turn = self.client.turn(Urgency::Remove).await;
+        let removals = self.still_due(sights, report);
+        if removals.is_empty() {
+            return;
+        }
+        self.announce_first_removal(removals.keys());
+        self.calling = Some(("DeregisterTargets", self.clock.now()));
+        report.deregistered = self.client.deregister(&arn, &removals, turn).await;
         self.calling = None;
+        for target in &report.deregistered.done {
+            self.memory.removed(*target);
+        }
+    }
+
+    /// The planned removals for which DNS has not given a new reason to stay while registrations and other bindings went
+    /// first; none if the group may have changed meanwhile. The next step plans again what is left out here.
+    fn still_due(&self, sights: &Sights, report: &Report) -> BTreeMap<Target, Zone> {
+        if self.clock.now().since(report.at) > DECISION_AGE_MAX {
+            return BTreeMap::new();
+        }
+        let mut removals = report.plan.deregister.clone();
+        let foreseen = self.foresee(sights).map(|plan| plan.deregister).unwrap_or_default();
+        removals.retain(|target, _| foreseen.contains_key(target));
+        removals
     }
 
     /// A group is owned by default; whoever shares it should learn so from the first removal.
-    fn announce_first_removal(&mut self, plan: &Plan) {
+    fn announce_first_removal<'a>(&mut self, targets: impl Iterator<Item = &'a Target>) {
         if std::mem::replace(&mut self.has_removed, true) {
             return;
         }
-        for target in plan.deregister.keys().filter(|target| !self.ours.contains(target)) {
+        for target in targets.filter(|target| !self.ours.contains(target)) {
             warn!(
                 group = self.binding.arn.name(),
                 %target,
@@ -185,6 +215,13 @@ impl Reconciler {
             );
         }
     }
+}
+
+fn newest(sights: &Sights) -> BTreeMap<Endpoint, Arc<Sight>> {
+    sights
+        .iter()
+        .map(|(endpoint, sight)| (endpoint.clone(), sight.borrow().clone()))
+        .collect()
 }
 
 /// The report of a step that could not even learn what kind of group it is about.

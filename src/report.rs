@@ -129,8 +129,7 @@ impl Report {
     /// The holds that say something the errors of the step do not.
     pub fn telling_holds(&self) -> Vec<Hold> {
         let mut holds = self.holds();
-        let told = |reason: &Reason| matches!(reason, Reason::GroupUnseen(_) | Reason::Blind(Blind::NotYet));
-        holds.retain(|hold| !told(&hold.reason));
+        holds.retain(|hold| !hold.reason.is_told_by_an_error());
         holds
     }
 

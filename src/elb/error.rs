@@ -181,6 +181,10 @@ impl Kind {
 const NO_CREDENTIALS: &str = "NoCredentials";
 /// What the SDK puts before the reason of each source of credentials that has none.
 const NOT_ENABLED: &str = "the credential provider was not enabled: ";
+/// How the SDK's errors tell of a source of credentials that could not be reached, for which they have no type.
+const TRANSPORT: [&str; 4] = ["dispatch failure", "timed out", "timeout", "response error"];
+/// What STS answers when it fails itself.
+const UNAVAILABLE: [&str; 3] = ["ServiceUnavailable", "InternalFailure", "InternalError"];
 /// Characters of a cause that are worth repeating; some contain whole requests.
 const MESSAGE_MAX_CHARS: usize = 600;
 
@@ -190,29 +194,37 @@ fn bad_response(why: &str) -> (Kind, String, String) {
 }
 
 fn of_credentials(error: &CredentialsError) -> (Kind, String, String) {
-    let kind = match error {
-        CredentialsError::ProviderTimedOut(_) => Kind::Unavailable,
-        _ => Kind::Credentials,
-    };
     // The cause says what was tried; the error itself only that it did not work.
     let cause = error.source().map_or_else(|| error.to_string(), chain);
-    (kind, NO_CREDENTIALS.into(), cause.replace(NOT_ENABLED, ""))
+    let is_transport = matches!(error, CredentialsError::ProviderTimedOut(_))
+        || (!matches!(error, CredentialsError::CredentialsNotLoaded(_))
+            && TRANSPORT.iter().any(|word| cause.contains(word)));
+    let (kind, code) = if is_transport {
+        (Kind::Unavailable, "CredentialsUnavailable")
+    } else {
+        (Kind::Credentials, NO_CREDENTIALS)
+    };
+    (kind, code.into(), cause.replace(NOT_ENABLED, ""))
 }
 
 fn of_role(role: &str, error: &CredentialsError) -> (Kind, String, String) {
-    match find::<ErrorMetadata>(error) {
-        Some(metadata) => {
-            let message = metadata.message().unwrap_or("no message");
-            let code = metadata.code().unwrap_or("UnknownError").to_owned();
+    let what = format!("sts:AssumeRole of {role} failed");
+    match find::<ErrorMetadata>(error).and_then(|metadata| Some((metadata.code()?, metadata.message()))) {
+        Some((code, message)) => {
+            let kind = match Kind::of(code, 0, "AssumeRole") {
+                kind @ (Kind::Throttled | Kind::Credentials) => kind,
+                _ if UNAVAILABLE.contains(&code) => Kind::Unavailable,
+                _ => Kind::AssumeRole,
+            };
             (
-                Kind::AssumeRole,
-                code,
-                format!("sts:AssumeRole of {role} failed: {message}"),
+                kind,
+                code.to_owned(),
+                format!("{what}: {}", message.unwrap_or("no message")),
             )
         }
         None => {
             let (kind, code, message) = of_credentials(error);
-            (kind, code, format!("sts:AssumeRole of {role} failed: {message}"))
+            (kind, code, format!("{what}: {message}"))
         }
     }
 }

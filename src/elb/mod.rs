@@ -18,7 +18,7 @@ pub use arn::{Arn, InvalidArn};
 pub use clients::Clients;
 pub use error::{Error, Kind};
 
-use crate::bucket::{Bucket, Urgency};
+use crate::bucket::{Bucket, Member, Turn, Urgency};
 use crate::planner::target::{Family, Listed, State, Target, Zone};
 
 /// Targets of one write; larger batches are rejected at times.
@@ -64,6 +64,15 @@ enum Write {
     Deregister,
 }
 
+impl Write {
+    fn urgency(self) -> Urgency {
+        match self {
+            Self::Register => Urgency::Register,
+            Self::Deregister => Urgency::Remove,
+        }
+    }
+}
+
 impl Client {
     /// A client whose calls are drawn from `bucket`; `role` is the one that its configuration assumes, for messages.
     pub fn new(config: &SdkConfig, bucket: Arc<Bucket>, role: Option<String>) -> Self {
@@ -74,13 +83,22 @@ impl Client {
         }
     }
 
+    /// Waits for the turn to make a call.
+    pub async fn turn(&self, urgency: Urgency) -> Turn {
+        self.bucket.take(urgency).await
+    }
+
+    /// Joins those who share the calls of this client.
+    pub fn join(&self) -> Member {
+        self.bucket.join()
+    }
+
     /// Describes target groups with one call, which fails as a whole if one of them does not exist.
-    pub async fn groups(&self, arns: &[Arn]) -> Result<BTreeMap<Arn, Result<Group, Error>>, Error> {
+    pub async fn groups(&self, arns: &[Arn], _turn: Turn) -> Result<BTreeMap<Arn, Result<Group, Error>>, Error> {
         const ACTION: &str = "DescribeTargetGroups";
         let Some(first) = arns.first() else {
             return Ok(BTreeMap::new());
         };
-        self.bucket.take(Urgency::Register).await;
         let names = arns.iter().map(Arn::to_string).collect();
         let request = self.sdk.describe_target_groups().set_target_group_arns(Some(names));
         let output = request
@@ -110,8 +128,8 @@ impl Client {
     }
 
     /// Describes one target group.
-    pub async fn group(&self, arn: &Arn) -> Result<Group, Error> {
-        let mut described = self.groups(std::slice::from_ref(arn)).await?;
+    pub async fn group(&self, arn: &Arn, turn: Turn) -> Result<Group, Error> {
+        let mut described = self.groups(std::slice::from_ref(arn), turn).await?;
         described.remove(arn).unwrap_or_else(|| {
             let message = "ELB did not list the target group".into();
             Err(local("DescribeTargetGroups", arn, Kind::NotFound, "NotListed", message))
@@ -119,9 +137,8 @@ impl Client {
     }
 
     /// Lists the targets of a group, draining ones included.
-    pub async fn targets(&self, group: &Group, urgency: Urgency) -> Result<BTreeMap<Target, Listed>, Error> {
+    pub async fn targets(&self, group: &Group, _turn: Turn) -> Result<BTreeMap<Target, Listed>, Error> {
         const ACTION: &str = "DescribeTargetHealth";
-        self.bucket.take(urgency).await;
         let request = self.sdk.describe_target_health().target_group_arn(group.arn.as_str());
         let output = request
             .send()
@@ -143,7 +160,7 @@ impl Client {
 
     /// A tag of the group; `None` if it has none of this key.
     pub async fn tag(&self, arn: &Arn, key: &str) -> Result<Option<String>, Error> {
-        self.bucket.take(Urgency::Look).await;
+        let _turn = self.turn(Urgency::Look).await;
         let request = self.sdk.describe_tags().resource_arns(arn.as_str());
         let output = request
             .send()
@@ -159,7 +176,7 @@ impl Client {
 
     /// Sets a tag of the group.
     pub async fn set_tag(&self, arn: &Arn, key: &str, value: &str) -> Result<(), Error> {
-        self.bucket.take(Urgency::Look).await;
+        let _turn = self.turn(Urgency::Look).await;
         let tag = sdk::types::Tag::builder().key(key).value(value).build();
         let request = self.sdk.add_tags().resource_arns(arn.as_str()).tags(tag);
         let sent = request.send().await;
@@ -168,22 +185,28 @@ impl Client {
 
     /// Registers targets.
     pub async fn register(&self, arn: &Arn, targets: &BTreeMap<Target, Zone>) -> Written {
-        self.write(Write::Register, arn, targets).await
+        let turn = self.turn(Urgency::Register).await;
+        self.write(Write::Register, arn, targets, turn).await
     }
 
-    /// Deregisters targets.
-    pub async fn deregister(&self, arn: &Arn, targets: &BTreeMap<Target, Zone>) -> Written {
-        self.write(Write::Deregister, arn, targets).await
+    /// Deregisters targets. The caller waits for the turn, because it has to make sure afterwards that its reasons still hold.
+    pub async fn deregister(&self, arn: &Arn, targets: &BTreeMap<Target, Zone>, turn: Turn) -> Written {
+        self.write(Write::Deregister, arn, targets, turn).await
     }
 
-    async fn write(&self, write: Write, arn: &Arn, targets: &BTreeMap<Target, Zone>) -> Written {
+    async fn write(&self, write: Write, arn: &Arn, targets: &BTreeMap<Target, Zone>, turn: Turn) -> Written {
         let mut written = Written::default();
+        let mut turn = Some(turn);
         let targets: Vec<_> = targets.iter().map(|(target, zone)| (*target, zone.clone())).collect();
         for batch in targets.chunks(BATCH_MAX) {
-            match self.send(write, arn, batch).await {
+            let turn = match turn.take() {
+                Some(turn) => turn,
+                None => self.turn(write.urgency()).await,
+            };
+            match self.send(write, arn, batch, turn).await {
                 Ok(()) => written.done.extend(batch.iter().map(|(target, _)| *target)),
                 Err(error) if error.kind == Kind::Address => {
-                    self.write_singly(write, arn, batch, error, &mut written).await
+                    self.write_singly(write, arn, batch, error, &mut written).await;
                 }
                 Err(error) => written
                     .failed
@@ -205,12 +228,14 @@ impl Client {
         for (target, zone) in batch {
             let mut result = Err(refused.clone());
             if batch.len() > 1 {
-                result = self.send(write, arn, &[(*target, zone.clone())]).await;
+                let turn = self.turn(write.urgency()).await;
+                result = self.send(write, arn, &[(*target, zone.clone())], turn).await;
             }
             if zone.is_none() && result.as_ref().is_err_and(|error| error.kind == Kind::Address) {
                 let everywhere = [(*target, Some(ZONE_ALL.to_owned()))];
                 // Where that is refused too, the first refusal is the one about the target as it was meant.
-                if self.send(write, arn, &everywhere).await.is_ok() {
+                let turn = self.turn(write.urgency()).await;
+                if self.send(write, arn, &everywhere, turn).await.is_ok() {
                     result = Ok(());
                 }
             }
@@ -223,7 +248,7 @@ impl Client {
         }
     }
 
-    async fn send(&self, write: Write, arn: &Arn, targets: &[(Target, Zone)]) -> Result<(), Error> {
+    async fn send(&self, write: Write, arn: &Arn, targets: &[(Target, Zone)], _turn: Turn) -> Result<(), Error> {
         let describe = |(target, zone): &(Target, Zone)| {
             TargetDescription::builder()
                 .id(target.ip.to_string())
@@ -234,7 +259,6 @@ impl Client {
         let targets = targets.iter().map(describe).collect();
         match write {
             Write::Register => {
-                self.bucket.take(Urgency::Register).await;
                 let request = self
                     .sdk
                     .register_targets()
@@ -245,7 +269,6 @@ impl Client {
                     .map_err(|error| self.failed("RegisterTargets", arn, error))
             }
             Write::Deregister => {
-                self.bucket.take(Urgency::Remove).await;
                 let request = self
                     .sdk
                     .deregister_targets()

@@ -46,17 +46,20 @@ pub struct GroupLook {
 impl GroupLook {
     /// The next look.
     pub fn next(&self) -> Timestamp {
-        let after_write = self.last_write.and_then(|write| {
-            AFTER_WRITE
-                .iter()
-                .map(|after| write + *after)
-                .find(|at| *at > self.last)
-        });
-        let wanted = [after_write, self.hold_end, Some(self.verify)]
-            .into_iter()
-            .flatten()
-            .min();
-        wanted.unwrap_or(self.verify).max(self.last + APART)
+        let wanted = self.settles_at().map_or(self.verify, |at| at.min(self.verify));
+        wanted.max(self.last + APART)
+    }
+
+    /// Whether the next look is for drift alone.
+    pub fn is_for_drift(&self) -> bool {
+        self.settles_at().is_none_or(|at| at > self.verify)
+    }
+
+    /// When something that is not settled can be seen to be so.
+    fn awaited(&self) -> Option<Timestamp> {
+        let mut after_write = AFTER_WRITE.iter().filter_map(|after| Some(self.last_write? + *after));
+        let after_write = after_write.find(|at| *at > self.last);
+        [after_write, self.hold_end].into_iter().flatten().min()
     }
 }
 
@@ -117,6 +120,7 @@ mod tests {
                 verify: at(160),
             };
             assert_eq!(look.next(), at(next), "{look:?}");
+            assert_eq!(look.is_for_drift(), next == 160, "{look:?}");
         }
     }
 }

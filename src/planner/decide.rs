@@ -233,7 +233,7 @@ fn register(policy: &Policy, named: &Named, group: &BTreeMap<Target, Listed>, pl
         if policy.keeps(*target) {
             plan.holds.push(Hold {
                 what: Held::Target(*target),
-                reason: Reason::Kept,
+                reason: Reason::KeptOut,
                 until: None,
             });
         } else {

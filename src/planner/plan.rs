@@ -28,13 +28,18 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Whether anything would be changed, now or after waiting. A reader's unnamed members are not changes: an answer is
-    /// only a sample of them.
+    /// Whether anything would be changed, now or after waiting.
     pub fn is_pending(&self) -> bool {
         let waits = |hold: &Hold| matches!(hold.what, Held::Target(_)) && hold.reason.is_waiting();
-        !self.register.is_empty()
-            || !self.deregister.is_empty()
-            || (self.role == Role::Writer && self.holds.iter().any(waits))
+        !self.register.is_empty() || !self.deregister.is_empty() || self.differences().any(waits)
+    }
+
+    /// The holds that tell of a change. Most answers of a reader endpoint miss most of its members, so what is held about a
+    /// registered member that the current answer does not name tells of none.
+    pub fn differences(&self) -> impl Iterator<Item = &Hold> {
+        self.holds
+            .iter()
+            .filter(|hold| self.role == Role::Writer || !hold.reason.is_about_unnamed())
     }
 
     /// The earliest moment after `now` at which a hold can end by itself.
@@ -92,6 +97,8 @@ pub enum Reason {
     NoQuorum,
     /// `keep` covers it.
     Kept,
+    /// `keep` covers it, so it is not registered although it is named.
+    KeptOut,
     /// `upsert_only` is set.
     UpsertOnly,
     /// No current address of the endpoint is seen registered yet.
@@ -127,6 +134,7 @@ impl Reason {
             Self::Refused(_) => "refused",
             Self::NoQuorum => "no_quorum",
             Self::Kept => "kept",
+            Self::KeptOut => "kept_out",
             Self::UpsertOnly => "upsert_only",
             Self::AwaitsReplacement(_) => "awaits_replacement",
             Self::Forgetting { .. } => "forgetting",
@@ -135,6 +143,16 @@ impl Reason {
             Self::NoRoom(_) => "no_room",
             Self::Rejected(_) => "rejected",
         }
+    }
+
+    /// Whether a failed call, which is reported by itself, is all there is to it.
+    pub fn is_told_by_an_error(&self) -> bool {
+        matches!(self, Self::GroupUnseen(_) | Self::Blind(Blind::NotYet))
+    }
+
+    /// Whether it concerns a registered target because the current answer does not name it.
+    fn is_about_unnamed(&self) -> bool {
+        self.is_waiting() || matches!(self, Self::Kept | Self::UpsertOnly | Self::NoQuorum)
     }
 
     /// Whether a removal is only put off.
@@ -154,6 +172,7 @@ impl fmt::Display for Reason {
             Self::Refused(refusal) => write!(f, "{refusal}"),
             Self::NoQuorum => f.write_str("is given by too few name servers to be trusted (quorum = \"majority\")"),
             Self::Kept => f.write_str("is covered by keep and never touched"),
+            Self::KeptOut => f.write_str("is named but not registered, and not touched because keep covers it"),
             Self::UpsertOnly => f.write_str("stays because of upsert_only"),
             Self::AwaitsReplacement(endpoint) => {
                 write!(f, "stays until a current address of {endpoint} is seen registered")

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 pub use flags::{Flags, LogFormat, Logging, Output, explain, read_command_line};
 
-use crate::planner::answer::Quorum;
+use crate::planner::answer::{GAP, Quorum};
 use crate::planner::policy::Policy;
 use crate::reconcile::Binding;
 use crate::report::Exit;
@@ -21,8 +21,12 @@ use crate::report::Exit;
 const DEFAULT_FILE: &str = "/etc/rds-tether/config.toml";
 /// Waits longer than a day are slips of the pen, and answers are not remembered for ever.
 const WAIT_RANGE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(24 * 60 * 60);
-/// DNS is asked at least a second apart; an hour without a look would be no following.
-const INTERVAL_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60 * 60);
+/// DNS is asked at least a second apart, and so often that a look with its back-off never leaves a gap in seeing, which
+/// would restart every clock.
+const INTERVAL_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
+const _: () = assert!(INTERVAL_RANGE.end().as_secs() + DEADLINE_RANGE.end().as_secs() < GAP.as_secs());
+/// A time limit of less than a second ends before anything is seen; more than the longest waits together is no limit.
+pub const TIMEOUT_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3 * 24 * 60 * 60);
 /// A look at DNS that takes longer than this would outlast the answers it waits for.
 const DEADLINE_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(10);
 

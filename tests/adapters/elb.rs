@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_elasticloadbalancingv2::config::Credentials;
-use rds_tether::bucket::{Bucket, Urgency};
+use rds_tether::bucket::{Bucket, Turn, Urgency};
 use rds_tether::elb::{Arn, Client, Group, Kind};
 use rds_tether::planner::target::{Family, Listed, State, Target, Zone};
 use testkit::elb::{Failure, Group as GroupSpec, Server, TargetType};
@@ -23,6 +23,10 @@ async fn client(server: &Server) -> Client {
     Client::new(&config, Bucket::start(), None)
 }
 
+async fn turn(client: &Client) -> Turn {
+    client.turn(Urgency::Look).await
+}
+
 fn target(text: &str) -> Target {
     let addr: std::net::SocketAddr = text.parse().unwrap();
     Target {
@@ -36,7 +40,10 @@ fn targets(texts: &[&str]) -> BTreeMap<Target, Zone> {
 }
 
 async fn group_of(client: &Client, arn: &str) -> Group {
-    client.group(&arn.parse::<Arn>().unwrap()).await.unwrap()
+    client
+        .group(&arn.parse::<Arn>().unwrap(), turn(client).await)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -52,7 +59,7 @@ async fn a_group_and_its_targets_are_read_as_they_are() {
         (group.family, group.port, group.protocol.as_str()),
         (Family::Ipv4, 6543, "TCP")
     );
-    let listed = client.targets(&group, Urgency::Look).await.unwrap();
+    let listed = client.targets(&group, turn(&client).await).await.unwrap();
     let expect = [
         ("10.0.1.5:5432", "eu-west-1a", State::Healthy, None),
         (
@@ -84,7 +91,11 @@ async fn an_ipv6_group_is_one() {
 async fn a_group_that_takes_no_addresses_is_refused() {
     let server = Server::start();
     let arn = server.add_group(GroupSpec::named("orders").target_type(TargetType::Instance));
-    let error = client(&server).await.group(&arn.parse().unwrap()).await.unwrap_err();
+    let client = client(&server).await;
+    let error = client
+        .group(&arn.parse().unwrap(), turn(&client).await)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, Kind::NotIp);
     assert!(error.to_string().contains("of type instance"), "{error}");
 }
@@ -101,13 +112,16 @@ async fn many_groups_are_described_with_one_call_unless_one_is_missing() {
         })
         .collect();
     let client = client(&server).await;
-    let described = client.groups(&arns).await.unwrap();
+    let described = client.groups(&arns, turn(&client).await).await.unwrap();
     assert_eq!(described.values().filter(|group| group.is_ok()).count(), 20);
     assert_eq!(server.calls().len(), 1);
     let missing: Arn = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/gone/0123456789abcdef"
         .parse()
         .unwrap();
-    let error = client.groups(&[arns[0].clone(), missing]).await.unwrap_err();
+    let error = client
+        .groups(&[arns[0].clone(), missing], turn(&client).await)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, Kind::NotFound);
 }
 
@@ -228,6 +242,9 @@ async fn a_listing_that_cannot_be_read_is_no_empty_group() {
         Failure::internal(),
     ] {
         server.fail("DescribeTargetHealth", failure.clone(), Some(1));
-        assert!(client.targets(&group, Urgency::Look).await.is_err(), "{failure:?}");
+        assert!(
+            client.targets(&group, turn(&client).await).await.is_err(),
+            "{failure:?}"
+        );
     }
 }

@@ -245,7 +245,7 @@ fn values_out_of_shape_and_out_of_range() {
 fn ranges_are_told_in_units_that_people_write() {
     refused_lines(&[
         ("sync ENDPOINT GROUP --forget 48h", &["48h", "24h"]),
-        ("sync ENDPOINT GROUP --interval 0s", &["0s", "from 1s to 1h"]),
+        ("sync ENDPOINT GROUP --interval 0s", &["0s", "from 1s to 1m"]),
     ]);
 }
 

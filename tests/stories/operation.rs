@@ -638,7 +638,7 @@ fn every_flag_has_its_environment_variable() {
         ("UPSERT_ONLY", "true", 0, "stays because of upsert_only"),
         ("ALLOW_CIDR", "10.0.1.0/24", 3, "outside allow_cidrs"),
         ("OUTPUT", "json", 2, "\"schema\": \"rds-tether/1\""),
-        ("TIMEOUT", "0s", 69, "Timeout"),
+        ("TIMEOUT", "0s", 64, "--timeout"),
         ("OBSERVE", "true", 2, "of 60 s"),
         ("INTERVAL", "0s", 64, "interval"),
         ("CONFIG", "/nowhere", 64, "--config does not go with --endpoint"),
