@@ -1,0 +1,440 @@
+//! The architecture, stated as absences: what no source file but the named ones may mention. Each message says what to do
+//! instead.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A file that is longer, its tests aside, does not fit a sitting.
+const FILE_LINES_MAX: usize = 550;
+
+/// Something that only a few sources may mention.
+struct Seam {
+    /// Texts of code that say it is used.
+    signs: &'static [&'static str],
+    /// The files, or folders with a final slash, below src that may.
+    only_in: &'static [&'static str],
+    instead: &'static str,
+}
+
+const SEAMS: &[Seam] = &[
+    Seam {
+        signs: &["aws_sdk_elasticloadbalancingv2"],
+        only_in: &["elb/"],
+        instead: "call elb::Client, and give it a method if it lacks one",
+    },
+    Seam {
+        signs: &["aws_config", "aws_credential_types", "aws_smithy"],
+        only_in: &["aws.rs", "elb/"],
+        instead: "take what aws::config gives; only an adapter sees the SDK",
+    },
+    Seam {
+        signs: &["hickory"],
+        only_in: &["dns.rs"],
+        instead: "ask dns::Resolver, and work with planner::answer",
+    },
+    Seam {
+        signs: &["env::var", "env::set_var", "env::remove_var"],
+        only_in: &["settings/"],
+        instead: "add a setting, with a flag and its variable, to settings::Flags",
+    },
+    Seam {
+        signs: &["from_env("],
+        only_in: &["settings/", "aws.rs"],
+        instead: "add a setting, with a flag and its variable, to settings::Flags",
+    },
+    Seam {
+        // A verb's own flags stand beside the verb.
+        signs: &["env = \""],
+        only_in: &["settings/", "main.rs"],
+        instead: "add the flag to settings::Flags",
+    },
+    Seam {
+        signs: &[".register(", ".deregister("],
+        only_in: &["reconcile.rs"],
+        instead: "let planner::decide plan the change; reconcile alone carries plans out",
+    },
+    Seam {
+        signs: &["HashMap", "HashSet"],
+        only_in: &[],
+        instead: "take BTreeMap or BTreeSet: their order is the same in every run",
+    },
+    Seam {
+        signs: &["unsafe "],
+        only_in: &[],
+        instead: "take a crate that wraps it safely, such as rustix",
+    },
+];
+
+/// What the planner may be made of.
+const PLANNER_MAY_USE: &[&str] = &[
+    "crate::planner",
+    "super",
+    "self",
+    "std",
+    "serde",
+    "jiff",
+    "ipnet",
+    "thiserror",
+];
+
+/// Words that say nothing about what a thing is for.
+const EMPTY_WORDS: &[&str] = &[
+    "manager", "helper", "helpers", "util", "utils", "common", "misc", "handler", "handlers",
+];
+const EMPTY_PREFIXES: &[&str] = &["do_", "process_"];
+
+/// A source file without its comments and its tests.
+struct Source {
+    /// Its path below the repository, with slashes.
+    path: String,
+    /// Line number and text.
+    code: Vec<(usize, String)>,
+    /// How many lines it has before its tests.
+    lines: usize,
+}
+
+impl Source {
+    fn read(path: &Path) -> Self {
+        let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let path = path.strip_prefix(root()).expect("below the repository");
+        Self::new(&path.to_str().expect("UTF-8").replace('\\', "/"), &text)
+    }
+
+    fn new(path: &str, text: &str) -> Self {
+        let (own, tests) = text.split_once("#[cfg(test)]\n").unwrap_or((text, ""));
+        assert!(
+            tests.is_empty() || tests.trim_start().starts_with("mod "),
+            "{path}: put what only tests need into the module `tests` at the end of the file"
+        );
+        let code = own.lines().enumerate().map(|(index, line)| (index + 1, line));
+        let code = code
+            .filter(|(_, line)| !line.trim_start().starts_with("//"))
+            .map(|(number, line)| (number, line.split(" // ").next().unwrap_or_default().to_owned()))
+            .collect();
+        Self {
+            lines: own.lines().count(),
+            code,
+            path: path.to_owned(),
+        }
+    }
+
+    /// The places that mention a text.
+    fn mentions<'a>(&'a self, sign: &'a str) -> impl Iterator<Item = String> + 'a {
+        let found = self.code.iter().filter(move |(_, line)| line.contains(sign));
+        found.map(move |(number, _)| format!("{}:{number} has `{}`", self.path, sign.trim()))
+    }
+
+    /// The names it gives to things, each with its line.
+    fn names(&self) -> Vec<(usize, String)> {
+        const BEFORE_A_NAME: &[&str] = &[
+            "fn", "struct", "enum", "trait", "type", "mod", "const", "static", "let", "mut",
+        ];
+        let mut names = Vec::new();
+        for (number, line) in &self.code {
+            let words: Vec<&str> = line.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+            let named = words.windows(2).filter(|pair| BEFORE_A_NAME.contains(&pair[0]));
+            names.extend(named.map(|pair| (*number, pair[1].to_owned())));
+        }
+        names
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The Rust sources below a folder, of which there must be some.
+fn sources(folder: &str) -> Vec<Source> {
+    let mut folders = vec![root().join(folder)];
+    let mut files: Vec<PathBuf> = Vec::new();
+    while let Some(folder) = folders.pop() {
+        let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        for path in entries.map(|entry| entry.expect("an entry").path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    assert!(
+        !files.is_empty(),
+        "no source files in {folder}: this test looks at nothing"
+    );
+    files.iter().map(|path| Source::read(path)).collect()
+}
+
+#[track_caller]
+fn assert_none(found: &[String]) {
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+#[test]
+fn what_is_used_behind_a_seam_is_mentioned_nowhere_else() {
+    let sources = sources("src");
+    for place in SEAMS.iter().flat_map(|seam| seam.only_in) {
+        let there = sources.iter().any(|source| is_in(source, place));
+        assert!(there, "src/{place} is gone: say where its seam is now");
+    }
+    assert_none(&beside_the_seams(&sources));
+}
+
+fn beside_the_seams(sources: &[Source]) -> Vec<String> {
+    let mut found = Vec::new();
+    for seam in SEAMS {
+        let allowed = |source: &Source| seam.only_in.iter().any(|place| is_in(source, place));
+        for source in sources.iter().filter(|source| !allowed(source)) {
+            for sign in seam.signs {
+                found.extend(source.mentions(sign).map(|place| format!("{place}: {}", seam.instead)));
+            }
+        }
+    }
+    found
+}
+
+/// Whether a source is this file, or lies in this folder, below src.
+fn is_in(source: &Source, place: &str) -> bool {
+    let path = source.path.strip_prefix("src/").unwrap_or_default();
+    path == place || (place.ends_with('/') && path.starts_with(place))
+}
+
+#[test]
+fn every_seam_is_still_seen() {
+    let sources = sources("src");
+    let seen = |sign: &str| sources.iter().any(|source| source.mentions(sign).next().is_some());
+    for sign in [
+        "aws_sdk_elasticloadbalancingv2",
+        "aws_config",
+        "hickory",
+        "from_env(",
+        "env = \"",
+        ".register(",
+        ".deregister(",
+    ] {
+        assert!(
+            seen(sign),
+            "nothing in src has `{sign}` any more: its seam must look for what took its place"
+        );
+    }
+}
+
+#[test]
+fn the_planner_knows_no_other_crate_and_no_other_module() {
+    assert_none(&foreign_to_the_planner(&sources("src/planner")));
+}
+
+fn foreign_to_the_planner(sources: &[Source]) -> Vec<String> {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("Cargo.toml");
+    let dependencies = table(&manifest, "[dependencies]");
+    assert!(
+        dependencies.iter().any(|name| name == "tokio"),
+        "the dependencies are not where this test looks: {dependencies:?}"
+    );
+    let allowed = |path: &str| {
+        let begins = |may: &&str| {
+            path.strip_prefix(may)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+        };
+        PLANNER_MAY_USE.iter().any(begins)
+    };
+    let mut found = Vec::new();
+    for source in sources {
+        for (number, line) in &source.code {
+            let line = line.trim_start();
+            let used = line.strip_prefix("pub use ").or_else(|| line.strip_prefix("use "));
+            let used = used.map(|path| path.trim_end_matches([';', '{', ':']).to_owned());
+            let mentioned = dependencies.iter().filter(|name| starts_a_path(line, name)).cloned();
+            let ours = (starts_a_path(line, "crate") && !line.contains("crate::planner")).then(|| "crate".to_owned());
+            for path in used
+                .into_iter()
+                .chain(mentioned)
+                .chain(ours)
+                .filter(|path| !allowed(path))
+            {
+                found.push(format!(
+                    "{}:{number} has `{path}`: the planner decides on plain values; let its caller turn what it has into \
+                     one",
+                    source.path
+                ));
+            }
+        }
+    }
+    found
+}
+
+/// Whether a path in the line begins with this name.
+fn starts_a_path(line: &str, name: &str) -> bool {
+    line.match_indices(name).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        let alone = before.is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != ':');
+        alone && line[at + name.len()..].starts_with("::")
+    })
+}
+
+/// The names of a manifest's table, as code writes them.
+fn table(manifest: &str, header: &str) -> Vec<String> {
+    let lines = manifest.lines().skip_while(|line| *line != header).skip(1);
+    let lines = lines.take_while(|line| !line.starts_with('['));
+    let names = lines.filter_map(|line| line.split(['.', ' ', '=']).next());
+    let names = names.filter(|name| !name.is_empty() && !name.starts_with('#'));
+    names.map(|name| name.replace('-', "_")).collect()
+}
+
+#[test]
+fn every_package_obeys_the_workspace_lints() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("Cargo.toml");
+    assert!(
+        manifest.contains("unsafe_code = \"forbid\""),
+        "forbid unsafe code in [workspace.lints.rust]"
+    );
+    let members = manifest.lines().find_map(|line| line.strip_prefix("members = ["));
+    let members: Vec<&str> = members.expect("members").split('"').skip(1).step_by(2).collect();
+    assert!(!members.is_empty(), "no members: this test looks at nothing");
+    for member in [""].iter().chain(&members) {
+        let path = root().join(member).join("Cargo.toml");
+        let manifest = fs::read_to_string(&path).expect("a member's manifest");
+        assert!(
+            manifest.contains("[lints]\nworkspace = true"),
+            "{}: add [lints] workspace = true",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn a_file_fits_a_sitting() {
+    assert_none(&too_long(&sources("src")));
+    assert_none(&too_long(&sources("tests/testkit/src")));
+}
+
+fn too_long(sources: &[Source]) -> Vec<String> {
+    let long = sources.iter().filter(|source| source.lines > FILE_LINES_MAX);
+    let message = |source: &Source| {
+        format!(
+            "{} has {} lines before its tests, more than {FILE_LINES_MAX}: split it where its subject changes",
+            source.path, source.lines
+        )
+    };
+    long.map(message).collect()
+}
+
+#[test]
+fn names_say_what_things_are_for() {
+    assert_none(&empty_names(&sources("src")));
+    assert_none(&empty_names(&sources("tests/testkit")));
+}
+
+fn empty_names(sources: &[Source]) -> Vec<String> {
+    let mut found = Vec::new();
+    for source in sources {
+        let file = source.path.trim_end_matches(".rs").replace('/', "_");
+        for (number, name) in source.names().into_iter().chain([(1, file)]) {
+            let word = words(&name)
+                .into_iter()
+                .find(|word| EMPTY_WORDS.contains(&word.as_str()));
+            let prefix = EMPTY_PREFIXES.iter().find(|prefix| name.starts_with(*prefix));
+            if let Some(empty) = word.or(prefix.map(ToString::to_string)) {
+                found.push(format!(
+                    "{}:{number} names something `{name}`: instead of `{empty}`, say what it does or is for",
+                    source.path
+                ));
+            }
+        }
+    }
+    found
+}
+
+/// The words of a name in either way of writing, in lower case.
+fn words(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    for c in name.chars() {
+        if c == '_' || c.is_uppercase() {
+            words.push(String::new());
+        }
+        if let (Some(word), false) = (words.last_mut(), c == '_') {
+            word.extend(c.to_lowercase());
+        }
+    }
+    words
+}
+
+#[test]
+fn each_rule_finds_what_it_forbids() {
+    type Rule = fn(&[Source]) -> Vec<String>;
+    let long = "//\n".repeat(FILE_LINES_MAX + 1);
+    let cases: &[(Rule, &str, &str, bool)] = &[
+        (beside_the_seams, "src/watch.rs", "use hickory_resolver::Name;", true),
+        (beside_the_seams, "src/dns.rs", "use hickory_resolver::Name;", false),
+        (beside_the_seams, "src/watch.rs", "// as hickory does", false),
+        (
+            beside_the_seams,
+            "src/watch.rs",
+            "#[cfg(test)]\nmod tests { use std::env::var; }",
+            false,
+        ),
+        (
+            beside_the_seams,
+            "src/daemon.rs",
+            "let home = std::env::var(name);",
+            true,
+        ),
+        (
+            beside_the_seams,
+            "src/follow.rs",
+            "self.client.deregister(&arn, &all).await;",
+            true,
+        ),
+        (
+            beside_the_seams,
+            "src/elb/mod.rs",
+            "use aws_sdk_elasticloadbalancingv2 as sdk;",
+            false,
+        ),
+        (
+            foreign_to_the_planner,
+            "src/planner/decide.rs",
+            "use crate::elb::Client;",
+            true,
+        ),
+        (
+            foreign_to_the_planner,
+            "src/planner/decide.rs",
+            "use crate::planner::plan::Hold;",
+            false,
+        ),
+        (
+            foreign_to_the_planner,
+            "src/planner/decide.rs",
+            "use std::collections::{",
+            false,
+        ),
+        (
+            foreign_to_the_planner,
+            "src/planner/decide.rs",
+            "use itertools::Itertools;",
+            true,
+        ),
+        (
+            foreign_to_the_planner,
+            "src/planner/decide.rs",
+            "fn at() -> tokio::time::Instant {",
+            true,
+        ),
+        (
+            foreign_to_the_planner,
+            "src/planner/decide.rs",
+            "fn arn() -> crate::elb::Arn {",
+            true,
+        ),
+        (too_long, "src/watch.rs", &long, true),
+        (empty_names, "src/watch.rs", "struct WatchManager;", true),
+        (empty_names, "src/watch.rs", "fn process_answer() {}", true),
+        (empty_names, "src/dns_util.rs", "", true),
+        (empty_names, "src/watch.rs", "use hyper_util::rt::TokioIo;", false),
+    ];
+    for (rule, path, text, forbidden) in cases {
+        let found = rule(&[Source::new(path, text)]);
+        assert_eq!(!found.is_empty(), *forbidden, "{path}: {text}: {found:?}");
+    }
+}

@@ -1,0 +1,283 @@
+//! The built binary against Knot DNS, a name server that somebody else wrote, whose zone is changed by dynamic updates while
+//! it is asked: the second opinion on what is read from DNS messages, and on truncation, aliases and names that are gone.
+//!
+//! Knot is authoritative: it offers no recursion and caches nothing, so TTLs do not run down as a VPC resolver's do. That,
+//! and every fault, is for the simulated name server of tests/testkit.
+#![allow(clippy::disallowed_methods)]
+
+mod program;
+#[allow(dead_code, reason = "shared with the stories, which need more of it")]
+#[path = "stories/world.rs"]
+mod world;
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use program::{Folder, Program};
+use testkit::elb::{self, Group};
+use world::{Daemon, NEW, OLD, WRITER, bare_command, finish, is, said};
+
+const ZONE: &str = "eu-west-1.rds.amazonaws.com";
+const OLD_INSTANCE: &str = "orders-1.abc123.eu-west-1.rds.amazonaws.com";
+const NEW_INSTANCE: &str = "orders-2.abc123.eu-west-1.rds.amazonaws.com";
+/// How soon a change must show at a TTL of 1 s, on a machine that is busy with other tests.
+const SOON: Duration = Duration::from_secs(10);
+/// How often a free port is picked before giving up: another process may take it first.
+const PORTS_TRIED: usize = 8;
+
+struct Knot {
+    _program: Program,
+    port: u16,
+    _folder: Folder,
+}
+
+impl Knot {
+    /// Serves the zone with these records besides its own.
+    fn start(records: &[String]) -> Self {
+        let folder = Folder::new();
+        let own = ["@ 1 SOA ns admin 1 3600 600 86400 1", "@ 1 NS ns", "ns 1 A 127.0.0.1"].map(str::to_owned);
+        let lines: Vec<String> = own.iter().chain(records).cloned().collect();
+        folder.write("zone", &format!("$ORIGIN {ZONE}.\n{}\n", lines.join("\n")));
+        for _ in 0..PORTS_TRIED {
+            let port = free_port();
+            let config = folder.write("knot.conf", &config(&folder, port));
+            let mut command = Command::new(program::path("RDS_TETHER_TEST_KNOTD"));
+            let command = command.env_clear().arg("--config").arg(config);
+            let ready = ["server started", "cannot bind"];
+            let (program, line) = Program::start(command, &ready).unwrap_or_else(|said| panic!("knotd ended:\n{said}"));
+            if line.contains("server started") {
+                return Self {
+                    _program: program,
+                    port,
+                    _folder: folder,
+                };
+            }
+        }
+        panic!("no port for knotd in {PORTS_TRIED} tries");
+    }
+
+    /// Serves the writer endpoint with one address.
+    fn of_writer(ip: &str) -> Self {
+        Self::start(&[format!("{WRITER}. 1 A {ip}")])
+    }
+
+    /// Changes the zone as one update, such as `delete NAME A` or `add NAME 1 A 10.0.0.1`; returns when it is in force.
+    #[track_caller]
+    fn update(&self, changes: &[String]) {
+        let mut command = Command::new(program::path("RDS_TETHER_TEST_KNSUPDATE"));
+        let piped = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = piped.env_clear().spawn().expect("knsupdate starts");
+        let changes: String = changes.iter().map(|change| format!("update {change}\n")).collect();
+        let script = format!("server 127.0.0.1 {}\nzone {ZONE}.\n{changes}send\nanswer\n", self.port);
+        let mut input = child.stdin.take().expect("piped");
+        input.write_all(script.as_bytes()).expect("knsupdate reads");
+        drop(input);
+        let output = child.wait_with_output().expect("knsupdate ends");
+        let done = output.status.success() && said(&output).contains("NOERROR");
+        assert!(done, "{script}\n{}", said(&output));
+    }
+
+    /// The writer's address changes.
+    fn move_writer(&self, ip: &str) {
+        self.update(&[format!("delete {WRITER}. A"), format!("add {WRITER}. 1 A {ip}")]);
+    }
+}
+
+/// A port that is free for UDP and TCP.
+fn free_port() -> u16 {
+    let free = (0..PORTS_TRIED).find_map(|_| {
+        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
+        let port = tcp.local_addr().ok()?.port();
+        UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).ok().map(|_| port)
+    });
+    free.expect("a free port")
+}
+
+fn config(folder: &Folder, port: u16) -> String {
+    let folder = folder.path.display();
+    format!(
+        "server:
+  rundir: \"{folder}\"
+  listen: 127.0.0.1@{port}
+  udp-workers: 1
+  tcp-workers: 1
+  background-workers: 1
+log:
+  - target: stderr
+    any: info
+database:
+  storage: \"{folder}\"
+acl:
+  - id: tests
+    address: 127.0.0.1
+    action: update
+zone:
+  - domain: {ZONE}
+    storage: \"{folder}\"
+    file: zone
+    acl: tests
+    zonefile-sync: -1
+"
+    )
+}
+
+struct World {
+    knot: Knot,
+    elb: elb::Server,
+    arn: String,
+}
+
+impl World {
+    fn new(knot: Knot, group: Group) -> Self {
+        let elb = elb::Server::start();
+        let arn = elb.add_group(group);
+        Self { knot, elb, arn }
+    }
+
+    /// The writer endpoint names the old address, which is registered.
+    fn settled() -> Self {
+        let world = Self::new(Knot::of_writer(OLD), Group::named("orders"));
+        world.elb.put_target(&world.arn, OLD, 5432);
+        world
+    }
+
+    fn bound(&self, verb: &str) -> Command {
+        let mut command = bare_command(&self.elb.url());
+        command
+            .arg(verb)
+            .args(["--nameserver", &format!("127.0.0.1:{}", self.knot.port)])
+            .args(["--endpoint", &format!("{WRITER}:5432"), "--target-group", &self.arn]);
+        command
+    }
+
+    /// Waits for a successful write about an address.
+    #[track_caller]
+    fn wait_for(&self, action: &str, ip: &str, daemon: &Daemon) {
+        let done = self.elb.wait_for(SOON, |calls| {
+            calls.iter().any(|call| is(call, action, ip) && call.outcome.is_ok())
+        });
+        assert!(done, "no {action} of {ip}:\n{}", daemon.log());
+    }
+
+    fn registered(&self) -> BTreeSet<String> {
+        let targets = self.elb.targets(&self.arn).into_iter();
+        targets
+            .filter(|target| target.state != "draining")
+            .map(|target| target.ip)
+            .collect()
+    }
+}
+
+#[track_caller]
+fn assert_exit(output: &Output, code: i32) {
+    assert_eq!(output.status.code(), Some(code), "{}", said(output));
+}
+
+fn set(addresses: &[&str]) -> BTreeSet<String> {
+    addresses.iter().copied().map(str::to_owned).collect()
+}
+
+#[test]
+#[ignore = "needs knot: tests/run provides it"]
+fn run_follows_a_dynamic_update() {
+    let world = World::settled();
+    let daemon = Daemon::start(world.bound("run").args(["--forget", "2s"]));
+    daemon.wait_for_log(&["settled"]);
+
+    world.knot.move_writer(NEW);
+    world.wait_for("Register", NEW, &daemon);
+    world.wait_for("Deregister", OLD, &daemon);
+    assert_eq!(world.registered(), set(&[NEW]));
+
+    let (status, log) = daemon.stop();
+    assert!(status.success(), "{status}:\n{log}");
+}
+
+#[test]
+#[ignore = "needs knot: tests/run provides it"]
+fn a_deleted_name_removes_nothing() {
+    let world = World::settled();
+    world.knot.update(&[format!("delete {WRITER}. A")]);
+
+    let output = finish(world.bound("sync").args(["--forget", "1s", "--timeout", "4s"]));
+    assert_exit(&output, 69);
+    assert!(said(&output).contains("NXDOMAIN"), "{}", said(&output));
+    assert!(world.elb.writes().is_empty(), "{:?}", world.elb.writes());
+}
+
+#[test]
+#[ignore = "needs knot: tests/run provides it"]
+fn run_holds_while_the_name_is_gone_and_follows_when_it_is_back() {
+    let world = World::settled();
+    let daemon = Daemon::start(world.bound("run").args(["--forget", "1s"]));
+    daemon.wait_for_log(&["settled"]);
+
+    world.knot.update(&[format!("delete {WRITER}. A")]);
+    daemon.wait_for_log(&["NXDOMAIN"]);
+    assert!(world.elb.writes().is_empty(), "{:?}", world.elb.writes());
+
+    world.knot.update(&[format!("add {WRITER}. 1 A {NEW}")]);
+    world.wait_for("Register", NEW, &daemon);
+    world.wait_for("Deregister", OLD, &daemon);
+    let first = &world.elb.writes()[0];
+    assert!(is(first, "Register", NEW), "{first:?}");
+}
+
+#[test]
+#[ignore = "needs knot: tests/run provides it"]
+fn a_cluster_endpoint_is_followed_from_instance_to_instance() {
+    let knot = Knot::start(&[
+        format!("{WRITER}. 1 CNAME {OLD_INSTANCE}."),
+        format!("{OLD_INSTANCE}. 1 A {OLD}"),
+        format!("{NEW_INSTANCE}. 1 A {NEW}"),
+    ]);
+    let world = World::new(knot, Group::named("orders"));
+
+    let planned = finish(&mut world.bound("plan"));
+    assert_exit(&planned, 2);
+    assert!(said(&planned).contains(OLD_INSTANCE), "{}", said(&planned));
+
+    let daemon = Daemon::start(world.bound("run").args(["--forget", "2s"]));
+    world.wait_for("Register", OLD, &daemon);
+    world.knot.update(&[
+        format!("delete {WRITER}. CNAME"),
+        format!("add {WRITER}. 1 CNAME {NEW_INSTANCE}."),
+    ]);
+    world.wait_for("Register", NEW, &daemon);
+    world.wait_for("Deregister", OLD, &daemon);
+    assert_eq!(world.registered(), set(&[NEW]));
+}
+
+#[test]
+#[ignore = "needs knot: tests/run provides it"]
+fn an_answer_too_large_for_a_datagram_is_read_whole() {
+    // At 16 octets for each, the 1232 octets that Knot puts into a datagram at most do not hold them.
+    let addresses: Vec<String> = (1..=120).map(|host| format!("10.0.1.{host}")).collect();
+    let records: Vec<String> = (addresses.iter()).map(|ip| format!("{WRITER}. 1 A {ip}")).collect();
+    let world = World::new(Knot::start(&records), Group::named("orders"));
+
+    assert_exit(&finish(&mut world.bound("sync")), 0);
+    assert_eq!(world.registered(), addresses.into_iter().collect());
+}
+
+#[test]
+#[ignore = "needs knot: tests/run provides it"]
+fn an_ipv6_group_gets_the_ipv6_address() {
+    const IPV6: &str = "2600:1f18:0:1::5";
+    let knot = Knot::start(&[format!("{WRITER}. 1 A {OLD}"), format!("{WRITER}. 1 AAAA {IPV6}")]);
+    let world = World::new(knot, Group::named("orders").ipv6());
+
+    assert_exit(&finish(&mut world.bound("sync")), 0);
+    assert_eq!(world.registered(), set(&[IPV6]));
+
+    world.knot.update(&[format!("delete {WRITER}. AAAA")]);
+    let blind = finish(&mut world.bound("plan"));
+    assert_exit(&blind, 69);
+    assert!(said(&blind).contains("no data"), "{}", said(&blind));
+}
