@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::planner::endpoint::Endpoint;
+use crate::planner::endpoint::{Endpoint, Kind};
 use crate::planner::time::Timestamp;
 
 /// What arrived, as far as it matters.
@@ -42,8 +42,19 @@ pub enum Phase {
 pub enum Scope {
     /// Any.
     All,
-    /// Those of these databases, clusters or proxies, by identifier in lower case.
-    Identifiers(BTreeSet<String>),
+    /// Those that may belong to one of these, of which there is at least one.
+    Sources(BTreeSet<Source>),
+}
+
+/// What an event happened to, by identifier in lower case.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// A DB instance, which may be the member of a cluster.
+    Instance(String),
+    /// A DB cluster.
+    Cluster(String),
+    /// An RDS Proxy.
+    Proxy(String),
 }
 
 /// What a person asks for.
@@ -57,12 +68,16 @@ pub enum Command {
     Status,
 }
 
-/// Envelopes inside envelopes: EventBridge in SNS in SQS is three deep; anything deeper is nobody's.
+/// Envelopes inside envelopes: EventBridge in SNS in SQS is four deep, counting JSON as text; anything deeper is nobody's.
 const DEPTH_MAX: usize = 6;
-/// Records of one batch that are read; SQS hands over at most 10,000.
+/// Records of one batch that are read one by one: SQS hands over at most 10,000.
 const RECORDS_MAX: usize = 10_000;
+/// Sources that are told apart and fit a log line; of more than that, everything is looked at.
+const SOURCES_MAX: usize = 100;
+/// The longest identifier: it is a label of a DNS name (RFC 1035).
+const IDENTIFIER_MAX_CHARS: usize = 63;
 /// Characters of a reason that are worth a log line.
-const REASON_MAX_CHARS: usize = 200;
+pub const REASON_MAX_CHARS: usize = 200;
 
 impl Phase {
     /// The phase of an RDS event (Amazon RDS event categories and event messages; Aurora's too).
@@ -79,26 +94,98 @@ impl Phase {
     }
 }
 
+/// Blue/green events, whose switchover exchanges the names of databases that the event does not name (E4).
+fn is_blue_green(id: u16) -> bool {
+    matches!(id, 247..=252 | 259..=261)
+}
+
 impl Scope {
-    /// Whether the endpoint may be concerned. A cluster's or an instance's identifier is the first label of its name.
+    /// Whether the endpoint may be concerned: it is left out only if its name proves that it belongs to something else. No
+    /// name tells which instances a cluster has or what an alias points at, so an instance's event concerns every
+    /// cluster's endpoints, and each event those whose name proves nothing.
     pub fn covers(&self, endpoint: &Endpoint) -> bool {
         match self {
             Self::All => true,
-            Self::Identifiers(identifiers) => {
-                let label = endpoint.host().split('.').next().unwrap_or_default();
-                identifiers.contains(label)
-            }
+            Self::Sources(sources) => Source::proven_by(endpoint)
+                .is_none_or(|owner| sources.iter().any(|source| source.may_concern(&owner))),
         }
+    }
+
+    /// What a kind (a detail type, a source type or an event source) and an identifier tell.
+    fn of(kinds: &[Option<&str>], identifier: &str) -> Self {
+        // An RDS Proxy's resource ID is in no name.
+        if identifier.starts_with("prx-") {
+            return Self::All;
+        }
+        let source = |kind: &&str| Source::new(kind, identifier);
+        let sources: Option<BTreeSet<Source>> = kinds.iter().flatten().map(source).collect();
+        match sources {
+            Some(sources) if !sources.is_empty() => Self::Sources(sources),
+            _ => Self::All,
+        }
+    }
+
+    /// `arn:aws:rds:REGION:ACCOUNT:KIND:IDENTIFIER`
+    fn of_arn(arn: &str) -> Self {
+        let mut parts = arn.splitn(7, ':').skip(5);
+        Self::of(&[parts.next()], parts.next().unwrap_or_default())
     }
 
     fn join(self, other: Self) -> Self {
         match (self, other) {
-            (Self::Identifiers(mut one), Self::Identifiers(other)) => {
+            (Self::Sources(mut one), Self::Sources(other)) if one.len() + other.len() <= SOURCES_MAX => {
                 one.extend(other);
-                Self::Identifiers(one)
+                Self::Sources(one)
             }
+            (Self::Sources(one), Self::Sources(other)) if other.is_subset(&one) => Self::Sources(one),
             _ => Self::All,
         }
+    }
+}
+
+impl Source {
+    /// None if it is something whose endpoints are not known, such as a shard group, a snapshot or a deployment.
+    fn new(kind: &str, identifier: &str) -> Option<Self> {
+        let identifier = identifier.trim().to_ascii_lowercase();
+        // In documentation samples only (E5).
+        let identifier = identifier.strip_prefix("rds:").unwrap_or(&identifier);
+        let is_name = identifier.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if identifier.is_empty() || identifier.len() > IDENTIFIER_MAX_CHARS || !is_name {
+            return None;
+        }
+        let source = match kind.trim().to_ascii_lowercase().as_str() {
+            "rds db instance event" | "db_instance" | "db-instance" | "db" => Self::Instance,
+            "rds db cluster event" | "db_cluster" | "db-cluster" | "cluster" => Self::Cluster,
+            "rds db proxy event" | "db_proxy" | "db-proxy" | "proxy" => Self::Proxy,
+            _ => return None,
+        };
+        Some(source(identifier.to_owned()))
+    }
+
+    /// Whose endpoint it is, if its name proves that (D2). An alias, a custom endpoint, a proxy's further endpoint and the
+    /// endpoint of a global cluster do not.
+    fn proven_by(endpoint: &Endpoint) -> Option<Self> {
+        let labels: Vec<&str> = endpoint.host().split('.').collect();
+        // China has the service before the region.
+        let [name, second, third, fourth, "amazonaws", ..] = labels[..] else {
+            return None;
+        };
+        let is_database = |label| matches!(label, "rds" | "docdb" | "neptune");
+        if !is_database(third) && !is_database(fourth) {
+            return None;
+        }
+        let name = name.to_owned();
+        match endpoint.kind() {
+            Kind::Cluster | Kind::Reader => Some(Self::Cluster(name)),
+            Kind::Proxy => Some(Self::Proxy(name)),
+            Kind::Instance | Kind::Other if !second.contains('-') => Some(Self::Instance(name)),
+            Kind::Instance | Kind::Custom | Kind::Other => None,
+        }
+    }
+
+    /// A cluster's change moves the cluster's own endpoints, not its members' (D6); a proxy's addresses are its own.
+    fn may_concern(&self, owner: &Self) -> bool {
+        self == owner || matches!((self, owner), (Self::Instance(_), Self::Cluster(_)))
     }
 }
 
@@ -124,28 +211,67 @@ impl Doorbell {
         }
     }
 
-    /// One doorbell for several: the longest look, all that any of them is about, the youngest event.
+    /// One doorbell for several: the longest look at all that any of them is about.
     fn join(self, other: Self) -> Self {
+        let at = match (self.phase, other.phase) {
+            (Phase::Other, Phase::Other) => self.at.max(other.at),
+            (Phase::Other, _) => other.at,
+            (_, Phase::Other) => self.at,
+            // One that does not say when it happened may have happened now.
+            _ => self.at.zip(other.at).map(|(one, other)| one.max(other)),
+        };
+        let reason = if self.reason.contains(&other.reason) {
+            self.reason
+        } else {
+            shorten(&format!("{}; {}", self.reason, other.reason))
+        };
         Self {
             phase: self.phase.max(other.phase),
             scope: self.scope.join(other.scope),
-            at: self.at.max(other.at),
-            command: self.command.or(other.command),
-            reason: shorten(&format!("{}; {}", self.reason, other.reason)),
+            at,
+            command: Command::join(self.command, other.command),
+            reason,
         }
     }
 }
 
+impl Command {
+    fn read(text: &str) -> Option<Self> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "plan" => Some(Self::Plan),
+            "sync" => Some(Self::Sync),
+            "status" => Some(Self::Status),
+            _ => None,
+        }
+    }
+
+    /// One that only looks must not keep an event beside it from being acted upon.
+    fn join(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        if one == Some(Self::Sync) || other == Some(Self::Sync) {
+            return Some(Self::Sync);
+        }
+        one.and(other)
+    }
+}
+
+/// What fits a log line and cannot be taken for another, or for the end of it.
 fn shorten(text: &str) -> String {
-    let mut short: String = text
-        .chars()
-        .map(|char| if char.is_control() { ' ' } else { char })
-        .take(REASON_MAX_CHARS)
-        .collect();
-    if text.chars().count() > REASON_MAX_CHARS {
+    let mut chars = text.chars().map(|char| if is_plain(char) { char } else { ' ' });
+    let mut short: String = chars.by_ref().take(REASON_MAX_CHARS).collect();
+    if chars.next().is_some() {
+        short.pop();
         short.push('…');
     }
     short
+}
+
+/// Neither a control character, nor a line end, nor one that changes the direction of writing or cannot be seen.
+fn is_plain(char: char) -> bool {
+    let is_unseen = matches!(
+        char,
+        '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+    );
+    !char.is_control() && !is_unseen
 }
 
 fn read(value: &Value, depth: usize) -> Option<Doorbell> {
@@ -155,42 +281,45 @@ fn read(value: &Value, depth: usize) -> Option<Doorbell> {
     match value {
         // SNS, SQS and input transformers carry JSON as text.
         Value::String(text) => read(&serde_json::from_str(text).ok()?, depth + 1),
+        // EventBridge Pipes hand over a bare list.
+        Value::Array(records) => batch(records, depth),
         Value::Object(_) => command(value)
-            .or_else(|| records(value, depth))
+            .or_else(|| batch(value.get("Records")?.as_array()?, depth))
             .or_else(|| eventbridge(value))
             .or_else(|| subscription(value))
-            .or_else(|| sns_notification(value, depth)),
+            .or_else(|| sns_notification(value, depth))
+            .or_else(|| bare_detail(value))
+            .or_else(|| unknown_command(value)),
         _ => None,
     }
 }
 
 fn command(value: &Value) -> Option<Doorbell> {
-    let command = match value.get("command")?.as_str()? {
-        "plan" => Command::Plan,
-        "sync" => Command::Sync,
-        "status" => Command::Status,
-        _ => return None,
-    };
+    let command = Command::read(text(value, "command")?)?;
     let mut doorbell = Doorbell::unknown(&format!("the command {command:?}").to_lowercase());
     doorbell.command = Some(command);
     Some(doorbell)
 }
 
+fn unknown_command(value: &Value) -> Option<Doorbell> {
+    let command = text(value, "command")?;
+    Some(Doorbell::unknown(&shorten(&format!("the unknown command {command}"))))
+}
+
 /// SNS and SQS hand over lists of records.
-fn records(value: &Value, depth: usize) -> Option<Doorbell> {
-    let records = value.get("Records")?.as_array()?;
+fn batch(records: &[Value], depth: usize) -> Option<Doorbell> {
     let read_record = |record: &Value| {
         let inner = record.pointer("/Sns/Message").or_else(|| record.get("body"));
-        inner
-            .and_then(|inner| read(inner, depth + 1))
-            .unwrap_or_else(|| Doorbell::unknown("a message that is no event"))
+        read(inner.unwrap_or(record), depth + 1).unwrap_or_else(|| Doorbell::unknown("a message that is no event"))
     };
-    records.iter().take(RECORDS_MAX).map(read_record).reduce(Doorbell::join)
+    let rest = (records.len() > RECORDS_MAX).then(|| Doorbell::unknown("more records than are read"));
+    let read = records.iter().take(RECORDS_MAX).map(read_record);
+    read.chain(rest).reduce(Doorbell::join)
 }
 
 /// What SNS puts into SQS unless delivery is raw.
 fn sns_notification(value: &Value, depth: usize) -> Option<Doorbell> {
-    match value.get("Type")?.as_str()? {
+    match text(value, "Type")? {
         "Notification" => read(value.get("Message")?, depth + 1),
         "SubscriptionConfirmation" | "UnsubscribeConfirmation" => {
             Some(Doorbell::unknown("a notice about a subscription"))
@@ -200,82 +329,123 @@ fn sns_notification(value: &Value, depth: usize) -> Option<Doorbell> {
 }
 
 fn eventbridge(value: &Value) -> Option<Doorbell> {
-    let detail_type = value.get("detail-type")?.as_str()?;
-    let source = value.get("source").and_then(Value::as_str).unwrap_or_default();
-    let at = value.get("time").and_then(Value::as_str).and_then(moment);
+    let detail_type = text(value, "detail-type")?;
+    let source = text(value, "source").unwrap_or_default();
+    let at = text(value, "time").and_then(moment);
     if source != "aws.rds" {
         let mut doorbell = Doorbell::unknown(&shorten(&format!("{detail_type} of {source}")));
         doorbell.at = at;
         return Some(doorbell);
     }
     let detail = value.get("detail").unwrap_or(&Value::Null);
-    let text = |key| detail.get(key).and_then(Value::as_str);
-    let id = text("EventID").and_then(event_id);
-    let source_arn = text("SourceArn").unwrap_or_default();
-    let identifiers = [text("SourceIdentifier"), Some(source_arn)];
-    let is_blue_green = detail_type.contains("Blue Green") || is_deployment(source_arn);
-    Some(Doorbell {
-        phase: id.map_or(Phase::Other, Phase::of_event),
-        scope: if is_blue_green { Scope::All } else { scope(identifiers) },
-        at: text("Date").and_then(moment).or(at),
-        command: None,
-        reason: reason(id, detail_type, text("SourceIdentifier"), text("Message")),
-    })
+    let mut doorbell = of_detail(detail, detail_type, Some(detail_type));
+    doorbell.at = doorbell.at.or(at);
+    Some(doorbell)
+}
+
+/// What a rule with the input path `$.detail` hands over.
+fn bare_detail(value: &Value) -> Option<Doorbell> {
+    ["EventID", "SourceIdentifier", "SourceArn"]
+        .iter()
+        .find_map(|key| text(value, key))?;
+    Some(of_detail(value, "RDS event", None))
+}
+
+fn of_detail(detail: &Value, title: &str, detail_type: Option<&str>) -> Doorbell {
+    let text = |key| text(detail, key);
+    let found = Found {
+        title,
+        kinds: [detail_type, text("SourceType")],
+        id: text("EventID"),
+        identifier: text("SourceIdentifier"),
+        arn: text("SourceArn"),
+        at: text("Date"),
+        message: text("Message"),
+    };
+    found.doorbell()
 }
 
 /// What an RDS event subscription puts into SNS.
 fn subscription(value: &Value) -> Option<Doorbell> {
-    let text = |key| value.get(key).and_then(Value::as_str);
-    let event_source = text("Event Source")?;
-    let id = text("Event ID").and_then(event_id);
-    let source_arn = text("Source ARN").unwrap_or_default();
-    let is_blue_green = event_source.contains("blue") || is_deployment(source_arn);
-    Some(Doorbell {
-        phase: id.map_or(Phase::Other, Phase::of_event),
-        scope: if is_blue_green {
-            Scope::All
-        } else {
-            scope([text("Source ID"), Some(source_arn)])
-        },
-        at: text("Event Time").and_then(moment),
-        command: None,
-        reason: reason(id, event_source, text("Source ID"), text("Event Message")),
-    })
+    let text = |key| text(value, key);
+    let event_source = text("Event Source");
+    event_source.or(text("Event ID")).or(text("Source ID"))?;
+    let found = Found {
+        title: event_source.unwrap_or("RDS event"),
+        kinds: [event_source, None],
+        id: text("Event ID"),
+        identifier: text("Source ID"),
+        arn: text("Source ARN"),
+        at: text("Event Time"),
+        message: text("Event Message"),
+    };
+    Some(found.doorbell())
 }
 
-/// Blue/green events name the deployment, not the databases whose names are exchanged.
-fn is_deployment(arn: &str) -> bool {
-    arn.contains(":deployment:") || arn.contains(":bgd-")
+/// The fields of an RDS event, whatever each envelope calls them; all may be missing.
+struct Found<'a> {
+    /// What the event is called in the reason.
+    title: &'a str,
+    kinds: [Option<&'a str>; 2],
+    id: Option<&'a str>,
+    identifier: Option<&'a str>,
+    arn: Option<&'a str>,
+    at: Option<&'a str>,
+    message: Option<&'a str>,
 }
 
-fn scope(identifiers: [Option<&str>; 2]) -> Scope {
-    // An ARN ends in the identifier; documentation samples prefix it with `rds:`.
-    let last = |text: &str| text.rsplit(':').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let identifiers: BTreeSet<String> = identifiers
-        .into_iter()
-        .flatten()
-        .map(last)
-        .filter(|text| !text.is_empty())
-        .collect();
-    if identifiers.is_empty() {
-        Scope::All
-    } else {
-        Scope::Identifiers(identifiers)
+impl Found<'_> {
+    fn doorbell(&self) -> Doorbell {
+        let id = self.id.and_then(event_id);
+        Doorbell {
+            phase: id.map_or(Phase::Other, Phase::of_event),
+            scope: if id.is_some_and(is_blue_green) {
+                Scope::All
+            } else {
+                self.scope()
+            },
+            at: self.at.and_then(moment),
+            command: None,
+            reason: self.reason(id),
+        }
+    }
+
+    fn scope(&self) -> Scope {
+        let named = self.identifier.map(|text| {
+            if text.starts_with("arn:") {
+                Scope::of_arn(text)
+            } else {
+                Scope::of(&self.kinds, text)
+            }
+        });
+        let is_named = named.is_some();
+        // An RDS Proxy's ARN ends in its resource ID, which adds nothing to its name.
+        let arn = self.arn.filter(|arn| !(is_named && arn.contains(":prx-")));
+        named
+            .into_iter()
+            .chain(arn.map(Scope::of_arn))
+            .reduce(Scope::join)
+            .unwrap_or(Scope::All)
+    }
+
+    fn reason(&self, id: Option<u16>) -> String {
+        let id = id.map(|id| format!("RDS-EVENT-{id:04} ")).unwrap_or_default();
+        let of = self.identifier.map(|of| format!(" of {of}")).unwrap_or_default();
+        let message = self.message.map(|message| format!(": {message}")).unwrap_or_default();
+        shorten(&format!("{id}{}{of}{message}", self.title))
     }
 }
 
-fn reason(id: Option<u16>, kind: &str, of: Option<&str>, message: Option<&str>) -> String {
-    let id = id.map(|id| format!("RDS-EVENT-{id:04} ")).unwrap_or_default();
-    let of = of.map(|of| format!(" of {of}")).unwrap_or_default();
-    let message = message.map(|message| format!(": {message}")).unwrap_or_default();
-    shorten(&format!("{id}{kind}{of}{message}"))
+/// A field that holds text; what is blank is as good as missing.
+fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+    value.get(key)?.as_str().filter(|text| !text.trim().is_empty())
 }
 
 /// The number in `RDS-EVENT-0049`, which may stand at the end of a URL.
 fn event_id(text: &str) -> Option<u16> {
-    let (_, digits) = text.rsplit_once("RDS-EVENT-")?;
-    let digits: String = digits.chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().ok()
+    let (_, rest) = text.rsplit_once("RDS-EVENT-")?;
+    let digits = rest.len() - rest.trim_start_matches(|char: char| char.is_ascii_digit()).len();
+    rest[..digits].parse().ok()
 }
 
 /// RFC 3339, or the `2026-11-23 06:40:01.000` of event subscriptions, which is UTC.
@@ -283,11 +453,8 @@ fn moment(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     let with_zone = text.parse::<jiff::Timestamp>().ok();
     let utc = || {
-        text.parse::<jiff::civil::DateTime>()
-            .ok()?
-            .to_zoned(jiff::tz::TimeZone::UTC)
-            .ok()
-            .map(|z| z.timestamp())
+        let time = text.parse::<jiff::civil::DateTime>().ok()?;
+        Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
     };
     let millis = with_zone.or_else(utc)?.as_millisecond();
     u64::try_from(millis).ok().map(Timestamp::from_millis)

@@ -56,7 +56,7 @@ impl GroupLook {
     }
 
     /// When something that is not settled can be seen to be so.
-    fn awaited(&self) -> Option<Timestamp> {
+    fn settles_at(&self) -> Option<Timestamp> {
         let mut after_write = AFTER_WRITE.iter().filter_map(|after| Some(self.last_write? + *after));
         let after_write = after_write.find(|at| *at > self.last);
         [after_write, self.hold_end].into_iter().flatten().min()

@@ -6,4 +6,5 @@ mod bad_input;
 mod dns_truth;
 mod elb_semantics;
 mod operation;
+mod pressure;
 mod world;
