@@ -25,6 +25,7 @@
 //! - [`follow`]: one follower per binding, which knows when to take the next step.
 //! - [`daemon`]: `run`: watchers, followers, signals, the service manager.
 //! - [`oneshot`]: `plan` and `sync`.
+//! - [`event`] and [`tag`]: for the Lambda function of the `lambda` package: what woke it, and what it remembers.
 //! - [`change`], [`journal`], [`logging`] and [`output`]: what people get to read, all of it from reports.
 //! - [`settings`]: flags, environment and file become one struct.
 //! - [`aws`], [`bucket`] and [`clock`]: how AWS is reached, how often, and what time it is.

@@ -438,3 +438,20 @@ fn each_rule_finds_what_it_forbids() {
         assert_eq!(!found.is_empty(), *forbidden, "{path}: {text}: {found:?}");
     }
 }
+
+#[test]
+fn the_crate_docs_name_every_module() {
+    let text = fs::read_to_string(root().join("src/lib.rs")).expect("src/lib.rs");
+    let modules = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let modules: Vec<&str> = modules.collect();
+    assert!(!modules.is_empty(), "no modules: this test looks at nothing");
+    let docs: String = text.lines().filter(|line| line.starts_with("//!")).collect();
+    for module in modules {
+        assert!(
+            docs.contains(&format!("[`{module}`]")),
+            "src/lib.rs: say in its docs, where a reader comes to it, what [`{module}`] is"
+        );
+    }
+}
