@@ -106,17 +106,14 @@ impl Scope {
     pub fn covers(&self, endpoint: &Endpoint) -> bool {
         match self {
             Self::All => true,
-            Self::Sources(sources) => Source::proven_by(endpoint)
-                .is_none_or(|owner| sources.iter().any(|source| source.may_concern(&owner))),
+            Self::Sources(sources) => {
+                Source::proven_by(endpoint).is_none_or(|owner| sources.iter().any(|source| source.may_concern(&owner)))
+            }
         }
     }
 
     /// What a kind (a detail type, a source type or an event source) and an identifier tell.
     fn of(kinds: &[Option<&str>], identifier: &str) -> Self {
-        // An RDS Proxy's resource ID is in no name.
-        if identifier.starts_with("prx-") {
-            return Self::All;
-        }
         let source = |kind: &&str| Source::new(kind, identifier);
         let sources: Option<BTreeSet<Source>> = kinds.iter().flatten().map(source).collect();
         match sources {
@@ -149,8 +146,14 @@ impl Source {
         let identifier = identifier.trim().to_ascii_lowercase();
         // In documentation samples only (E5).
         let identifier = identifier.strip_prefix("rds:").unwrap_or(&identifier);
-        let is_name = identifier.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let is_name = identifier
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         if identifier.is_empty() || identifier.len() > IDENTIFIER_MAX_CHARS || !is_name {
+            return None;
+        }
+        // An RDS Proxy's resource ID, which is in no name.
+        if identifier.starts_with("prx-") {
             return None;
         }
         let source = match kind.trim().to_ascii_lowercase().as_str() {

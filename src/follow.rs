@@ -50,6 +50,7 @@ pub struct Follower {
     not_before: Option<Timestamp>,
     recalled: Memory,
     is_impatient: bool,
+    is_hopeless: bool,
     describing_since: Option<Timestamp>,
     member: Member,
 }
@@ -135,6 +136,7 @@ impl Follower {
             not_before: None,
             recalled: Memory::default(),
             is_impatient: false,
+            is_hopeless: false,
             describing_since: None,
         }
     }
@@ -194,10 +196,14 @@ impl Follower {
         }
     }
 
+    fn is_persistent(&self) -> bool {
+        self.failures > RETRIES_AHEAD || self.is_hopeless
+    }
+
     async fn wait(&mut self) -> Wake {
         let retry = self.not_before.map(|at| Retry {
             at,
-            is_persistent: self.failures > RETRIES_AHEAD,
+            is_persistent: self.is_persistent(),
         });
         if let (None, Some(retry)) = (&self.known, retry) {
             sleep_until(self.clock.instant(retry.at)).await;
@@ -264,10 +270,10 @@ impl Follower {
         let known = match self.known.take() {
             Some(known) => known,
             None => {
-                let persistent = self.failures > RETRIES_AHEAD;
+                let persistent = self.is_persistent();
                 let turn = self
                     .client
-                    .turn(if persistent { Urgency::Look } else { Urgency::Register })
+                    .turn(if persistent { Urgency::Look } else { Urgency::Settle })
                     .await;
                 self.describing_since = Some(self.clock.now());
                 let group = self.client.group(&self.binding.arn, turn).await;
@@ -304,6 +310,13 @@ impl Follower {
 
     fn note(&mut self, report: &Report, is_for_change: bool) {
         let now = self.clock.now();
+        self.is_hopeless = report.errors().next().is_some()
+            && !report.errors().any(|error| {
+                matches!(
+                    error.kind,
+                    elb::Kind::Throttled | elb::Kind::Unavailable | elb::Kind::Other
+                )
+            });
         if report.errors().next().is_some() {
             self.failures = self.failures.saturating_add(1);
             let wait = cadence::backoff(self.failures, BACKOFF_MAX).mul_f64(fastrand::f64());
@@ -334,7 +347,7 @@ impl Known {
     async fn wait(&mut self, client: &Client, clock: Clock, retry: Option<Retry>) -> Wake {
         if self.last.is_none() {
             self.first_sights().await;
-            let turn = client.turn(Urgency::Register).await;
+            let turn = client.turn(Urgency::Settle).await;
             return Wake::Look {
                 turn,
                 is_for_change: true,

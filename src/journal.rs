@@ -45,7 +45,6 @@ impl Journal {
     pub fn note(&mut self, report: &Report) -> Vec<Milestone> {
         let group = report.binding.arn.name();
         let entry = self.entries.entry(report.binding.arn.clone()).or_default();
-        let first = entry.settled.is_none();
         let reached = entry.tracker.note(report);
         for milestone in &reached {
             info!(group, "{milestone}");
@@ -67,10 +66,11 @@ impl Journal {
             }
             entry.logged = Some(report.at);
         }
-        if first && report.is_settled() {
-            info!(group, endpoints = %endpoints(report), "settled: the group equals DNS");
-        } else if entry.trouble.is_some() && report.trouble().is_none() {
+        let converged = reached.iter().any(|point| matches!(point, Milestone::Converged(_)));
+        if entry.trouble.is_some() && report.trouble().is_none() {
             info!(group, "recovered: {}", output::verdict(report));
+        } else if entry.settled != Some(true) && report.is_settled() && !converged {
+            info!(group, endpoints = %endpoints(report), "settled: the group equals DNS");
         }
         entry.concerns = concerns;
         entry.settled = Some(report.is_settled());

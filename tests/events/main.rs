@@ -1,0 +1,12 @@
+//! What wakes the function: every envelope as a fixture beside this file, every event ID, whose endpoints are looked at,
+//! and ten seconds of whatever else may come.
+
+mod envelopes;
+mod fixtures;
+mod ids;
+mod invariants;
+mod limits;
+mod mutate;
+mod scope;
+
+use rds_tether::{event, planner};
