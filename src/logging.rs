@@ -31,7 +31,9 @@ pub fn start_as(format: LogFormat, verbose: u8) {
     };
     let levels = Targets::new()
         .with_default(others)
-        .with_targets([("rds_tether", ours), ("bootstrap", ours)]);
+        .with_targets([("rds_tether", ours), ("bootstrap", ours)])
+        // It repeats each failure that the function has logged, without the request's id.
+        .with_target("lambda_runtime", LevelFilter::OFF);
     let registry = tracing_subscriber::registry();
     let layer = tracing_subscriber::fmt::layer().with_writer(stderr);
     match format {

@@ -187,6 +187,10 @@ impl Reconciler {
         for target in &report.deregistered.done {
             self.memory.removed(*target);
         }
+        if !report.deregistered.done.is_empty() {
+            // What was removed must not be taken for something that came back.
+            self.last_group = None;
+        }
     }
 
     /// The planned removals for which DNS has not given a new reason to stay while registrations and other bindings went

@@ -19,6 +19,7 @@ use rds_tether::tag::{self, Clocks};
 use rds_tether::watch::Watchers;
 use serde_json::Value;
 use tokio::task::JoinSet;
+use tokio::time::{timeout, timeout_at};
 use tracing::{Instrument, debug, info, info_span, warn};
 
 use crate::emf;
@@ -26,6 +27,10 @@ use crate::looking::{Looking, Until};
 
 /// Kept free at the end of an invocation for its last lines and the response.
 const RESERVE: Duration = Duration::from_secs(2);
+/// The part of it that the tag may take.
+const TAG_WRITE_MAX: Duration = Duration::from_secs(1);
+/// How long the first look waits for the tag, which may only shorten the waiting.
+const TAG_READ_MAX: Duration = Duration::from_secs(2);
 /// The type of the error of an invocation that could not do its work.
 const UNSETTLED: &str = "Unsettled";
 
@@ -68,10 +73,7 @@ impl Function {
         let clock = Clock::start();
         let doorbell = Doorbell::read(&event.payload);
         info!(phase = ?doorbell.phase, scope = ?doorbell.scope, "woken by {doorbell}");
-        let watchers = watchers(&self.settings.dns, clock).map_err(|error| Diagnostic {
-            error_type: UNSETTLED.into(),
-            error_message: error.to_string(),
-        })?;
+        let watchers = watchers(&self.settings.dns, clock).map_err(|error| unsettled(error.to_string()))?;
         let invocation = Invocation {
             clock,
             until: Until::new(&doorbell, event.context.deadline, RESERVE, clock.now()),
@@ -116,24 +118,15 @@ impl Invocation {
         }
         let tag = self.recall(&binding, &client, &mut follower).await;
         let report = looking.look(&mut follower).await;
-        self.remember(&binding, &client, follower.memory(), tag).await;
         emf::write(&looking.measured(&report), self.clock.now(), &self.request_id);
+        self.remember(&binding, &client, follower.memory(), tag).await;
         report
     }
 
     /// Takes up the absence clocks that an earlier invocation left, in this process or on the target group, whichever is
-    /// younger. Without any, the waiting starts anew.
+    /// younger. Without any, the waiting starts anew. Returns the tag's value, unless that is not known.
     async fn recall(&self, binding: &Binding, client: &Client, follower: &mut Follower) -> Option<String> {
-        let tag = match client.tag(&binding.arn, tag::KEY).await {
-            Ok(tag) => tag,
-            Err(error) => {
-                warn!(
-                    group = binding.arn.name(),
-                    "absence clocks are not read from the tag: {error}"
-                );
-                None
-            }
-        };
+        let tag = self.read_tag(binding, client).await;
         let tagged = tag.as_deref().and_then(tag::read);
         let here = self
             .remembered
@@ -141,9 +134,12 @@ impl Invocation {
             .unwrap_or_else(PoisonError::into_inner)
             .get(&binding.arn)
             .cloned();
+        let now = self.clock.now();
         let clocks = [tagged, here]
             .into_iter()
             .flatten()
+            // What claims to come from the future must not outdo what this process knows.
+            .filter(|(last_look, _)| *last_look <= now)
             .max_by_key(|(last_look, _)| *last_look);
         if let Some((last_look, clocks)) = clocks {
             debug!(
@@ -156,7 +152,24 @@ impl Invocation {
         tag
     }
 
-    /// Leaves the absence clocks for the next invocation.
+    /// The tag's value, empty if there is no tag.
+    async fn read_tag(&self, binding: &Binding, client: &Client) -> Option<String> {
+        let time_left = self.until.deadline().since(self.clock.now());
+        let limit = TAG_READ_MAX.min(time_left / 2);
+        let why = match timeout(limit, client.tag(&binding.arn, tag::KEY)).await {
+            Ok(Ok(tag)) => return Some(tag.unwrap_or_default()),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "DescribeTags was not answered in time".to_owned(),
+        };
+        warn!(
+            group = binding.arn.name(),
+            "absence clocks are not read from the tag: {why}"
+        );
+        None
+    }
+
+    /// Leaves the absence clocks for the next invocation. A tag that could not be read is replaced, because what it says may
+    /// no longer be so.
     async fn remember(&self, binding: &Binding, client: &Client, memory: &Memory, tag: Option<String>) {
         let Some(clocks) = memory.clocks() else { return };
         let value = tag::write(&clocks);
@@ -164,15 +177,19 @@ impl Invocation {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(binding.arn.clone(), clocks);
-        if binding.observe || value == tag.unwrap_or_default() {
+        if binding.observe || tag.is_some_and(|tag| tag == value) {
             return;
         }
-        if let Err(error) = client.set_tag(&binding.arn, tag::KEY, &value).await {
-            warn!(
-                group = binding.arn.name(),
-                "absence clocks are not kept in the tag: {error}"
-            );
-        }
+        let end = self.clock.instant(self.until.deadline()) + TAG_WRITE_MAX;
+        let why = match timeout_at(end, client.set_tag(&binding.arn, tag::KEY, &value)).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "AddTags was not answered in time".to_owned(),
+        };
+        warn!(
+            group = binding.arn.name(),
+            "absence clocks are not kept in the tag: {why}"
+        );
     }
 }
 
@@ -181,12 +198,7 @@ fn conclude(reports: &[Report]) -> Result<Value, Diagnostic> {
     let failed = |report: &&Report| !report.is_settled() && report.trouble().is_some();
     let failures: Vec<String> = reports.iter().filter(failed).map(failure).collect();
     if !failures.is_empty() {
-        let error_message = failures.join("; ");
-        warn!("failed: {error_message}");
-        return Err(Diagnostic {
-            error_type: UNSETTLED.into(),
-            error_message,
-        });
+        return Err(unsettled(failures.join("; ")));
     }
     let exit = Exit::worst(reports.iter().map(Report::sync_exit));
     info!(
@@ -195,6 +207,14 @@ fn conclude(reports: &[Report]) -> Result<Value, Diagnostic> {
         reports.len()
     );
     Ok(output::json_value("lambda", reports, exit))
+}
+
+fn unsettled(error_message: String) -> Diagnostic {
+    warn!("failed: {error_message}");
+    Diagnostic {
+        error_type: UNSETTLED.into(),
+        error_message,
+    }
 }
 
 fn failure(report: &Report) -> String {

@@ -53,6 +53,11 @@ impl Until {
         }
     }
 
+    /// When there is no time left.
+    pub fn deadline(&self) -> Timestamp {
+        self.deadline
+    }
+
     fn expects_change(&self, now: Timestamp, has_written: bool, is_settled: bool) -> bool {
         now < self.expected && !(self.ends_with_change && has_written && is_settled)
     }
@@ -105,7 +110,9 @@ impl Looking {
                 .as_ref()
                 .map_or(Some(self.until.deadline), |report| self.next_end(report));
             let Some(end) = end else { break };
-            let Ok(report) = timeout_at(self.clock.instant(end), follower.next()).await else {
+            // A step that has begun when the wait ends is finished, unless there is no time left at all.
+            let step = follower.next_before(self.clock.instant(end));
+            let Ok(Some(report)) = timeout_at(self.clock.instant(self.until.deadline), step).await else {
                 break;
             };
             self.note(&report);

@@ -381,9 +381,12 @@ impl Surplus<'_> {
     /// The earliest moment at which both forget has passed and enough answers can have come.
     fn clocks_end(&self, absent: &Absent, forget: Duration) -> Timestamp {
         let answered = absent.without.iter().filter_map(|without| {
-            let missing = self.missing_of(without);
             let Answer { resolution, history } = without.answer;
-            (missing > 0).then(|| history.earliest(missing, resolution.ttl).max(self.now + APART))
+            let answers = self.answers_needed().saturating_sub(without.answers);
+            let by_answers = (answers > 0).then(|| history.earliest(answers, resolution.ttl));
+            // A look of this process may repeat an answer that counts already.
+            let by_looks = (without.looks < OWN_LOOKS).then_some(self.now);
+            Some(by_answers.max(by_looks)?.max(self.now + APART))
         });
         answered.fold(absent.since + forget, Timestamp::max)
     }

@@ -163,9 +163,15 @@ pub fn without_command_line(packaged: &Path) -> Result<Settings, Error> {
         #[command(flatten)]
         flags: Flags,
     }
-    let mut flags = read_command_line::<Environment>(["bootstrap"].map(Into::into).into())
-        .map_err(|error| Error::Usage(error.to_string()))?
-        .flags;
+    let told = |error: clap::Error| {
+        let source = explain::<Environment>(&error, &[]).unwrap_or_default();
+        Error::Usage(format!("{error}{source}"))
+    };
+    let read = read_command_line::<Environment>(["bootstrap"].map(Into::into).into());
+    let mut flags = read.map_err(told)?.flags;
+    if flags.config.is_some() && !(flags.endpoints.is_empty() && flags.target_groups.is_empty()) {
+        return flags.settings();
+    }
     let text = flags.config.take();
     let mut settings = match text {
         Some(text) => file::parse(Path::new("RDS_TETHER_CONFIG"), &text.to_string_lossy())?,

@@ -1,0 +1,220 @@
+//! How long a target has been absent, remembered by a function that does not live long enough to wait.
+
+use std::time::{Duration, Instant};
+
+use testkit::dns::Behaviour;
+use testkit::elb::Failure;
+use testkit::lambda::Function;
+
+use super::world::*;
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// A time-out so short that no invocation lives to see the end of an absence of three seconds.
+const SHORT: Duration = Duration::from_millis(4500);
+
+/// The first tick of a process.
+#[track_caller]
+fn cold_tick(world: &World, function: &mut Function) {
+    function.restart();
+    world.ask(TICK, SHORT);
+}
+
+/// Ticks at which the function is cold, until the old target is gone or too much time has passed.
+#[track_caller]
+fn assert_forgets_though_cold(world: &World, function: &mut Function) {
+    let end = Instant::now() + PATIENCE;
+    while world.registered() != [NEW] {
+        assert!(Instant::now() < end, "the old target stays for ever\n{}", world.story());
+        cold_tick(world, function);
+    }
+    assert!(world.elb.lowest_registered(&world.arn) >= 1);
+}
+
+/// Fails if a member that has left a reader endpoint stays for ever because no process lives long enough.
+#[test]
+fn a_reader_is_forgotten_by_a_function_that_is_cold_at_every_tick() {
+    let world = World::reader_left();
+    world.dns.set(READER, Behaviour::a(NEW, 60));
+    let mut function = world.bound(READER, "3s");
+    assert_forgets_though_cold(&world, &mut function);
+}
+
+/// Fails if a former writer whose events are lost stays for ever because no process lives long enough.
+#[test]
+fn a_writer_is_forgotten_by_a_function_that_is_cold_at_every_tick() {
+    let world = World::failed_over();
+    let mut function = world.bound(WRITER, "3s");
+    assert_forgets_though_cold(&world, &mut function);
+}
+
+/// Fails if the clocks in the tag do not count on from one cold process to the next, each with one answer of its own.
+#[test]
+fn each_cold_process_adds_its_answers_to_the_tag() {
+    let world = World::reader_left();
+    // An answer holds for longer than an invocation lasts.
+    world.dns.set(READER, Behaviour::a(NEW, 60));
+    let since = secs_ago(10 * MINUTE);
+    world.set_tag(&tag_of_old(MINUTE, 10 * MINUTE, 20));
+    let mut function = world.bound(READER, "5m");
+    // It takes 14 answers for each of two members.
+    for answers in 21..28 {
+        cold_tick(&world, &mut function);
+        let tag = world.tag();
+        let entry = tag.split_once(' ').map(|(_, entry)| entry);
+        assert_eq!(entry, Some(format!("{OLD}/5432={since}+{answers}").as_str()));
+        assert_eq!(world.changes(), [""; 0]);
+    }
+    cold_tick(&world, &mut function);
+    assert_eq!(world.changes(), ["Deregister 10.0.1.5:5432"]);
+    assert_eq!(world.tag(), "", "nobody is absent any more");
+    let writes = world.elb.writes().len();
+    cold_tick(&world, &mut function);
+    assert_eq!(world.elb.writes().len(), writes);
+}
+
+/// Fails if a clock that another process left is enough to remove a target.
+#[test]
+fn remembered_clocks_do_not_replace_two_looks() {
+    let world = World::reader_left();
+    world.set_tag(&tag_of_old(MINUTE, 60 * MINUTE, 1000));
+    let _function = world.bound(READER, "5m");
+    let report = world.ask(TICK, LONG);
+    assert_eq!(report["settled"], true, "the removal is seen to have worked: {report}");
+    assert_eq!(world.changes(), ["Deregister 10.0.1.5:5432"]);
+    let calls = world.elb.calls();
+    let removal = calls
+        .iter()
+        .position(|call| call.action == "DeregisterTargets")
+        .unwrap();
+    let looks = count(&calls[..removal], "DescribeTargetHealth");
+    assert!(looks >= 2, "{}", world.story());
+    let queries = world.dns.queries();
+    assert!(queries.iter().filter(|query| query.at < calls[removal].at).count() >= 2);
+}
+
+/// Fails if the tag is written without need.
+#[test]
+fn what_nobody_is_absent_from_has_no_tag() {
+    let world = World::settled();
+    let _function = world.bound(WRITER, "10m");
+    world.ask(TICK, LONG);
+    assert_eq!(world.tags_written(), [""; 0]);
+    // An answer names the target that an earlier process had missed.
+    world.set_tag(&tag_of_old(MINUTE, 10 * MINUTE, 1));
+    world.ask(TICK, LONG);
+    world.ask(TICK, LONG);
+    assert_eq!(world.tags_written(), [""], "cleared once");
+}
+
+/// Fails if a bad tag is an error, or makes a target seem absent for longer than it is.
+#[test]
+fn a_tag_that_cannot_be_believed_only_delays() {
+    let world = World::reader_left();
+    let mut function = world.bound(READER, "5m");
+    let (now, since) = (secs_ago(Duration::ZERO), secs_ago(10 * MINUTE));
+    let entry = format!("{OLD}/5432={since}+1000");
+    let tags = [
+        "garbage".to_owned(),
+        "kept by somebody else = yes".to_owned(),
+        entry.clone(),
+        format!("{now}"),
+        format!("{now} {entry} {OLD}"),
+        format!("{now} {OLD}={since}+1000"),
+        format!("{now} 10.0.1.9/5432={since}+1000"),
+        // From the future, as a whole or in part.
+        format!("{} {entry}", now + 3600),
+        format!("{now} {OLD}/5432={}+1000", now + 3600),
+        // Nobody has looked for longer than absence is believed.
+        tag_of_old(2 * MINUTE, 10 * MINUTE, 1000),
+    ];
+    for tag in &tags {
+        world.set_tag(tag);
+        cold_tick(&world, &mut function);
+        assert_eq!(world.changes(), [""; 0], "{tag}");
+    }
+    let lines = metrics(&function, tags.len());
+    assert!(lines.iter().all(|line| line["ReconcileErrors"] == 0), "{lines:?}");
+    world.set_tag(&tag_of_old(MINUTE, 10 * MINUTE, 1000));
+    cold_tick(&world, &mut function);
+    assert_eq!(world.registered(), [NEW], "one that can be believed does count");
+}
+
+/// Fails if a tag that may not be read or written is more than a delay.
+#[test]
+fn a_tag_that_is_denied_only_delays() {
+    at_once(["DescribeTags", "AddTags"], |action| {
+        let world = World::reader_left();
+        let mut function = world.bound(READER, "5m");
+        world.elb.fail(action, Failure::denied(action), None);
+        let tag = tag_of_old(MINUTE, 4 * MINUTE, 1000);
+        world.set_tag(&tag);
+        cold_tick(&world, &mut function);
+        assert_eq!(world.changes(), [""; 0], "{action}");
+        let stays = action == "AddTags";
+        assert_eq!(world.tag() == tag, stays, "what could not be read is replaced");
+        let denied = format!("elasticloadbalancing:{action}");
+        let says_so = |lines: &[String]| lines.iter().any(|line| line.contains(&denied));
+        assert!(function.wait_for_stderr(PATIENCE, says_so), "{action}");
+
+        world.elb.heal();
+        world.set_tag(&tag_of_old(MINUTE, 10 * MINUTE, 1000));
+        cold_tick(&world, &mut function);
+        assert_eq!(world.registered(), [NEW], "{action}");
+    });
+}
+
+/// Fails if a process that goes on living needs the tag.
+#[test]
+fn without_any_tag_a_warm_process_forgets_by_itself() {
+    let world = World::failed_over();
+    for action in ["DescribeTags", "AddTags"] {
+        world.elb.fail(action, Failure::denied(action), None);
+    }
+    let _function = world.bound(WRITER, "3s");
+    let end = Instant::now() + PATIENCE;
+    while world.registered() != [NEW] {
+        assert!(Instant::now() < end, "{}", world.story());
+        world.ask(TICK, SHORT);
+    }
+    assert!(world.elb.lowest_registered(&world.arn) >= 1);
+}
+
+/// Fails if a call about the tag that is never answered holds up a registration, or the response beyond the deadline.
+#[test]
+fn a_tag_that_hangs_holds_up_nothing_for_long() {
+    at_once(["DescribeTags", "AddTags"], |action| {
+        let world = World::failed_over();
+        world.set_tag(&tag_of_old(MINUTE, 2 * MINUTE, 2));
+        let _function = world.bound(WRITER, "1h");
+        world.elb.fail(action, Failure::Hang, None);
+        let start = Instant::now();
+        let invocation = world.runtime.invoke(TICK, Duration::from_secs(6));
+        world.wait("the new address is registered", |calls| {
+            count_about(calls, "RegisterTargets", NEW) == 1
+        });
+        assert!(
+            start.elapsed() < Duration::from_secs(4),
+            "{action}: {:?}",
+            start.elapsed()
+        );
+        world.answer(&invocation);
+        let left = invocation.time_left();
+        assert!(left > Some(Duration::from_millis(300)), "{action}: {left:?}");
+    });
+}
+
+/// Fails if a function that is only to observe writes anything.
+#[test]
+fn observing_writes_neither_targets_nor_tags() {
+    let world = World::failed_over();
+    let tag = tag_of_old(MINUTE, 10 * MINUTE, 1000);
+    world.set_tag(&tag);
+    let _function = world.bound_with(WRITER, "0s", &[("RDS_TETHER_OBSERVE", "true")]);
+    for payload in [TICK, r#"{"command":"plan"}"#] {
+        let report = world.ask(payload, LONG);
+        let group = &report["target_groups"][0];
+        assert_eq!(texts(&group["register"], ""), [format!("{NEW}:5432")]);
+        assert_eq!((&group["applied"], &group["settled"]), (&false.into(), &false.into()));
+    }
+    assert_eq!((world.elb.writes().len(), world.tag()), (0, tag), "{}", world.story());
+}

@@ -1,0 +1,11 @@
+//! The built function, started and asked as Lambda does it, against simulated DNS and ELBv2 servers.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)]
+
+mod absences;
+mod envelopes;
+mod events;
+mod failover;
+mod failures;
+mod output;
+mod settings;
+mod world;

@@ -1,0 +1,317 @@
+//! A simulated Lambda, DNS server and ELBv2 API, and the built `bootstrap` between them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+use testkit::dns::{self, Behaviour};
+use testkit::elb::{self, Call, Group};
+use testkit::lambda::{Function, FunctionError, Invocation, Outcome, Runtime};
+
+/// How long a test waits for what must happen; only a failing test waits this long.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+/// A function's time-out that leaves enough time for all that a test waits for.
+pub const LONG: Duration = Duration::from_secs(60);
+
+pub const WRITER: &str = "orders.cluster-abc123.eu-west-1.rds.amazonaws.com";
+pub const READER: &str = "orders.cluster-ro-abc123.eu-west-1.rds.amazonaws.com";
+pub const OLD: &str = "10.0.1.5";
+pub const NEW: &str = "10.0.2.7";
+/// The tag that keeps the absence clocks.
+pub const TAG: &str = "rds-tether:absent";
+/// What the scheduler sends.
+pub const TICK: &str = r#"{"source":"aws.events","detail-type":"Scheduled Event","detail":{}}"#;
+
+/// A world with one target group.
+pub struct World {
+    pub dns: dns::Server,
+    pub elb: elb::Server,
+    pub arn: String,
+    pub runtime: Runtime,
+    pub package: Folder,
+}
+
+impl World {
+    /// The writer endpoint names the old address, which is registered and healthy.
+    pub fn settled() -> Self {
+        let world = Self {
+            dns: dns::Server::start(),
+            elb: elb::Server::start(),
+            arn: String::new(),
+            runtime: Runtime::start(),
+            package: Folder::new(),
+        };
+        let arn = world.elb.add_group(Group::named("orders"));
+        world.dns.set(WRITER, Behaviour::a(OLD, 1));
+        world.elb.put_target(&arn, OLD, 5432);
+        world.elb.reset_lowest(&arn);
+        Self { arn, ..world }
+    }
+
+    /// As [`World::settled`], but a moment after a failover: the endpoint names the new address.
+    pub fn failed_over() -> Self {
+        let world = Self::settled();
+        world.dns.set(WRITER, Behaviour::a(NEW, 1));
+        world
+    }
+
+    /// A reader endpoint that names the new address; the old one is registered too, and gone for good.
+    pub fn reader_left() -> Self {
+        let world = Self::settled();
+        // Every look is then an answer of its own.
+        world.dns.set(READER, Behaviour::a(NEW, 0));
+        world.elb.put_target(&world.arn, NEW, 5432);
+        world.elb.reset_lowest(&world.arn);
+        world
+    }
+
+    /// Starts the function with these variables besides those for the servers.
+    pub fn start(&self, variables: &[(&str, &str)]) -> Function {
+        let (url, server) = (self.elb.url(), self.dns.addr().to_string());
+        let mut all = vec![
+            ("AWS_ENDPOINT_URL", url.as_str()),
+            ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+            ("RDS_TETHER_NAMESERVER", server.as_str()),
+        ];
+        all.extend_from_slice(variables);
+        let program = Path::new(env!("CARGO_BIN_EXE_bootstrap"));
+        Function::start(&self.runtime, program, &self.package.0, &all)
+    }
+
+    /// Starts the function, bound to the endpoint, and forgetting after that long.
+    pub fn bound(&self, host: &str, forget: &str) -> Function {
+        self.bound_with(host, forget, &[])
+    }
+
+    /// The same with more variables.
+    pub fn bound_with(&self, host: &str, forget: &str, variables: &[(&str, &str)]) -> Function {
+        let endpoint = format!("{host}:5432");
+        let mut all = vec![
+            ("RDS_TETHER_ENDPOINT", endpoint.as_str()),
+            ("RDS_TETHER_TARGET_GROUP", self.arn.as_str()),
+            ("RDS_TETHER_FORGET", forget),
+        ];
+        all.extend_from_slice(variables);
+        self.start(&all)
+    }
+
+    /// Adds another group with the old address, and a writer endpoint of this identifier that names it; gives the group's
+    /// ARN and the endpoint's host.
+    pub fn add_settled(&self, identifier: &str) -> (String, String) {
+        let arn = self.elb.add_group(Group::named(identifier));
+        let host = format!("{identifier}.cluster-abc123.eu-west-1.rds.amazonaws.com");
+        self.dns.set(&host, Behaviour::a(OLD, 1));
+        self.elb.put_target(&arn, OLD, 5432);
+        (arn, host)
+    }
+
+    /// Invokes the function and waits for the report it answers with.
+    #[track_caller]
+    pub fn ask(&self, payload: &str, timeout: Duration) -> Value {
+        let invocation = self.runtime.invoke(payload, timeout);
+        self.answer(&invocation)
+    }
+
+    /// The report that an invocation is answered with.
+    #[track_caller]
+    pub fn answer(&self, invocation: &Invocation) -> Value {
+        match invocation.wait(LONG) {
+            Outcome::Success(text) => serde_json::from_str(&text).unwrap(),
+            other => panic!("no report but {other:?}\n{}", self.story()),
+        }
+    }
+
+    /// Invokes the function and waits for the error that it must end with.
+    #[track_caller]
+    pub fn ask_in_vain(&self, payload: &str, timeout: Duration) -> FunctionError {
+        self.failure(&self.runtime.invoke(payload, timeout))
+    }
+
+    /// The error that an invocation ends with.
+    #[track_caller]
+    pub fn failure(&self, invocation: &Invocation) -> FunctionError {
+        match invocation.wait(LONG) {
+            Outcome::Error(error) => error,
+            other => panic!("no error but {other:?}\n{}", self.story()),
+        }
+    }
+
+    /// Waits until DNS has been asked that many times more.
+    #[track_caller]
+    pub fn wait_for_queries(&self, host: &str, more: usize) {
+        let wanted = self.dns.count(host) + more;
+        assert!(
+            self.dns.wait_for_queries(host, wanted, PATIENCE + LONG),
+            "no {wanted} queries for {host}\n{}",
+            self.story()
+        );
+    }
+
+    /// Waits until the calls are as wanted.
+    #[track_caller]
+    pub fn wait(&self, what: &str, wanted: impl Fn(&[Call]) -> bool) {
+        assert!(
+            self.elb.wait_for(PATIENCE, wanted),
+            "never happened: {what}\n{}",
+            self.story()
+        );
+    }
+
+    /// The changes of targets so far, in order, as `Register 10.0.1.5:5432`.
+    pub fn changes(&self) -> Vec<String> {
+        let calls = self.elb.writes().into_iter();
+        calls
+            .filter(|call| call.tags.is_empty())
+            .map(|call| short(&call))
+            .collect()
+    }
+
+    /// The values that were written to the tag, whether or not that succeeded.
+    pub fn tags_written(&self) -> Vec<String> {
+        let tags = self.elb.writes().into_iter().flat_map(|call| call.tags);
+        tags.inspect(|(key, _)| assert_eq!(key, TAG))
+            .map(|(_, value)| value)
+            .collect()
+    }
+
+    /// The tag's value now; empty if it is not there.
+    pub fn tag(&self) -> String {
+        self.elb.tags(&self.arn).remove(TAG).unwrap_or_default()
+    }
+
+    /// Leaves the tag that an earlier invocation would have left.
+    pub fn set_tag(&self, value: &str) {
+        self.elb.set_tag(&self.arn, TAG, value);
+    }
+
+    /// The addresses registered now.
+    pub fn registered(&self) -> Vec<String> {
+        self.registered_in(&self.arn)
+    }
+
+    /// The addresses registered now in another group.
+    pub fn registered_in(&self, arn: &str) -> Vec<String> {
+        let targets = self.elb.targets(arn).into_iter();
+        targets
+            .filter(|target| target.state != "draining")
+            .map(|target| target.ip)
+            .collect()
+    }
+
+    /// How often the targets were listed.
+    pub fn looks(&self) -> usize {
+        count(&self.elb.calls(), "DescribeTargetHealth")
+    }
+
+    /// Everything that was called, for a failing test.
+    pub fn story(&self) -> String {
+        let calls = self.elb.calls();
+        calls.iter().map(|call| format!("  {}\n", short(call))).collect()
+    }
+}
+
+/// A tag whose last look was `last` ago, since when the old address has been absent for `absent`.
+pub fn tag_of_old(last: Duration, absent: Duration, answers: u64) -> String {
+    let (last, since) = (secs_ago(last), secs_ago(absent));
+    format!("{last} {OLD}/5432={since}+{answers}")
+}
+
+/// The second since the epoch that is that long ago.
+pub fn secs_ago(ago: Duration) -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    (now - ago).as_secs()
+}
+
+fn short(call: &Call) -> String {
+    let action = call.action.trim_end_matches("Targets");
+    let targets: Vec<String> = (call.targets.iter())
+        .map(|target| format!("{}:{}", target.id, target.port.unwrap_or_default()))
+        .collect();
+    let outcome = call.outcome.as_ref().err();
+    let failed = outcome.map(|code| format!(" -> {code}")).unwrap_or_default();
+    format!("{action} {}{failed}", targets.join(" "))
+}
+
+/// How often an action was called.
+pub fn count(calls: &[Call], action: &str) -> usize {
+    calls.iter().filter(|call| call.action == action).count()
+}
+
+/// How often an action was called about a target.
+pub fn count_about(calls: &[Call], action: &str, id: &str) -> usize {
+    let about = |call: &&Call| call.action == action && call.targets.iter().any(|target| target.id == id);
+    calls.iter().filter(about).count()
+}
+
+/// The names of a list of JSON objects, or the list itself where it is one of strings.
+pub fn texts(list: &Value, key: &str) -> Vec<String> {
+    let text = |value: &Value| value.get(key).unwrap_or(value).as_str().unwrap().to_owned();
+    list.as_array().unwrap().iter().map(text).collect()
+}
+
+/// The lines of metrics on standard output, oldest first, as soon as there are that many.
+#[track_caller]
+pub fn metrics(function: &Function, lines: usize) -> Vec<Value> {
+    let enough = function.wait_for_stdout(PATIENCE, |said| said.len() >= lines);
+    assert!(enough, "not {lines} lines: {:?}", function.stdout());
+    function
+        .stdout()
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// The log of an invocation that has ended, which must say so.
+#[track_caller]
+pub fn log(function: &Function, request_id: &str) -> Vec<Value> {
+    let is_last =
+        |line: &String| line.contains(request_id) && (line.contains("\"done: ") || line.contains("\"failed: "));
+    let ended = function.wait_for_stderr(PATIENCE, |said| said.iter().any(is_last));
+    assert!(ended, "no last line of {request_id}: {:?}", function.stderr());
+    let read = |line: &String| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"));
+    let lines = function.stderr().iter().map(read).collect::<Vec<Value>>();
+    lines
+        .into_iter()
+        .filter(|line| line["span"]["request_id"] == request_id)
+        .collect()
+}
+
+/// Tries all cases at the same time: most of what they do is to wait.
+pub fn at_once<T: Send>(cases: impl IntoIterator<Item = T>, test: impl Fn(T) + Sync) {
+    thread::scope(|scope| {
+        for case in cases {
+            let test = &test;
+            scope.spawn(move || test(case));
+        }
+    });
+}
+
+/// The folder of one test's package; removed when dropped.
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("tether-lambda-{}-{number}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    /// Writes a file of the package.
+    pub fn write(&self, name: &str, text: &str) {
+        fs::write(self.0.join(name), text).unwrap();
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What is left in a folder of temporary files harms nobody.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
