@@ -1,7 +1,7 @@
 //! The built binary against moto, an ELBv2 API that somebody else wrote: the second opinion on the wire format of calls,
 //! replies and errors, on signatures, on the permissions needed and on assumed roles.
 //!
-//! Moto is not believed on what it simplifies (facts.md N16). It keeps one target per address, whatever the port. A
+//! Moto is not believed on what it simplifies. It keeps one target per address, whatever the port. A
 //! deregistered target is gone at once, so nothing ever drains, and a registered one is healthy at once. It lists no zones,
 //! accepts any address in any zone, and knows neither quotas nor throttling. Deregistering what is not there fails with
 //! InvalidTarget, where ELB says nothing. A refusal for want of permission is not in ELB's form, so that its code cannot be
