@@ -225,7 +225,10 @@ impl Follower {
             }
             (Wake::DnsAlone(report), known) => {
                 let now = self.clock.now();
-                known.iter_mut().for_each(|known| known.note_dns(&report, now));
+                if let Some(known) = known {
+                    known.note_dns(&report, now);
+                    known.hurry_if(self.is_impatient || !report.is_settled());
+                }
                 *report
             }
             (Wake::Unknown(report), _) => {
@@ -460,7 +463,6 @@ impl Known {
             last.look.hold_end = report.plan.next_end(now);
             last.shape = Shape::of(&report.plan);
         }
-        self.hurry_if(!self.hurry.is_empty() || !report.is_settled());
     }
 
     fn hurry_if(&mut self, wanted: bool) {

@@ -77,11 +77,6 @@ impl Reconciler {
         self.calling
     }
 
-    /// The target group.
-    pub fn group(&self) -> &Group {
-        &self.group
-    }
-
     /// What is remembered.
     pub fn memory(&self) -> &Memory {
         &self.memory

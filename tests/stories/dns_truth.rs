@@ -1,7 +1,6 @@
 //! What DNS says, in all its moods: changes, flaps, failures, samples, lies.
 
 use std::net::IpAddr;
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,21 +8,6 @@ use testkit::dns::{self, Answered, Behaviour, RecordType};
 use testkit::elb::{Call, Group};
 
 use super::world::*;
-
-/// Reads out the exit code of an ended process, with all it said where that is another.
-#[track_caller]
-fn assert_exit(command: &mut Command, code: i32) -> String {
-    let output = finish(command);
-    assert_eq!(output.status.code(), Some(code), "{}", said(&output));
-    said(&output)
-}
-
-#[track_caller]
-fn assert_says(text: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(text.contains(part), "nothing of {part:?} in:\n{text}");
-    }
-}
 
 /// The writes without their zones.
 fn writes(world: &World) -> Vec<String> {

@@ -13,21 +13,6 @@ use testkit::elb::{self, Call, Failure, Group};
 
 use super::world::*;
 
-/// The exit code is as given; says what the process said.
-#[track_caller]
-fn assert_exit(command: &mut Command, code: i32) -> String {
-    let output = finish(command);
-    assert_eq!(output.status.code(), Some(code), "{}", said(&output));
-    said(&output)
-}
-
-#[track_caller]
-fn assert_says(text: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(text.contains(part), "nothing of {part:?} in:\n{text}");
-    }
-}
-
 #[track_caller]
 fn wait_for_more_queries(dns: &dns::Server, host: &str, more: usize) {
     let wanted = dns.count(host) + more;

@@ -176,6 +176,22 @@ pub fn finish(command: &mut Command) -> Output {
     }
 }
 
+/// The exit code is as given; says what the process said.
+#[track_caller]
+pub fn assert_exit(command: &mut Command, code: i32) -> String {
+    let output = finish(command);
+    assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+    said(&output)
+}
+
+/// The text has all of the parts.
+#[track_caller]
+pub fn assert_says(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "nothing of {part:?} in:\n{text}");
+    }
+}
+
 /// What an ended process said, for assertions and messages.
 pub fn said(output: &Output) -> String {
     format!(
