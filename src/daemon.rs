@@ -14,7 +14,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::clock::Clock;
 use crate::dns;
-use crate::elb::{Arn, Clients};
+use crate::elb::{self, Arn, Clients};
 use crate::follow::{Follower, introduce};
 use crate::journal::Journal;
 use crate::oneshot::watchers;
@@ -27,8 +27,6 @@ use crate::watch::Watchers;
 const SUMMARY: Duration = Duration::from_secs(5 * 60);
 /// How often the status line of the service manager is brought up to date, if it changed.
 const STATUS: Duration = Duration::from_secs(1);
-/// Target groups that are described with one call.
-const INTRODUCED_TOGETHER: usize = 20;
 /// A follower that ended unexpectedly may do so again at once.
 const RESTART_PAUSE: Duration = Duration::from_secs(10);
 /// Reports that may wait to be logged.
@@ -113,7 +111,7 @@ impl Daemon {
                 continue;
             }
             let client = self.clients.of(binding).await;
-            let key = (binding.arn.region().to_owned(), binding.assume_role.clone());
+            let key = Clients::key(binding);
             let mut follower = Follower::new(
                 Arc::new(binding.clone()),
                 client,
@@ -125,7 +123,7 @@ impl Daemon {
         }
         for mut followers in by_client.into_values() {
             while !followers.is_empty() {
-                let rest = followers.split_off(followers.len().min(INTRODUCED_TOGETHER));
+                let rest = followers.split_off(followers.len().min(elb::DESCRIBED_MAX));
                 self.start_together(std::mem::replace(&mut followers, rest));
             }
         }

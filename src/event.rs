@@ -112,6 +112,15 @@ impl Scope {
         }
     }
 
+    /// The same scope, if every source of it is known by the name of one of these endpoints: all that are configured. What is
+    /// known of none may be behind any of them, so then it is everything.
+    #[must_use]
+    pub fn among<'a>(self, configured: impl IntoIterator<Item = &'a Endpoint>) -> Self {
+        let Self::Sources(sources) = &self else { return self };
+        let known: BTreeSet<Source> = configured.into_iter().filter_map(Source::proven_by).collect();
+        if sources.is_subset(&known) { self } else { Self::All }
+    }
+
     /// What a kind (a detail type, a source type or an event source) and an identifier tell.
     fn of(kinds: &[Option<&str>], identifier: &str) -> Self {
         let source = |kind: &&str| Source::new(kind, identifier);
@@ -182,7 +191,7 @@ impl Source {
             Kind::Cluster | Kind::Reader => Some(Self::Cluster(name)),
             Kind::Proxy => Some(Self::Proxy(name)),
             Kind::Instance | Kind::Other if !second.contains('-') => Some(Self::Instance(name)),
-            Kind::Instance | Kind::Custom | Kind::Other => None,
+            Kind::Instance | Kind::Custom | Kind::ShardGroup | Kind::Global | Kind::Other => None,
         }
     }
 
@@ -202,6 +211,12 @@ impl Doorbell {
     /// Reads an invocation's payload. Whatever cannot be read means: look at everything, once.
     pub fn read(payload: &Value) -> Self {
         read(payload, 0).unwrap_or_else(|| Self::unknown("an event of unknown form"))
+    }
+
+    /// The same from the payload's text. JSON allows what no reader of it takes, such as a depth or a number beyond all bounds.
+    pub fn read_text(payload: &str) -> Self {
+        let unreadable = |_| Self::unknown("an event that cannot be read");
+        serde_json::from_str(payload).map_or_else(unreadable, |payload| Self::read(&payload))
     }
 
     fn unknown(reason: &str) -> Self {

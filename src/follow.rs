@@ -492,7 +492,7 @@ async fn any_changed(sights: &mut Sights) {
     .await;
 }
 
-/// Describes the groups of followers that share a client with one call. Those it does not tell about ask for themselves.
+/// Describes the groups of followers that share a client, at most [`elb::DESCRIBED_MAX`], with one call. Those it does not tell about ask for themselves.
 pub async fn introduce(followers: &mut [Follower]) {
     let [first, _, ..] = followers else { return };
     let client = first.client.clone();

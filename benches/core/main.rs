@@ -12,6 +12,7 @@
 
 mod figures;
 mod fleet;
+mod memory;
 mod plan;
 mod process;
 mod python;

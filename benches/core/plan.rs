@@ -77,7 +77,7 @@ pub fn run(quick: bool) {
     ));
     let sides = measure(&mut commands, runs, peaks);
     let their_name = match &interpreter {
-        Ok(interpreter) => python::versions(interpreter),
+        Ok(interpreter) => python::versions(interpreter, &["boto3", "dnspython"]),
         Err(why) => {
             println!("  SKIPPED: Python with boto3, so there is nothing to compare with: {why}");
             String::new()

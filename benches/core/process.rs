@@ -9,6 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::memory;
+
 /// USER_HZ, which is 100 on every Linux whatever its timer does.
 const TICKS_PER_SECOND: f64 = 100.0;
 /// A process that waits this long without having grown is taken to wait for its reader; no server here takes as long.
@@ -44,12 +46,9 @@ impl Running {
         Self(command.spawn().expect("the program starts"))
     }
 
-    /// A memory figure of /proc/PID/status, in KiB: `VmRSS` is what is resident now, `VmHWM` the most that ever was.
+    /// A memory figure, in KiB.
     pub fn memory_kib(&self, figure: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).expect("the process lives");
-        let line = status.lines().find_map(|line| line.strip_prefix(figure));
-        let number = line.and_then(|line| line.split_whitespace().nth(1));
-        number.and_then(|number| number.parse().ok()).expect("a figure in KiB")
+        memory::kib(self.0.id(), figure)
     }
 
     /// The processor time it has had, in user and kernel mode.

@@ -13,13 +13,14 @@ const REQUIREMENTS: &str = include_str!("../requirements.txt");
 pub fn interpreter() -> Result<PathBuf, String> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-python");
     let interpreter = folder.join("bin/python");
-    let installed = folder.join("requirements.txt");
+    let installed = folder.join("installed.txt");
     if fs::read_to_string(&installed).is_ok_and(|text| text == REQUIREMENTS) {
         return Ok(interpreter);
     }
     println!("making {} ...", folder.display());
     run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
-    let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/requirements.txt");
+    let requirements = folder.join("requirements.txt");
+    fs::write(&requirements, REQUIREMENTS).map_err(|error| error.to_string())?;
     run(Command::new(&interpreter)
         .args(["-m", "pip", "install", "--quiet", "-r"])
         .arg(requirements))?;
@@ -27,12 +28,13 @@ pub fn interpreter() -> Result<PathBuf, String> {
     Ok(interpreter)
 }
 
-/// Its name and version, and those of what it was given.
-pub fn versions(interpreter: &Path) -> String {
+/// Its name and version, and those of some of what it was given.
+pub fn versions(interpreter: &Path, of: &[&str]) -> String {
     let output = Command::new(interpreter).arg("--version").output();
     let version = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    let packages = REQUIREMENTS.lines().filter(|line| !line.starts_with("botocore"));
-    let packages: Vec<String> = packages.map(|line| line.replace("==", " ")).collect();
+    let packages = REQUIREMENTS.lines().filter_map(|line| line.split_once("=="));
+    let packages = packages.filter(|(name, _)| of.contains(name));
+    let packages: Vec<String> = packages.map(|(name, version)| format!("{name} {version}")).collect();
     format!("{} with {}", version.unwrap_or_default(), packages.join(" and "))
 }
 

@@ -1,5 +1,6 @@
 //! The function: set up once, then one invocation after the other.
 
+mod clocks;
 mod emf;
 mod invocation;
 mod looking;
@@ -9,8 +10,9 @@ use std::process::ExitCode;
 
 use lambda_runtime::{LambdaEvent, service_fn};
 use rds_tether::logging;
-use rds_tether::settings::{self, LogFormat};
-use serde_json::{Value, json};
+use rds_tether::settings::{self, LogFormat, Settings};
+use serde_json::json;
+use serde_json::value::RawValue;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tracing::error;
@@ -23,15 +25,16 @@ const PACKAGED_SETTINGS: &str = "config.toml";
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     logging::start_as(LogFormat::Json, 0);
-    let function = match set_up() {
-        Ok(function) => function,
+    let function = match settings() {
+        Ok(settings) => Function::new(settings).await,
         Err(error) => {
             error!("the settings are not usable: {error}");
             report_init_error(&error).await;
             return ExitCode::from(error.exit() as u8);
         }
     };
-    let invoke = async |event: LambdaEvent<Value>| function.invoke(event).await;
+    // As text, because an event that cannot be read is no error.
+    let invoke = async |event: LambdaEvent<Box<RawValue>>| function.invoke(event).await;
     match lambda_runtime::run(service_fn(invoke)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -45,9 +48,9 @@ async fn main() -> ExitCode {
     clippy::disallowed_methods,
     reason = "where Lambda unpacked the package is told by the environment alone"
 )]
-fn set_up() -> Result<Function, settings::Error> {
+fn settings() -> Result<Settings, settings::Error> {
     let package = std::env::var_os("LAMBDA_TASK_ROOT").map_or_else(PathBuf::new, PathBuf::from);
-    settings::without_command_line(&package.join(PACKAGED_SETTINGS)).map(Function::new)
+    settings::without_command_line(&package.join(PACKAGED_SETTINGS))
 }
 
 /// Tells Lambda why there is no function, which lambda_runtime offers for its own errors only.

@@ -10,13 +10,14 @@ use crate::aws::{self, AssumeRole};
 use crate::bucket::Bucket;
 use crate::reconcile::Binding;
 
-type Key = (String, Option<AssumeRole>);
+/// What bindings that share a client have in common: the region and the role.
+pub type ClientKey = (String, Option<AssumeRole>);
 
 /// Hands out the client for a binding.
 pub struct Clients {
     base: Option<SdkConfig>,
     bucket: Arc<Bucket>,
-    clients: BTreeMap<Key, Client>,
+    clients: BTreeMap<ClientKey, Client>,
 }
 
 impl Clients {
@@ -29,9 +30,14 @@ impl Clients {
         }
     }
 
+    /// What the bindings that share the client of this one have in common.
+    pub fn key(binding: &Binding) -> ClientKey {
+        (binding.arn.region().to_owned(), binding.assume_role.clone())
+    }
+
     /// The client for the binding's region and role.
     pub async fn of(&mut self, binding: &Binding) -> Client {
-        let key = (binding.arn.region().to_owned(), binding.assume_role.clone());
+        let key = Self::key(binding);
         if let Some(client) = self.clients.get(&key) {
             return client.clone();
         }

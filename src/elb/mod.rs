@@ -15,7 +15,7 @@ use sdk::types::{
 };
 
 pub use arn::{Arn, InvalidArn};
-pub use clients::Clients;
+pub use clients::{ClientKey, Clients};
 pub use error::{Error, Kind};
 
 use crate::bucket::{Bucket, Member, Turn, Urgency};
@@ -23,6 +23,8 @@ use crate::planner::target::{Family, Listed, State, Target, Zone};
 
 /// Targets of one write; larger batches are rejected at times.
 const BATCH_MAX: usize = 100;
+/// Target groups that one call describes, or the tags of which (ELB, DescribeTags).
+pub const DESCRIBED_MAX: usize = 20;
 /// The zone of a target outside the VPC of its group.
 const ZONE_ALL: &str = "all";
 
@@ -158,20 +160,29 @@ impl Client {
         output.target_health_descriptions().iter().map(read).collect()
     }
 
-    /// A tag of the group; `None` if it has none of this key.
-    pub async fn tag(&self, arn: &Arn, key: &str) -> Result<Option<String>, Error> {
+    /// The values of a tag of the groups, of which there are at most [`DESCRIBED_MAX`]; empty where there is no such tag.
+    /// One call, which fails as a whole if one of the groups does not exist.
+    pub async fn tags(&self, arns: &[Arn], key: &str) -> Result<BTreeMap<Arn, String>, Error> {
+        let Some(first) = arns.first() else {
+            return Ok(BTreeMap::new());
+        };
         let _turn = self.turn(Urgency::Look).await;
-        let request = self.sdk.describe_tags().resource_arns(arn.as_str());
+        let names = arns.iter().map(Arn::to_string).collect();
+        let request = self.sdk.describe_tags().set_resource_arns(Some(names));
         let output = request
             .send()
             .await
-            .map_err(|error| self.failed("DescribeTags", arn, error))?;
-        let mut tags = output
-            .tag_descriptions()
+            .map_err(|error| self.failed("DescribeTags", first, error))?;
+        let value = |arn: &Arn| {
+            let mut described = output.tag_descriptions().iter();
+            let tags = described.find(|description| description.resource_arn() == Some(arn.as_str()))?;
+            let tag = tags.tags().iter().find(|tag| tag.key() == Some(key))?;
+            tag.value().map(str::to_owned)
+        };
+        Ok(arns
             .iter()
-            .flat_map(|description| description.tags());
-        let tag = tags.find(|tag| tag.key() == Some(key));
-        Ok(tag.map(|tag| tag.value().unwrap_or_default().to_owned()))
+            .map(|arn| (arn.clone(), value(arn).unwrap_or_default()))
+            .collect())
     }
 
     /// Sets a tag of the group.

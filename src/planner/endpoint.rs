@@ -132,8 +132,12 @@ pub enum Kind {
     Reader,
     /// `NAME.cluster-custom-HASH...`: one random member of a chosen set.
     Custom,
-    /// `NAME.proxy-HASH...`: RDS Proxy.
+    /// `NAME.proxy-HASH...`: RDS Proxy; `NAME.endpoint.proxy-HASH...`: a further endpoint of one.
     Proxy,
+    /// `NAME.shardgrp-HASH...`: one of a shard group's routers per answer.
+    ShardGroup,
+    /// `NAME.global-HASH.global.rds.amazonaws.com`: follows the writer of a global cluster from region to region.
+    Global,
     /// `NAME.HASH.REGION.rds.amazonaws.com`: follows one instance, whatever its role.
     Instance,
     /// Any other name, for example a CNAME in a private zone.
@@ -141,19 +145,28 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Reads the kind off the second label of a name.
+    /// Reads the kind off the second label of a name, or the third where a proxy has further endpoints.
     pub fn of(name: &str) -> Self {
-        let second = name.split('.').nth(1).unwrap_or_default();
-        let starts = |prefix| second.starts_with(prefix);
+        let labels: Vec<&str> = name.split('.').collect();
+        let telling = match labels[..] {
+            [_, "endpoint", third, ..] if third.starts_with("proxy-") => third,
+            [_, second, ..] => second,
+            _ => "",
+        };
+        let starts = |prefix| telling.starts_with(prefix);
         if starts("cluster-ro-") {
             Self::Reader
         } else if starts("cluster-custom-") {
             Self::Custom
         } else if starts("proxy-") {
             Self::Proxy
+        } else if starts("shardgrp-") {
+            Self::ShardGroup
         } else if starts("cluster-") {
             Self::Cluster
-        } else if name.contains(".rds.amazonaws.com") {
+        } else if starts("global-") && labels.get(2) == Some(&"global") {
+            Self::Global
+        } else if is_of_instance(&labels) {
             Self::Instance
         } else {
             Self::Other
@@ -163,10 +176,19 @@ impl Kind {
     /// The role this kind of name stands for.
     pub fn role(self) -> Role {
         match self {
-            Self::Reader | Self::Custom | Self::Proxy => Role::Reader,
-            Self::Cluster | Self::Instance | Self::Other => Role::Writer,
+            Self::Reader | Self::Custom | Self::Proxy | Self::ShardGroup => Role::Reader,
+            Self::Cluster | Self::Global | Self::Instance | Self::Other => Role::Writer,
         }
     }
+}
+
+/// The hash of an account, which has no hyphen, stands where other kinds of endpoints have their prefix. Newer names in China
+/// have the service before the region.
+fn is_of_instance(labels: &[&str]) -> bool {
+    let ([_, hash, "rds", _, "amazonaws", ..] | [_, hash, _, "rds", "amazonaws", ..]) = labels else {
+        return false;
+    };
+    !hash.contains('-')
 }
 
 /// Whether an answer is the whole truth or a sample of it.
@@ -237,6 +259,55 @@ mod tests {
                 Kind::Proxy,
                 Role::Reader,
             ),
+            (
+                "reports.endpoint.proxy-abc123.eu-west-1.rds.amazonaws.com",
+                Kind::Proxy,
+                Role::Reader,
+            ),
+            (
+                "shop.shardgrp-abc123.eu-west-1.rds.amazonaws.com",
+                Kind::ShardGroup,
+                Role::Reader,
+            ),
+            (
+                "orders.global-abc123.global.rds.amazonaws.com",
+                Kind::Global,
+                Role::Writer,
+            ),
+            // In China, the newer names and the older ones.
+            (
+                "orders.abc123.rds.cn-north-1.amazonaws.com.cn",
+                Kind::Instance,
+                Role::Writer,
+            ),
+            (
+                "orders.cluster-abc123.rds.cn-north-1.amazonaws.com.cn",
+                Kind::Cluster,
+                Role::Writer,
+            ),
+            (
+                "orders.cluster-ro-abc123.cn-north-1.rds.amazonaws.com.cn",
+                Kind::Reader,
+                Role::Reader,
+            ),
+            (
+                "reports.endpoint.proxy-abc123.cn-north-1.rds.amazonaws.com.cn",
+                Kind::Proxy,
+                Role::Reader,
+            ),
+            (
+                "reports.endpoint.proxy-abc123.rds.cn-northwest-1.amazonaws.com.cn",
+                Kind::Proxy,
+                Role::Reader,
+            ),
+            // A kind that is not known yet is no instance.
+            (
+                "orders.future-abc123.eu-west-1.rds.amazonaws.com",
+                Kind::Other,
+                Role::Writer,
+            ),
+            ("orders.global-abc123.corp.internal", Kind::Other, Role::Writer),
+            ("orders.endpoint.corp.internal", Kind::Other, Role::Writer),
             ("db.corp.internal", Kind::Other, Role::Writer),
             ("db", Kind::Other, Role::Writer),
             // The prefix counts in the second label alone.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rds_tether::event::{Command, Phase, REASON_MAX_CHARS, Scope};
+use rds_tether::event::{Command, Doorbell, Phase, REASON_MAX_CHARS, Scope};
 use serde_json::{Value, json};
 
 use super::invariants::check;
@@ -39,6 +39,27 @@ fn a_reason_stays_in_its_line() {
     let whole = "y".repeat(REASON_MAX_CHARS - " of a".len());
     let whole = check(&json!({ "source": "a", "detail-type": whole })).reason;
     assert_eq!((whole.chars().count(), whole.ends_with('…')), (REASON_MAX_CHARS, false));
+}
+
+#[test]
+fn what_json_allows_and_nobody_reads_is_everything() {
+    let text = started("orders").to_string();
+    assert_eq!(Doorbell::read_text(&text), check(&started("orders")));
+    let event_with = |field: &str| format!("{{\"x\":{field},{}", &text[1..]);
+    let deep = "[".repeat(200) + &"]".repeat(200);
+    for field in [deep.as_str(), "1e999", "-1e999", "\"\\ud800\""] {
+        for payload in [field, &event_with(field)] {
+            let Doorbell {
+                phase,
+                scope,
+                command,
+                reason,
+                ..
+            } = Doorbell::read_text(payload);
+            assert_eq!((phase, scope, command), (Phase::Other, Scope::All, None), "{payload}");
+            assert_eq!(reason, "an event that cannot be read");
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Whose endpoints are looked at. Too much is only cost; too little is an outage until the next tick.
 
 use rds_tether::event::{Doorbell, Scope};
+use rds_tether::planner::endpoint::Endpoint;
 use serde_json::{Value, json};
 
 /// What is configured: a name for each thing whose name is known, and names that may be anything's.
@@ -23,6 +24,8 @@ const NAMED: &[&str] = &[
 const UNPROVEN: &[&str] = &[
     "analysts.cluster-custom-abc123.eu-west-1.rds.amazonaws.com:5432",
     "reports.endpoint.proxy-abc123.eu-west-1.rds.amazonaws.com:5432",
+    "reports.endpoint.proxy-abc123.rds.cn-north-1.amazonaws.com.cn:5432",
+    "reports.endpoint.proxy-abc123.cn-north-1.rds.amazonaws.com.cn:5432",
     "orders-everywhere.global-abc123.global.rds.amazonaws.com:5432",
     "shop.shardgrp-abc123.eu-west-1.rds.amazonaws.com:5432",
     "db.corp.internal:5432",
@@ -85,6 +88,35 @@ fn a_proxy_has_its_endpoints() {
         json!({ "SourceIdentifier": "prx-0a1b2c3d4e5f60718", "SourceArn": arn }),
     ] {
         assert_covers(&bridge(title, alone), NAMED);
+    }
+}
+
+#[test]
+fn what_is_known_of_no_name_is_everything() {
+    let names = NAMED.iter().chain(UNPROVEN);
+    let configured: Vec<Endpoint> = names.map(|name| name.parse().expect("an endpoint")).collect();
+    let title = "RDS DB Cluster Event";
+    let arn = "arn:aws:rds:eu-west-1:111122223333:cluster:elsewhere";
+    for (scope, is_known) in [
+        (subscription("db-cluster", "Orders"), true),
+        (subscription("db-instance", "orders-1"), true),
+        (subscription("db-proxy", "orders-pool"), true),
+        (subscription("db-cluster", "elsewhere"), false),
+        (subscription("db-instance", "orders-2"), false),
+        // What a name that proves nothing is called is no proof either.
+        (subscription("db-proxy", "reports"), false),
+        (subscription("db-cluster", "orders-everywhere"), false),
+        (subscription("db-instance", "db"), false),
+        // One of two.
+        (
+            bridge(title, json!({ "SourceIdentifier": "orders", "SourceArn": arn })),
+            false,
+        ),
+        (Scope::All, false),
+    ] {
+        let expect = if is_known { scope.clone() } else { Scope::All };
+        assert_eq!(scope.clone().among(&configured), expect, "{scope:?}");
+        assert_eq!(scope.clone().among([]), Scope::All, "{scope:?}");
     }
 }
 

@@ -163,6 +163,73 @@ fn a_tag_that_is_denied_only_delays() {
     });
 }
 
+/// Fails if each group's tag costs a call of its own, or does not reach its group.
+#[test]
+fn one_call_reads_the_tags_of_twenty_groups() {
+    let world = World::failed_over();
+    let mut groups = vec![(world.arn.clone(), WRITER.to_owned())];
+    groups.extend((1..21).map(|number| world.add_settled(&format!("orders-{number}"))));
+    // Among those described together, and alone.
+    let left = [&groups[0], &groups[7], &groups[20]];
+    for (arn, host) in left {
+        world.dns.set(host, Behaviour::a(NEW, 1));
+        world.elb.put_target(arn, NEW, 5432);
+        world.elb.set_tag(arn, TAG, &tag_of_old(MINUTE, 10 * MINUTE, 1000));
+    }
+    let settings: String = groups.iter().map(binding).collect();
+    let _function = world.start(&[("RDS_TETHER_CONFIG", &settings)]);
+    assert_eq!(world.ask(TICK, LONG)["settled"], true, "{}", world.story());
+    let calls = world.elb.calls();
+    for action in ["DescribeTags", "DescribeTargetGroups"] {
+        assert_eq!(count(&calls, action), 2, "{action}: {}", world.story());
+    }
+    for (arn, _) in left {
+        assert_eq!(world.registered_in(arn), [NEW], "{arn}");
+    }
+    assert_eq!(world.changes().len(), left.len(), "{}", world.story());
+}
+
+/// Fails if a group that does not exist keeps another from what is remembered of it.
+#[test]
+fn a_missing_group_hides_no_tags() {
+    let world = World::failed_over();
+    world.elb.put_target(&world.arn, NEW, 5432);
+    world.set_tag(&tag_of_old(MINUTE, 10 * MINUTE, 1000));
+    let missing = (world.arn.replace("orders", "nowhere"), WRITER.to_owned());
+    let others = ["billing", "reports"].map(|name| world.add_settled(name));
+    let tables = [binding(&missing), world.binding()].into_iter();
+    let settings: String = tables.chain(others.iter().map(binding)).collect();
+    let _function = world.start(&[("RDS_TETHER_CONFIG", &settings)]);
+    let error = world.ask_in_vain(TICK, LONG);
+    assert!(error.message.starts_with("nowhere: "), "{}", error.message);
+    assert_eq!(world.registered(), [NEW], "{}", world.story());
+    assert_eq!(world.changes(), ["Deregister 10.0.1.5:5432"]);
+}
+
+/// Fails if a denial that stands is told of by every invocation, or only once to every process.
+#[test]
+fn a_denial_is_warned_of_once_in_a_process() {
+    at_once(["DescribeTags", "AddTags"], |action| {
+        let world = World::reader_left();
+        world.elb.fail(action, Failure::denied(action), None);
+        let mut function = world.bound(READER, "5m");
+        for (round, warnings) in [1, 1, 1, 2, 2].into_iter().enumerate() {
+            if round == 3 {
+                function.restart();
+            }
+            let invocation = world.runtime.invoke(TICK, SHORT);
+            world.answer(&invocation);
+            log(&function, invocation.id());
+            let calls = count(&world.elb.calls(), action);
+            assert_eq!(calls, round + 1, "tried each time: {}", world.story());
+            let lines = function.stderr();
+            let denied = format!("elasticloadbalancing:{action}");
+            let warned = lines.iter().filter(|line| line.contains(&denied));
+            assert_eq!(warned.count(), warnings, "{action} {round}: {lines:?}");
+        }
+    });
+}
+
 /// Fails if a process that goes on living needs the tag.
 #[test]
 fn without_any_tag_a_warm_process_forgets_by_itself() {

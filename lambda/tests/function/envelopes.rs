@@ -5,23 +5,24 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use testkit::dns::Behaviour;
 
 use super::events::*;
 use super::world::*;
 
 /// A failover of this cluster that began long ago, so that one look is enough.
 fn long_ago(id: u16) -> [Value; 2] {
+    long_ago_of(id, "orders")
+}
+
+fn long_ago_of(id: u16, cluster: &str) -> [Value; 2] {
     let ago = Duration::from_secs(3600);
-    [eventbridge(id, "orders", ago), subscription(id, "orders", ago)]
+    [eventbridge(id, cluster, ago), subscription(id, cluster, ago)]
 }
 
 /// Bindings of two clusters, as the text of a settings file.
-fn two_groups(world: &World, (arn, host): &(String, String)) -> String {
-    format!(
-        "[[target_group]]\narn = \"{}\"\nendpoints = [\"{WRITER}:5432\"]\n\
-         [[target_group]]\narn = \"{arn}\"\nendpoints = [\"{host}:5432\"]\n",
-        world.arn
-    )
+fn two_groups(world: &World, other: &(String, String)) -> String {
+    world.binding() + &binding(other)
 }
 
 /// Fails if an envelope is not opened, if its event wakes the wrong bindings, or if the response is not the report.
@@ -54,12 +55,34 @@ fn every_envelope_wakes_the_bindings_that_it_is_about() {
     assert_eq!(world.changes(), [""; 0], "nothing was to be changed");
 }
 
+/// Fails if an event of something unknown is only taken for one of names that may be anything's.
+#[test]
+fn an_event_of_something_unknown_looks_at_everything() {
+    let world = World::settled();
+    let (arn, _) = world.add_settled("alias");
+    let alias = (arn, "db.corp.internal".to_owned());
+    world.dns.set(&alias.1, Behaviour::a(OLD, 1));
+    let settings = two_groups(&world, &world.add_settled("billing")) + &binding(&alias);
+    let _function = world.start(&[("RDS_TETHER_CONFIG", &settings)]);
+    let all: &[&str] = &["orders", "billing", "alias"];
+    for (name, groups) in [("orders", &["orders", "alias"][..]), ("elsewhere", all), ("db", all)] {
+        for event in long_ago_of(START, name) {
+            assert_woken(&world, &event, groups);
+        }
+    }
+}
+
 /// Fails if an unknown payload is an error, looks at nothing, or at some of the bindings only.
 #[test]
 fn an_unknown_payload_looks_at_everything_once() {
     let world = World::settled();
     let settings = two_groups(&world, &world.add_settled("billing"));
     let _function = world.start(&[("RDS_TETHER_CONFIG", &settings)]);
+    let deep = "[".repeat(200) + &"]".repeat(200);
+    let with_bounds_exceeded =
+        eventbridge(START, "orders", Duration::ZERO)
+            .to_string()
+            .replacen('{', "{\"number\":1e999,", 1);
     let notice = json!({ "Event Source": null, "Event Message": "Notifications have been enabled" });
     for payload in [
         TICK.to_owned(),
@@ -68,6 +91,12 @@ fn an_unknown_payload_looks_at_everything_once() {
         r#"{"Records":[]}"#.to_owned(),
         r#"{"command":"dance"}"#.to_owned(),
         sns(&notice).to_string(),
+        // What JSON allows and no reader of it takes.
+        format!("{{\"detail\":{deep}}}"),
+        deep,
+        "-1e999".to_owned(),
+        with_bounds_exceeded,
+        r#"{"text":"\ud800"}"#.to_owned(),
     ] {
         let looks = world.looks();
         let names = woken(&world, &payload);

@@ -110,6 +110,11 @@ impl World {
         (arn, host)
     }
 
+    /// The binding of the writer endpoint, as a table of a settings file.
+    pub fn binding(&self) -> String {
+        binding(&(self.arn.clone(), WRITER.to_owned()))
+    }
+
     /// Invokes the function and waits for the report it answers with.
     #[track_caller]
     pub fn ask(&self, payload: &str, timeout: Duration) -> Value {
@@ -213,6 +218,11 @@ impl World {
         let calls = self.elb.calls();
         calls.iter().map(|call| format!("  {}\n", short(call))).collect()
     }
+}
+
+/// The binding of a group's ARN and an endpoint's host, as a table of a settings file.
+pub fn binding((arn, host): &(String, String)) -> String {
+    format!("[[target_group]]\narn = \"{arn}\"\nendpoints = [\"{host}:5432\"]\n")
 }
 
 /// A tag whose last look was `last` ago, since when the old address has been absent for `absent`.

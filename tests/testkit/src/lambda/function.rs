@@ -141,6 +141,15 @@ impl Function {
         let _ = self.signal("CONT");
     }
 
+    /// The process's id.
+    ///
+    /// # Panics
+    /// If there is no process.
+    pub fn id(&self) -> u32 {
+        let process = self.process.as_ref().expect("the function has not been stopped");
+        process.child.id()
+    }
+
     /// Waits for the process to end by itself; none if it did not in time, or was stopped.
     pub fn wait_for_exit(&mut self, within: Duration) -> Option<ExitStatus> {
         let process = self.process.as_mut()?;
@@ -170,8 +179,7 @@ impl Function {
     }
 
     fn signal(&self, name: &str) -> u32 {
-        let process = self.process.as_ref().expect("the function has not been stopped");
-        let id = process.child.id();
+        let id = self.id();
         let sent = Command::new("kill").args([format!("-{name}"), id.to_string()]).status();
         assert!(
             sent.is_ok_and(|status| status.success()),
