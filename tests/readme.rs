@@ -1,20 +1,28 @@
-//! The README's commands and settings are what the program takes.
+//! The commands and settings of the READMEs are what the programs take, and what they say of the function is so.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
 #[path = "stories/world.rs"]
 #[expect(dead_code, reason = "the stories use the rest")]
 mod world;
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
+use rds_tether::{event, tag};
+use serde_json::Value;
 use world::*;
 
 const README: &str = include_str!("../README.md");
+const LAMBDA: &str = include_str!("../lambda/README.md");
 
-/// The lines of all fenced blocks of a language, block by block.
+/// The lines of all fenced blocks of a language in the README, block by block.
 fn blocks(language: &str) -> Vec<Vec<&'static str>> {
+    blocks_of(README, language)
+}
+
+fn blocks_of(page: &'static str, language: &str) -> Vec<Vec<&'static str>> {
     let mut blocks = Vec::new();
-    let mut lines = README.lines();
+    let mut lines = page.lines();
     while lines.any(|line| line == format!("```{language}")) {
         blocks.push(lines.by_ref().take_while(|line| *line != "```").collect());
     }
@@ -60,9 +68,12 @@ fn the_commands_are_taken() {
 
 #[test]
 fn the_settings_are_taken() {
-    let blocks = blocks("toml");
-    assert!(!blocks.is_empty(), "the README has a settings file");
-    for (number, block) in blocks.iter().enumerate() {
+    let pages = [README, LAMBDA].map(|page| blocks_of(page, "toml"));
+    assert!(
+        pages.iter().all(|blocks| !blocks.is_empty()),
+        "each has a settings file"
+    );
+    for (number, block) in pages.iter().flatten().enumerate() {
         let path = std::env::temp_dir().join(format!("rds-tether-readme-{}-{number}.toml", std::process::id()));
         std::fs::write(&path, block.join("\n")).unwrap();
         let mut command = bare_command("http://127.0.0.1:9");
@@ -80,4 +91,139 @@ fn the_programs_and_examples_it_names_exist() {
     assert!(lines.contains(&"tests/run") && std::path::Path::new("tests/run").exists());
     assert!(lines.contains(&"cargo run --release --example failover"));
     assert!(std::path::Path::new("examples/failover.rs").exists());
+}
+
+/// The JSON of a page's blocks, in order.
+fn json(page: &'static str) -> Vec<Value> {
+    let blocks = blocks_of(page, "json").into_iter();
+    blocks
+        .map(|block| serde_json::from_str(&block.join("\n")).unwrap())
+        .collect()
+}
+
+/// What a value of JSON says, be it one text or a list of them.
+fn texts(value: &Value) -> BTreeSet<&str> {
+    let list = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    list.iter().map(|text| text.as_str().unwrap()).collect()
+}
+
+#[test]
+fn the_functions_policy_allows_what_is_called_and_no_more() {
+    let policy = json(LAMBDA).remove(0);
+    let allowed: BTreeSet<&str> = policy["Statement"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|statement| texts(&statement["Action"]))
+        .map(|action| action.strip_prefix("elasticloadbalancing:").unwrap())
+        .collect();
+    let called: BTreeSet<&str> = include_str!("../src/elb/mod.rs")
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .filter(|text| {
+            let verbs = ["Describe", "Register", "Deregister", "Add", "Remove", "Modify", "Set"];
+            verbs.iter().any(|verb| text.starts_with(verb)) && text.bytes().all(|byte| byte.is_ascii_alphabetic())
+        })
+        .collect();
+    assert!(
+        called.contains("RegisterTargets"),
+        "the calls are not where this test looks: {called:?}"
+    );
+    assert_eq!(allowed, called);
+    for statement in policy["Statement"].as_array().unwrap() {
+        let describes = texts(&statement["Action"])
+            .iter()
+            .all(|action| action.contains(":Describe"));
+        assert_eq!(statement["Resource"] == "*", describes, "{statement}");
+    }
+    let keys = &policy["Statement"][3]["Condition"]["ForAllValues:StringEquals"]["aws:TagKeys"];
+    assert_eq!(texts(keys), BTreeSet::from([tag::KEY]));
+    let terraform = blocks_of(LAMBDA, "hcl").concat().join("\n");
+    assert!(terraform.contains(&format!("keys = [\"{}\"]", tag::KEY)), "{terraform}");
+}
+
+/// What EventBridge's patterns do as far as the page's goes: each field has one of the values listed.
+fn matches(pattern: &Value, event: &Value) -> bool {
+    let fields = pattern.as_object().unwrap().iter();
+    fields
+        .into_iter()
+        .all(|(key, values)| event[key].as_str().is_some_and(|value| texts(values).contains(value)))
+}
+
+#[test]
+fn the_functions_event_pattern_lets_through_what_tells_of_a_change() {
+    let pattern = json(LAMBDA).remove(1);
+    let mut matched = 0;
+    for entry in std::fs::read_dir("tests/events").unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if !name.starts_with("bridge-") {
+            continue;
+        }
+        let event: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let tells = event::Doorbell::read(&event).phase != event::Phase::Other;
+        assert!(matches(&pattern, &event) || !tells, "{name} tells of a change");
+        matched += usize::from(matches(&pattern, &event) && tells);
+    }
+    assert!(matched >= 8, "only {matched} events: this test looks at nothing");
+    let tick: Value = serde_json::from_str(include_str!("events/tick-rule.json")).unwrap();
+    assert!(!matches(&pattern, &tick), "a tick has a rule of its own");
+}
+
+#[test]
+fn the_functions_commands_and_metrics_are_those_it_has() {
+    let commands = LAMBDA.split("{\"command\":\"").skip(1);
+    let commands: BTreeSet<&str> = commands.map(|rest| rest.split('"').next().unwrap()).collect();
+    assert_eq!(commands, BTreeSet::from(["plan", "status", "sync"]));
+    for command in commands {
+        let payload = serde_json::json!({ "command": command });
+        assert!(event::Doorbell::read(&payload).command.is_some(), "{command}");
+    }
+    let metrics = include_str!("../lambda/src/emf.rs").lines();
+    let metrics = metrics.filter_map(|line| {
+        line.split_once("(\"")?
+            .1
+            .split_once("\", \"Count\"")
+            .or(line.split_once("(\"")?.1.split_once("\", \"Seconds\""))
+    });
+    let metrics: BTreeSet<&str> = metrics.map(|(name, _)| name).collect();
+    let (_, table) = LAMBDA.split_once("| metric |").unwrap();
+    let rows = table
+        .lines()
+        .skip(2)
+        .map_while(|line| line.strip_prefix("| `")?.split('`').next());
+    assert_eq!(metrics, rows.collect());
+    assert_eq!(
+        metrics.len(),
+        5,
+        "the metrics are not where this test looks: {metrics:?}"
+    );
+}
+
+#[test]
+fn the_functions_files_and_variables_exist() {
+    let lines = blocks_of(LAMBDA, "sh").concat();
+    let events = lines
+        .iter()
+        .filter_map(|line| line.split_once("--data-file "))
+        .map(|(_, path)| path);
+    let events: Vec<&str> = events.collect();
+    assert!(
+        !events.is_empty() && events.iter().all(|path| std::path::Path::new(path).exists()),
+        "{events:?}"
+    );
+    assert!(README.contains("(lambda/README.md)"), "the README leads to it");
+    let output = finish(bare_command("http://127.0.0.1:9").args(["run", "--help"]));
+    let variables = LAMBDA.split("RDS_TETHER_").skip(1);
+    let variables = variables.map(|rest| {
+        rest.split(|char: char| !char.is_ascii_uppercase() && char != '_')
+            .next()
+            .unwrap()
+    });
+    let variables: BTreeSet<&str> = variables.collect();
+    assert!(variables.len() >= 4, "{variables:?}");
+    for name in variables {
+        assert!(said(&output).contains(&format!("RDS_TETHER_{name}")), "{name}");
+    }
 }

@@ -1,0 +1,151 @@
+//! The function below cargo-lambda's emulator of Lambda, with the commands of the README: a Runtime API that somebody else
+//! wrote.
+//!
+//! The emulator is not believed on deadlines: it hands over one that passed in 1970. Nor does it freeze, or retry, anything.
+
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::program::{self, Tree};
+use super::world::{NEW, OLD, WRITER, World, texts};
+
+const WATCH: &str = "cargo lambda watch --ignore-changes --package rds-tether-lambda";
+const PLAN: &str = "cargo lambda invoke bootstrap --data-ascii '{\"command\":\"plan\"}'";
+const EVENT: &str = "cargo lambda invoke bootstrap --data-file tests/events/bridge-cluster-started.json";
+
+/// How long the emulator may take to listen on a busy machine.
+const START_MAX: Duration = Duration::from_secs(60);
+/// How long an invocation may take, the first of which builds the function.
+const INVOKE_MAX: Duration = Duration::from_secs(10 * 60);
+/// How often a free port is picked before giving up: another process may take it first.
+const PORTS_TRIED: usize = 8;
+
+/// A running emulator; ended when dropped, with the function.
+struct Emulator<'a> {
+    _tree: Tree,
+    port: String,
+    world: &'a World,
+}
+
+impl<'a> Emulator<'a> {
+    /// Starts it for the function, bound to the writer endpoint.
+    fn start(world: &'a World) -> Self {
+        for _ in 0..PORTS_TRIED {
+            if let Some(emulator) = Self::start_at(world, free_port()) {
+                return emulator;
+            }
+        }
+        panic!("no port for the emulator in {PORTS_TRIED} tries");
+    }
+
+    /// None if it ended at once, which is what it does if the port is taken.
+    fn start_at(world: &'a World, port: u16) -> Option<Self> {
+        let folder = &world.package.0;
+        let address = [
+            format!("--invoke-address={}", Ipv4Addr::LOCALHOST),
+            format!("--invoke-port={port}"),
+        ];
+        let mut command = program::command(program::documented(WATCH), folder);
+        let command = command
+            .args(address)
+            .env("AWS_ENDPOINT_URL", world.elb.url())
+            .env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+            .env("AWS_SECRET_ACCESS_KEY", "secret")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("RDS_TETHER_NAMESERVER", world.dns.addr().to_string())
+            .env("RDS_TETHER_ENDPOINT", format!("{WRITER}:5432"))
+            .env("RDS_TETHER_TARGET_GROUP", &world.arn)
+            .env("RDS_TETHER_FORGET", "1s");
+        let mut tree = Tree(command.spawn().unwrap());
+        let end = Instant::now() + START_MAX;
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+            let said = || program::said(folder);
+            assert!(
+                Instant::now() < end,
+                "it does not listen within {START_MAX:?}:\n{}",
+                said()
+            );
+            // The pause between two tries.
+            if tree.wait(Duration::from_millis(50)).is_some() {
+                return None;
+            }
+        }
+        Some(Self {
+            _tree: tree,
+            port: port.to_string(),
+            world,
+        })
+    }
+
+    /// Invokes the function with a command of the README, and returns the report that it answers with.
+    #[track_caller]
+    fn invoke(&self, line: &str) -> Value {
+        let folder = self.world.package.0.join("invoke");
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut command = program::command(program::documented(line), &folder);
+        let address = format!("--invoke-address={}", Ipv4Addr::LOCALHOST);
+        command.args([address, format!("--invoke-port={}", self.port)]);
+        let response = program::finish(&mut command, &folder, INVOKE_MAX);
+        let response =
+            response.and_then(|text| serde_json::from_str(&text).map_err(|error| format!("{error}: {text}")));
+        response.unwrap_or_else(|said| panic!("{said}\n{}", program::said(&self.world.package.0)))
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// Fails if an event does not get through the emulator, or its report not back.
+#[test]
+#[ignore = "needs cargo-lambda: tests/run provides it"]
+fn an_event_is_followed_and_reported() {
+    let world = World::failed_over();
+    let emulator = Emulator::start(&world);
+    let report = emulator.invoke(EVENT);
+    assert_eq!(report["schema"], "rds-tether/1", "{report}");
+    assert_eq!((&report["verb"], &report["settled"]), (&"lambda".into(), &true.into()));
+    assert_eq!(texts(&report["target_groups"], "name"), ["orders"]);
+    assert_eq!(world.registered(), [NEW]);
+    assert_eq!(
+        world.changes(),
+        [format!("Register {NEW}:5432"), format!("Deregister {OLD}:5432")]
+    );
+}
+
+/// Fails if a plan does not say what would be changed, or changes it.
+#[test]
+#[ignore = "needs cargo-lambda: tests/run provides it"]
+fn a_plan_is_answered_and_changes_nothing() {
+    let world = World::failed_over();
+    let emulator = Emulator::start(&world);
+    let report = emulator.invoke(PLAN);
+    assert_eq!((&report["verb"], &report["settled"]), (&"lambda".into(), &false.into()));
+    assert_eq!(
+        texts(&report["target_groups"][0]["register"], ""),
+        [format!("{NEW}:5432")]
+    );
+    assert_eq!(world.elb.writes().len(), 0, "{}", world.story());
+}
+
+/// Fails if a failing test leaves processes behind, which have groups of their own.
+#[test]
+#[ignore = "needs cargo-lambda: tests/run provides it"]
+fn nothing_outlives_its_emulator() {
+    let world = World::failed_over();
+    let emulator = Emulator::start(&world);
+    emulator.invoke(PLAN);
+    let bound = [format!("RDS_TETHER_NAMESERVER={}", world.dns.addr())];
+    let running = || program::processes_with(&bound[0]);
+    assert!(running() >= 2, "the emulator and the function");
+    drop(emulator);
+    let end = Instant::now() + START_MAX;
+    while running() > 0 {
+        assert!(Instant::now() < end, "{} still run", running());
+        thread::park_timeout(Duration::from_millis(20));
+    }
+}
