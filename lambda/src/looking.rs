@@ -19,6 +19,11 @@ const START_AGE: Duration = Duration::from_secs(120);
 /// How long to look after the end of a failover: a resolver may still repeat the answer from before.
 const COMPLETE_LOOKS: Duration = Duration::from_secs(20);
 
+/// The longest time-out that Lambda allows: a deadline that passed longer ago than this was never told.
+const TIMEOUT_MAX: Duration = Duration::from_secs(900);
+/// The time-out then: emulators, cargo-lambda's for one, hand over a constant.
+const TIMEOUT_UNTOLD: Duration = Duration::from_secs(60);
+
 /// What sets the time, for messages.
 const TIME_LEFT: &str = "the function's time-out";
 
@@ -38,7 +43,13 @@ pub struct Until {
 impl Until {
     /// What an event makes of an invocation that Lambda ends at `deadline_millis`.
     pub fn new(doorbell: &Doorbell, deadline_millis: u64, reserve: Duration, now: Timestamp) -> Self {
-        let deadline = now + Timestamp::from_millis(deadline_millis).since(now + reserve);
+        let told = Timestamp::from_millis(deadline_millis);
+        let end = if now.since(told) > TIMEOUT_MAX {
+            now + TIMEOUT_UNTOLD
+        } else {
+            told
+        };
+        let deadline = now + end.since(now + reserve);
         let expected = match doorbell.phase {
             // A clock that is ahead must not prolong the expectation.
             Phase::Start => doorbell.at.map_or(now, |at| at.min(now)) + START_AGE,
@@ -168,6 +179,34 @@ impl Looking {
             address_changes: self.address_changes,
             errors: self.errors,
             convergence_secs: self.convergence.map(|after| after.as_secs_f64()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_that_was_never_told_leaves_time() {
+        let now = Timestamp::from_millis(1_795_000_000_000);
+        let reserve = Duration::from_secs(2);
+        let doorbell = Doorbell::read_text("{}");
+        let left = |deadline_millis| {
+            Until::new(&doorbell, deadline_millis, reserve, now)
+                .deadline()
+                .since(now)
+        };
+        for (deadline_millis, secs) in [
+            (now.as_millis() + 180_000, 178),
+            (now.as_millis() + 1_000, 0),
+            (now.as_millis() - 900_000, 0),
+            (now.as_millis() - 900_001, 58),
+            // As cargo-lambda's emulator says it.
+            (600_000, 58),
+            (0, 58),
+        ] {
+            assert_eq!(left(deadline_millis).as_secs(), secs, "{deadline_millis}");
         }
     }
 }
