@@ -7,6 +7,7 @@
 //! - `listener`: sockets to accept from, `worker`: a thread each, with sessions of its own.
 //! - `session`: admitted, dialled ([`dial`]), carried ([`relay`], [`pipe`]), and cut.
 //! - [`header`]: the PROXY protocol of a load balancer in front.
+//! - `silence`: peers that vanished while data was on its way to them.
 //! - [`health`]: whether to send clients here.
 
 pub mod dial;
@@ -18,6 +19,7 @@ pub mod relay;
 pub mod route;
 mod session;
 mod set;
+mod silence;
 mod socket;
 mod steer;
 mod worker;
@@ -37,6 +39,7 @@ use crate::planner::target::Family;
 use crate::planner::time::Timestamp;
 use health::Health;
 use route::{Route, Rules};
+use silence::Silent;
 
 /// What one proxy is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +102,7 @@ struct Shared {
     settings: watch::Receiver<Arc<Proxy>>,
     route: watch::Receiver<Arc<Route>>,
     phase: watch::Receiver<Phase>,
+    silent: watch::Receiver<Silent>,
     /// Rings when the current address failed: DNS may know better.
     doubt: Notify,
     clock: Clock,
@@ -155,6 +159,8 @@ pub struct Counts {
     pub refused: AtomicU64,
     /// Sessions that were cut because they outlived their address.
     pub cut: AtomicU64,
+    /// Sessions that were cut because a peer no longer acknowledged anything.
+    pub silent: AtomicU64,
     /// Dials that were begun anew because the address changed.
     pub redialled: AtomicU64,
     /// Bytes.

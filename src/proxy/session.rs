@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd as _, RawFd};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +16,7 @@ use tokio::time::{sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use super::relay::{Failed, Relay};
+use super::silence::{self, Silent};
 use super::{Counts, Phase, Proxy, Shared, dial, header, socket};
 use crate::planner::time::Timestamp;
 
@@ -24,10 +26,18 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The sessions of one proxy in one thread, by the address that they are connected to.
 pub(super) struct Sessions {
     shared: Arc<Shared>,
-    open: Mutex<BTreeMap<IpAddr, BTreeMap<u64, AbortHandle>>>,
+    open: Mutex<Open>,
     next: AtomicU64,
     /// Rings when a session has begun whose address is no longer the endpoint's.
     late: Notify,
+}
+
+type Open = BTreeMap<IpAddr, BTreeMap<u64, Entry>>;
+
+/// How to cut a session, and its two sockets: the client's and the database's.
+struct Entry {
+    task: AbortHandle,
+    sockets: [RawFd; 2],
 }
 
 /// A place among the connections of a proxy, given back when dropped.
@@ -114,6 +124,7 @@ impl Sessions {
     fn begin(self: &Arc<Self>, client: TcpStream, upstream: TcpStream, ip: IpAddr, seat: Seat) {
         Counts::add(&self.shared.counts.sessions);
         let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let sockets = [client.as_raw_fd(), upstream.as_raw_fd()];
         let session = Session {
             sessions: Arc::clone(self),
             id,
@@ -126,14 +137,14 @@ impl Sessions {
         };
         // The task runs on this thread, so not before it is known here.
         let task = tokio::spawn(session).abort_handle();
-        self.with_open(|open| open.entry(ip).or_default().insert(id, task));
+        self.with_open(|open| open.entry(ip).or_default().insert(id, Entry { task, sockets }));
         let has_changed = !self.shared.route.borrow().names(ip);
         if has_changed || *self.shared.phase.borrow() == Phase::Closed {
             self.late.notify_one();
         }
     }
 
-    fn with_open<T>(&self, f: impl FnOnce(&mut BTreeMap<IpAddr, BTreeMap<u64, AbortHandle>>) -> T) -> T {
+    fn with_open<T>(&self, f: impl FnOnce(&mut Open) -> T) -> T {
         f(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -151,6 +162,7 @@ impl Sessions {
     pub async fn reap(&self) {
         let mut route = self.shared.route.clone();
         let mut phase = self.shared.phase.clone();
+        let mut silent = self.shared.silent.clone();
         loop {
             let now = self.shared.clock.now();
             let current = Arc::clone(&route.borrow_and_update());
@@ -186,15 +198,45 @@ impl Sessions {
             tokio::select! {
                 changed = route.changed() => if changed.is_err() { return },
                 changed = phase.changed() => if changed.is_err() { return },
+                changed = silent.changed() => match changed {
+                    Ok(()) => self.cut_silent(&Arc::clone(&silent.borrow_and_update())),
+                    Err(_) => return,
+                },
                 () = self.late.notified() => {}
                 () = end => {}
             }
         }
     }
 
+    fn cut_silent(&self, silent: &Silent) {
+        if silent.is_empty() {
+            return;
+        }
+        let is_silent = |socket: RawFd| silence::inode(socket).is_some_and(|inode| silent.contains(&inode));
+        let found = self.with_open(|open| {
+            let all = open
+                .iter()
+                .flat_map(|(ip, sessions)| sessions.values().map(|session| (*ip, session)));
+            let found = all.filter_map(|(ip, session)| {
+                let [client, upstream] = session.sockets.map(is_silent);
+                (client || upstream).then(|| (ip, upstream, session.task.clone()))
+            });
+            found.collect::<Vec<_>>()
+        });
+        for (ip, is_upstream, task) in found {
+            task.abort();
+            Counts::add(&self.shared.counts.silent);
+            let who = if is_upstream { "database" } else { "client" };
+            info!(endpoint = %self.shared.endpoint(), "closed a session to {ip}: its {who} no longer acknowledges anything");
+            if is_upstream && self.shared.route.borrow().names(ip) {
+                self.shared.doubt.notify_one();
+            }
+        }
+    }
+
     fn cut(&self, ip: IpAddr) -> usize {
         let sessions = self.with_open(|open| open.remove(&ip)).unwrap_or_default();
-        sessions.values().for_each(AbortHandle::abort);
+        sessions.values().for_each(|session| session.task.abort());
         sessions.len()
     }
 }

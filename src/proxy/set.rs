@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use super::health::{self, Health, View};
 use super::listener::{Inherited, Listeners};
 use super::route::Route;
+use super::silence::{self, Silent};
 use super::steer::steer;
 use super::worker::{Job, Workers};
 use super::{Counts, Phase, Proxy, Shared, Troubles};
@@ -123,10 +124,12 @@ impl Proxies {
         let (source, source_seen) = watch::channel((Arc::clone(&proxy), Arc::clone(watchers)));
         let (route, route_seen) = watch::channel(Arc::new(Route::default()));
         let (phase, phase_seen) = watch::channel(Phase::Open);
+        let (silent, silent_seen) = watch::channel(Silent::default());
         let shared = Arc::new(Shared {
             settings: settings_seen,
             route: route_seen,
             phase: phase_seen,
+            silent: silent_seen,
             doubt: Notify::new(),
             clock: self.clock,
             health: Health::default(),
@@ -137,6 +140,7 @@ impl Proxies {
         info!(endpoint = %proxy.endpoint, "listening on {}", listeners.address);
         let mut tasks = JoinSet::new();
         tasks.spawn(steer(source_seen, Arc::clone(&shared), route));
+        tasks.spawn(silence::watch(silent, Arc::clone(&shared)));
         let (probed, probes) = (Arc::clone(&shared), self.probes.subscribe());
         tasks.spawn(async move { health::probe(&probed, probes).await });
         let is_inherited = listeners.are_inherited;
