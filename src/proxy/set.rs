@@ -16,13 +16,18 @@ use super::listener::{Inherited, Listeners};
 use super::route::Route;
 use super::silence::{self, Silent};
 use super::steer::steer;
-use super::worker::{Job, Workers};
+use super::worker::{Job, Workers, raise_descriptor_limit};
 use super::{Counts, Phase, Proxy, Shared, Troubles};
 use crate::clock::Clock;
 use crate::watch::Watchers;
 
 /// How long sessions may take to be cut.
 const CUT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Descriptors of a session: the client's and the database's.
+const PER_SESSION: u64 = 2;
+/// Descriptors that are needed besides: for looking, listening, and for pipes.
+const OWN: u64 = 512;
 
 /// Why a proxy cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +44,8 @@ pub enum Error {
 pub struct Proxies {
     clock: Clock,
     workers: Option<Workers>,
+    /// How many this process may have, once it needs many.
+    descriptors: Option<u64>,
     inherited: Inherited,
     running: BTreeMap<SocketAddr, Running>,
     probes: watch::Sender<bool>,
@@ -60,6 +67,7 @@ impl Proxies {
         Self {
             clock,
             workers: None,
+            descriptors: None,
             inherited: Inherited::take(),
             running: BTreeMap::new(),
             probes: watch::channel(false).0,
@@ -106,15 +114,29 @@ impl Proxies {
             let running = self.start(Arc::clone(&proxy), listeners, watchers);
             self.running.insert(proxy.listen, running);
         }
+        self.check_descriptors(wanted);
         for left in self.inherited.left() {
             warn!("the service manager passed a socket on {left}, which no proxy listens on");
         }
         Ok(())
     }
 
+    fn check_descriptors(&self, wanted: &[Proxy]) {
+        let Some(limit) = self.descriptors else { return };
+        let sessions: u64 = wanted.iter().map(|proxy| proxy.max_sessions as u64).sum();
+        if sessions * PER_SESSION + OWN > limit {
+            let enough = limit.saturating_sub(OWN) / PER_SESSION;
+            warn!(
+                "the limit of {limit} descriptors is enough for about {enough} sessions, not for {sessions}: raise it \
+                 (LimitNOFILE=), or lower --max-sessions"
+            );
+        }
+    }
+
     fn threads(&mut self) -> Result<usize, Error> {
         if self.workers.is_none() {
             self.workers = Some(Workers::start().map_err(Error::Threads)?);
+            self.descriptors = Some(raise_descriptor_limit());
         }
         Ok(self.workers.as_ref().map_or(1, Workers::len))
     }
