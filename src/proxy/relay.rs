@@ -82,6 +82,15 @@ impl Relay {
     }
 }
 
+impl Relay {
+    /// Whether one side has said its last word. It is not listened to any more, so its failure goes unnoticed as long as the
+    /// other side says nothing.
+    pub fn is_half_closed(&self) -> bool {
+        let has_ended = |direction: &Direction| !matches!(direction.state, State::Open | State::Ending);
+        has_ended(&self.up) != has_ended(&self.down)
+    }
+}
+
 /// Why a direction ended early.
 #[derive(Debug)]
 enum Ended {
@@ -149,8 +158,7 @@ impl Direction {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Ended>> {
         for _ in 0..READS_PER_TURN {
-            let passed = ready!(self.pass_on(to, cx)).map_err(Ended::Write)?;
-            carried.fetch_add(passed as u64, Ordering::Relaxed);
+            ready!(self.pass_on(to, carried, cx)).map_err(Ended::Write)?;
             if let State::Ending = self.state {
                 // The receiver may have gone already.
                 let _ = shutdown(to, Shutdown::Write);
@@ -171,14 +179,13 @@ impl Direction {
     }
 
     /// Passes on everything that is kept.
-    fn pass_on(&mut self, to: &TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut sum = 0;
+    fn pass_on(&mut self, to: &TcpStream, carried: &AtomicU64, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(rest) = self.kept.rest() {
             ready!(to.poll_write_ready(cx))?;
             match to.try_write(rest) {
                 Ok(passed) => {
                     self.kept.pass(passed);
-                    sum += passed;
+                    carried.fetch_add(passed as u64, Ordering::Relaxed);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
@@ -187,12 +194,14 @@ impl Direction {
         while let Some(pipe) = self.pipe.as_mut().filter(|pipe| pipe.filled() > 0) {
             ready!(to.poll_write_ready(cx))?;
             match to.try_io(Interest::WRITABLE, || pipe.empty(to)) {
-                Ok(passed) => sum += passed,
+                Ok(passed) => {
+                    carried.fetch_add(passed as u64, Ordering::Relaxed);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
-        Poll::Ready(Ok(sum))
+        Poll::Ready(Ok(()))
     }
 
     fn is_bulk(&mut self) -> bool {

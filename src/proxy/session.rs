@@ -6,13 +6,13 @@ use std::os::fd::{AsRawFd as _, RawFd};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use super::relay::{Failed, Relay};
@@ -22,6 +22,9 @@ use crate::planner::time::Timestamp;
 
 /// How long a connection may take to send its PROXY protocol header.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often a session that one side has ended is looked at: a reset of that side wakes nobody.
+const HALF_CLOSED_CHECK: Duration = Duration::from_secs(5);
 
 /// The sessions of one proxy in one thread, by the address that they are connected to.
 pub(super) struct Sessions {
@@ -132,6 +135,7 @@ impl Sessions {
             client,
             upstream,
             relay: Relay::default(),
+            check: None,
             has_ended: false,
             _seat: seat,
         };
@@ -249,6 +253,8 @@ struct Session {
     client: TcpStream,
     upstream: TcpStream,
     relay: Relay,
+    /// When both sides are looked at again, once one of them has ended.
+    check: Option<Pin<Box<Sleep>>>,
     /// How it ended has been settled; if not, it was cut.
     has_ended: bool,
     _seat: Seat,
@@ -282,6 +288,29 @@ impl Future for Session {
             }
         }
         Poll::Ready(())
+    }
+}
+
+impl Session {
+    fn carry(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failed>> {
+        let carried = &self.sessions.shared.counts.carried;
+        if let Poll::Ready(ended) = self.relay.poll(&self.client, &self.upstream, carried, cx) {
+            return Poll::Ready(ended);
+        }
+        if !self.relay.is_half_closed() {
+            return Poll::Pending;
+        }
+        let check = self.check.get_or_insert_with(|| Box::pin(sleep(HALF_CLOSED_CHECK)));
+        while check.as_mut().poll(cx).is_ready() {
+            if let Ok(Some(error)) = self.client.take_error() {
+                return Poll::Ready(Err(Failed::Client(error)));
+            }
+            if let Ok(Some(error)) = self.upstream.take_error() {
+                return Poll::Ready(Err(Failed::Upstream(error)));
+            }
+            check.as_mut().reset(Instant::now() + HALF_CLOSED_CHECK);
+        }
+        Poll::Pending
     }
 }
 
