@@ -265,13 +265,8 @@ impl Future for Session {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let session = self.get_mut();
+        let ended = ready!(session.carry(cx));
         let shared = &session.sessions.shared;
-        let ended = std::task::ready!(session.relay.poll(
-            &session.client,
-            &session.upstream,
-            &shared.counts.carried,
-            cx
-        ));
         session.has_ended = true;
         match ended {
             Ok(()) => {}
