@@ -1,7 +1,8 @@
-//! `run`: follows every binding until it is told to stop.
+//! `run` and `proxy`: follow every binding and serve every proxy until told to stop.
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +17,10 @@ use crate::clock::Clock;
 use crate::dns;
 use crate::elb::{self, Arn, Clients};
 use crate::follow::{Follower, introduce};
+use crate::http::{self, Site};
 use crate::journal::Journal;
 use crate::oneshot::watchers;
+use crate::proxy::Proxies;
 use crate::reconcile::Binding;
 use crate::report::Report;
 use crate::settings::{self, Settings};
@@ -39,9 +42,12 @@ pub async fn run(settings: Settings, reload: impl Fn() -> Result<Settings, setti
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (sender, mut reports) = mpsc::channel(REPORTS_WAITING);
     let mut daemon = Daemon::new(settings, sender)?;
+    daemon.proxies.set(&daemon.settings.proxies, &daemon.watchers)?;
     daemon.start_all(None).await;
+    daemon.show_health();
     info!(
         target_groups = daemon.settings.bindings.len(),
+        proxies = daemon.proxies.len(),
         "started rds-tether {}",
         env!("CARGO_PKG_VERSION")
     );
@@ -66,6 +72,12 @@ pub async fn run(settings: Settings, reload: impl Fn() -> Result<Settings, setti
     }
     notify(&[NotifyState::Stopping]);
     info!("stopping: {}", daemon.summary());
+    daemon.stop_all();
+    tokio::select! {
+        () = daemon.proxies.drain() => {}
+        _ = terminate.recv() => info!("told again to stop: not waiting any longer"),
+        _ = interrupt.recv() => info!("told again to stop: not waiting any longer"),
+    }
     Ok(())
 }
 
@@ -78,6 +90,9 @@ struct Daemon {
     tasks: JoinSet<()>,
     running: BTreeMap<Arn, Running>,
     journal: Journal,
+    proxies: Proxies,
+    site: Arc<Site>,
+    http: Option<(SocketAddr, AbortHandle)>,
     shown: String,
 }
 
@@ -97,6 +112,9 @@ impl Daemon {
             tasks: JoinSet::new(),
             running: BTreeMap::new(),
             journal: Journal::default(),
+            proxies: Proxies::new(clock),
+            site: Arc::default(),
+            http: None,
             shown: String::new(),
             settings,
         })
@@ -181,9 +199,11 @@ impl Daemon {
             Err(error) => return warn!("the new settings are not taken, the old ones stay in force: {error}"),
         };
         let same_dns = settings.dns == self.settings.dns && watchers.servers() == self.watchers.servers();
-        if !same_dns {
-            self.watchers = watchers;
+        let watchers = if same_dns { Arc::clone(&self.watchers) } else { watchers };
+        if let Err(error) = self.proxies.set(&settings.proxies, &watchers) {
+            return warn!("the new settings are not taken, the old ones stay in force: {error}");
         }
+        self.watchers = watchers;
         let goes_on = |binding: &Binding| same_dns && settings.bindings.contains(binding);
         let stopped: Vec<Arn> = (self.running.values())
             .filter(|running| !goes_on(&running.binding))
@@ -195,8 +215,37 @@ impl Daemon {
         let kept = self.running.len();
         self.settings = settings;
         self.start_all(None).await;
+        self.show_health();
         let started = self.running.len() - kept;
-        info!(kept, started, stopped = stopped.len(), "settings reloaded");
+        info!(
+            kept,
+            started,
+            stopped = stopped.len(),
+            proxies = self.proxies.len(),
+            "settings reloaded"
+        );
+    }
+
+    /// Serves health where the settings say.
+    fn show_health(&mut self) {
+        self.site.show(self.proxies.views());
+        self.proxies.probe(self.settings.http.is_some());
+        if self.http.as_ref().map(|(listen, _)| *listen) == self.settings.http {
+            return;
+        }
+        if let Some((_, server)) = self.http.take() {
+            server.abort();
+        }
+        self.http = self.settings.http.map(|listen| {
+            let server = tokio::spawn(http::serve(listen, Arc::clone(&self.site)));
+            (listen, server.abort_handle())
+        });
+    }
+
+    /// Followers stop at once: a step that was under way is repeated by the next process.
+    fn stop_all(&mut self) {
+        let all: Vec<Arn> = self.running.keys().cloned().collect();
+        all.iter().for_each(|arn| self.stop(arn));
     }
 
     /// Followers end by being stopped alone; one that ends otherwise is started anew.
@@ -221,7 +270,14 @@ impl Daemon {
     }
 
     fn summary(&self) -> String {
-        self.journal.summary(self.settings.bindings.len())
+        let mut parts = Vec::new();
+        if !self.settings.bindings.is_empty() {
+            parts.push(self.journal.summary(self.settings.bindings.len()));
+        }
+        if !self.proxies.is_empty() {
+            parts.push(self.proxies.summary());
+        }
+        parts.join("; ")
     }
 
     fn show_status(&mut self) {

@@ -24,6 +24,8 @@
 //! - [`watch`]: one watcher per name looks at DNS and publishes everything it knows.
 //! - [`follow`]: one follower per binding, which knows when to take the next step.
 //! - [`daemon`]: `run`: watchers, followers, signals, the service manager.
+//! - [`proxy`]: the other way to reach a database that moves: listens on a stable address and carries bytes to it.
+//! - [`http`]: health for load balancers and people.
 //! - [`oneshot`]: `plan` and `sync`.
 //! - [`event`] and [`tag`]: for the Lambda function of the `lambda` package: what woke it, and what it remembers.
 //! - [`change`], [`journal`], [`logging`] and [`output`]: what people get to read, all of it from reports.
@@ -46,11 +48,13 @@ pub mod dns;
 pub mod elb;
 pub mod event;
 pub mod follow;
+pub mod http;
 pub mod journal;
 pub mod logging;
 pub mod oneshot;
 pub mod output;
 pub mod planner;
+pub mod proxy;
 pub mod reconcile;
 pub mod report;
 pub mod settings;

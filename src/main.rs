@@ -8,8 +8,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use rds_tether::report::{Exit, Report};
 use rds_tether::settings::value::Span;
-use rds_tether::settings::{self, Flags, LogFormat, Logging, Output};
-use rds_tether::{daemon, dns, logging, oneshot, output};
+use rds_tether::settings::{self, Flags, LogFormat, Logging, Output, ProxyFlags, Settings};
+use rds_tether::{daemon, dns, logging, oneshot, output, proxy};
 
 /// Keeps the IP target groups of a Network Load Balancer equal to the address an RDS or Aurora endpoint has now.
 #[derive(Parser)]
@@ -32,6 +32,8 @@ enum Verb {
     Sync(OneShot),
     /// Follow until told to stop (SIGHUP re-reads the settings)
     Run(Flags),
+    /// Listen on an address and carry bytes to the address that an endpoint has now
+    Proxy(ProxyFlags),
 }
 
 #[derive(Args)]
@@ -76,7 +78,7 @@ fn main() -> ExitCode {
     let format = match cli.verb {
         // Their log stands beside progress and results that are made to be read.
         Verb::Plan(_) | Verb::Sync(_) => LogFormat::Text,
-        Verb::Run(_) => logging::default_format(),
+        Verb::Run(_) | Verb::Proxy(_) => logging::default_format(),
     };
     logging::start(&cli.logging, format);
     code(run(&cli.verb).unwrap_or_else(|(exit, message)| {
@@ -100,8 +102,12 @@ fn run(verb: &Verb) -> Result<Exit, Failed> {
 }
 
 async fn run_verb(verb: &Verb) -> Result<Exit, Failed> {
-    let (Verb::Plan(OneShot { flags, .. }) | Verb::Sync(OneShot { flags, .. }) | Verb::Run(flags)) = verb;
-    let settings = flags.settings().map_err(|error| (error.exit(), error.to_string()))?;
+    let read = match verb {
+        Verb::Plan(OneShot { flags, .. }) | Verb::Sync(OneShot { flags, .. }) => flags.settings().and_then(with_groups),
+        Verb::Run(flags) => flags.settings(),
+        Verb::Proxy(flags) => Ok(flags.settings()),
+    };
+    let settings = read.map_err(|error| (error.exit(), error.to_string()))?;
     match verb {
         Verb::Plan(given) => {
             let reports = oneshot::plan(&settings, given.limit()).await.map_err(failed)?;
@@ -115,7 +121,21 @@ async fn run_verb(verb: &Verb) -> Result<Exit, Failed> {
             daemon::run(settings, || flags.settings()).await.map_err(failed)?;
             Ok(Exit::Settled)
         }
+        Verb::Proxy(flags) => {
+            daemon::run(settings, || Ok(flags.settings())).await.map_err(failed)?;
+            Ok(Exit::Settled)
+        }
     }
+}
+
+/// What looks at target groups needs some.
+fn with_groups(settings: Settings) -> Result<Settings, settings::Error> {
+    if settings.bindings.is_empty() {
+        let message =
+            "the settings have no [[target_group]]; plan and sync look at target groups only, run serves proxies";
+        return Err(settings::Error::File(message.into()));
+    }
+    Ok(settings)
 }
 
 impl OneShot {
@@ -135,7 +155,7 @@ impl OneShot {
 }
 
 fn failed(error: anyhow::Error) -> Failed {
-    if error.is::<dns::Error>() {
+    if error.is::<dns::Error>() || error.is::<proxy::Error>() {
         return (Exit::Settings, error.to_string());
     }
     unexpected(error)

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use crate::clock::Clock;
 use crate::dns::Resolver;
 use crate::planner::answer::{Answer, Blind, Failure, History, Said};
-use crate::planner::cadence;
+use crate::planner::cadence::{self, Urgency};
 use crate::planner::target::Family;
 use crate::planner::time::Timestamp;
 
@@ -32,7 +32,7 @@ pub struct Sight {
 /// Follows a name. Its watcher ends with the last follower.
 pub struct Watch {
     sights: watch::Receiver<Arc<Sight>>,
-    unsettled: watch::Sender<usize>,
+    wishes: watch::Sender<Wishes>,
     task: JoinHandle<()>,
 }
 
@@ -44,8 +44,37 @@ impl Watch {
 
     /// Asks for a look every second as long as the returned value lives.
     pub fn hurry(self: &Arc<Self>) -> Hurry {
-        self.unsettled.send_modify(|followers| *followers += 1);
+        self.wishes.send_modify(|wishes| wishes.unsettled += 1);
         Hurry(Arc::clone(self))
+    }
+
+    /// Tells that the current address fails connections. The name is looked at now, and then as soon as each answer
+    /// expires, for as long as a doubt lasts.
+    pub fn doubt(&self) {
+        self.wishes.send_modify(|wishes| wishes.doubted = Some(Instant::now()));
+    }
+}
+
+/// What followers ask of a watcher.
+#[derive(Clone, Copy, Default)]
+struct Wishes {
+    /// Followers that are not settled.
+    unsettled: usize,
+    /// When the address was last doubted.
+    doubted: Option<Instant>,
+}
+
+impl Wishes {
+    fn is_in_doubt(&self) -> bool {
+        self.doubted.is_some_and(|doubted| doubted.elapsed() < cadence::DOUBT)
+    }
+
+    fn urgency(&self) -> Urgency {
+        match self.unsettled {
+            _ if self.is_in_doubt() => Urgency::InDoubt,
+            0 => Urgency::Calm,
+            _ => Urgency::Unsettled,
+        }
     }
 }
 
@@ -60,7 +89,7 @@ pub struct Hurry(Arc<Watch>);
 
 impl Drop for Hurry {
     fn drop(&mut self) {
-        self.0.unsettled.send_modify(|followers| *followers -= 1);
+        self.0.wishes.send_modify(|wishes| wishes.unsettled -= 1);
     }
 }
 
@@ -121,7 +150,7 @@ impl Watchers {
             said: Vec::new(),
             blind_since: None,
         }));
-        let (unsettled, wishes) = watch::channel(0);
+        let (wishes, asked) = watch::channel(Wishes::default());
         let watcher = Watcher {
             resolver: Arc::clone(&self.resolver),
             clock: self.clock,
@@ -134,10 +163,10 @@ impl Watchers {
         };
         Watch {
             sights: receiver,
-            unsettled,
+            wishes,
             task: tokio::spawn(async move {
                 sleep_until(start).await;
-                watcher.run(sights, wishes).await;
+                watcher.run(sights, asked).await;
             }),
         }
     }
@@ -155,23 +184,28 @@ struct Watcher {
 }
 
 impl Watcher {
-    async fn run(mut self, sights: watch::Sender<Arc<Sight>>, mut unsettled: watch::Receiver<usize>) {
+    async fn run(mut self, sights: watch::Sender<Arc<Sight>>, mut wishes: watch::Receiver<Wishes>) {
         loop {
+            let mut was_in_doubt = wishes.borrow().is_in_doubt();
             let sight = self.look().await;
             let ttl = sight.seen.as_ref().ok().map(|answer| answer.resolution.ttl);
             let ended = sight.at;
             sights.send_replace(Arc::new(sight));
-            let Some(ttl) = ttl else {
-                let most = cadence::backoff(self.failures, self.interval);
-                sleep(most.mul_f64(fastrand::f64())).await;
-                continue;
-            };
+            let share = fastrand::f64();
             loop {
-                let hurried = *unsettled.borrow_and_update() > 0;
-                let next = ended + cadence::after_answer(ttl, hurried, self.interval);
+                let asked = *wishes.borrow_and_update();
+                let urgency = asked.urgency();
+                let wait = match ttl {
+                    // A doubt that begins now cannot wait for the end of an answer that was given before.
+                    _ if urgency == Urgency::InDoubt && !was_in_doubt => Duration::ZERO,
+                    Some(ttl) => cadence::after_answer(ttl, urgency, self.interval),
+                    None => cadence::after_failure(self.failures, urgency, self.interval).mul_f64(share),
+                };
+                was_in_doubt = asked.is_in_doubt();
                 tokio::select! {
-                    () = sleep_until(self.clock.instant(next)) => break,
-                    changed = unsettled.changed() => if changed.is_err() { return },
+                    biased;
+                    () = sleep_until(self.clock.instant(ended + wait)) => break,
+                    changed = wishes.changed() => if changed.is_err() { return },
                 }
             }
         }

@@ -38,9 +38,25 @@ const SEAMS: &[Seam] = &[
         instead: "add a setting, with a flag and its variable, to settings::Flags",
     },
     Seam {
+        // The proxy's listener reads what a service manager says (LISTEN_FDS).
         signs: &["from_env("],
-        only_in: &["settings/", "aws.rs"],
+        only_in: &["settings/", "aws.rs", "proxy/listener.rs"],
         instead: "add a setting, with a flag and its variable, to settings::Flags",
+    },
+    Seam {
+        signs: &["listenfd", "ListenFd"],
+        only_in: &["proxy/listener.rs"],
+        instead: "ask proxy::listener for sockets",
+    },
+    Seam {
+        signs: &["rustix"],
+        only_in: &["proxy/"],
+        instead: "keep what needs the kernel's own calls to the sockets and pipes of the proxy",
+    },
+    Seam {
+        signs: &["hyper::", "hyper_util", "http_body_util"],
+        only_in: &["http.rs"],
+        instead: "add a page to http::Site",
     },
     Seam {
         // A verb's own flags stand beside the verb.
@@ -208,6 +224,9 @@ fn every_seam_is_still_seen() {
         "aws_config",
         "hickory",
         "from_env(",
+        "ListenFd",
+        "rustix",
+        "hyper::",
         "env = \"",
         ".register(",
         ".deregister(",

@@ -44,6 +44,20 @@ fn as_in_readme(line: &str) -> Command {
     command
 }
 
+/// What would listen does so on loopback, where the kernel finds a port.
+fn on_any_port(text: &str) -> String {
+    let is_listened_on = |word: &&str| word.starts_with("0.0.0.0:") || word.starts_with("127.0.0.1:");
+    let words = text.split(['"', ' ', '\n']).filter(is_listened_on);
+    words.fold(text.to_owned(), |text, word| text.replace(word, "127.0.0.1:0"))
+}
+
+fn assert_runs(command: &mut Command, what: &str) {
+    let daemon = Daemon::start(command);
+    daemon.wait_for_log(&["started"]);
+    let (status, log) = daemon.stop();
+    assert_eq!(status.code(), Some(0), "{what}: {log}");
+}
+
 #[test]
 fn the_commands_are_taken() {
     let blocks = blocks("sh");
@@ -54,11 +68,8 @@ fn the_commands_are_taken() {
         .collect();
     assert!(lines.len() >= 4, "the README has commands: {lines:?}");
     for line in lines {
-        if line.starts_with("rds-tether run") {
-            let daemon = Daemon::start(&mut as_in_readme(line));
-            daemon.wait_for_log(&["started"]);
-            let (status, log) = daemon.stop();
-            assert_eq!(status.code(), Some(0), "{line}: {log}");
+        if line.starts_with("rds-tether run") || line.starts_with("rds-tether proxy") {
+            assert_runs(&mut as_in_readme(&on_any_port(line)), line);
         } else {
             let output = finish(as_in_readme(line).args(["--timeout", "2s"]));
             assert_eq!(output.status.code(), Some(69), "{line}: {}", said(&output));
@@ -75,9 +86,15 @@ fn the_settings_are_taken() {
     );
     for (number, block) in pages.iter().flatten().enumerate() {
         let path = std::env::temp_dir().join(format!("rds-tether-readme-{}-{number}.toml", std::process::id()));
-        std::fs::write(&path, block.join("\n")).unwrap();
+        let text = on_any_port(&block.join("\n"));
+        std::fs::write(&path, &text).unwrap();
         let mut command = bare_command("http://127.0.0.1:9");
         command.env("RDS_TETHER_NAMESERVER", "127.0.0.1:9");
+        if text.contains("[[proxy]]") {
+            assert_runs(command.arg("run").arg("--config").arg(&path), &text);
+            std::fs::remove_file(&path).unwrap();
+            continue;
+        }
         let output = finish(command.args(["plan", "--timeout", "2s", "--config"]).arg(&path));
         std::fs::remove_file(&path).unwrap();
         // Denied, because the role cannot be assumed; that the file is at fault would be 78.

@@ -16,11 +16,38 @@ const AFTER_WRITE: [Duration; 4] = [
     Duration::from_secs(8),
 ];
 
+/// The least time between two looks at a name whose address is in doubt.
+const APART_IN_DOUBT: Duration = Duration::from_millis(100);
+/// How long the doubt about an address lasts.
+pub const DOUBT: Duration = Duration::from_secs(30);
+
+/// How urgent the next look at DNS is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// Nothing is to be expected.
+    Calm,
+    /// A follower is not settled.
+    Unsettled,
+    /// The current address fails connections: DNS may name another one any moment.
+    InDoubt,
+}
+
 /// How long to wait after a DNS answer: to the end of its TTL, because a resolver repeats it until then, but no longer
 /// than `interval`; a second while something is unsettled.
-pub fn after_answer(ttl: Duration, unsettled: bool, interval: Duration) -> Duration {
-    let wait = if unsettled { APART } else { ttl.min(interval) };
-    wait.max(APART)
+pub fn after_answer(ttl: Duration, urgency: Urgency, interval: Duration) -> Duration {
+    match urgency {
+        Urgency::Calm => ttl.min(interval).max(APART),
+        Urgency::Unsettled => APART,
+        Urgency::InDoubt => ttl.min(interval).max(APART_IN_DOUBT),
+    }
+}
+
+/// The longest wait after that many failed looks at DNS in a row.
+pub fn after_failure(failures: u32, urgency: Urgency, interval: Duration) -> Duration {
+    match urgency {
+        Urgency::Calm | Urgency::Unsettled => backoff(failures, interval),
+        Urgency::InDoubt => BACKOFF_FIRST,
+    }
 }
 
 /// The longest wait after that many failures in a row; the caller draws from zero up to it, so that many who failed
@@ -74,19 +101,22 @@ mod tests {
     #[test]
     fn dns_is_asked_at_the_end_of_the_ttl_within_bounds() {
         let interval = Duration::from_secs(5);
-        for (ttl, unsettled, wait) in [
-            (5, false, 5),
-            (3, false, 3),
-            (0, false, 1),
-            (300, false, 5),
-            (5, true, 1),
-            (0, true, 1),
+        for (ttl, urgency, millis) in [
+            (5, Urgency::Calm, 5000),
+            (3, Urgency::Calm, 3000),
+            (0, Urgency::Calm, 1000),
+            (300, Urgency::Calm, 5000),
+            (5, Urgency::Unsettled, 1000),
+            (0, Urgency::Unsettled, 1000),
+            (0, Urgency::InDoubt, 100),
+            (2, Urgency::InDoubt, 2000),
+            (300, Urgency::InDoubt, 5000),
         ] {
-            let expect = Duration::from_secs(wait);
+            let expect = Duration::from_millis(millis);
             assert_eq!(
-                after_answer(Duration::from_secs(ttl), unsettled, interval),
+                after_answer(Duration::from_secs(ttl), urgency, interval),
                 expect,
-                "{ttl} {unsettled}"
+                "{ttl} {urgency:?}"
             );
         }
     }

@@ -1,5 +1,6 @@
 //! The settings file. Texts are read here rather than while parsing TOML, so that each error names its own line.
 
+use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::str::FromStr;
@@ -9,12 +10,15 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::value::{Cidr, NameServer, RoleArn, Span, shorten};
-use super::{DEADLINE_RANGE, Dns, Error, INTERVAL_RANGE, Settings, WAIT_RANGE};
+use super::value::{Cidr, Listen, NameServer, RoleArn, Span, shorten};
+use super::{DEADLINE_RANGE, DIAL_RANGE, Dns, Error, INTERVAL_RANGE, Settings, WAIT_RANGE};
 use crate::aws::AssumeRole;
 use crate::planner::answer::Quorum;
 use crate::planner::endpoint::Role;
 use crate::planner::policy::Policy;
+use crate::planner::target::Family;
+use crate::proxy::Proxy;
+use crate::proxy::route::{Linger, Rules};
 use crate::reconcile::Binding;
 
 type Text = Spanned<String>;
@@ -25,7 +29,11 @@ struct File {
     #[serde(default)]
     target_group: Vec<TargetGroup>,
     #[serde(default)]
+    proxy: Vec<ProxyTable>,
+    #[serde(default)]
     dns: DnsTable,
+    #[serde(default)]
+    http: HttpTable,
 }
 
 #[derive(Deserialize)]
@@ -45,6 +53,31 @@ struct TargetGroup {
     #[serde(default)]
     observe: bool,
     assume_role: Option<AssumeRoleTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProxyTable {
+    listen: Text,
+    endpoint: Text,
+    role: Option<Role>,
+    linger: Option<Text>,
+    drain: Option<Text>,
+    dial_timeout: Option<Text>,
+    max_sessions: Option<NonZeroUsize>,
+    #[serde(default)]
+    allow_peers: List,
+    #[serde(default)]
+    allow_cidrs: List,
+    #[serde(default)]
+    accept_proxy_protocol: bool,
+    ip_family: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct HttpTable {
+    listen: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]
@@ -74,10 +107,11 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Settings, Error> {
         let start = error.span().map_or(0, |span| span.start);
         reader.error(start, &reader.in_plain_words(start, error.message()))
     })?;
-    if file.target_group.is_empty() {
+    if file.target_group.is_empty() && file.proxy.is_empty() {
         return Err(reader.error(
             0,
-            "there is nothing to follow; add a [[target_group]] with arn and endpoints",
+            "there is nothing to follow; add a [[target_group]] with arn and endpoints, or a [[proxy]] with listen and \
+             endpoint",
         ));
     }
     let mut bindings: Vec<Binding> = Vec::new();
@@ -93,8 +127,27 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Settings, Error> {
         }
         bindings.push(binding);
     }
+    let mut proxies: Vec<Proxy> = Vec::new();
+    for table in file.proxy {
+        let listen_at = table.listen.span().start;
+        let proxy = reader.proxy(table)?;
+        if proxies.iter().any(|other| other.listen == proxy.listen) {
+            let message = format!(
+                "two proxies listen on {}; give each its own address or port",
+                proxy.listen
+            );
+            return Err(reader.error(listen_at, &message));
+        }
+        proxies.push(proxy);
+    }
     let dns = reader.dns(file.dns)?;
-    Ok(Settings { bindings, dns })
+    let http = file.http.listen.map(|text| reader.one(&text)).transpose()?;
+    Ok(Settings {
+        bindings,
+        proxies,
+        dns,
+        http: http.map(|Listen(address)| address),
+    })
 }
 
 struct Reader<'a> {
@@ -200,6 +253,29 @@ impl Reader<'_> {
             },
             observe: group.observe,
             assume_role: group.assume_role.map(role).transpose()?,
+        })
+    }
+
+    fn proxy(&self, table: ProxyTable) -> Result<Proxy, Error> {
+        let Listen(listen) = self.one(&table.listen)?;
+        let defaults = Proxy::new(listen, self.one(&table.endpoint)?);
+        let linger: Option<Linger> = table.linger.map(|text| self.one(&text)).transpose()?;
+        let family: Option<Family> = table.ip_family.map(|text| self.one(&text)).transpose()?;
+        let drain = self.duration(table.drain.as_ref(), &WAIT_RANGE)?;
+        let dial_timeout = self.duration(table.dial_timeout.as_ref(), &DIAL_RANGE)?;
+        Ok(Proxy {
+            family: family.unwrap_or(defaults.family),
+            rules: Rules {
+                linger: linger.unwrap_or_default(),
+                role: table.role,
+                allow_cidrs: self.nets(&table.allow_cidrs)?,
+            },
+            dial_timeout: dial_timeout.unwrap_or(defaults.dial_timeout),
+            max_sessions: table.max_sessions.map_or(defaults.max_sessions, usize::from),
+            allow_peers: self.nets(&table.allow_peers)?,
+            accept_proxy_protocol: table.accept_proxy_protocol,
+            drain: drain.unwrap_or(defaults.drain),
+            ..defaults
         })
     }
 

@@ -1,16 +1,19 @@
 //! The command line and the environment.
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::builder::{BoolishValueParser, Resettable};
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgAction, Args, Command, Parser, ValueEnum};
 
-use super::value::{Cidr, NameServer, Span};
-use super::{INTERVAL_RANGE, WAIT_RANGE};
+use super::value::{Cidr, Listen, NameServer, Span};
+use super::{DIAL_RANGE, INTERVAL_RANGE, WAIT_RANGE};
 use crate::elb::Arn;
 use crate::planner::endpoint::{Endpoint, Role};
+use crate::planner::target::Family;
+use crate::proxy::route::Linger;
 
 /// What to follow, and how. A flag beats its environment variable, which beats the file.
 #[derive(Args, Clone, Debug, Default)]
@@ -36,24 +39,12 @@ pub struct Flags {
         value_delimiter = ','
     )]
     pub target_groups: Vec<Arn>,
-    /// Name server to ask instead of those in /etc/resolv.conf; repeatable
-    #[arg(
-        long = "nameserver",
-        value_name = "ADDR[:PORT]",
-        env = "RDS_TETHER_NAMESERVER",
-        hide_env_values = true,
-        value_delimiter = ','
-    )]
-    pub nameservers: Vec<NameServer>,
-    /// Longest time between two looks at DNS [default: 5s]
-    #[arg(
-        long,
-        value_name = "DURATION",
-        allow_hyphen_values = true,
-        env = "RDS_TETHER_INTERVAL",
-        hide_env_values = true, value_parser = |text: &str| Span::within(text, &INTERVAL_RANGE)
-    )]
-    pub interval: Option<Span>,
+    /// How to look at DNS.
+    #[command(flatten)]
+    pub dns: DnsFlags,
+    /// Serve /healthz and /readyz on this address (run) [default: off]
+    #[arg(long, value_name = "ADDR:PORT", env = "RDS_TETHER_HTTP", hide_env_values = true)]
+    pub http: Option<Listen>,
     /// How long DNS must not have named a target before it is removed [default: 60s, reader endpoints 5m]
     #[arg(
         long,
@@ -99,6 +90,108 @@ pub struct Flags {
     /// Look, decide and report, but change nothing
     #[arg(long, env = "RDS_TETHER_OBSERVE", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub observe: bool,
+}
+
+/// How to look at DNS.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DnsFlags {
+    /// Name server to ask instead of those in /etc/resolv.conf; repeatable
+    #[arg(
+        long = "nameserver",
+        value_name = "ADDR[:PORT]",
+        env = "RDS_TETHER_NAMESERVER",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    pub nameservers: Vec<NameServer>,
+    /// Longest time between two looks at DNS [default: 5s]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        allow_hyphen_values = true,
+        env = "RDS_TETHER_INTERVAL",
+        hide_env_values = true, value_parser = |text: &str| Span::within(text, &INTERVAL_RANGE)
+    )]
+    pub interval: Option<Span>,
+}
+
+/// What one proxy is to do.
+#[derive(Args, Clone, Debug)]
+pub struct ProxyFlags {
+    /// Address to listen on
+    #[arg(long, value_name = "ADDR:PORT", env = "RDS_TETHER_LISTEN", hide_env_values = true)]
+    pub listen: Listen,
+    /// Endpoint to connect clients to
+    #[arg(long, value_name = "HOST:PORT", env = "RDS_TETHER_ENDPOINT", hide_env_values = true)]
+    pub endpoint: Endpoint,
+    /// How long a session outlives its address, or never [default: 5s, reader endpoints never]
+    #[arg(
+        long,
+        value_name = "DURATION|never",
+        allow_hyphen_values = true,
+        env = "RDS_TETHER_LINGER",
+        hide_env_values = true
+    )]
+    pub linger: Option<Linger>,
+    /// How long sessions go on after SIGTERM [default: 5s]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        allow_hyphen_values = true,
+        env = "RDS_TETHER_DRAIN",
+        hide_env_values = true, value_parser = |text: &str| Span::within(text, &WAIT_RANGE)
+    )]
+    pub drain: Option<Span>,
+    /// How long a client waits for its connection to the database [default: 10s]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        allow_hyphen_values = true,
+        env = "RDS_TETHER_DIAL_TIMEOUT",
+        hide_env_values = true, value_parser = |text: &str| Span::within(text, &DIAL_RANGE)
+    )]
+    pub dial_timeout: Option<Span>,
+    /// Sessions at once; more are refused [default: 10000]
+    #[arg(long, value_name = "NUMBER", env = "RDS_TETHER_MAX_SESSIONS", hide_env_values = true)]
+    pub max_sessions: Option<NonZeroUsize>,
+    /// Accept connections only from this network; repeatable [default: from everywhere]
+    #[arg(
+        long = "allow-peer",
+        value_name = "CIDR",
+        env = "RDS_TETHER_ALLOW_PEER",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    pub allow_peers: Vec<Cidr>,
+    /// Connect only to addresses within this network; repeatable
+    #[arg(
+        long = "allow-cidr",
+        value_name = "CIDR",
+        env = "RDS_TETHER_ALLOW_CIDR",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    pub allow_cidrs: Vec<Cidr>,
+    /// Expect a PROXY protocol v2 header, as a target group with proxy_protocol_v2.enabled sends it
+    #[arg(
+        long,
+        env = "RDS_TETHER_ACCEPT_PROXY_PROTOCOL",
+        hide_env_values = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub accept_proxy_protocol: bool,
+    /// Whether an answer is the whole truth (writer) or a sample (reader) [default: by the endpoint's name]
+    #[arg(long, value_name = "writer|reader", env = "RDS_TETHER_ROLE", hide_env_values = true)]
+    pub role: Option<Role>,
+    /// Which of the endpoint's addresses to connect to [default: ipv4]
+    #[arg(long, value_name = "ipv4|ipv6", env = "RDS_TETHER_IP_FAMILY", hide_env_values = true)]
+    pub ip_family: Option<Family>,
+    /// How to look at DNS.
+    #[command(flatten)]
+    pub dns: DnsFlags,
+    /// Serve /healthz and /readyz on this address [default: off]
+    #[arg(long, value_name = "ADDR:PORT", env = "RDS_TETHER_HTTP", hide_env_values = true)]
+    pub http: Option<Listen>,
 }
 
 /// How to print results.

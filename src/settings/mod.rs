@@ -10,12 +10,15 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
-pub use flags::{Flags, LogFormat, Logging, Output, explain, read_command_line};
+pub use flags::{DnsFlags, Flags, LogFormat, Logging, Output, ProxyFlags, explain, read_command_line};
 
 use crate::planner::answer::{GAP, Quorum};
 use crate::planner::policy::Policy;
+use crate::proxy::Proxy;
+use crate::proxy::route::Rules;
 use crate::reconcile::Binding;
 use crate::report::Exit;
+use value::Cidr;
 
 /// Where the settings are if nobody says otherwise.
 const DEFAULT_FILE: &str = "/etc/rds-tether/config.toml";
@@ -29,14 +32,20 @@ const _: () = assert!(INTERVAL_RANGE.end().as_secs() + DEADLINE_RANGE.end().as_s
 pub const TIMEOUT_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3 * 24 * 60 * 60);
 /// A look at DNS that takes longer than this would outlast the answers it waits for.
 const DEADLINE_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(10);
+/// A client that waits longer than this for its connection has given up.
+const DIAL_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(5 * 60);
 
 /// Everything the process obeys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// What to follow.
+    /// Target groups to keep equal to endpoints.
     pub bindings: Vec<Binding>,
+    /// Addresses to listen on for endpoints.
+    pub proxies: Vec<Proxy>,
     /// How to look at DNS.
     pub dns: Dns,
+    /// Where to serve health over HTTP.
+    pub http: Option<SocketAddr>,
 }
 
 /// How to look at DNS.
@@ -127,17 +136,15 @@ impl Flags {
         };
         Ok(Settings {
             bindings: self.target_groups.iter().map(binding).collect(),
+            proxies: Vec::new(),
             dns: Dns::default(),
+            http: None,
         })
     }
 
     fn override_all(&self, settings: &mut Settings) {
-        if !self.nameservers.is_empty() {
-            settings.dns.name_servers = self.nameservers.iter().map(|server| server.0).collect();
-        }
-        if let Some(interval) = self.interval {
-            settings.dns.interval = interval.0;
-        }
+        self.dns.override_all(&mut settings.dns);
+        settings.http = self.http.map(|listen| listen.0).or(settings.http);
         for binding in &mut settings.bindings {
             let policy = &mut binding.policy;
             policy.role = self.role.or(policy.role);
@@ -151,6 +158,47 @@ impl Flags {
             }
             policy.upsert_only |= self.upsert_only;
             binding.observe |= self.observe;
+        }
+    }
+}
+
+impl DnsFlags {
+    fn override_all(&self, dns: &mut Dns) {
+        if !self.nameservers.is_empty() {
+            dns.name_servers = self.nameservers.iter().map(|server| server.0).collect();
+        }
+        if let Some(interval) = self.interval {
+            dns.interval = interval.0;
+        }
+    }
+}
+
+impl ProxyFlags {
+    /// The settings of a process that is one proxy.
+    pub fn settings(&self) -> Settings {
+        let cidrs = |cidrs: &[Cidr]| cidrs.iter().map(|cidr| cidr.0).collect();
+        let defaults = Proxy::new(self.listen.0, self.endpoint.clone());
+        let proxy = Proxy {
+            family: self.ip_family.unwrap_or(defaults.family),
+            rules: Rules {
+                linger: self.linger.unwrap_or_default(),
+                role: self.role,
+                allow_cidrs: cidrs(&self.allow_cidrs),
+            },
+            dial_timeout: self.dial_timeout.map_or(defaults.dial_timeout, |span| span.0),
+            max_sessions: self.max_sessions.map_or(defaults.max_sessions, usize::from),
+            allow_peers: cidrs(&self.allow_peers),
+            accept_proxy_protocol: self.accept_proxy_protocol,
+            drain: self.drain.map_or(defaults.drain, |span| span.0),
+            ..defaults
+        };
+        let mut dns = Dns::default();
+        self.dns.override_all(&mut dns);
+        Settings {
+            bindings: Vec::new(),
+            proxies: vec![proxy],
+            dns,
+            http: self.http.map(|listen| listen.0),
         }
     }
 }

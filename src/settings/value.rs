@@ -8,6 +8,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jiff::SignedDuration;
 
+use crate::proxy::route::Linger;
+
 /// The port of DNS.
 const DNS_PORT: u16 = 53;
 
@@ -72,6 +74,36 @@ impl FromStr for NameServer {
                 "{text:?} is no name server's address; write ADDR or ADDR:PORT, for example 10.0.0.2 or [fd00::2]:53"
             )),
         }
+    }
+}
+
+/// An address and a port to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen(pub SocketAddr);
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let hint = || {
+            let port = text.rsplit(':').next().filter(|port| port.parse::<u16>().is_ok());
+            let port = port.unwrap_or("5432");
+            format!("{text:?} is no address to listen on; write ADDR:PORT, for example 0.0.0.0:{port} or [::]:{port}")
+        };
+        text.parse().map(Self).map_err(|_| hint())
+    }
+}
+
+impl FromStr for Linger {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim() == "never" {
+            return Ok(Self::Never);
+        }
+        let span = Span::within(text, &super::WAIT_RANGE).map_err(|error| format!("{error}; or write never"))?;
+        Ok(Self::For(span.0))
     }
 }
 
@@ -185,6 +217,38 @@ mod tests {
         ] {
             let error = text.parse::<Cidr>().expect_err(text);
             assert!(error.contains(hint), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_to_listen_on_is_an_address_with_a_port() {
+        for text in ["0.0.0.0:5432", "127.0.0.1:0", "[::]:5432"] {
+            assert_eq!(
+                text.parse::<Listen>().map(|listen| listen.0.to_string()),
+                Ok(text.to_owned())
+            );
+        }
+        for (text, hint) in [
+            ("5432", "write ADDR:PORT, for example 0.0.0.0:5432"),
+            (":6432", "0.0.0.0:6432"),
+            ("localhost:5432", "no address to listen on"),
+            ("0.0.0.0", "no address to listen on"),
+            ("0.0.0.0:99999", "no address to listen on"),
+            ("", "no address to listen on"),
+        ] {
+            let error = text.parse::<Listen>().expect_err(text);
+            assert!(error.contains(hint), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_linger_is_a_duration_or_never() {
+        assert_eq!("never".parse(), Ok(Linger::Never));
+        assert_eq!("0s".parse(), Ok(Linger::For(Duration::ZERO)));
+        assert_eq!("5s".parse(), Ok(Linger::For(Duration::from_secs(5))));
+        for text in ["", "5", "ever", "25h"] {
+            let error = text.parse::<Linger>().expect_err(text);
+            assert!(error.contains("never"), "{error}");
         }
     }
 

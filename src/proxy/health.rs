@@ -1,0 +1,158 @@
+//! Whether the proxy is a place to send clients to: it is as long as its database accepts connections.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{sleep_until, timeout};
+use tracing::{info, warn};
+
+use super::{Phase, Shared};
+use crate::planner::endpoint::Endpoint;
+use crate::planner::time::Timestamp;
+
+/// An acceptance counts for so long.
+const FRESH: Duration = Duration::from_secs(15);
+/// Without sessions, the database is connected to this often, and no more often if it fails.
+const PROBE_APART: Duration = Duration::from_secs(10);
+/// How long a probe may take; it ends before the last acceptance counts no more.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+const _: () = assert!(PROBE_APART.as_secs() + PROBE_TIMEOUT.as_secs() < FRESH.as_secs());
+
+/// When the current address accepted a connection.
+#[derive(Debug, Default)]
+pub struct Health {
+    /// In milliseconds; zero: never.
+    accepted: AtomicU64,
+    is_failing: AtomicBool,
+}
+
+impl Health {
+    /// Another address: what the one before accepted says nothing about it.
+    pub fn forget(&self) {
+        self.accepted.store(0, Ordering::Relaxed);
+    }
+
+    fn last(&self) -> Option<Timestamp> {
+        let millis = self.accepted.load(Ordering::Relaxed);
+        (millis > 0).then(|| Timestamp::from_millis(millis))
+    }
+}
+
+/// The current address accepted a connection.
+pub(super) fn accepted(shared: &Shared, ip: IpAddr) {
+    let Health { accepted, is_failing } = &shared.health;
+    accepted.store(shared.clock.now().as_millis(), Ordering::Relaxed);
+    if is_failing.load(Ordering::Relaxed) && is_failing.swap(false, Ordering::Relaxed) {
+        info!(endpoint = %shared.endpoint(), "{ip} accepts connections");
+    }
+}
+
+/// An address did not accept a connection. The first of a row of failures is logged, and DNS is looked at.
+pub(super) fn refused(shared: &Shared, ip: IpAddr, why: &str) {
+    if !shared.health.is_failing.swap(true, Ordering::Relaxed) {
+        warn!(
+            endpoint = %shared.endpoint(),
+            "{ip} does not accept connections ({why}); clients are refused until it does, or DNS names another address"
+        );
+    }
+    shared.doubt.notify_one();
+}
+
+/// A proxy as a load balancer sees it.
+pub struct View {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+impl View {
+    pub(super) fn new(address: SocketAddr, shared: &Arc<Shared>) -> Self {
+        let shared = Arc::clone(shared);
+        Self { address, shared }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it follows.
+    pub fn endpoint(&self) -> Endpoint {
+        self.shared.endpoint()
+    }
+
+    /// Whether clients are to be sent to it, and why.
+    pub fn ready(&self) -> Result<String, String> {
+        ready(&self.shared)
+    }
+}
+
+/// Whether clients are to be sent here; else why not. A failure of DNS alone is no reason: the sessions are good.
+fn ready(shared: &Shared) -> Result<String, String> {
+    if *shared.phase.borrow() != Phase::Open {
+        return Err("stopping".into());
+    }
+    let route = shared.route.borrow();
+    let addresses: Vec<String> = route.addresses.iter().map(ToString::to_string).collect();
+    if addresses.is_empty() {
+        return Err("the name has not been resolved yet".into());
+    }
+    let addresses = addresses.join(", ");
+    let since = shared.health.last().map(|last| shared.clock.now().since(last));
+    match since {
+        Some(since) if since <= FRESH => Ok(format!("{addresses} accepted a connection {} s ago", since.as_secs())),
+        Some(since) => Err(format!(
+            "{addresses} has accepted no connection for {} s",
+            since.as_secs()
+        )),
+        None => Err(format!("{addresses} has not accepted a connection yet")),
+    }
+}
+
+/// Connects to the database whenever no session has done so for long, so that health is known without sessions.
+pub(super) async fn probe(shared: &Shared, mut is_wanted: watch::Receiver<bool>) {
+    let mut route = shared.route.clone();
+    while is_wanted.wait_for(|is_wanted| *is_wanted).await.is_ok() {
+        let probed = route.borrow_and_update().addresses.clone();
+        let at = shared.clock.now();
+        for ip in &probed {
+            if probe_one(shared, *ip).await {
+                break;
+            }
+        }
+        loop {
+            // Each session that reaches the database puts the next probe off.
+            let next = shared.health.last().map_or(at, |last| last.max(at)) + PROBE_APART;
+            if next <= shared.clock.now() {
+                break;
+            }
+            tokio::select! {
+                () = sleep_until(shared.clock.instant(next)) => {}
+                changed = route.wait_for(|route| route.addresses != probed) => match changed {
+                    Ok(_) => break,
+                    Err(_) => return,
+                },
+            }
+        }
+    }
+}
+
+async fn probe_one(shared: &Shared, ip: IpAddr) -> bool {
+    let address = SocketAddr::new(ip, shared.endpoint().port());
+    let failure = match timeout(PROBE_TIMEOUT, TcpStream::connect(address)).await {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some("no answer in time".into()),
+    };
+    // Of an address that is no longer the endpoint's nothing is to be said.
+    if shared.route.borrow().names(ip) {
+        match &failure {
+            None => accepted(shared, ip),
+            Some(why) => refused(shared, ip, why),
+        }
+    }
+    failure.is_none()
+}

@@ -1,0 +1,174 @@
+//! The IP-following TCP proxy: it listens on a stable address, carries bytes to the address that the endpoint has now, and
+//! closes the sessions that outlive their address, so that their clients connect anew.
+//!
+//! No byte of a stream is read for its meaning, kept longer than its passing on takes, or logged.
+//!
+//! - [`route`]: from answers to addresses (pure). `steer` feeds it with what DNS says.
+//! - `listener`: sockets to accept from, `worker`: a thread each, with sessions of its own.
+//! - `session`: admitted, dialled ([`dial`]), carried ([`relay`], [`pipe`]), and cut.
+//! - [`header`]: the PROXY protocol of a load balancer in front.
+//! - `silence`: peers that vanished while data was on its way to them.
+//! - [`health`]: whether to send clients here.
+
+pub mod dial;
+pub mod header;
+pub mod health;
+mod listener;
+pub mod pipe;
+pub mod relay;
+pub mod route;
+mod session;
+mod set;
+mod silence;
+mod socket;
+mod steer;
+mod worker;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tokio::sync::{Notify, watch};
+
+pub use self::set::{Error, Proxies};
+use crate::clock::Clock;
+use crate::planner::endpoint::Endpoint;
+use crate::planner::target::Family;
+use crate::planner::time::Timestamp;
+use health::Health;
+use route::{Route, Rules};
+use silence::Silent;
+
+/// What one proxy is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxy {
+    /// Where clients connect to.
+    pub listen: SocketAddr,
+    /// What they mean by it.
+    pub endpoint: Endpoint,
+    /// Which of the endpoint's addresses are connected to.
+    pub family: Family,
+    /// How answers become addresses.
+    pub rules: Rules,
+    /// How long a client waits for its connection to the database, all attempts together.
+    pub dial_timeout: Duration,
+    /// Sessions at once.
+    pub max_sessions: usize,
+    /// Who may connect; empty: everybody.
+    pub allow_peers: Vec<IpNet>,
+    /// Whether each connection begins with a PROXY protocol v2 header.
+    pub accept_proxy_protocol: bool,
+    /// How long sessions go on when the process is told to stop.
+    pub drain: Duration,
+}
+
+impl Proxy {
+    /// The defaults for an address to listen on and an endpoint.
+    pub fn new(listen: SocketAddr, endpoint: Endpoint) -> Self {
+        Self {
+            listen,
+            endpoint,
+            family: Family::Ipv4,
+            rules: Rules::default(),
+            dial_timeout: Duration::from_secs(10),
+            max_sessions: 10_000,
+            allow_peers: Vec::new(),
+            accept_proxy_protocol: false,
+            drain: Duration::from_secs(5),
+        }
+    }
+
+    fn may_connect(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.allow_peers.is_empty() || self.allow_peers.iter().any(|net| net.contains(&peer))
+    }
+}
+
+/// How far a proxy is on its way to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    /// It accepts connections.
+    Open,
+    /// It accepts no more; the sessions go on.
+    Draining,
+    /// Sessions that are left are cut.
+    Closed,
+}
+
+/// What the threads of a proxy share.
+struct Shared {
+    settings: watch::Receiver<Arc<Proxy>>,
+    route: watch::Receiver<Arc<Route>>,
+    phase: watch::Receiver<Phase>,
+    silent: watch::Receiver<Silent>,
+    /// Rings when the current address failed: DNS may know better.
+    doubt: Notify,
+    clock: Clock,
+    health: Health,
+    counts: Counts,
+    troubles: Troubles,
+    /// Rings when the last connection has ended.
+    idle: Notify,
+}
+
+impl Shared {
+    fn endpoint(&self) -> Endpoint {
+        self.settings.borrow().endpoint.clone()
+    }
+}
+
+/// What is said once when it begins, not for each connection.
+#[derive(Default)]
+struct Troubles {
+    accept: Trouble,
+    peer: Trouble,
+    limit: Trouble,
+    header: Trouble,
+    dial: Trouble,
+}
+
+/// Remembers when it was last told.
+#[derive(Default)]
+struct Trouble(AtomicU64);
+
+/// A trouble that goes on is told again after this long.
+const TOLD_APART: Duration = Duration::from_secs(60);
+
+impl Trouble {
+    fn is_news(&self, now: Timestamp) -> bool {
+        let last = self.0.load(Ordering::Relaxed);
+        let is_news = last == 0 || now.since(Timestamp::from_millis(last)) >= TOLD_APART;
+        is_news
+            && self
+                .0
+                .compare_exchange(last, now.as_millis(), Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+}
+
+/// What has become of connections so far.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Connections that are open now, those that still wait for the database included.
+    pub open: AtomicUsize,
+    /// Sessions that reached the database.
+    pub sessions: AtomicU64,
+    /// Connections that were refused, because of their peer, the limit, or the database.
+    pub refused: AtomicU64,
+    /// Sessions that were cut because they outlived their address.
+    pub cut: AtomicU64,
+    /// Sessions that were cut because a peer no longer acknowledged anything.
+    pub silent: AtomicU64,
+    /// Dials that were begun anew because the address changed.
+    pub redialled: AtomicU64,
+    /// Bytes.
+    pub carried: relay::Carried,
+}
+
+impl Counts {
+    fn add(count: &AtomicU64) {
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}

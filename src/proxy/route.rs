@@ -1,0 +1,291 @@
+//! Where new connections go, and since when DNS no longer names the addresses of old ones. Pure: time is an argument.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::planner::answer::Resolution;
+use crate::planner::endpoint::{Kind, Role};
+use crate::planner::time::Timestamp;
+
+/// Addresses that are remembered after DNS stopped naming them; older ones count as gone for ever.
+const GONE_MAX: usize = 1024;
+
+/// What the sessions of a proxy obey.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Route {
+    /// The last good addresses, in order; none before the first answer.
+    pub addresses: Vec<IpAddr>,
+    /// Since when DNS has not named an address that it named before.
+    pub gone: BTreeMap<IpAddr, Timestamp>,
+    /// How long a session outlives its address; none: for ever.
+    pub linger: Option<Duration>,
+    /// Whether DNS has been asked at all.
+    pub asked: bool,
+}
+
+impl Route {
+    /// Whether new connections go to the address.
+    pub fn names(&self, ip: IpAddr) -> bool {
+        self.addresses.contains(&ip)
+    }
+
+    /// When sessions to the address are to be closed; none: never, as things are.
+    pub fn ends(&self, ip: IpAddr) -> Option<Timestamp> {
+        if self.names(ip) {
+            return None;
+        }
+        let linger = self.linger?;
+        // What is no longer remembered has been gone for long.
+        let gone = self.gone.get(&ip).copied().unwrap_or(Timestamp::from_millis(0));
+        Some(gone + linger)
+    }
+}
+
+/// How long sessions outlive their address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Linger {
+    #[default]
+    /// By the role: a writer's for [`Linger::OF_A_WRITER`], a reader's for ever.
+    ByRole,
+    /// This long.
+    For(Duration),
+    /// For ever.
+    Never,
+}
+
+impl Linger {
+    /// Longer than a name server that is a second behind, shorter than any client's patience.
+    pub const OF_A_WRITER: Duration = Duration::from_secs(5);
+
+    fn of(self, role: Role) -> Option<Duration> {
+        match (self, role) {
+            (Self::For(linger), _) => Some(linger),
+            (Self::ByRole, Role::Writer) => Some(Self::OF_A_WRITER),
+            // The answers for a reader are samples (Aurora: one random member each).
+            (Self::ByRole, Role::Reader) | (Self::Never, _) => None,
+        }
+    }
+}
+
+/// What an answer meant for a proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The same addresses as before.
+    None,
+    /// Other addresses than before, or the first ones.
+    Addresses,
+    /// No address of the answer may be connected to; those before stay.
+    AllRefused,
+}
+
+/// The rules that turn answers into routes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// How long sessions outlive their address.
+    pub linger: Linger,
+    /// The role, if it is not to be read off the names.
+    pub role: Option<Role>,
+    /// Addresses to connect to; empty: all.
+    pub allow_cidrs: Vec<IpNet>,
+}
+
+impl Rules {
+    /// Whether an address of an answer may be connected to. Unlike a target, it may be public or on this host.
+    pub fn allow(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        let is_allowed = || self.allow_cidrs.is_empty() || self.allow_cidrs.iter().any(|net| net.contains(&ip));
+        !ip.is_unspecified() && !ip.is_multicast() && is_allowed()
+    }
+
+    /// The route before any answer for a name.
+    pub fn start(&self, host: &str) -> Route {
+        Route {
+            linger: self.linger.of(self.role.unwrap_or(Kind::of(host).role())),
+            ..Route::default()
+        }
+    }
+
+    /// Takes an answer for a name.
+    pub fn answered(&self, route: &mut Route, host: &str, resolution: &Resolution, now: Timestamp) -> Change {
+        route.asked = true;
+        route.linger = self.linger.of(self.role(host, resolution));
+        let allowed = resolution.addresses().iter().copied().filter(|ip| self.allow(*ip));
+        let addresses: Vec<IpAddr> = allowed.collect();
+        if addresses.is_empty() {
+            return Change::AllRefused;
+        }
+        if addresses == route.addresses {
+            return Change::None;
+        }
+        let before = std::mem::replace(&mut route.addresses, addresses);
+        for ip in before {
+            if !route.names(ip) {
+                route.gone.insert(ip, now);
+            }
+        }
+        for ip in &route.addresses {
+            route.gone.remove(ip);
+        }
+        while route.gone.len() > GONE_MAX {
+            let oldest = route.gone.iter().min_by_key(|(_, since)| **since).map(|(ip, _)| *ip);
+            oldest.and_then(|ip| route.gone.remove(&ip));
+        }
+        Change::Addresses
+    }
+
+    fn role(&self, host: &str, resolution: &Resolution) -> Role {
+        let names = resolution.names.iter().map(String::as_str).chain([host]);
+        let is_reader = names.into_iter().any(|name| Kind::of(name).role() == Role::Reader);
+        self.role.unwrap_or(if is_reader { Role::Reader } else { Role::Writer })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const HOST: &str = "orders.cluster-abc123.eu-west-1.rds.amazonaws.com";
+
+    fn rules() -> Rules {
+        Rules {
+            linger: Linger::ByRole,
+            role: None,
+            allow_cidrs: Vec::new(),
+        }
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    fn at(secs: u64) -> Timestamp {
+        Timestamp::from_millis(secs * 1000)
+    }
+
+    fn answer(addresses: &[&str]) -> Resolution {
+        let addresses = addresses.iter().map(|text| ip(text)).collect();
+        Resolution::new(addresses, Duration::from_secs(5)).expect("an address")
+    }
+
+    /// Answers at seconds, and the addresses whose sessions have ended by a later second.
+    #[test]
+    fn sessions_end_when_their_address_has_been_gone_for_the_linger() {
+        for (answers, now, ended) in [
+            (&[(0, "10.0.0.1")][..], 100, &[][..]),
+            (&[(0, "10.0.0.1"), (10, "10.0.0.2")], 14, &[]),
+            (&[(0, "10.0.0.1"), (10, "10.0.0.2")], 15, &["10.0.0.1"]),
+            // A flap: whoever is named again within the linger stays.
+            (&[(0, "10.0.0.1"), (10, "10.0.0.2"), (14, "10.0.0.1")], 15, &[]),
+            (
+                &[(0, "10.0.0.1"), (10, "10.0.0.2"), (14, "10.0.0.1")],
+                19,
+                &["10.0.0.2"],
+            ),
+            (
+                &[(0, "10.0.0.1"), (10, "10.0.0.2"), (14, "10.0.0.1"), (15, "10.0.0.2")],
+                19,
+                &[],
+            ),
+            (
+                &[(0, "10.0.0.1"), (10, "10.0.0.2"), (14, "10.0.0.1"), (15, "10.0.0.2")],
+                20,
+                &["10.0.0.1"],
+            ),
+        ] {
+            let mut route = rules().start(HOST);
+            for (secs, address) in answers {
+                rules().answered(&mut route, HOST, &answer(&[address]), at(*secs));
+            }
+            let all: BTreeSet<&str> = answers.iter().map(|(_, address)| *address).collect();
+            let has_ended = |text: &&&str| route.ends(ip(text)).is_some_and(|end| end <= at(now));
+            let found: Vec<&str> = all.iter().filter(has_ended).copied().collect();
+            assert_eq!(found, ended, "{answers:?} at {now}");
+        }
+    }
+
+    #[test]
+    fn the_role_sets_the_linger() {
+        let five = Some(Duration::from_secs(5));
+        let reader = "orders.cluster-ro-abc123.eu-west-1.rds.amazonaws.com";
+        for (linger, role, host, names, expect) in [
+            (Linger::ByRole, None, HOST, &[][..], five),
+            (Linger::ByRole, None, reader, &[], None),
+            (Linger::ByRole, None, "db.internal", &[reader], None),
+            (Linger::ByRole, Some(Role::Writer), reader, &[], five),
+            (Linger::ByRole, Some(Role::Reader), HOST, &[], None),
+            (Linger::Never, None, HOST, &[], None),
+            (Linger::For(Duration::ZERO), None, HOST, &[], Some(Duration::ZERO)),
+            (
+                Linger::For(Duration::from_secs(60)),
+                None,
+                reader,
+                &[],
+                Some(Duration::from_secs(60)),
+            ),
+        ] {
+            let rules = Rules {
+                linger,
+                role,
+                ..rules()
+            };
+            let mut route = rules.start(host);
+            let mut resolution = answer(&["10.0.0.1"]);
+            resolution.names = names.iter().map(|name| (*name).to_owned()).collect();
+            rules.answered(&mut route, host, &resolution, at(0));
+            assert_eq!(route.linger, expect, "{linger:?} {role:?} {host} {names:?}");
+        }
+    }
+
+    #[test]
+    fn what_may_not_be_connected_to_changes_nothing() {
+        let narrow = Rules {
+            allow_cidrs: vec!["10.0.0.0/8".parse().expect("a network")],
+            ..rules()
+        };
+        for (rules, addresses, change, expect) in [
+            (
+                &narrow,
+                &["10.0.0.2", "192.0.2.1"][..],
+                Change::Addresses,
+                &["10.0.0.2"][..],
+            ),
+            (&narrow, &["192.0.2.1"], Change::AllRefused, &["10.0.0.1"]),
+            (&rules(), &["0.0.0.0"], Change::AllRefused, &["10.0.0.1"]),
+            (&rules(), &["224.0.0.1", "::"], Change::AllRefused, &["10.0.0.1"]),
+            (&rules(), &["10.0.0.1"], Change::None, &["10.0.0.1"]),
+            (
+                &rules(),
+                &["127.0.0.1", "192.0.2.1"],
+                Change::Addresses,
+                &["127.0.0.1", "192.0.2.1"],
+            ),
+        ] {
+            let mut route = rules.start(HOST);
+            rules.answered(&mut route, HOST, &answer(&["10.0.0.1"]), at(0));
+            assert_eq!(
+                rules.answered(&mut route, HOST, &answer(addresses), at(1)),
+                change,
+                "{addresses:?}"
+            );
+            let expect: Vec<IpAddr> = expect.iter().map(|text| ip(text)).collect();
+            assert_eq!(route.addresses, expect, "{addresses:?}");
+        }
+    }
+
+    #[test]
+    fn only_so_many_addresses_are_remembered_and_the_others_are_long_gone() {
+        let mut route = rules().start(HOST);
+        for n in 0..=u32::try_from(GONE_MAX).expect("a small number") + 1 {
+            let address = std::net::Ipv4Addr::from(0x0a00_0000 + n).to_string();
+            rules().answered(&mut route, HOST, &answer(&[&address]), at(n.into()));
+        }
+        assert_eq!(route.gone.len(), GONE_MAX);
+        assert_eq!(route.ends(ip("10.0.0.0")), Some(at(5)));
+        assert!(route.ends(ip("10.0.0.1")).is_some());
+    }
+}

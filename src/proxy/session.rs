@@ -1,0 +1,321 @@
+//! One client and its database, from the moment the client is admitted until both have gone.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd as _, RawFd};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
+use tracing::{debug, info, warn};
+
+use super::relay::{Failed, Relay};
+use super::silence::{self, Silent};
+use super::{Counts, Phase, Proxy, Shared, dial, header, socket};
+use crate::planner::time::Timestamp;
+
+/// How long a connection may take to send its PROXY protocol header.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often a session that one side has ended is looked at: a reset of that side wakes nobody.
+const HALF_CLOSED_CHECK: Duration = Duration::from_secs(5);
+
+/// The sessions of one proxy in one thread, by the address that they are connected to.
+pub(super) struct Sessions {
+    shared: Arc<Shared>,
+    open: Mutex<Open>,
+    next: AtomicU64,
+    /// Rings when a session has begun whose address is no longer the endpoint's.
+    late: Notify,
+}
+
+type Open = BTreeMap<IpAddr, BTreeMap<u64, Entry>>;
+
+/// How to cut a session, and its two sockets: the client's and the database's.
+struct Entry {
+    task: AbortHandle,
+    sockets: [RawFd; 2],
+}
+
+/// A place among the connections of a proxy, given back when dropped.
+pub(super) struct Seat(Arc<Shared>);
+
+impl Seat {
+    pub fn take(shared: &Arc<Shared>, most: usize) -> Option<Self> {
+        let before = shared.counts.open.fetch_add(1, Ordering::Relaxed);
+        let seat = Self(Arc::clone(shared));
+        (before < most).then_some(seat)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if self.0.counts.open.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.0.idle.notify_one();
+        }
+    }
+}
+
+/// Connects an admitted client and carries its bytes in a task of their own, which is smaller than this one.
+pub(super) async fn open(
+    sessions: Arc<Sessions>,
+    settings: Arc<Proxy>,
+    mut client: TcpStream,
+    peer: SocketAddr,
+    seat: Seat,
+) {
+    let shared = &sessions.shared;
+    let refuse = |client| {
+        Counts::add(&shared.counts.refused);
+        socket::reset(client);
+    };
+    if socket::set_up(&client).is_err() {
+        return;
+    }
+    let mut from = peer;
+    if settings.accept_proxy_protocol {
+        match timeout(HEADER_TIMEOUT, header::read(&mut client)).await {
+            Ok(Ok(source)) => from = source.unwrap_or(peer),
+            // A health check that only connects is no trouble.
+            Ok(Err(header::Error::Ended(_))) => return refuse(client),
+            read => {
+                if shared.troubles.header.is_news(shared.clock.now()) {
+                    let why = match read {
+                        Ok(Err(error)) => error.to_string(),
+                        _ => "its PROXY protocol header did not come in time".into(),
+                    };
+                    warn!(endpoint = %settings.endpoint, "a connection from {} is refused: {why}", peer.ip());
+                }
+                return refuse(client);
+            }
+        }
+    }
+    match dial::dial(shared, settings.endpoint.port(), settings.dial_timeout).await {
+        Ok((upstream, ip)) => {
+            debug!(endpoint = %settings.endpoint, "a session from {from} to {ip} begins");
+            sessions.begin(client, upstream, ip, seat);
+        }
+        Err(error) => {
+            if matches!(error, dial::Error::NoAddress) && shared.troubles.dial.is_news(shared.clock.now()) {
+                warn!(endpoint = %settings.endpoint, "a connection from {from} is refused: {error}");
+            }
+            refuse(client);
+        }
+    }
+}
+
+impl Sessions {
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            open: Mutex::default(),
+            next: AtomicU64::default(),
+            late: Notify::new(),
+        }
+    }
+
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    fn begin(self: &Arc<Self>, client: TcpStream, upstream: TcpStream, ip: IpAddr, seat: Seat) {
+        Counts::add(&self.shared.counts.sessions);
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let sockets = [client.as_raw_fd(), upstream.as_raw_fd()];
+        let session = Session {
+            sessions: Arc::clone(self),
+            id,
+            ip,
+            client,
+            upstream,
+            relay: Relay::default(),
+            check: None,
+            has_ended: false,
+            _seat: seat,
+        };
+        // The task runs on this thread, so not before it is known here.
+        let task = tokio::spawn(session).abort_handle();
+        self.with_open(|open| open.entry(ip).or_default().insert(id, Entry { task, sockets }));
+        let has_changed = !self.shared.route.borrow().names(ip);
+        if has_changed || *self.shared.phase.borrow() == Phase::Closed {
+            self.late.notify_one();
+        }
+    }
+
+    fn with_open<T>(&self, f: impl FnOnce(&mut Open) -> T) -> T {
+        f(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn forget(&self, ip: IpAddr, id: u64) {
+        self.with_open(|open| {
+            let Some(sessions) = open.get_mut(&ip) else { return };
+            sessions.remove(&id);
+            if sessions.is_empty() {
+                open.remove(&ip);
+            }
+        });
+    }
+
+    /// Cuts sessions as their time comes, until the proxy is closed and all are cut.
+    pub async fn reap(&self) {
+        let mut route = self.shared.route.clone();
+        let mut phase = self.shared.phase.clone();
+        let mut silent = self.shared.silent.clone();
+        loop {
+            let now = self.shared.clock.now();
+            let current = Arc::clone(&route.borrow_and_update());
+            if *phase.borrow_and_update() == Phase::Closed {
+                let all: Vec<IpAddr> = self.with_open(|open| open.keys().copied().collect());
+                for ip in all {
+                    self.cut(ip);
+                }
+                return;
+            }
+            let mut next: Option<Timestamp> = None;
+            for ip in self.with_open(|open| open.keys().copied().collect::<Vec<_>>()) {
+                let Some(end) = current.ends(ip) else { continue };
+                if end > now {
+                    next = Some(next.map_or(end, |next| next.min(end)));
+                    continue;
+                }
+                let cut = self.cut(ip);
+                self.shared.counts.cut.fetch_add(cut as u64, Ordering::Relaxed);
+                info!(
+                    endpoint = %self.shared.endpoint(),
+                    sessions = cut,
+                    "closed {cut} {} to {ip}, which DNS no longer names",
+                    if cut == 1 { "session" } else { "sessions" },
+                );
+            }
+            let end = async {
+                match next {
+                    Some(next) => sleep_until(self.shared.clock.instant(next)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                changed = route.changed() => if changed.is_err() { return },
+                changed = phase.changed() => if changed.is_err() { return },
+                changed = silent.changed() => match changed {
+                    Ok(()) => self.cut_silent(&Arc::clone(&silent.borrow_and_update())),
+                    Err(_) => return,
+                },
+                () = self.late.notified() => {}
+                () = end => {}
+            }
+        }
+    }
+
+    fn cut_silent(&self, silent: &Silent) {
+        if silent.is_empty() {
+            return;
+        }
+        let is_silent = |socket: RawFd| silence::inode(socket).is_some_and(|inode| silent.contains(&inode));
+        let found = self.with_open(|open| {
+            let all = open
+                .iter()
+                .flat_map(|(ip, sessions)| sessions.values().map(|session| (*ip, session)));
+            let found = all.filter_map(|(ip, session)| {
+                let [client, upstream] = session.sockets.map(is_silent);
+                (client || upstream).then(|| (ip, upstream, session.task.clone()))
+            });
+            found.collect::<Vec<_>>()
+        });
+        for (ip, is_upstream, task) in found {
+            task.abort();
+            Counts::add(&self.shared.counts.silent);
+            let who = if is_upstream { "database" } else { "client" };
+            info!(endpoint = %self.shared.endpoint(), "closed a session to {ip}: its {who} no longer acknowledges anything");
+            if is_upstream && self.shared.route.borrow().names(ip) {
+                self.shared.doubt.notify_one();
+            }
+        }
+    }
+
+    fn cut(&self, ip: IpAddr) -> usize {
+        let sessions = self.with_open(|open| open.remove(&ip)).unwrap_or_default();
+        sessions.values().for_each(|session| session.task.abort());
+        sessions.len()
+    }
+}
+
+/// A client and its database, connected.
+struct Session {
+    sessions: Arc<Sessions>,
+    id: u64,
+    ip: IpAddr,
+    client: TcpStream,
+    upstream: TcpStream,
+    relay: Relay,
+    /// When both sides are looked at again, once one of them has ended.
+    check: Option<Pin<Box<Sleep>>>,
+    /// How it ended has been settled; if not, it was cut.
+    has_ended: bool,
+    _seat: Seat,
+}
+
+impl Future for Session {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let session = self.get_mut();
+        let ended = ready!(session.carry(cx));
+        let shared = &session.sessions.shared;
+        session.has_ended = true;
+        match ended {
+            Ok(()) => {}
+            Err(Failed::Client(error)) => {
+                debug!(endpoint = %shared.endpoint(), "the client of a session to {} failed: {error}", session.ip);
+                socket::reset_on_close(&session.upstream);
+            }
+            // The client still gets what the database said last, and then the end.
+            Err(Failed::Upstream(error)) => {
+                debug!(endpoint = %shared.endpoint(), "a session to {} failed: {error}", session.ip);
+                if shared.route.borrow().names(session.ip) {
+                    shared.doubt.notify_one();
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Session {
+    fn carry(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failed>> {
+        let carried = &self.sessions.shared.counts.carried;
+        if let Poll::Ready(ended) = self.relay.poll(&self.client, &self.upstream, carried, cx) {
+            return Poll::Ready(ended);
+        }
+        if !self.relay.is_half_closed() {
+            return Poll::Pending;
+        }
+        let check = self.check.get_or_insert_with(|| Box::pin(sleep(HALF_CLOSED_CHECK)));
+        while check.as_mut().poll(cx).is_ready() {
+            if let Ok(Some(error)) = self.client.take_error() {
+                return Poll::Ready(Err(Failed::Client(error)));
+            }
+            if let Ok(Some(error)) = self.upstream.take_error() {
+                return Poll::Ready(Err(Failed::Upstream(error)));
+            }
+            check.as_mut().reset(Instant::now() + HALF_CLOSED_CHECK);
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.sessions.forget(self.ip, self.id);
+        if !self.has_ended {
+            // Neither side is to hang: not one that only waits, nor one that only writes.
+            socket::reset_on_close(&self.client);
+            socket::reset_on_close(&self.upstream);
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! The proxies of a process: started together, changed by new settings, and ended together.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+use tracing::{info, warn};
+
+use super::health::{self, Health, View};
+use super::listener::{Inherited, Listeners};
+use super::route::Route;
+use super::silence::{self, Silent};
+use super::steer::steer;
+use super::worker::{Job, Workers, raise_descriptor_limit};
+use super::{Counts, Phase, Proxy, Shared, Troubles};
+use crate::clock::Clock;
+use crate::watch::Watchers;
+
+/// How long sessions may take to be cut.
+const CUT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Descriptors of a session: the client's and the database's.
+const PER_SESSION: u64 = 2;
+/// Descriptors that are needed besides: for looking, listening, and for pipes.
+const OWN: u64 = 512;
+
+/// Why a proxy cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Its address cannot be listened on.
+    #[error("cannot listen on {0}: {1}; free it, or choose another address with listen")]
+    Listen(SocketAddr, io::Error),
+    /// The threads that are to serve it cannot be started.
+    #[error("cannot start the threads of the proxy: {0}")]
+    Threads(io::Error),
+}
+
+/// All proxies of a process, by the address they were told to listen on.
+pub struct Proxies {
+    clock: Clock,
+    workers: Option<Workers>,
+    /// How many this process may have, once it needs many.
+    descriptors: Option<u64>,
+    inherited: Inherited,
+    running: BTreeMap<SocketAddr, Running>,
+    probes: watch::Sender<bool>,
+}
+
+struct Running {
+    address: SocketAddr,
+    settings: watch::Sender<Arc<Proxy>>,
+    source: watch::Sender<(Arc<Proxy>, Arc<Watchers>)>,
+    phase: watch::Sender<Phase>,
+    shared: Arc<Shared>,
+    /// Its tasks end with it.
+    _tasks: JoinSet<()>,
+}
+
+impl Proxies {
+    /// None yet.
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            workers: None,
+            descriptors: None,
+            inherited: Inherited::take(),
+            running: BTreeMap::new(),
+            probes: watch::channel(false).0,
+        }
+    }
+
+    /// Whether health is to be known without sessions: if so, the databases are connected to now and then.
+    pub fn probe(&self, probes: bool) {
+        self.probes.send_replace(probes);
+    }
+
+    /// Makes the running proxies those of the settings. If one cannot start, none is changed.
+    ///
+    /// A proxy that goes on listening keeps its sessions, whatever else changes; if its endpoint does, they outlive their
+    /// addresses as they do at a failover. One that is no longer wanted accepts no more and is drained.
+    pub fn set(&mut self, wanted: &[Proxy], watchers: &Arc<Watchers>) -> Result<(), Error> {
+        let mut opened = Vec::new();
+        for proxy in wanted {
+            if self.running.contains_key(&proxy.listen) {
+                continue;
+            }
+            let threads = self.threads()?;
+            let listeners = Listeners::open(proxy.listen, threads, &mut self.inherited)
+                .map_err(|error| Error::Listen(proxy.listen, error))?;
+            opened.push((Arc::new(proxy.clone()), listeners));
+        }
+        let is_wanted = |listen: &SocketAddr| wanted.iter().any(|proxy| proxy.listen == *listen);
+        let unwanted: Vec<SocketAddr> = self
+            .running
+            .keys()
+            .filter(|listen| !is_wanted(listen))
+            .copied()
+            .collect();
+        for running in unwanted.iter().filter_map(|listen| self.running.remove(listen)) {
+            info!("no longer listening on {}", running.address);
+            tokio::spawn(async move { running.drain(Instant::now()).await });
+        }
+        for proxy in wanted {
+            if let Some(running) = self.running.get(&proxy.listen) {
+                running.change(proxy, watchers);
+            }
+        }
+        for (proxy, listeners) in opened {
+            let running = self.start(Arc::clone(&proxy), listeners, watchers);
+            self.running.insert(proxy.listen, running);
+        }
+        self.check_descriptors(wanted);
+        for left in self.inherited.left() {
+            warn!("the service manager passed a socket on {left}, which no proxy listens on");
+        }
+        Ok(())
+    }
+
+    fn check_descriptors(&self, wanted: &[Proxy]) {
+        let Some(limit) = self.descriptors else { return };
+        let sessions: u64 = wanted.iter().map(|proxy| proxy.max_sessions as u64).sum();
+        if sessions * PER_SESSION + OWN > limit {
+            let enough = limit.saturating_sub(OWN) / PER_SESSION;
+            warn!(
+                "the limit of {limit} descriptors is enough for about {enough} sessions, not for {sessions}: raise it \
+                 (LimitNOFILE=), or lower --max-sessions"
+            );
+        }
+    }
+
+    fn threads(&mut self) -> Result<usize, Error> {
+        if self.workers.is_none() {
+            self.workers = Some(Workers::start().map_err(Error::Threads)?);
+            self.descriptors = Some(raise_descriptor_limit());
+        }
+        Ok(self.workers.as_ref().map_or(1, Workers::len))
+    }
+
+    fn start(&self, proxy: Arc<Proxy>, listeners: Listeners, watchers: &Arc<Watchers>) -> Running {
+        let (settings, settings_seen) = watch::channel(Arc::clone(&proxy));
+        let (source, source_seen) = watch::channel((Arc::clone(&proxy), Arc::clone(watchers)));
+        let (route, route_seen) = watch::channel(Arc::new(Route::default()));
+        let (phase, phase_seen) = watch::channel(Phase::Open);
+        let (silent, silent_seen) = watch::channel(Silent::default());
+        let shared = Arc::new(Shared {
+            settings: settings_seen,
+            route: route_seen,
+            phase: phase_seen,
+            silent: silent_seen,
+            doubt: Notify::new(),
+            clock: self.clock,
+            health: Health::default(),
+            counts: Counts::default(),
+            troubles: Troubles::default(),
+            idle: Notify::new(),
+        });
+        info!(endpoint = %proxy.endpoint, "listening on {}", listeners.address);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(steer(source_seen, Arc::clone(&shared), route));
+        tasks.spawn(silence::watch(silent, Arc::clone(&shared)));
+        let (probed, probes) = (Arc::clone(&shared), self.probes.subscribe());
+        tasks.spawn(async move { health::probe(&probed, probes).await });
+        let is_inherited = listeners.are_inherited;
+        let jobs = listeners.each.into_iter().map(|listener| Job {
+            shared: Arc::clone(&shared),
+            listener,
+            is_inherited,
+        });
+        if let Some(workers) = &self.workers {
+            workers.serve(jobs);
+        }
+        Running {
+            address: listeners.address,
+            settings,
+            source,
+            phase,
+            shared,
+            _tasks: tasks,
+        }
+    }
+
+    /// Accepts no more, lets the sessions go on for as long as each proxy's settings say, and cuts what is left.
+    pub async fn drain(&self) {
+        for running in self.running.values() {
+            running.phase.send_replace(Phase::Draining);
+        }
+        let mut running: Vec<&Running> = self.running.values().collect();
+        running.sort_by_key(|running| running.settings.borrow().drain);
+        let start = Instant::now();
+        for running in running {
+            running.drain(start).await;
+        }
+    }
+
+    /// One line on all of them.
+    pub fn summary(&self) -> String {
+        let open = self.running.values().map(Running::open).sum();
+        let unready = self
+            .views()
+            .into_iter()
+            .find_map(|view| Some((view.address(), view.ready().err()?)));
+        let unready = unready.filter(|_| *self.probes.borrow());
+        let unready = unready
+            .map(|(address, why)| format!("; {address}: {why}"))
+            .unwrap_or_default();
+        let count = self.len();
+        let proxies = if count == 1 { "proxy" } else { "proxies" };
+        format!("{} through {count} {proxies}{unready}", sessions(open))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    /// Each proxy as a load balancer sees it.
+    pub fn views(&self) -> Vec<View> {
+        let view = |running: &Running| View::new(running.address, &running.shared);
+        self.running.values().map(view).collect()
+    }
+}
+
+impl Running {
+    fn change(&self, proxy: &Proxy, watchers: &Arc<Watchers>) {
+        let proxy = Arc::new(proxy.clone());
+        let is_other = |known: &Arc<Proxy>| **known != *proxy;
+        let is_same_source =
+            |(known, asked): &(Arc<Proxy>, Arc<Watchers>)| !is_other(known) && Arc::ptr_eq(asked, watchers);
+        if is_other(&self.settings.borrow()) {
+            info!(endpoint = %proxy.endpoint, "new settings for {}", self.address);
+        }
+        self.settings.send_if_modified(|known| {
+            let changes = is_other(known);
+            *known = Arc::clone(&proxy);
+            changes
+        });
+        self.source.send_if_modified(|known| {
+            let changes = !is_same_source(known);
+            *known = (Arc::clone(&proxy), Arc::clone(watchers));
+            changes
+        });
+    }
+
+    fn open(&self) -> usize {
+        self.shared.counts.open.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    async fn drain(&self, start: Instant) {
+        self.phase
+            .send_if_modified(|phase| std::mem::replace(phase, (*phase).max(Phase::Draining)) < Phase::Draining);
+        let limit = self.settings.borrow().drain;
+        if self.open() > 0 {
+            info!(
+                "{} of {} go on for up to {limit:?}",
+                sessions(self.open()),
+                self.address
+            );
+        }
+        if self.idle(start + limit).await {
+            return;
+        }
+        info!("{} of {} are cut", sessions(self.open()), self.address);
+        self.phase.send_replace(Phase::Closed);
+        self.idle(Instant::now() + CUT_TIMEOUT).await;
+    }
+
+    /// Waits until no connection is open; false if time was up before.
+    async fn idle(&self, end: Instant) -> bool {
+        while self.open() > 0 {
+            if timeout_at(end, self.shared.idle.notified()).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+fn sessions(count: usize) -> String {
+    format!("{count} {}", if count == 1 { "session" } else { "sessions" })
+}

@@ -1,0 +1,35 @@
+//! What every connection of a proxy is set to.
+
+use std::io;
+use std::time::Duration;
+
+use rustix::net::sockopt;
+use tokio::net::TcpStream;
+
+/// An idle peer is asked after this long whether it is still there. A Network Load Balancer forgets a flow after 350 s.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+/// And again this often,
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
+/// so many times.
+const KEEPALIVE_COUNT: u32 = 3;
+
+/// Sends small messages at once, and notices a peer that vanished.
+pub fn set_up(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(stream, KEEPALIVE_COUNT)?;
+    Ok(())
+}
+
+/// Closes a connection so that its peer notices even if it is not reading: with a reset.
+pub fn reset(stream: TcpStream) {
+    reset_on_close(&stream);
+}
+
+/// Makes the end of a connection a reset.
+pub fn reset_on_close(stream: &TcpStream) {
+    // A connection that is gone already needs none.
+    let _ = stream.set_zero_linger();
+}

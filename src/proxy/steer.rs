@@ -1,0 +1,120 @@
+//! Feeds a proxy's route with what DNS says about its endpoint, for as long as the proxy lives.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::route::{Change, Route};
+use super::{Proxy, Shared};
+use crate::planner::answer::Blind;
+use crate::planner::time::Timestamp;
+use crate::watch::{Sight, Watch, Watchers};
+
+/// Whom a proxy asks about its endpoint. New settings may bring other name servers.
+pub(super) type Source = watch::Receiver<(Arc<Proxy>, Arc<Watchers>)>;
+
+/// Ends with the sender of the settings.
+pub(super) async fn steer(mut source: Source, shared: Arc<Shared>, route: watch::Sender<Arc<Route>>) {
+    let mut steering = None;
+    loop {
+        let (proxy, watchers) = source.borrow_and_update().clone();
+        let watch = watchers.follow(proxy.endpoint.host(), proxy.family);
+        let mut steering_now = steering.take().unwrap_or_else(|| Steering::new(&proxy));
+        steering_now.proxy = proxy;
+        steering_now.follow(&watch, &shared, &route, &mut source).await;
+        steering = Some(steering_now);
+        if source.has_changed().is_err() {
+            return;
+        }
+    }
+}
+
+struct Steering {
+    proxy: Arc<Proxy>,
+    route: Route,
+    blind_since: Option<Timestamp>,
+    is_refusing: bool,
+}
+
+impl Steering {
+    fn new(proxy: &Arc<Proxy>) -> Self {
+        Self {
+            proxy: Arc::clone(proxy),
+            route: proxy.rules.start(proxy.endpoint.host()),
+            blind_since: None,
+            is_refusing: false,
+        }
+    }
+
+    /// Follows until the settings change.
+    async fn follow(&mut self, watch: &Watch, shared: &Shared, route: &watch::Sender<Arc<Route>>, source: &mut Source) {
+        let mut sights = watch.sights();
+        loop {
+            let sight = Arc::clone(&sights.borrow_and_update());
+            self.saw(&sight, shared, route);
+            tokio::select! {
+                changed = sights.changed() => if changed.is_err() { return },
+                () = shared.doubt.notified() => watch.doubt(),
+                _ = source.changed() => return,
+            }
+        }
+    }
+
+    fn saw(&mut self, sight: &Sight, shared: &Shared, route: &watch::Sender<Arc<Route>>) {
+        let endpoint = &self.proxy.endpoint;
+        let before = self.route.clone();
+        match &sight.seen {
+            Ok(answer) => {
+                let change = self
+                    .proxy
+                    .rules
+                    .answered(&mut self.route, endpoint.host(), &answer.resolution, sight.at);
+                if self.blind_since.take().is_some() {
+                    info!(%endpoint, "resolved again: {}", shown(&self.route));
+                }
+                let is_refusing = change == Change::AllRefused;
+                if is_refusing && !self.is_refusing {
+                    let addresses = answer.resolution.addresses();
+                    warn!(
+                        %endpoint,
+                        "no address of the answer ({addresses:?}) may be connected to; {}. Widen --allow-cidr if one is right",
+                        self.keeps(),
+                    );
+                }
+                self.is_refusing = is_refusing;
+                if change == Change::Addresses {
+                    shared.health.forget();
+                    match before.addresses.is_empty() {
+                        true => info!(%endpoint, "is at {}", shown(&self.route)),
+                        false => info!(%endpoint, "moved from {} to {}", shown(&before), shown(&self.route)),
+                    }
+                }
+            }
+            Err(Blind::NotYet) => {}
+            Err(blind) => {
+                self.route.asked = true;
+                if self.blind_since.is_none() {
+                    warn!(%endpoint, "cannot be resolved: {blind}; {}", self.keeps());
+                    self.blind_since = Some(sight.at);
+                }
+            }
+        }
+        if self.route != before {
+            route.send_replace(Arc::new(self.route.clone()));
+        }
+    }
+
+    fn keeps(&self) -> String {
+        if self.route.addresses.is_empty() {
+            "connections are refused until it can".into()
+        } else {
+            format!("connections go on to {}", shown(&self.route))
+        }
+    }
+}
+
+fn shown(route: &Route) -> String {
+    let addresses: Vec<String> = route.addresses.iter().map(ToString::to_string).collect();
+    addresses.join(", ")
+}
