@@ -13,13 +13,15 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{debug, error, info, warn};
 
+use crate::board::Board;
 use crate::clock::Clock;
 use crate::dns;
 use crate::elb::{self, Arn, Clients};
 use crate::follow::{Follower, introduce};
 use crate::http::{self, Site};
 use crate::journal::Journal;
-use crate::oneshot::watchers;
+use crate::metrics::Metrics;
+use crate::oneshot::counted_watchers;
 use crate::proxy::Proxies;
 use crate::reconcile::Binding;
 use crate::report::Report;
@@ -90,6 +92,8 @@ struct Daemon {
     tasks: JoinSet<()>,
     running: BTreeMap<Arn, Running>,
     journal: Journal,
+    board: Arc<Board>,
+    metrics: Arc<Metrics>,
     proxies: Proxies,
     site: Arc<Site>,
     http: Option<(SocketAddr, AbortHandle)>,
@@ -104,16 +108,23 @@ struct Running {
 impl Daemon {
     fn new(settings: Settings, sender: mpsc::Sender<Report>) -> Result<Self, dns::Error> {
         let clock = Clock::start();
+        let board = Arc::new(Board::new(clock));
+        let site = Arc::new(Site::new(&board));
+        let metrics = Arc::new(Metrics::new(&board, &site));
+        site.measure(&metrics);
+        metrics.settings_read(clock.now(), true);
         Ok(Self {
             clock,
-            clients: Clients::start(),
-            watchers: watchers(&settings.dns, clock)?,
+            clients: Clients::counted(&metrics.calls),
+            watchers: counted_watchers(&settings.dns, clock, &metrics.looks)?,
+            board,
+            metrics,
             sender,
             tasks: JoinSet::new(),
             running: BTreeMap::new(),
             journal: Journal::default(),
             proxies: Proxies::new(clock),
-            site: Arc::default(),
+            site,
             http: None,
             shown: String::new(),
             settings,
@@ -176,7 +187,9 @@ impl Daemon {
     fn note(&mut self, report: &Report) {
         let running = self.running.get(&report.binding.arn);
         if running.is_some_and(|running| Arc::ptr_eq(&running.binding, &report.binding)) {
-            self.journal.note(report);
+            let reached = self.journal.note(report);
+            self.board.note(report, &reached);
+            self.metrics.note(report, &reached);
         }
     }
 
@@ -185,24 +198,25 @@ impl Daemon {
             running.task.abort();
         }
         self.journal.forget(arn);
+        self.board.forget(arn);
     }
 
     /// Takes new settings as a whole. Bindings that did not change go on with their clocks; a change of how to look at DNS
     /// concerns all of them.
     async fn reload(&mut self, loaded: Result<Settings, settings::Error>) {
-        let settings = match loaded {
-            Ok(settings) => settings,
-            Err(error) => return warn!("the new settings are not taken, the old ones stay in force: {error}"),
-        };
-        let watchers = match watchers(&settings.dns, self.clock) {
-            Ok(watchers) => watchers,
-            Err(error) => return warn!("the new settings are not taken, the old ones stay in force: {error}"),
-        };
+        let taken = self.take(loaded).await;
+        self.metrics.settings_read(self.clock.now(), taken.is_ok());
+        if let Err(error) = taken {
+            warn!("the new settings are not taken, the old ones stay in force: {error}");
+        }
+    }
+
+    async fn take(&mut self, loaded: Result<Settings, settings::Error>) -> anyhow::Result<()> {
+        let settings = loaded?;
+        let watchers = counted_watchers(&settings.dns, self.clock, &self.metrics.looks)?;
         let same_dns = settings.dns == self.settings.dns && watchers.servers() == self.watchers.servers();
         let watchers = if same_dns { Arc::clone(&self.watchers) } else { watchers };
-        if let Err(error) = self.proxies.set(&settings.proxies, &watchers) {
-            return warn!("the new settings are not taken, the old ones stay in force: {error}");
-        }
+        self.proxies.set(&settings.proxies, &watchers)?;
         self.watchers = watchers;
         let goes_on = |binding: &Binding| same_dns && settings.bindings.contains(binding);
         let stopped: Vec<Arn> = (self.running.values())
@@ -224,6 +238,7 @@ impl Daemon {
             proxies = self.proxies.len(),
             "settings reloaded"
         );
+        Ok(())
     }
 
     /// Serves health where the settings say.

@@ -1,24 +1,35 @@
-//! Health over HTTP, for load balancers and people. Read only.
+//! Health for load balancers, metrics for Prometheus, and a page for people, over HTTP. Read only.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
+use crate::board::Board;
+use crate::metrics::Metrics;
+use crate::page;
 use crate::proxy::health::View;
 
+const PLAIN: &str = "text/plain; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json";
+/// Prometheus' text format.
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// What there is to see.
+const PAGES: &str = "/, /status, /metrics, /healthz, /readyz and /readyz/PORT";
 /// A taken port is tried again this often.
 const RETRY: Duration = Duration::from_secs(5);
 /// Connections at once; more wait.
@@ -29,20 +40,46 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What the pages are made of.
-#[derive(Default)]
 pub struct Site {
+    board: Arc<Board>,
     proxies: Mutex<Vec<View>>,
+    metrics: OnceLock<Arc<Metrics>>,
 }
 
 impl Site {
+    /// A site without proxies.
+    pub fn new(board: &Arc<Board>) -> Self {
+        Self {
+            board: Arc::clone(board),
+            proxies: Mutex::default(),
+            metrics: OnceLock::new(),
+        }
+    }
+
     /// Shows these proxies from now on.
     pub fn show(&self, proxies: Vec<View>) {
         *self.proxies.lock().unwrap_or_else(PoisonError::into_inner) = proxies;
     }
 
+    /// Shows these metrics from now on.
+    pub fn measure(&self, metrics: &Arc<Metrics>) {
+        let _ = self.metrics.set(Arc::clone(metrics));
+    }
+
+    /// The proxies that are shown.
+    pub fn proxies(&self) -> Vec<View> {
+        self.proxies.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Everything that is known as JSON.
+    pub fn json(&self) -> Value {
+        let proxies = self.proxies().iter().map(View::json).collect();
+        self.board.json(proxies)
+    }
+
     /// Whether clients are to be sent to the proxies, or to the one on a port, with a line on each.
     fn ready(&self, port: Option<u16>) -> (StatusCode, String) {
-        let proxies = self.proxies.lock().unwrap_or_else(PoisonError::into_inner);
+        let proxies = self.proxies();
         let mut lines = String::new();
         let mut status = if port.is_some() {
             StatusCode::NOT_FOUND
@@ -76,7 +113,7 @@ impl Site {
 
     fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".into());
+            let mut response = answer_with(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET and HEAD\n".into());
             response
                 .headers_mut()
                 .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -84,25 +121,40 @@ impl Site {
         }
         let path = request.uri().path();
         let port = path.strip_prefix("/readyz/").and_then(|port| port.parse().ok());
-        let (status, body) = match (path, port) {
-            ("/healthz", _) => (StatusCode::OK, "alive\n".into()),
-            ("/readyz", _) => self.ready(None),
-            (_, Some(port)) => self.ready(Some(port)),
-            _ => (
+        let plain = |(status, body)| answer_with(status, PLAIN, body);
+        let metrics = || self.metrics.get().map(|metrics| metrics.page()).unwrap_or_default();
+        match (path, port) {
+            ("/", _) => answer_with(StatusCode::OK, HTML, page::draw(&self.json())),
+            ("/healthz", _) => plain((StatusCode::OK, "alive\n".into())),
+            ("/metrics", _) => answer_with(StatusCode::OK, PROMETHEUS, metrics()),
+            ("/readyz", _) => plain(self.ready(None)),
+            ("/status", _) => answer_with(StatusCode::OK, JSON, format!("{:#}\n", self.json())),
+            (_, Some(port)) => plain(self.ready(Some(port))),
+            _ => plain((
                 StatusCode::NOT_FOUND,
-                "there are /healthz, /readyz and /readyz/PORT\n".into(),
-            ),
-        };
-        text(status, body)
+                format!("there is no such page; there are {PAGES}\n"),
+            )),
+        }
     }
 }
 
-fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+fn answer_with(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    for (name, value) in [
+        (CONTENT_TYPE, content_type),
+        (CACHE_CONTROL, "no-store"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if content_type == HTML {
+        headers.insert(
+            CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'"),
+        );
+    }
     response
 }
 

@@ -25,7 +25,7 @@
 //! - [`follow`]: one follower per binding, which knows when to take the next step.
 //! - [`daemon`]: `run`: watchers, followers, signals, the service manager.
 //! - [`proxy`]: the other way to reach a database that moves: listens on a stable address and carries bytes to it.
-//! - [`http`]: health for load balancers and people.
+//! - [`board`], [`metrics`], [`http`] and [`page`]: where everything stands, for Prometheus, load balancers and people.
 //! - [`oneshot`]: `plan` and `sync`.
 //! - [`event`] and [`tag`]: for the Lambda function of the `lambda` package: what woke it, and what it remembers.
 //! - [`change`], [`journal`], [`logging`] and [`output`]: what people get to read, all of it from reports.
@@ -40,6 +40,7 @@
 //! kept outside the process: losing [`planner::memory::Memory`] only restarts the waiting.
 
 pub mod aws;
+pub mod board;
 pub mod bucket;
 pub mod change;
 pub mod clock;
@@ -51,8 +52,10 @@ pub mod follow;
 pub mod http;
 pub mod journal;
 pub mod logging;
+pub mod metrics;
 pub mod oneshot;
 pub mod output;
+pub mod page;
 pub mod planner;
 pub mod proxy;
 pub mod reconcile;

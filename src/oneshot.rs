@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::dns::{self, Resolver};
 use crate::elb::{Arn, Clients};
 use crate::follow::Follower;
+use crate::metrics::Looks;
 use crate::output;
 use crate::planner::endpoint::Role;
 use crate::reconcile::Binding;
@@ -36,12 +37,17 @@ const LIVE_LINE_MAX: usize = 79;
 
 /// The watchers that the settings ask for.
 pub fn watchers(dns: &Dns, clock: Clock) -> Result<Arc<Watchers>, dns::Error> {
+    counted_watchers(dns, clock, &Looks::default())
+}
+
+/// The watchers that the settings ask for, with their looks counted.
+pub fn counted_watchers(dns: &Dns, clock: Clock, looks: &Looks) -> Result<Arc<Watchers>, dns::Error> {
     let resolver = if dns.name_servers.is_empty() {
         Resolver::new(&dns::system_name_servers()?, dns.deadline, dns.quorum)?
     } else {
         Resolver::new(&dns.name_servers, dns.deadline, dns.quorum)?
     };
-    Ok(Arc::new(Watchers::new(resolver, clock, dns.interval)))
+    Ok(Arc::new(Watchers::new(resolver, clock, dns.interval).counted(looks)))
 }
 
 async fn followers(settings: &Settings, clock: Clock) -> Result<Vec<Follower>, dns::Error> {

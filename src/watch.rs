@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::clock::Clock;
 use crate::dns::Resolver;
+use crate::metrics::Looks;
 use crate::planner::answer::{Answer, Blind, Failure, History, Said};
 use crate::planner::cadence::{self, Urgency};
 use crate::planner::target::Family;
@@ -96,6 +97,7 @@ impl Drop for Hurry {
 /// The watchers of a process: followers of one name share its lookups.
 pub struct Watchers {
     resolver: Arc<Resolver>,
+    looks: Looks,
     clock: Clock,
     interval: Duration,
     running: Mutex<Running>,
@@ -116,10 +118,18 @@ impl Watchers {
     pub fn new(resolver: Resolver, clock: Clock, interval: Duration) -> Self {
         Self {
             resolver: Arc::new(resolver),
+            looks: Looks::default(),
             clock,
             interval,
             running: Mutex::default(),
         }
+    }
+
+    /// The same, with their looks counted.
+    #[must_use]
+    pub fn counted(mut self, looks: &Looks) -> Self {
+        self.looks = looks.clone();
+        self
     }
 
     /// The name servers that are asked.
@@ -153,6 +163,7 @@ impl Watchers {
         let (wishes, asked) = watch::channel(Wishes::default());
         let watcher = Watcher {
             resolver: Arc::clone(&self.resolver),
+            looks: self.looks.clone(),
             clock: self.clock,
             interval: self.interval,
             host: host.to_owned(),
@@ -174,6 +185,7 @@ impl Watchers {
 
 struct Watcher {
     resolver: Arc<Resolver>,
+    looks: Looks,
     clock: Clock,
     interval: Duration,
     host: String,
@@ -214,6 +226,7 @@ impl Watcher {
     async fn look(&mut self) -> Sight {
         let look = self.resolver.look(&self.host, self.family).await;
         let at = self.clock.now();
+        self.looks.note(&look.said);
         let seen = look.seen.map(|resolution| {
             let history = match self.history.take() {
                 Some(mut history) => {

@@ -8,6 +8,7 @@ use aws_config::SdkConfig;
 use super::Client;
 use crate::aws::{self, AssumeRole};
 use crate::bucket::Bucket;
+use crate::metrics::Calls;
 use crate::reconcile::Binding;
 
 /// What bindings that share a client have in common: the region and the role.
@@ -17,15 +18,22 @@ pub type ClientKey = (String, Option<AssumeRole>);
 pub struct Clients {
     base: Option<SdkConfig>,
     bucket: Arc<Bucket>,
+    calls: Calls,
     clients: BTreeMap<ClientKey, Client>,
 }
 
 impl Clients {
     /// No clients yet. Needs a tokio runtime.
     pub fn start() -> Self {
+        Self::counted(&Calls::default())
+    }
+
+    /// The same, with their calls counted.
+    pub fn counted(calls: &Calls) -> Self {
         Self {
             base: None,
             bucket: Bucket::start(),
+            calls: calls.clone(),
             clients: BTreeMap::new(),
         }
     }
@@ -51,6 +59,7 @@ impl Clients {
         let client = Client::new(
             &config,
             Arc::clone(&self.bucket),
+            self.calls.clone(),
             role.as_ref().map(|role| role.arn.to_string()),
         );
         self.clients.insert(key, client.clone());

@@ -48,6 +48,24 @@ pub enum Kind {
     Other,
 }
 
+impl Kind {
+    /// One word for it, as a label of metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::NotIp => "not_ip",
+            Self::Denied => "denied",
+            Self::Credentials => "no_credentials",
+            Self::AssumeRole => "role_not_assumed",
+            Self::Throttled => "throttled",
+            Self::Address => "address_refused",
+            Self::Limit => "limit",
+            Self::Unavailable => "unavailable",
+            Self::Other => "other",
+        }
+    }
+}
+
 impl Error {
     pub(super) fn new<E>(action: &'static str, group: &Arn, role: Option<&str>, error: SdkError<E>) -> Self
     where

@@ -13,12 +13,14 @@ use aws_sdk_elasticloadbalancingv2 as sdk;
 use sdk::types::{
     TargetDescription, TargetGroup, TargetGroupIpAddressTypeEnum, TargetHealthDescription, TargetTypeEnum,
 };
+use tokio::time::Instant;
 
 pub use arn::{Arn, InvalidArn};
 pub use clients::{ClientKey, Clients};
 pub use error::{Error, Kind};
 
 use crate::bucket::{Bucket, Member, Turn, Urgency};
+use crate::metrics::Calls;
 use crate::planner::target::{Family, Listed, State, Target, Zone};
 
 /// Targets of one write; larger batches are rejected at times.
@@ -48,6 +50,7 @@ pub struct Group {
 pub struct Client {
     sdk: sdk::Client,
     bucket: Arc<Bucket>,
+    calls: Calls,
     role: Option<String>,
 }
 
@@ -76,13 +79,32 @@ impl Write {
 }
 
 impl Client {
-    /// A client whose calls are drawn from `bucket`; `role` is the one that its configuration assumes, for messages.
-    pub fn new(config: &SdkConfig, bucket: Arc<Bucket>, role: Option<String>) -> Self {
+    /// A client whose calls are drawn from `bucket` and counted in `calls`; `role` is the one that its configuration
+    /// assumes, for messages.
+    pub fn new(config: &SdkConfig, bucket: Arc<Bucket>, calls: Calls, role: Option<String>) -> Self {
         Self {
             sdk: sdk::Client::new(config),
             bucket,
+            calls,
             role,
         }
+    }
+
+    /// Makes a call: counts it, times it, and reads its failure.
+    async fn call<T, E>(
+        &self,
+        action: &'static str,
+        arn: &Arn,
+        sent: impl Future<Output = Result<T, sdk::error::SdkError<E>>>,
+    ) -> Result<T, Error>
+    where
+        E: sdk::error::ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let started = Instant::now();
+        let ended = sent.await.map_err(|error| self.failed(action, arn, error));
+        let outcome = ended.as_ref().map_or_else(|error| error.kind.word(), |_| "ok");
+        self.calls.note(action, started.elapsed(), outcome);
+        ended
     }
 
     /// Waits for the turn to make a call.
@@ -103,10 +125,7 @@ impl Client {
         };
         let names = arns.iter().map(Arn::to_string).collect();
         let request = self.sdk.describe_target_groups().set_target_group_arns(Some(names));
-        let output = request
-            .send()
-            .await
-            .map_err(|error| self.failed(ACTION, first, error))?;
+        let output = self.call(ACTION, first, request.send()).await?;
         let described = |arn: &Arn| {
             let group = output
                 .target_groups()
@@ -142,10 +161,7 @@ impl Client {
     pub async fn targets(&self, group: &Group, _turn: Turn) -> Result<BTreeMap<Target, Listed>, Error> {
         const ACTION: &str = "DescribeTargetHealth";
         let request = self.sdk.describe_target_health().target_group_arn(group.arn.as_str());
-        let output = request
-            .send()
-            .await
-            .map_err(|error| self.failed(ACTION, &group.arn, error))?;
+        let output = self.call(ACTION, &group.arn, request.send()).await?;
         let read = |description| {
             read_target(group, description).ok_or_else(|| {
                 local(
@@ -169,10 +185,7 @@ impl Client {
         let _turn = self.turn(Urgency::Look).await;
         let names = arns.iter().map(Arn::to_string).collect();
         let request = self.sdk.describe_tags().set_resource_arns(Some(names));
-        let output = request
-            .send()
-            .await
-            .map_err(|error| self.failed("DescribeTags", first, error))?;
+        let output = self.call("DescribeTags", first, request.send()).await?;
         let value = |arn: &Arn| {
             let mut described = output.tag_descriptions().iter();
             let tags = described.find(|description| description.resource_arn() == Some(arn.as_str()))?;
@@ -190,8 +203,7 @@ impl Client {
         let _turn = self.turn(Urgency::Look).await;
         let tag = sdk::types::Tag::builder().key(key).value(value).build();
         let request = self.sdk.add_tags().resource_arns(arn.as_str()).tags(tag);
-        let sent = request.send().await;
-        sent.map(|_| ()).map_err(|error| self.failed("AddTags", arn, error))
+        self.call("AddTags", arn, request.send()).await.map(|_| ())
     }
 
     /// Registers targets.
@@ -275,9 +287,7 @@ impl Client {
                     .register_targets()
                     .target_group_arn(arn.as_str())
                     .set_targets(Some(targets));
-                let sent = request.send().await;
-                sent.map(|_| ())
-                    .map_err(|error| self.failed("RegisterTargets", arn, error))
+                self.call("RegisterTargets", arn, request.send()).await.map(|_| ())
             }
             Write::Deregister => {
                 let request = self
@@ -285,9 +295,7 @@ impl Client {
                     .deregister_targets()
                     .target_group_arn(arn.as_str())
                     .set_targets(Some(targets));
-                let sent = request.send().await;
-                sent.map(|_| ())
-                    .map_err(|error| self.failed("DeregisterTargets", arn, error))
+                self.call("DeregisterTargets", arn, request.send()).await.map(|_| ())
             }
         }
     }

@@ -119,6 +119,17 @@ impl State {
         }
     }
 
+    /// ELB's words for the states that it is known to have.
+    pub const WORDS: [&str; 7] = [
+        "initial",
+        "healthy",
+        "unhealthy",
+        "unhealthy.draining",
+        "unused",
+        "draining",
+        "unavailable",
+    ];
+
     /// ELB's word for the state.
     pub fn as_str(&self) -> &str {
         match self {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 use tracing::{info, warn};
 
-use super::{Phase, Shared};
+use super::{Phase, Shared, Tally};
 use crate::planner::endpoint::Endpoint;
 use crate::planner::time::Timestamp;
 
@@ -63,6 +64,7 @@ pub(super) fn refused(shared: &Shared, ip: IpAddr, why: &str) {
 }
 
 /// A proxy as a load balancer sees it.
+#[derive(Clone)]
 pub struct View {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -82,6 +84,28 @@ impl View {
     /// What it follows.
     pub fn endpoint(&self) -> Endpoint {
         self.shared.endpoint()
+    }
+
+    /// Connections and bytes so far.
+    pub fn tally(&self) -> Tally {
+        self.shared.counts.tally()
+    }
+
+    /// Everything about it as JSON. The schema only grows.
+    pub fn json(&self) -> Value {
+        let route = self.shared.route.borrow().clone();
+        let (is_ready, why) = match self.ready() {
+            Ok(why) => (true, why),
+            Err(why) => (false, why),
+        };
+        json!({
+            "listen": self.address,
+            "endpoint": self.endpoint(),
+            "addresses": route.addresses,
+            "ready": is_ready,
+            "why": why,
+            "counts": self.tally(),
+        })
     }
 
     /// Whether clients are to be sent to it, and why.

@@ -30,6 +30,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use serde::Serialize;
 use tokio::sync::{Notify, watch};
 
 pub use self::set::{Error, Proxies};
@@ -167,7 +168,42 @@ pub struct Counts {
     pub carried: relay::Carried,
 }
 
+/// The counts at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Connections that are open.
+    pub open: u64,
+    /// Sessions that reached the database.
+    pub sessions: u64,
+    /// Connections that were refused.
+    pub refused: u64,
+    /// Sessions that outlived their address.
+    pub cut: u64,
+    /// Sessions whose peer acknowledged nothing any more.
+    pub silent: u64,
+    /// Dials begun anew.
+    pub redialled: u64,
+    /// Bytes to the database.
+    pub up: u64,
+    /// Bytes from the database.
+    pub down: u64,
+}
+
 impl Counts {
+    fn tally(&self) -> Tally {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Tally {
+            open: self.open.load(Ordering::Relaxed) as u64,
+            sessions: read(&self.sessions),
+            refused: read(&self.refused),
+            cut: read(&self.cut),
+            silent: read(&self.silent),
+            redialled: read(&self.redialled),
+            up: read(&self.carried.up),
+            down: read(&self.carried.down),
+        }
+    }
+
     fn add(count: &AtomicU64) {
         count.fetch_add(1, Ordering::Relaxed);
     }
