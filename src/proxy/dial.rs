@@ -1,10 +1,12 @@
 //! Connects to the address that the endpoint has now: to another one if the first fails, and anew if it changes meanwhile.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -23,6 +25,9 @@ pub enum Error {
     /// Its name has not been resolved since the start.
     #[error("its name has not been resolved yet")]
     NoAddress,
+    /// This host lacks something that a connection needs.
+    #[error("{0}")]
+    Lacking(io::Error),
     /// Each address refused, or did not answer in time.
     #[error("{0}: {1}")]
     Failed(SocketAddr, String),
@@ -62,6 +67,7 @@ pub(super) async fn dial(shared: &Shared, port: u16, limit: Duration) -> Result<
                 health::accepted(shared, ip);
                 return Ok((stream, ip));
             }
+            Attempt::Lacking(error) => return Err(Error::Lacking(error)),
             Attempt::Overtaken => Counts::add(&shared.counts.redialled),
             Attempt::Failed(why) => {
                 health::refused(shared, ip, &why);
@@ -70,6 +76,18 @@ pub(super) async fn dial(shared: &Shared, port: u16, limit: Duration) -> Result<
             }
         }
     }
+}
+
+/// Whether a connection failed for want of descriptors, memory or ports here. That says nothing about the other side.
+pub(super) fn is_lack(error: &io::Error) -> bool {
+    let lacks = [
+        Errno::ADDRNOTAVAIL,
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOBUFS,
+        Errno::NOMEM,
+    ];
+    Errno::from_io_error(error).is_some_and(|error| lacks.contains(&error))
 }
 
 fn pick(addresses: &[IpAddr]) -> Option<IpAddr> {
@@ -89,6 +107,8 @@ async fn second_thought(route: &mut watch::Receiver<Arc<Route>>, failed: &Route,
 enum Attempt {
     Connected(TcpStream),
     Failed(String),
+    /// This host lacks something that a connection needs.
+    Lacking(io::Error),
     /// The address is no longer the endpoint's.
     Overtaken,
 }
@@ -104,6 +124,7 @@ async fn attempt(address: SocketAddr, end: Instant, route: &mut watch::Receiver<
                 Ok(()) => Attempt::Connected(stream),
                 Err(error) => Attempt::Failed(error.to_string()),
             },
+            Err(error) if is_lack(&error) => Attempt::Lacking(error),
             Err(error) => Attempt::Failed(error.to_string()),
         },
         Ok(_) = route.wait_for(is_gone) => Attempt::Overtaken,

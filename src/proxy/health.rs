@@ -1,8 +1,9 @@
 //! Whether the proxy is a place to send clients to: it is as long as its database accepts connections.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 use tracing::{info, warn};
 
-use super::{Phase, Shared, Tally};
+use super::{Phase, Shared, Tally, dial};
 use crate::planner::endpoint::Endpoint;
 use crate::planner::time::Timestamp;
 
@@ -28,6 +29,9 @@ const _: () = assert!(PROBE_APART.as_secs() + PROBE_TIMEOUT.as_secs() < FRESH.as
 pub struct Health {
     /// In milliseconds; zero: never.
     accepted: AtomicU64,
+    /// Addresses that did not accept the latest connection to them.
+    failing: Mutex<BTreeSet<IpAddr>>,
+    /// There are some.
     is_failing: AtomicBool,
 }
 
@@ -35,6 +39,14 @@ impl Health {
     /// Another address: what the one before accepted says nothing about it.
     pub fn forget(&self) {
         self.accepted.store(0, Ordering::Relaxed);
+        self.with_failing(BTreeSet::clear);
+    }
+
+    fn with_failing<T>(&self, f: impl FnOnce(&mut BTreeSet<IpAddr>) -> T) -> T {
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = f(&mut failing);
+        self.is_failing.store(!failing.is_empty(), Ordering::Relaxed);
+        result
     }
 
     fn last(&self) -> Option<Timestamp> {
@@ -45,20 +57,21 @@ impl Health {
 
 /// The current address accepted a connection.
 pub(super) fn accepted(shared: &Shared, ip: IpAddr) {
-    let Health { accepted, is_failing } = &shared.health;
-    accepted.store(shared.clock.now().as_millis(), Ordering::Relaxed);
-    if is_failing.load(Ordering::Relaxed) && is_failing.swap(false, Ordering::Relaxed) {
+    let health = &shared.health;
+    health.accepted.store(shared.clock.now().as_millis(), Ordering::Relaxed);
+    if health.is_failing.load(Ordering::Relaxed) && health.with_failing(|failing| failing.remove(&ip)) {
         info!(endpoint = %shared.endpoint(), "{ip} accepts connections");
     }
 }
 
 /// An address did not accept a connection. The first of a row of failures is logged, and DNS is looked at.
 pub(super) fn refused(shared: &Shared, ip: IpAddr, why: &str) {
-    if !shared.health.is_failing.swap(true, Ordering::Relaxed) {
-        warn!(
-            endpoint = %shared.endpoint(),
-            "{ip} does not accept connections ({why}); clients are refused until it does, or DNS names another address"
-        );
+    if shared.health.with_failing(|failing| failing.insert(ip)) {
+        let meanwhile = match shared.route.borrow().addresses.len() {
+            0 | 1 => "clients are refused until it does, or DNS names another address",
+            _ => "clients are connected to the others",
+        };
+        warn!(endpoint = %shared.endpoint(), "{ip} does not accept connections ({why}); {meanwhile}");
     }
     shared.doubt.notify_one();
 }
@@ -168,6 +181,10 @@ async fn probe_one(shared: &Shared, ip: IpAddr) -> bool {
     let address = SocketAddr::new(ip, shared.endpoint().port());
     let failure = match timeout(PROBE_TIMEOUT, TcpStream::connect(address)).await {
         Ok(Ok(_)) => None,
+        Ok(Err(error)) if dial::is_lack(&error) => {
+            shared.lacks(&error, "are refused");
+            return false;
+        }
         Ok(Err(error)) => Some(error.to_string()),
         Err(_) => Some("no answer in time".into()),
     };

@@ -6,6 +6,8 @@ use std::net::{SocketAddr, TcpListener};
 use listenfd::ListenFd;
 use tokio::net::TcpSocket;
 
+use super::socket;
+
 /// Connections that may wait to be accepted (the kernel takes less where net.core.somaxconn says so).
 const BACKLOG: u32 = 4096;
 
@@ -55,6 +57,7 @@ impl Listeners {
     pub fn open(address: SocketAddr, threads: usize, inherited: &mut Inherited) -> io::Result<Self> {
         if let Some(listener) = inherited.of(address) {
             listener.set_nonblocking(true)?;
+            socket::set_up(&listener)?;
             let each: io::Result<Vec<TcpListener>> = (0..threads).map(|_| listener.try_clone()).collect();
             return Ok(Self {
                 each: each?,
@@ -83,6 +86,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     };
     socket.set_reuseaddr(true)?;
     socket.set_reuseport(true)?;
+    socket::set_up(&socket)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)?.into_std()
 }

@@ -24,6 +24,7 @@ mod socket;
 mod steer;
 mod worker;
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -32,6 +33,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Serialize;
 use tokio::sync::{Notify, watch};
+use tracing::warn;
 
 pub use self::set::{Error, Proxies};
 use crate::clock::Clock;
@@ -109,8 +111,11 @@ struct Shared {
     clock: Clock,
     health: Health,
     counts: Counts,
+    house: Arc<House>,
     troubles: Troubles,
-    /// Rings when the last connection has ended.
+    /// Threads that still accept connections.
+    accepting: AtomicUsize,
+    /// Rings when the last connection has ended, and when a thread accepts no more.
     idle: Notify,
 }
 
@@ -118,12 +123,30 @@ impl Shared {
     fn endpoint(&self) -> Endpoint {
         self.settings.borrow().endpoint.clone()
     }
+
+    /// Something that this host lacks, not the database, is in the way of connections.
+    fn lacks(&self, error: &io::Error, fate: &str) {
+        if self.troubles.lack.is_news(self.clock.now()) {
+            warn!(
+                endpoint = %self.endpoint(),
+                "cannot accept connections ({error}); they {fate}. If descriptors have run out, raise the limit \
+                 (LimitNOFILE=) or lower the number of sessions (--max-sessions)"
+            );
+        }
+    }
+}
+
+/// Connections of all proxies of the process, and how many it has descriptors for. Some are kept for what else it does: one
+/// that cannot look at DNS for want of descriptors would not follow.
+struct House {
+    open: AtomicUsize,
+    most: usize,
 }
 
 /// What is said once when it begins, not for each connection.
 #[derive(Default)]
 struct Troubles {
-    accept: Trouble,
+    lack: Trouble,
     peer: Trouble,
     limit: Trouble,
     header: Trouble,

@@ -65,8 +65,8 @@ impl Relay {
         carried: &Carried,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Failed>> {
-        let up = self.up.poll(client, upstream, &carried.up, cx);
-        let down = self.down.poll(upstream, client, &carried.down, cx);
+        let up = self.up.poll(client, upstream, &carried.up, self.down.has_ended(), cx);
+        let down = self.down.poll(upstream, client, &carried.down, self.up.has_ended(), cx);
         match (up, down) {
             (Poll::Ready(Err(Ended::Read(error))), _) => Poll::Ready(Err(Failed::Client(error))),
             (_, Poll::Ready(Err(Ended::Read(error)))) => Poll::Ready(Err(Failed::Upstream(error))),
@@ -86,8 +86,7 @@ impl Relay {
     /// Whether one side has said its last word. It is not listened to any more, so its failure goes unnoticed as long as the
     /// other side says nothing.
     pub fn is_half_closed(&self) -> bool {
-        let has_ended = |direction: &Direction| !matches!(direction.state, State::Open | State::Ending);
-        has_ended(&self.up) != has_ended(&self.down)
+        self.up.has_ended() != self.down.has_ended()
     }
 }
 
@@ -129,11 +128,16 @@ struct Kept {
 }
 
 impl Direction {
+    fn has_ended(&self) -> bool {
+        !matches!(self.state, State::Open | State::Ending)
+    }
+
     fn poll(
         &mut self,
         from: &TcpStream,
         to: &TcpStream,
         carried: &AtomicU64,
+        is_last: bool,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Ended>> {
         match self.state {
@@ -141,7 +145,7 @@ impl Direction {
             State::Ended => return Poll::Ready(Ok(())),
             State::Failed(kind) => return Poll::Ready(Err(Ended::Write(kind.into()))),
         }
-        let ended = ready!(self.carry(from, to, carried, cx));
+        let ended = ready!(self.carry(from, to, carried, is_last, cx));
         self.state = match &ended {
             Err(Ended::Write(error)) => State::Failed(error.kind()),
             Ok(()) | Err(Ended::Read(_)) => State::Ended,
@@ -155,13 +159,16 @@ impl Direction {
         from: &TcpStream,
         to: &TcpStream,
         carried: &AtomicU64,
+        is_last: bool,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Ended>> {
         for _ in 0..READS_PER_TURN {
             ready!(self.pass_on(to, carried, cx)).map_err(Ended::Write)?;
             if let State::Ending = self.state {
-                // The receiver may have gone already.
-                let _ = shutdown(to, Shutdown::Write);
+                if !is_last {
+                    // The receiver may have gone already. The last end is told by closing.
+                    let _ = shutdown(to, Shutdown::Write);
+                }
                 return Poll::Ready(Ok(()));
             }
             let read = match self.is_bulk() {

@@ -47,15 +47,33 @@ struct Entry {
 pub(super) struct Seat(Arc<Shared>);
 
 impl Seat {
-    pub fn take(shared: &Arc<Shared>, most: usize) -> Option<Self> {
+    /// A place, or how many there are, all taken.
+    pub fn take(shared: &Arc<Shared>, most: usize) -> Result<Self, NoSeat> {
         let before = shared.counts.open.fetch_add(1, Ordering::Relaxed);
+        let before_in_process = shared.house.open.fetch_add(1, Ordering::Relaxed);
         let seat = Self(Arc::clone(shared));
-        (before < most).then_some(seat)
+        if before >= most {
+            return Err(NoSeat::InProxy(most));
+        }
+        if before_in_process >= shared.house.most {
+            return Err(NoSeat::InProcess(shared.house.most));
+        }
+        Ok(seat)
     }
+}
+
+/// Why a connection is one too many.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoSeat {
+    #[error("there are {0} sessions already; --max-sessions allows more")]
+    InProxy(usize),
+    #[error("there are {0} sessions already, as many as there are descriptors for; raise the limit (LimitNOFILE=)")]
+    InProcess(usize),
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        self.0.house.open.fetch_sub(1, Ordering::Relaxed);
         if self.0.counts.open.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.0.idle.notify_one();
         }
@@ -75,9 +93,6 @@ pub(super) async fn open(
         Counts::add(&shared.counts.refused);
         socket::reset(client);
     };
-    if socket::set_up(&client).is_err() {
-        return;
-    }
     let mut from = peer;
     if settings.accept_proxy_protocol {
         match timeout(HEADER_TIMEOUT, header::read(&mut client)).await {
@@ -96,14 +111,24 @@ pub(super) async fn open(
             }
         }
     }
-    match dial::dial(shared, settings.endpoint.port(), settings.dial_timeout).await {
+    let mut phase = shared.phase.clone();
+    let dialled = tokio::select! {
+        biased;
+        _ = phase.wait_for(|phase| *phase == Phase::Closed) => return refuse(client),
+        dialled = dial::dial(shared, settings.endpoint.port(), settings.dial_timeout) => dialled,
+    };
+    match dialled {
         Ok((upstream, ip)) => {
             debug!(endpoint = %settings.endpoint, "a session from {from} to {ip} begins");
             sessions.begin(client, upstream, ip, seat);
         }
         Err(error) => {
-            if matches!(error, dial::Error::NoAddress) && shared.troubles.dial.is_news(shared.clock.now()) {
-                warn!(endpoint = %settings.endpoint, "a connection from {from} is refused: {error}");
+            match &error {
+                dial::Error::NoAddress if shared.troubles.dial.is_news(shared.clock.now()) => {
+                    warn!(endpoint = %settings.endpoint, "a connection from {from} is refused: {error}");
+                }
+                dial::Error::Lacking(error) => shared.lacks(error, "are refused"),
+                dial::Error::NoAddress | dial::Error::Failed(..) => {}
             }
             refuse(client);
         }
@@ -142,8 +167,10 @@ impl Sessions {
         // The task runs on this thread, so not before it is known here.
         let task = tokio::spawn(session).abort_handle();
         self.with_open(|open| open.entry(ip).or_default().insert(id, Entry { task, sockets }));
-        let has_changed = !self.shared.route.borrow().names(ip);
-        if has_changed || *self.shared.phase.borrow() == Phase::Closed {
+        if *self.shared.phase.borrow() == Phase::Closed {
+            // Nobody reaps any more.
+            self.cut(ip);
+        } else if !self.shared.route.borrow().names(ip) {
             self.late.notify_one();
         }
     }

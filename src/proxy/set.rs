@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -16,18 +17,15 @@ use super::listener::{Inherited, Listeners};
 use super::route::Route;
 use super::silence::{self, Silent};
 use super::steer::steer;
-use super::worker::{Job, Workers, raise_descriptor_limit};
+use super::worker::{Accepting, Job, Workers};
 use super::{Counts, Phase, Proxy, Shared, Troubles};
 use crate::clock::Clock;
 use crate::watch::Watchers;
 
+/// How long threads may take to accept no more.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long sessions may take to be cut.
 const CUT_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Descriptors of a session: the client's and the database's.
-const PER_SESSION: u64 = 2;
-/// Descriptors that are needed besides: for looking, listening, and for pipes.
-const OWN: u64 = 512;
 
 /// Why a proxy cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -44,8 +42,6 @@ pub enum Error {
 pub struct Proxies {
     clock: Clock,
     workers: Option<Workers>,
-    /// How many this process may have, once it needs many.
-    descriptors: Option<u64>,
     inherited: Inherited,
     running: BTreeMap<SocketAddr, Running>,
     probes: watch::Sender<bool>,
@@ -67,7 +63,6 @@ impl Proxies {
         Self {
             clock,
             workers: None,
-            descriptors: None,
             inherited: Inherited::take(),
             running: BTreeMap::new(),
             probes: watch::channel(false).0,
@@ -111,7 +106,8 @@ impl Proxies {
             }
         }
         for (proxy, listeners) in opened {
-            let running = self.start(Arc::clone(&proxy), listeners, watchers);
+            let Some(workers) = &self.workers else { continue };
+            let running = self.start(workers, Arc::clone(&proxy), listeners, watchers);
             self.running.insert(proxy.listen, running);
         }
         self.check_descriptors(wanted);
@@ -122,13 +118,13 @@ impl Proxies {
     }
 
     fn check_descriptors(&self, wanted: &[Proxy]) {
-        let Some(limit) = self.descriptors else { return };
-        let sessions: u64 = wanted.iter().map(|proxy| proxy.max_sessions as u64).sum();
-        if sessions * PER_SESSION + OWN > limit {
-            let enough = limit.saturating_sub(OWN) / PER_SESSION;
+        let Some(workers) = &self.workers else { return };
+        let most = workers.house().most;
+        let sessions: usize = wanted.iter().map(|proxy| proxy.max_sessions).sum();
+        if sessions > most {
             warn!(
-                "the limit of {limit} descriptors is enough for about {enough} sessions, not for {sessions}: raise it \
-                 (LimitNOFILE=), or lower --max-sessions"
+                "there are descriptors for {most} sessions, not for {sessions}: raise the limit (LimitNOFILE=), or lower \
+                 --max-sessions"
             );
         }
     }
@@ -136,12 +132,11 @@ impl Proxies {
     fn threads(&mut self) -> Result<usize, Error> {
         if self.workers.is_none() {
             self.workers = Some(Workers::start().map_err(Error::Threads)?);
-            self.descriptors = Some(raise_descriptor_limit());
         }
         Ok(self.workers.as_ref().map_or(1, Workers::len))
     }
 
-    fn start(&self, proxy: Arc<Proxy>, listeners: Listeners, watchers: &Arc<Watchers>) -> Running {
+    fn start(&self, workers: &Workers, proxy: Arc<Proxy>, listeners: Listeners, watchers: &Arc<Watchers>) -> Running {
         let (settings, settings_seen) = watch::channel(Arc::clone(&proxy));
         let (source, source_seen) = watch::channel((Arc::clone(&proxy), Arc::clone(watchers)));
         let (route, route_seen) = watch::channel(Arc::new(Route::default()));
@@ -156,7 +151,9 @@ impl Proxies {
             clock: self.clock,
             health: Health::default(),
             counts: Counts::default(),
+            house: Arc::clone(workers.house()),
             troubles: Troubles::default(),
+            accepting: AtomicUsize::new(0),
             idle: Notify::new(),
         });
         info!(endpoint = %proxy.endpoint, "listening on {}", listeners.address);
@@ -170,10 +167,9 @@ impl Proxies {
             shared: Arc::clone(&shared),
             listener,
             is_inherited,
+            accepting: Accepting::new(&shared),
         });
-        if let Some(workers) = &self.workers {
-            workers.serve(jobs);
-        }
+        workers.serve(jobs);
         Running {
             address: listeners.address,
             settings,
@@ -252,12 +248,15 @@ impl Running {
     }
 
     fn open(&self) -> usize {
-        self.shared.counts.open.load(std::sync::atomic::Ordering::Relaxed)
+        self.shared.counts.open.load(Ordering::Relaxed)
     }
 
     async fn drain(&self, start: Instant) {
         self.phase
             .send_if_modified(|phase| std::mem::replace(phase, (*phase).max(Phase::Draining)) < Phase::Draining);
+        // Connections that wait to be accepted will be sessions, too.
+        let is_accepting = || self.shared.accepting.load(Ordering::Acquire) > 0;
+        self.wait_while(is_accepting, Instant::now() + STOP_TIMEOUT).await;
         let limit = self.settings.borrow().drain;
         if self.open() > 0 {
             info!(
@@ -266,17 +265,17 @@ impl Running {
                 self.address
             );
         }
-        if self.idle(start + limit).await {
+        if self.wait_while(|| self.open() > 0, start + limit).await {
             return;
         }
         info!("{} of {} are cut", sessions(self.open()), self.address);
         self.phase.send_replace(Phase::Closed);
-        self.idle(Instant::now() + CUT_TIMEOUT).await;
+        self.wait_while(|| self.open() > 0, Instant::now() + CUT_TIMEOUT).await;
     }
 
-    /// Waits until no connection is open; false if time was up before.
-    async fn idle(&self, end: Instant) -> bool {
-        while self.open() > 0 {
+    /// Waits until something about its connections is over; false if time was up before.
+    async fn wait_while(&self, goes_on: impl Fn() -> bool, end: Instant) -> bool {
+        while goes_on() {
             if timeout_at(end, self.shared.idle.notified()).await.is_err() {
                 return false;
             }

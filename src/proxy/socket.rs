@@ -1,6 +1,7 @@
 //! What every connection of a proxy is set to.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use rustix::net::sockopt;
@@ -13,13 +14,13 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
 /// so many times.
 const KEEPALIVE_COUNT: u32 = 3;
 
-/// Sends small messages at once, and notices a peer that vanished.
-pub fn set_up(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    sockopt::set_socket_keepalive(stream, true)?;
-    sockopt::set_tcp_keepidle(stream, KEEPALIVE_IDLE)?;
-    sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL)?;
-    sockopt::set_tcp_keepcnt(stream, KEEPALIVE_COUNT)?;
+/// Sends small messages at once, and notices a peer that vanished. Connections have it from the socket that accepts them.
+pub fn set_up(socket: impl AsFd) -> io::Result<()> {
+    sockopt::set_tcp_nodelay(&socket, true)?;
+    sockopt::set_socket_keepalive(&socket, true)?;
+    sockopt::set_tcp_keepidle(&socket, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(&socket, KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(&socket, KEEPALIVE_COUNT)?;
     Ok(())
 }
 

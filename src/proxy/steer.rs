@@ -70,6 +70,11 @@ impl Steering {
                     .proxy
                     .rules
                     .answered(&mut self.route, endpoint.host(), &answer.resolution, sight.at);
+                if change == Change::Addresses {
+                    shared.health.forget();
+                }
+                // What the log says is so from then on.
+                self.publish(&before, route);
                 if self.blind_since.take().is_some() {
                     info!(%endpoint, "resolved again: {}", shown(&self.route));
                 }
@@ -84,7 +89,6 @@ impl Steering {
                 }
                 self.is_refusing = is_refusing;
                 if change == Change::Addresses {
-                    shared.health.forget();
                     match before.addresses.is_empty() {
                         true => info!(%endpoint, "is at {}", shown(&self.route)),
                         false => info!(%endpoint, "moved from {} to {}", shown(&before), shown(&self.route)),
@@ -94,13 +98,17 @@ impl Steering {
             Err(Blind::NotYet) => {}
             Err(blind) => {
                 self.route.asked = true;
+                self.publish(&before, route);
                 if self.blind_since.is_none() {
                     warn!(%endpoint, "cannot be resolved: {blind}; {}", self.keeps());
                     self.blind_since = Some(sight.at);
                 }
             }
         }
-        if self.route != before {
+    }
+
+    fn publish(&self, before: &Route, route: &watch::Sender<Arc<Route>>) {
+        if self.route != *before {
             route.send_replace(Arc::new(self.route.clone()));
         }
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use tracing::{error, warn};
 
 use super::session::{Seat, Sessions};
-use super::{Counts, Phase, Shared, Trouble, session, socket};
+use super::{Counts, House, Phase, Shared, Trouble, session, socket};
 
 /// How long accepting rests when descriptors or memory have run out.
 const REST: Duration = Duration::from_millis(100);
@@ -24,25 +24,57 @@ pub struct Job {
     pub shared: Arc<Shared>,
     pub listener: std::net::TcpListener,
     pub is_inherited: bool,
+    pub accepting: Accepting,
+}
+
+/// Counts a thread among those that accept connections of a proxy, until dropped.
+pub struct Accepting(Arc<Shared>);
+
+impl Accepting {
+    pub fn new(shared: &Arc<Shared>) -> Self {
+        shared.accepting.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        // Whoever sees this also sees the connections that were accepted before.
+        self.0.accepting.fetch_sub(1, Ordering::AcqRel);
+        self.0.idle.notify_one();
+    }
 }
 
 /// Threads that serve proxies.
-pub struct Workers(Vec<mpsc::UnboundedSender<Job>>);
+pub struct Workers {
+    threads: Vec<mpsc::UnboundedSender<Job>>,
+    house: Arc<House>,
+}
 
 impl Workers {
     /// Starts one thread per processor that this process may use.
     pub fn start() -> io::Result<Self> {
         let threads = thread::available_parallelism().map_or(1, usize::from);
-        (0..threads).map(start).collect::<io::Result<_>>().map(Self)
+        Ok(Self {
+            threads: (0..threads).map(start).collect::<io::Result<_>>()?,
+            house: Arc::new(House {
+                open: AtomicUsize::new(0),
+                most: sessions_of(raise_descriptor_limit()),
+            }),
+        })
     }
 
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.threads.len()
+    }
+
+    pub fn house(&self) -> &Arc<House> {
+        &self.house
     }
 
     /// Gives each thread its part of a proxy.
     pub fn serve(&self, jobs: impl Iterator<Item = Job>) {
-        for (worker, job) in self.0.iter().zip(jobs) {
+        for (worker, job) in self.threads.iter().zip(jobs) {
             if worker.send(job).is_err() {
                 error!("a thread of the proxy has ended; restart the process");
             }
@@ -50,8 +82,18 @@ impl Workers {
     }
 }
 
+/// The sessions that a limit of descriptors is enough for: each has the client's and the database's, and the looking, the
+/// listening and the pipes have theirs.
+fn sessions_of(descriptors: u64) -> usize {
+    const PER_SESSION: u64 = 2;
+    /// Kept for everything else; where there are few descriptors, half of them.
+    const KEPT: u64 = 512;
+    let sessions = (descriptors - KEPT.min(descriptors / 2)) / PER_SESSION;
+    usize::try_from(sessions).unwrap_or(usize::MAX)
+}
+
 /// Raises the limit of descriptors as far as it goes, and gives it.
-pub fn raise_descriptor_limit() -> u64 {
+fn raise_descriptor_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
@@ -89,15 +131,27 @@ async fn serve(job: Job) {
         _ = phase.wait_for(|phase| *phase > Phase::Open) => {}
         () = sessions.reap() => {}
     }
-    if !job.is_inherited {
-        // Those that wait already would be reset with the socket.
-        let mut now = Context::from_waker(Waker::noop());
-        while let Poll::Ready(Ok((stream, peer))) = listener.poll_accept(&mut now) {
-            admit(&sessions, stream, peer);
+    if let (false, Ok(listener)) = (job.is_inherited, listener.into_std()) {
+        // Those that wait already would be reset with the socket. The runtime may not have heard of them yet.
+        admit_waiting(&sessions, &listener);
+    }
+    drop(job.accepting);
+    sessions.reap().await;
+}
+
+fn admit_waiting(sessions: &Arc<Sessions>, listener: &std::net::TcpListener) {
+    loop {
+        match listener.accept() {
+            Ok((stream, peer)) => {
+                let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+                if let Ok(stream) = stream {
+                    admit(sessions, stream, peer);
+                }
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(_) => return,
         }
     }
-    drop(listener);
-    sessions.reap().await;
 }
 
 async fn accept_all(listener: &TcpListener, sessions: &Arc<Sessions>) {
@@ -106,14 +160,7 @@ async fn accept_all(listener: &TcpListener, sessions: &Arc<Sessions>) {
             Ok((stream, peer)) => admit(sessions, stream, peer),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                let shared = sessions.shared();
-                if shared.troubles.accept.is_news(shared.clock.now()) {
-                    warn!(
-                        endpoint = %shared.endpoint(),
-                        "cannot accept connections ({error}); they wait. If descriptors have run out, raise the limit \
-                         (LimitNOFILE=) or lower the number of sessions (--max-sessions)"
-                    );
-                }
+                sessions.shared().lacks(&error, "wait");
                 sleep(REST).await;
             }
         }
@@ -143,13 +190,9 @@ fn admit(sessions: &Arc<Sessions>, stream: TcpStream, peer: SocketAddr) {
     if !settings.may_connect(peer.ip()) {
         return refuse(stream, &shared.troubles.peer, format_args!("no --allow-peer names it"));
     }
-    let Some(seat) = Seat::take(shared, settings.max_sessions) else {
-        let most = settings.max_sessions;
-        return refuse(
-            stream,
-            &shared.troubles.limit,
-            format_args!("there are {most} sessions already; --max-sessions allows more"),
-        );
+    let seat = match Seat::take(shared, settings.max_sessions) {
+        Ok(seat) => seat,
+        Err(none) => return refuse(stream, &shared.troubles.limit, format_args!("{none}")),
     };
     tokio::spawn(session::open(Arc::clone(sessions), settings, stream, peer, seat));
 }

@@ -172,6 +172,8 @@ impl Reader<'_> {
             .unwrap_or_default();
         let hint = if message.contains("expected a sequence") && line.starts_with("[target_group]") {
             "; write it as [[target_group]], once for each target group"
+        } else if message.contains("expected a sequence") && line.starts_with("[proxy]") {
+            "; write it as [[proxy]], once for each proxy"
         } else if message.contains("expected a sequence") {
             "; write a list: [\"...\"]"
         } else if message.contains("expected a string") && message.contains("integer") {

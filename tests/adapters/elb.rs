@@ -6,6 +6,7 @@ use aws_config::{BehaviorVersion, Region};
 use aws_sdk_elasticloadbalancingv2::config::Credentials;
 use rds_tether::bucket::{Bucket, Turn, Urgency};
 use rds_tether::elb::{Arn, Client, Group, Kind};
+use rds_tether::metrics::Calls;
 use rds_tether::planner::target::{Family, Listed, State, Target, Zone};
 use testkit::elb::{Failure, Group as GroupSpec, Server, TargetType};
 
@@ -20,7 +21,7 @@ async fn client(server: &Server) -> Client {
         .http_client(aws_smithy_http_client::Builder::new().build_http())
         .retry_config(aws_config::retry::RetryConfig::disabled())
         .build();
-    Client::new(&config, Bucket::start(), None)
+    Client::new(&config, Bucket::start(), Calls::default(), None)
 }
 
 async fn turn(client: &Client) -> Turn {

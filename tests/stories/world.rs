@@ -248,7 +248,7 @@ impl Drop for Scratch {
 
 /// A running daemon whose log is read along; killed when dropped.
 pub struct Daemon {
-    child: Child,
+    pub child: Child,
     log: Arc<(Mutex<Vec<String>>, Condvar)>,
     reader: Option<JoinHandle<()>>,
 }

@@ -1,0 +1,144 @@
+//! Namespaces of its own for each test, which leave nothing behind, however the test ends.
+
+use std::any::type_name;
+use std::env;
+use std::fs::{self, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio, exit};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::program::Folder;
+use crate::world::said;
+
+/// Set in the process that plays: the folder for its files.
+const INSIDE: &str = "RDS_TETHER_TEST_STAGE";
+/// What the test wants to be printed.
+const TOLD: &str = "told";
+/// There when the test has come to its end.
+const PLAYED: &str = "played";
+/// No test takes longer, on any machine.
+const PLAY_MAX: Duration = Duration::from_secs(170);
+
+/// Where a test plays.
+pub struct Stage {
+    folder: PathBuf,
+}
+
+/// Plays a test, whose function calls this and nothing else, in a process that is the first of its PID namespace.
+///
+/// So its end ends everything that it has started; and it ends when this one does, which holds its standard input open.
+#[allow(clippy::print_stdout, reason = "what it was told, cargo shows with --show-output")]
+pub fn play<F: FnOnce(&Stage)>(test: F) {
+    if let Some(folder) = env::var_os(INSIDE) {
+        let folder = PathBuf::from(folder);
+        set();
+        let stage = Stage { folder };
+        test(&stage);
+        fs::write(stage.path(PLAYED), "").expect("the folder is there");
+        return;
+    }
+    let name = type_name::<F>();
+    let name = name.strip_suffix("::{{closure}}").unwrap_or(name);
+    let (_, name) = name.split_once("::").expect("a path within this program");
+    let folder = Folder::new();
+    let program = env::current_exe().expect("this program has a path");
+    let mut inside = Command::new("unshare")
+        .args([
+            "--net",
+            "--pid",
+            "--ipc",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            "--",
+        ])
+        .arg(program)
+        .args(["--exact", name, "--ignored", "--nocapture"])
+        .env(INSIDE, &folder.path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("unshare (Debian package util-linux) starts");
+    let held = inside.stdin.take();
+    let output = inside.wait_with_output().expect("what it says is read");
+    drop(held);
+    let told = fs::read_to_string(folder.path.join(TOLD)).unwrap_or_default();
+    print!("{told}");
+    let has_played = output.status.success() && folder.path.join(PLAYED).exists();
+    // Indented, so that nobody takes the inner result for this one's.
+    let said = said(&output).replace('\n', "\n    ");
+    assert!(
+        has_played,
+        "{name} within its namespaces: {}\n    {said}",
+        output.status
+    );
+}
+
+impl Stage {
+    /// The path of a file of this test.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Its folder, which other users may enter.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Says something that readers of the tests' output want to know.
+    pub fn tell(&self, text: &str) {
+        let file = OpenOptions::new().append(true).create(true).open(self.path(TOLD));
+        writeln!(file.expect("the folder is there"), "{text}").expect("room");
+    }
+
+    /// From now on, packets from and to this address vanish.
+    pub fn black_hole(&self, ip: &str) {
+        let rules = format!(
+            "table ip hole {{
+                chain input {{
+                    type filter hook input priority 0;
+                    ip daddr {ip} drop;
+                    ip saddr {ip} drop;
+                }}
+            }}
+"
+        );
+        run(Command::new("nft").args(["-f", "-"]), &rules);
+    }
+}
+
+fn set() {
+    thread::spawn(|| {
+        // Its end is that of the process outside.
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        exit(1);
+    });
+    thread::spawn(|| {
+        thread::sleep(PLAY_MAX);
+        let _ = writeln!(std::io::stderr(), "it takes longer than {PLAY_MAX:?}");
+        exit(1);
+    });
+    run(Command::new("ip").args(["link", "set", "lo", "up"]), "");
+}
+
+#[track_caller]
+fn run(command: &mut Command, input: &str) {
+    let spawned = command.stdin(Stdio::piped()).spawn();
+    let mut child = spawned.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let written = child.stdin.take().expect("piped").write_all(input.as_bytes());
+    let ended = child.wait().expect("its end");
+    assert!(written.is_ok() && ended.success(), "{command:?}: {ended}");
+}
+
+/// Polls: for what has no event that could be waited for.
+#[track_caller]
+pub fn wait_until(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + limit;
+    while !is_so() {
+        assert!(Instant::now() < end, "not within {limit:?}: {what}");
+        thread::park_timeout(Duration::from_millis(50));
+    }
+}
