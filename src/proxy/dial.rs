@@ -9,9 +9,10 @@ use std::time::Duration;
 use rustix::io::Errno;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::route::Route;
+use super::tick::Tick;
 use super::{Counts, Shared, health, socket};
 
 /// How long an address may take as long as there are others to try.
@@ -34,7 +35,12 @@ pub enum Error {
 }
 
 /// Dials until connected or out of time.
-pub(super) async fn dial(shared: &Shared, port: u16, limit: Duration) -> Result<(TcpStream, IpAddr), Error> {
+pub(super) async fn dial(
+    shared: &Shared,
+    tick: &Tick,
+    port: u16,
+    limit: Duration,
+) -> Result<(TcpStream, IpAddr), Error> {
     let end = Instant::now() + limit;
     let mut route = shared.route.clone();
     // Just started: the first answer is a matter of milliseconds.
@@ -58,7 +64,7 @@ pub(super) async fn dial(shared: &Shared, port: u16, limit: Duration) -> Result<
         } else {
             end
         };
-        match attempt(SocketAddr::new(ip, port), share, &mut route).await {
+        match attempt(SocketAddr::new(ip, port), tick.past(share), &mut route).await {
             Attempt::Connected(stream) => {
                 if !route.borrow().names(ip) {
                     Counts::add(&shared.counts.redialled);
@@ -113,7 +119,11 @@ enum Attempt {
     Overtaken,
 }
 
-async fn attempt(address: SocketAddr, end: Instant, route: &mut watch::Receiver<Arc<Route>>) -> Attempt {
+async fn attempt(
+    address: SocketAddr,
+    end: impl Future<Output = ()>,
+    route: &mut watch::Receiver<Arc<Route>>,
+) -> Attempt {
     let connect = TcpStream::connect(address);
     tokio::pin!(connect);
     let is_gone = |route: &Arc<Route>| !route.names(address.ip());
@@ -128,6 +138,6 @@ async fn attempt(address: SocketAddr, end: Instant, route: &mut watch::Receiver<
             Err(error) => Attempt::Failed(error.to_string()),
         },
         Ok(_) = route.wait_for(is_gone) => Attempt::Overtaken,
-        () = sleep_until(end) => Attempt::Failed("no answer in time".into()),
+        () = end => Attempt::Failed("no answer in time".into()),
     }
 }

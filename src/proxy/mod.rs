@@ -7,7 +7,7 @@
 //! - `listener`: sockets to accept from, `worker`: a thread each, with sessions of its own.
 //! - `session`: admitted, dialled ([`dial`]), carried ([`relay`], [`pipe`]), and cut.
 //! - [`header`]: the PROXY protocol of a load balancer in front.
-//! - `silence`: peers that vanished while data was on its way to them.
+//! - `tick`: the clock that sessions share. `silence`: peers that vanished while data was on its way to them.
 //! - [`health`]: whether to send clients here.
 
 pub mod dial;
@@ -22,6 +22,7 @@ mod set;
 mod silence;
 mod socket;
 mod steer;
+mod tick;
 mod worker;
 
 use std::io;

@@ -265,6 +265,9 @@ impl Direction {
                     let _ = from.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
                 }
                 let bytes = &scratch[..read];
+                if read == 0 {
+                    return Ok((0, false));
+                }
                 let passed = match to.try_write(bytes) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
                     passed => passed.map_err(Ended::Write)?,

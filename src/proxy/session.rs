@@ -12,11 +12,12 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use super::relay::{Failed, Relay};
 use super::silence::{self, Silent};
+use super::tick::{self, Rounds, Tick};
 use super::{Counts, Phase, Proxy, Shared, dial, header, socket};
 use crate::planner::time::Timestamp;
 
@@ -31,6 +32,7 @@ pub(super) struct Sessions {
     shared: Arc<Shared>,
     open: Mutex<Open>,
     next: AtomicU64,
+    tick: Tick,
     /// Rings when a session has begun whose address is no longer the endpoint's.
     late: Notify,
 }
@@ -115,7 +117,7 @@ pub(super) async fn open(
     let dialled = tokio::select! {
         biased;
         _ = phase.wait_for(|phase| *phase == Phase::Closed) => return refuse(client),
-        dialled = dial::dial(shared, settings.endpoint.port(), settings.dial_timeout) => dialled,
+        dialled = dial::dial(shared, &sessions.tick, settings.endpoint.port(), settings.dial_timeout) => dialled,
     };
     match dialled {
         Ok((upstream, ip)) => {
@@ -141,6 +143,7 @@ impl Sessions {
             shared,
             open: Mutex::default(),
             next: AtomicU64::default(),
+            tick: Tick::default(),
             late: Notify::new(),
         }
     }
@@ -194,6 +197,8 @@ impl Sessions {
         let mut route = self.shared.route.clone();
         let mut phase = self.shared.phase.clone();
         let mut silent = self.shared.silent.clone();
+        let mut tick = interval(tick::PERIOD);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let now = self.shared.clock.now();
             let current = Arc::clone(&route.borrow_and_update());
@@ -234,6 +239,7 @@ impl Sessions {
                     Err(_) => return,
                 },
                 () = self.late.notified() => {}
+                _ = tick.tick() => self.tick.tick(),
                 () = end => {}
             }
         }
@@ -281,7 +287,7 @@ struct Session {
     upstream: TcpStream,
     relay: Relay,
     /// When both sides are looked at again, once one of them has ended.
-    check: Option<Pin<Box<Sleep>>>,
+    check: Option<Box<Rounds>>,
     /// How it ended has been settled; if not, it was cut.
     has_ended: bool,
     _seat: Seat,
@@ -322,15 +328,15 @@ impl Session {
         if !self.relay.is_half_closed() {
             return Poll::Pending;
         }
-        let check = self.check.get_or_insert_with(|| Box::pin(sleep(HALF_CLOSED_CHECK)));
-        while check.as_mut().poll(cx).is_ready() {
+        let rounds = || Box::new(Rounds::new(&self.sessions.tick, HALF_CLOSED_CHECK));
+        let check = self.check.get_or_insert_with(rounds);
+        if check.poll(cx).is_ready() {
             if let Ok(Some(error)) = self.client.take_error() {
                 return Poll::Ready(Err(Failed::Client(error)));
             }
             if let Ok(Some(error)) = self.upstream.take_error() {
                 return Poll::Ready(Err(Failed::Upstream(error)));
             }
-            check.as_mut().reset(Instant::now() + HALF_CLOSED_CHECK);
         }
         Poll::Pending
     }
