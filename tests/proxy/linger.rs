@@ -1,0 +1,171 @@
+//! Sessions whose address DNS no longer names: when they end, and how both sides learn of it.
+
+use std::io::{ErrorKind, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use testkit::dns::Behaviour;
+
+use crate::world::{
+    Client, Daemon, End, NEW, OLD, READER, Scratch, THIRD, WRITER, World, address_after, bare_command, read_to_end,
+};
+
+/// Times are remembered in whole milliseconds.
+const ROUNDING: Duration = Duration::from_millis(5);
+
+/// Writes until that fails, which it must in time; gives why.
+fn write_on(mut stream: &TcpStream) -> ErrorKind {
+    loop {
+        if let Err(error) = stream.write_all(&[0; 64 * 1024]) {
+            return error.kind();
+        }
+    }
+}
+
+#[test]
+fn a_session_that_outlives_its_address_is_reset_on_both_sides() {
+    let world = World::new();
+    let listener = world.listener(OLD);
+    let proxy = world.proxy("--linger 0s");
+    let (idle_client, idle_upstream) = proxy.session(&listener);
+    let (mut asking_client, waiting_upstream) = proxy.session(&listener);
+    let (writing_client, deaf_upstream) = proxy.session(&listener);
+    let (deaf_client, writing_upstream) = proxy.session(&listener);
+    asking_client.write_all(b"ask").expect("room");
+    std::thread::scope(|threads| {
+        // Both are in the middle of it, their peers' windows closed, when the address changes.
+        let up = threads.spawn(|| write_on(&writing_client));
+        let down = threads.spawn(|| write_on(&writing_upstream));
+        world.move_to(&[NEW]);
+        for (what, stream) in [
+            ("an idle client", &idle_client),
+            ("an idle database", &idle_upstream),
+            ("a client that waits for its answer", &asking_client),
+        ] {
+            assert_eq!(read_to_end(stream), (Vec::new(), End::Reset), "{what}");
+        }
+        for (what, written) in [("client", up), ("database", down)] {
+            assert_eq!(
+                written.join().expect("no panic"),
+                ErrorKind::ConnectionReset,
+                "a writing {what}"
+            );
+        }
+    });
+    assert_eq!(read_to_end(&waiting_upstream), (b"ask".to_vec(), End::Reset));
+    for deaf in [&deaf_client, &deaf_upstream] {
+        assert_eq!(read_to_end(deaf).1, End::Reset);
+    }
+    proxy
+        .daemon
+        .wait_for_log(&["closed ", " to 127.0.0.2, which DNS no longer names"]);
+}
+
+#[test]
+fn sessions_end_a_linger_after_their_address_was_seen_to_be_gone() {
+    for linger in [Duration::from_secs(2), Duration::ZERO] {
+        let world = World::new();
+        let _database = world.database(OLD);
+        let proxy = world.proxy(&format!("--linger {}s", linger.as_secs()));
+        let client = proxy.client();
+        let moved = Instant::now();
+        world.move_to(&[NEW]);
+        client.assert_cut();
+        assert!(moved.elapsed() + ROUNDING >= linger, "after {:?}", moved.elapsed());
+    }
+}
+
+#[test]
+fn sessions_whose_address_is_still_in_the_answer_stay() {
+    let world = World::new();
+    let _databases = [OLD, NEW, THIRD].map(|ip| world.database(ip));
+    world.move_to(&[OLD, NEW]);
+    let proxy = world.proxy("--linger 0s");
+    let reach = |ip: &str| {
+        let clients = std::iter::repeat_with(|| proxy.client()).take(64);
+        let found = clients.into_iter().find(|client| client.at == ip);
+        found.unwrap_or_else(|| panic!("64 connections, and none to {ip}"))
+    };
+    let (gone, mut stays) = (reach(OLD), reach(NEW));
+    world.move_to(&[NEW, THIRD]);
+    gone.assert_cut();
+    stays.assert_served();
+}
+
+/// One process, one failover: each proxy's sessions end by what its own settings and the names in its answer say.
+#[test]
+fn the_linger_is_a_setting_or_follows_from_the_role() {
+    const CUSTOM: &str = "orders.internal.example";
+    const ALIAS: &str = "reports.internal.example";
+    let cases: &[(&str, &str, bool)] = &[
+        // Waited for last, so that all others have had their chance by then.
+        (WRITER, "", true),
+        (WRITER, "linger = \"0s\"", true),
+        (WRITER, "linger = \"never\"", false),
+        (WRITER, "linger = \"1h\"", false),
+        (WRITER, "role = \"reader\"", false),
+        (READER, "", false),
+        (READER, "linger = \"1s\"", true),
+        (READER, "role = \"writer\"", true),
+        (CUSTOM, "", true),
+        // An alias of a reader endpoint.
+        (ALIAS, "", false),
+    ];
+    let world = World::new();
+    let _databases = [OLD, NEW].map(|ip| world.database(ip));
+    let point_to = |ip: &str| {
+        for name in [WRITER, READER, CUSTOM] {
+            world.dns.set(name, Behaviour::a(ip, 1));
+        }
+    };
+    point_to(OLD);
+    world.dns.set(ALIAS, Behaviour::cname(READER, 1));
+    let mut text = format!("[dns]\nnameservers = [\"{}\"]\ninterval = \"1s\"\n", world.dns.addr());
+    for (index, (host, line, _)) in cases.iter().enumerate() {
+        // Each has an address of its own, by which its line of the log is known.
+        text.push_str(&format!(
+            "[[proxy]]\nlisten = \"127.0.1.{index}:0\"\nendpoint = \"{host}:{}\"\n{line}\n",
+            world.port()
+        ));
+    }
+    let folder = Scratch::new();
+    let path = folder.write("config.toml", &text);
+    let daemon = Daemon::start(bare_command("http://127.0.0.1:9").args(["run", "--config"]).arg(path));
+    daemon.wait_for_log(&["started rds-tether"]);
+    let mut clients = Vec::new();
+    for (index, (host, line, ends)) in cases.iter().enumerate() {
+        let words = format!("listening on 127.0.1.{index}:");
+        let address = address_after(&daemon.wait_for_log(&[&words]), "listening on ");
+        let client = Client::connect(address).expect("a database");
+        clients.push((client, format!("{host} {line}"), *ends));
+    }
+    let moved = Instant::now();
+    point_to(NEW);
+    let (ending, mut staying): (Vec<_>, Vec<_>) = clients.into_iter().partition(|(_, _, ends)| *ends);
+    for (client, what, _) in ending.iter().rev() {
+        assert_eq!(read_to_end(&client.stream), (Vec::new(), End::Reset), "{what}");
+    }
+    let writers = moved.elapsed() + ROUNDING;
+    assert!(
+        writers >= Duration::from_secs(5),
+        "a writer's session ended after {writers:?}"
+    );
+    for (client, what, _) in &mut staying {
+        assert!(client.round_trip().is_ok(), "{what}");
+    }
+}
+
+#[test]
+fn what_was_closed_is_logged() {
+    let world = World::new();
+    let _databases = [OLD, NEW].map(|ip| world.database(ip));
+    let proxy = world.proxy("--linger 0s");
+    let clients = [proxy.client(), proxy.client()];
+    world.move_to(&[NEW]);
+    clients.iter().for_each(Client::assert_cut);
+    // Each thread of the process logs those that it served.
+    let told = proxy
+        .daemon
+        .wait_for_log(&["closed ", " to 127.0.0.2, which DNS no longer names"]);
+    assert!(told.contains("sessions="), "{told}");
+}

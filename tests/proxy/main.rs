@@ -1,0 +1,22 @@
+//! The proxy, held through the built binary: clients, databases on several addresses of loopback, and a name server that
+//! moves the endpoint from one to the other.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)]
+
+mod admission;
+#[path = "../stories/world.rs"]
+#[allow(dead_code, reason = "the stories use the rest of it")]
+mod binary;
+mod bulk;
+mod command_line;
+mod doubt;
+mod follow;
+mod header;
+mod health;
+mod hole;
+mod kernel;
+mod linger;
+mod pattern;
+mod restart;
+mod settings;
+mod stream;
+mod world;
