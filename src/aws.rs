@@ -18,6 +18,9 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a call may take with all that precedes it, such as fetching credentials.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How a client reaches AWS.
+pub type Config = SdkConfig;
+
 /// A role to assume for one binding.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AssumeRole {

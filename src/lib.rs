@@ -18,7 +18,8 @@
 //! # The modules, in reading order
 //!
 //! - [`planner`]: the decision and its nouns. Pure: no clock, no I/O, no AWS, no `async`.
-//! - [`reconcile`]: one step, which observes, decides and applies. Nothing else changes a target group.
+//! - [`reconcile`]: one step, which observes, decides and applies. Nothing else changes a target group; `doctor`, when
+//!   asked to, sends two writes that change nothing.
 //! - [`report`]: what a step saw and did; exit codes, logs and output all derive from it.
 //! - [`dns`] and [`elb`]: the adapters. Only `dns` knows hickory, only `elb` the ELBv2 SDK.
 //! - [`watch`]: one watcher per name looks at DNS and publishes everything it knows.
@@ -27,6 +28,8 @@
 //! - [`proxy`]: the other way to reach a database that moves: listens on a stable address and carries bytes to it.
 //! - [`board`], [`metrics`], [`http`] and [`page`]: where everything stands, for Prometheus, load balancers and people.
 //! - [`oneshot`]: `plan` and `sync`.
+//! - [`doctor`]: named checks of all that has to be right; its looks are apart from its judgements too. [`probe`] asks an
+//!   address whether PostgreSQL is there, [`identity`] asks STS who we are.
 //! - [`event`] and [`tag`]: for the Lambda function of the `lambda` package: what woke it, and what it remembers.
 //! - [`change`], [`journal`], [`logging`] and [`output`]: what people get to read, all of it from reports.
 //! - [`settings`]: flags, environment and file become one struct.
@@ -46,10 +49,12 @@ pub mod change;
 pub mod clock;
 pub mod daemon;
 pub mod dns;
+pub mod doctor;
 pub mod elb;
 pub mod event;
 pub mod follow;
 pub mod http;
+pub mod identity;
 pub mod journal;
 pub mod logging;
 pub mod metrics;
@@ -57,6 +62,7 @@ pub mod oneshot;
 pub mod output;
 pub mod page;
 pub mod planner;
+pub mod probe;
 pub mod proxy;
 pub mod reconcile;
 pub mod report;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use rds_tether::report::{Exit, Report};
 use rds_tether::settings::value::Span;
-use rds_tether::settings::{self, Flags, LogFormat, Logging, Output, ProxyFlags, Settings};
-use rds_tether::{daemon, dns, logging, oneshot, output, proxy};
+use rds_tether::settings::{self, DoctorFlags, Flags, LogFormat, Logging, Output, ProxyFlags, Settings};
+use rds_tether::{daemon, dns, doctor, logging, oneshot, output, proxy};
 
 /// Keeps the IP target groups of a Network Load Balancer equal to the address an RDS or Aurora endpoint has now.
 #[derive(Parser)]
@@ -34,6 +34,9 @@ enum Verb {
     Run(Flags),
     /// Listen on an address and carry bytes to the address that an endpoint has now
     Proxy(ProxyFlags),
+    /// Check everything that has to be right, and say how to fix what is not; writes nothing unless asked to
+    #[command(after_help = doctor::check::listing())]
+    Doctor(DoctorFlags),
 }
 
 #[derive(Args)]
@@ -77,7 +80,7 @@ fn main() -> ExitCode {
     };
     let format = match cli.verb {
         // Their log stands beside progress and results that are made to be read.
-        Verb::Plan(_) | Verb::Sync(_) => LogFormat::Text,
+        Verb::Plan(_) | Verb::Sync(_) | Verb::Doctor(_) => LogFormat::Text,
         Verb::Run(_) | Verb::Proxy(_) => logging::default_format(),
     };
     logging::start(&cli.logging, format);
@@ -102,30 +105,45 @@ fn run(verb: &Verb) -> Result<Exit, Failed> {
 }
 
 async fn run_verb(verb: &Verb) -> Result<Exit, Failed> {
-    let read = match verb {
-        Verb::Plan(OneShot { flags, .. }) | Verb::Sync(OneShot { flags, .. }) => flags.settings().and_then(with_groups),
-        Verb::Run(flags) => flags.settings(),
-        Verb::Proxy(flags) => Ok(flags.settings()),
-    };
-    let settings = read.map_err(|error| (error.exit(), error.to_string()))?;
     match verb {
         Verb::Plan(given) => {
+            let settings = given.flags.settings().and_then(with_groups).map_err(told)?;
             let reports = oneshot::plan(&settings, given.limit()).await.map_err(failed)?;
             Ok(given.print("plan", &reports, Report::plan_exit))
         }
         Verb::Sync(given) => {
+            let settings = given.flags.settings().and_then(with_groups).map_err(told)?;
             let reports = oneshot::sync(&settings, given.limit()).await.map_err(failed)?;
             Ok(given.print("sync", &reports, Report::sync_exit))
         }
         Verb::Run(flags) => {
+            let settings = flags.settings().map_err(told)?;
             daemon::run(settings, || flags.settings()).await.map_err(failed)?;
             Ok(Exit::Settled)
         }
         Verb::Proxy(flags) => {
-            daemon::run(settings, || Ok(flags.settings())).await.map_err(failed)?;
+            daemon::run(flags.settings(), || Ok(flags.settings()))
+                .await
+                .map_err(failed)?;
             Ok(Exit::Settled)
         }
+        Verb::Doctor(flags) => examine(flags).await,
     }
+}
+
+fn told(error: settings::Error) -> Failed {
+    (error.exit(), error.to_string())
+}
+
+async fn examine(flags: &DoctorFlags) -> Result<Exit, Failed> {
+    let order = flags.order().map_err(told)?;
+    let sections = doctor::examine(flags.settings(), &order).await;
+    let text = match flags.output {
+        Output::Text => doctor::draw::text(&sections),
+        Output::Json => doctor::draw::json(&sections),
+    };
+    say(&mut stdout(), &text);
+    Ok(doctor::draw::exit(&sections))
 }
 
 /// What looks at target groups needs some.

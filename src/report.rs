@@ -84,7 +84,8 @@ impl Exit {
         worst.unwrap_or(Self::Settled)
     }
 
-    fn of(error: &elb::Error) -> Self {
+    /// What a failed call means.
+    pub fn of(error: &elb::Error) -> Self {
         match error.kind {
             Kind::NotFound | Kind::NotIp => Self::Settings,
             Kind::Denied | Kind::Credentials | Kind::AssumeRole => Self::Denied,

@@ -28,6 +28,21 @@ const SEAMS: &[Seam] = &[
         instead: "take what aws::config gives; only an adapter sees the SDK",
     },
     Seam {
+        signs: &["aws_sdk_sts"],
+        only_in: &["identity.rs"],
+        instead: "ask identity::ask",
+    },
+    Seam {
+        signs: &["rustls::", "tokio_rustls"],
+        only_in: &["probe.rs", "doctor/database/"],
+        instead: "ask probe::probe, or shake hands with probe::Trust",
+    },
+    Seam {
+        signs: &["tokio_postgres"],
+        only_in: &["doctor/database/"],
+        instead: "add a question to doctor::database",
+    },
+    Seam {
         signs: &["hickory"],
         only_in: &["dns.rs"],
         instead: "ask dns::Resolver, and work with planner::answer",
@@ -65,9 +80,15 @@ const SEAMS: &[Seam] = &[
         instead: "add the flag to settings::Flags",
     },
     Seam {
-        signs: &[".register(", ".deregister("],
+        signs: &["client.register(", "client.deregister("],
         only_in: &["reconcile.rs"],
         instead: "let planner::decide plan the change; reconcile alone carries plans out",
+    },
+    Seam {
+        // They change nothing, but are writes.
+        signs: &[".try_registering(", ".try_deregistering("],
+        only_in: &["doctor/look.rs"],
+        instead: "leave writes to reconcile; doctor alone shows the right to write, and only when asked",
     },
     Seam {
         signs: &["HashMap", "HashSet"],
@@ -222,14 +243,19 @@ fn every_seam_is_still_seen() {
     for sign in [
         "aws_sdk_elasticloadbalancingv2",
         "aws_config",
+        "aws_sdk_sts",
+        "tokio_rustls",
+        "tokio_postgres",
         "hickory",
         "from_env(",
         "ListenFd",
         "rustix",
         "hyper::",
         "env = \"",
-        ".register(",
-        ".deregister(",
+        "client.register(",
+        "client.deregister(",
+        ".try_registering(",
+        ".try_deregistering(",
     ] {
         assert!(
             seen(sign),
@@ -409,6 +435,18 @@ fn each_rule_finds_what_it_forbids() {
             "src/elb/mod.rs",
             "use aws_sdk_elasticloadbalancingv2 as sdk;",
             false,
+        ),
+        (
+            beside_the_seams,
+            "src/proxy/dial.rs",
+            "use tokio_rustls::TlsConnector;",
+            true,
+        ),
+        (
+            beside_the_seams,
+            "src/doctor/mod.rs",
+            "client.try_registering(&arn, target, zone).await;",
+            true,
         ),
         (
             foreign_to_the_planner,

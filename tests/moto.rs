@@ -317,3 +317,60 @@ fn a_group_of_another_account_is_reached_by_an_assumed_role() {
     assert_exit(&finish(world.command("sync").arg("--config").arg(&config)), 0);
     assert_eq!(world.moto.targets(&there, &arn), [target(OLD)]);
 }
+
+#[test]
+#[ignore = "needs moto: tests/run provides it"]
+fn a_group_behind_a_load_balancer_is_examined() {
+    let world = World::new();
+    let described = world.moto.call(
+        ANYBODY,
+        ELB,
+        "DescribeTargetGroups",
+        &format!("TargetGroupArns.member.1={}", world.arn),
+    );
+    let vpc = element(&described, "VpcId");
+    let subnet = format!("VpcId={vpc}&CidrBlock=10.0.1.0/24&AvailabilityZone=eu-west-1a");
+    let subnet = element(&world.moto.call(ANYBODY, EC2, "CreateSubnet", &subnet), "subnetId");
+    let balancer = format!("Name=orders&Type=network&Scheme=internal&Subnets.member.1={subnet}");
+    let balancer = element(
+        &world.moto.call(ANYBODY, ELB, "CreateLoadBalancer", &balancer),
+        "LoadBalancerArn",
+    );
+    let action = format!(
+        "DefaultActions.member.1.Type=forward&DefaultActions.member.1.TargetGroupArn={}",
+        world.arn
+    );
+    let listener = format!("LoadBalancerArn={balancer}&Protocol=TCP&Port=5432&{action}");
+    world.moto.call(ANYBODY, ELB, "CreateListener", &listener);
+    assert_exit(&finish(&mut world.bound("sync", &world.arn)), 0);
+
+    let mut command = world.bound("doctor", &world.arn);
+    let output = finish(command.args(["--skip", "reach", "--write-check", "--output", "json"]));
+    let json: serde_json::Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
+    let checks = json["sections"].as_array().expect("sections").iter();
+    let checks: Vec<_> = checks
+        .flat_map(|section| section["checks"].as_array().expect("checks"))
+        .collect();
+    for (name, status, part) in [
+        ("aws.identity", "ok", ACCOUNT),
+        ("aws.clock", "ok", "AWS"),
+        ("permission.inspect", "ok", "described"),
+        ("permission.register", "ok", "RegisterTargets is allowed"),
+        // Moto refuses what ELB passes over in silence; either answer shows the permission.
+        ("permission.deregister", "ok", "DeregisterTargets is allowed"),
+        ("group.type", "ok", "ip"),
+        ("group.termination", "warning", "live on"),
+        ("group.vpc", "ok", &vpc),
+        ("balancer.attached", "ok", "orders"),
+        ("balancer.listener", "ok", "TCP port 5432"),
+    ] {
+        let check = checks.iter().find(|check| check["name"] == name).expect(name);
+        assert_eq!(check["status"], status, "{check}");
+        assert!(
+            check["finding"].as_str().is_some_and(|finding| finding.contains(part)),
+            "{check}"
+        );
+    }
+    assert_eq!(world.targets(), [target(OLD)]);
+}

@@ -29,6 +29,11 @@ impl Arn {
         self.0.split(':').nth(3).unwrap_or_default()
     }
 
+    /// The account that it belongs to.
+    pub fn account(&self) -> &str {
+        self.0.split(':').nth(4).unwrap_or_default()
+    }
+
     /// The name of the group.
     pub fn name(&self) -> &str {
         self.0.split('/').nth(1).unwrap_or_default()

@@ -19,7 +19,7 @@ pub struct Clients {
     base: Option<SdkConfig>,
     bucket: Arc<Bucket>,
     calls: Calls,
-    clients: BTreeMap<ClientKey, Client>,
+    clients: BTreeMap<ClientKey, (Client, SdkConfig)>,
 }
 
 impl Clients {
@@ -45,9 +45,14 @@ impl Clients {
 
     /// The client for the binding's region and role.
     pub async fn of(&mut self, binding: &Binding) -> Client {
+        self.with_config(binding).await.0
+    }
+
+    /// The same with its configuration, for another service's client.
+    pub async fn with_config(&mut self, binding: &Binding) -> (Client, SdkConfig) {
         let key = Self::key(binding);
-        if let Some(client) = self.clients.get(&key) {
-            return client.clone();
+        if let Some(known) = self.clients.get(&key) {
+            return known.clone();
         }
         let (region, role) = &key;
         let base = match self.base.take() {
@@ -62,7 +67,8 @@ impl Clients {
             self.calls.clone(),
             role.as_ref().map(|role| role.arn.to_string()),
         );
-        self.clients.insert(key, client.clone());
-        client
+        let known = (client, config);
+        self.clients.insert(key, known.clone());
+        known
     }
 }

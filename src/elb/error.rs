@@ -66,12 +66,26 @@ impl Kind {
     }
 }
 
-impl Error {
-    pub(super) fn new<E>(action: &'static str, group: &Arn, role: Option<&str>, error: SdkError<E>) -> Self
+/// What went wrong with a call, whatever it was about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The API action.
+    pub action: &'static str,
+    /// What kind of failure.
+    pub kind: Kind,
+    /// AWS's error code, or a word for a failure on this side.
+    pub code: String,
+    /// AWS's message, or the cause on this side.
+    pub message: String,
+}
+
+impl Failure {
+    /// Reads an error of the SDK; `role` is the one that its client assumes.
+    pub fn of<E>(action: &'static str, role: Option<&str>, error: &SdkError<E>) -> Self
     where
         E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
     {
-        let (kind, code, message) = match &error {
+        let (kind, code, message) = match error {
             SdkError::ServiceError(service) => match service.err().code() {
                 Some(code) => {
                     let message = service.err().message().unwrap_or("no message");
@@ -87,37 +101,72 @@ impl Error {
                 )),
             },
             SdkError::TimeoutError(_) => (Kind::Unavailable, "Timeout".into(), "no answer in time".into()),
-            SdkError::ResponseError(_) => bad_response(&chain(&error)),
-            _ => match (find::<CredentialsError>(&error), role) {
+            SdkError::ResponseError(_) => bad_response(&chain(error)),
+            _ => match (find::<CredentialsError>(error), role) {
                 (Some(credentials), Some(role)) => of_role(role, credentials),
                 (Some(credentials), None) => of_credentials(credentials),
-                (None, _) => (Kind::Unavailable, "Unreachable".into(), chain(&error)),
+                (None, _) => (Kind::Unavailable, "Unreachable".into(), chain(error)),
             },
         };
         Self {
             action,
-            group: group.clone(),
             kind,
             code,
             message: shorten(&message),
         }
     }
 
-    fn remedy(&self) -> String {
-        match self.kind {
-            Kind::NotFound => "check the ARN, its account and its region".into(),
-            Kind::NotIp => "create a target group of type ip: an address cannot be put into another".into(),
+    /// What to do about it where that does not depend on what the call was about.
+    pub fn remedy(&self) -> Option<&'static str> {
+        Some(match self.kind {
             Kind::Credentials if self.code == NO_CREDENTIALS => {
                 "give the process credentials: an instance or task role, AWS_PROFILE, or AWS_ACCESS_KEY_ID and \
                  AWS_SECRET_ACCESS_KEY"
-                    .into()
             }
-            Kind::Credentials => "renew or correct the credentials of this process, and check its clock".into(),
+            Kind::Credentials => "renew or correct the credentials of this process, and check its clock",
             Kind::AssumeRole => {
                 "allow sts:AssumeRole on the role to this identity, and check that the role's trust policy names it and \
                  asks for the same external_id"
-                    .into()
             }
+            Kind::Throttled => "the account's API limits are shared with all its tools; wait and look again",
+            _ => return None,
+        })
+    }
+}
+
+impl Error {
+    pub(super) fn new<E>(action: &'static str, group: &Arn, role: Option<&str>, error: &SdkError<E>) -> Self
+    where
+        E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
+    {
+        let failure = Failure::of(action, role, error);
+        Self {
+            action,
+            group: group.clone(),
+            kind: failure.kind,
+            code: failure.code,
+            message: failure.message,
+        }
+    }
+
+    /// The failure without what it was about.
+    pub fn failure(&self) -> Failure {
+        Failure {
+            action: self.action,
+            kind: self.kind,
+            code: self.code.clone(),
+            message: self.message.clone(),
+        }
+    }
+
+    /// What to do about it.
+    pub fn remedy(&self) -> String {
+        if let Some(remedy) = self.failure().remedy() {
+            return remedy.into();
+        }
+        match self.kind {
+            Kind::NotFound => "check the ARN, its account and its region".into(),
+            Kind::NotIp => "create a target group of type ip: an address cannot be put into another".into(),
             Kind::Denied => {
                 let resource = if self.action.starts_with("Describe") {
                     "*"
@@ -129,7 +178,6 @@ impl Error {
                     self.action
                 )
             }
-            Kind::Throttled => "the account's API limits are shared with all its tools; wait and look again".into(),
             Kind::Address => {
                 "the address must lie in the group's VPC or in a private range that ELB accepts; nothing was changed \
                  for it"
@@ -137,7 +185,7 @@ impl Error {
             }
             Kind::Limit => "raise the quota or remove targets nobody needs; none is removed to make room".into(),
             Kind::Unavailable => "check the network path to the ELB API, and its status".into(),
-            Kind::Other => "see the code in the ELB API reference".into(),
+            _ => "see the code in the ELB API reference".into(),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod arn;
 mod clients;
 mod error;
+mod inspect;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -17,7 +18,8 @@ use tokio::time::Instant;
 
 pub use arn::{Arn, InvalidArn};
 pub use clients::{ClientKey, Clients};
-pub use error::{Error, Kind};
+pub use error::{Error, Failure, Kind};
+pub use inspect::{Attributes, Balancer, Detail, HealthCheck, Listener};
 
 use crate::bucket::{Bucket, Member, Turn, Urgency};
 use crate::metrics::Calls;
@@ -105,6 +107,11 @@ impl Client {
         let outcome = ended.as_ref().map_or_else(|error| error.kind.word(), |_| "ok");
         self.calls.note(action, started.elapsed(), outcome);
         ended
+    }
+
+    /// The role that its configuration assumes.
+    pub fn role(&self) -> Option<&str> {
+        self.role.as_deref()
     }
 
     /// Waits for the turn to make a call.
@@ -304,7 +311,7 @@ impl Client {
     where
         E: sdk::error::ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        let error = Error::new(action, arn, self.role.as_deref(), error);
+        let error = Error::new(action, arn, self.role.as_deref(), &error);
         if error.kind == Kind::Throttled {
             self.bucket.throttled();
         }
@@ -336,7 +343,11 @@ fn read_group(arn: &Arn, group: &TargetGroup) -> Result<Group, Error> {
             message,
         ));
     }
-    Ok(Group {
+    Ok(plain_group(arn, group))
+}
+
+fn plain_group(arn: &Arn, group: &TargetGroup) -> Group {
+    Group {
         arn: arn.clone(),
         family: match group.ip_address_type() {
             Some(TargetGroupIpAddressTypeEnum::Ipv6) => Family::Ipv6,
@@ -351,7 +362,7 @@ fn read_group(arn: &Arn, group: &TargetGroup) -> Result<Group, Error> {
             .and_then(|port| u16::try_from(port).ok())
             .unwrap_or_default(),
         vpc: group.vpc_id().unwrap_or("unknown").to_owned(),
-    })
+    }
 }
 
 fn read_target(group: &Group, description: &TargetHealthDescription) -> Option<(Target, Listed)> {

@@ -1,5 +1,6 @@
 //! What the process was given: flags, environment and file become one struct, or an error that says what to write instead.
 
+mod doctor;
 mod file;
 mod flags;
 pub mod value;
@@ -10,6 +11,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
+pub use doctor::DoctorFlags;
 pub use flags::{DnsFlags, Flags, LogFormat, Logging, Output, ProxyFlags, explain, read_command_line};
 
 use crate::planner::answer::{GAP, Quorum};
@@ -94,6 +96,12 @@ impl Error {
 }
 
 impl Flags {
+    /// Whether neither they nor a file say what to follow.
+    pub fn name_nothing(&self) -> bool {
+        let is_empty = self.config.is_none() && self.endpoints.is_empty() && self.target_groups.is_empty();
+        is_empty && !Path::new(DEFAULT_FILE).exists()
+    }
+
     /// Reads the settings that the flags, the environment and the file make together.
     pub fn settings(&self) -> Result<Settings, Error> {
         let usage = |message: &str| Err(Error::Usage(message.into()));

@@ -883,3 +883,126 @@ async fn n14_calls_about_tags_are_recorded_and_fail_when_ordered_to() {
     let last = server.calls().pop().unwrap();
     assert_eq!((last.action.as_str(), last.arn.as_ref()), ("DescribeTags", Some(&arn)));
 }
+
+/// Attributes by their keys.
+macro_rules! attributes {
+    ($output:expr) => {
+        $output
+            .attributes()
+            .iter()
+            .map(|attribute| {
+                (
+                    attribute.key().unwrap().to_owned(),
+                    attribute.value().unwrap().to_owned(),
+                )
+            })
+            .collect::<std::collections::BTreeMap<String, String>>()
+    };
+}
+
+#[tokio::test]
+async fn n7_n8_n9_a_group_and_its_load_balancer_have_the_attributes_that_aws_sets() {
+    let server = Server::start();
+    let arn = server.add_group(Group::named("orders").attribute("preserve_client_ip.enabled", "true"));
+    let aws = Aws::of(&server).0;
+    let of_group = aws
+        .describe_target_group_attributes()
+        .target_group_arn(&arn)
+        .send()
+        .await;
+    let of_group = attributes!(of_group.unwrap());
+    for (key, value) in [
+        ("deregistration_delay.timeout_seconds", "300"),
+        ("deregistration_delay.connection_termination.enabled", "false"),
+        ("load_balancing.cross_zone.enabled", "use_load_balancer_configuration"),
+        ("proxy_protocol_v2.enabled", "false"),
+        ("preserve_client_ip.enabled", "true"),
+    ] {
+        assert_eq!(of_group.get(key).map(String::as_str), Some(value), "{key}");
+    }
+
+    let described = aws
+        .describe_target_groups()
+        .target_group_arns(&arn)
+        .send()
+        .await
+        .unwrap();
+    let group = &described.target_groups()[0];
+    let check = (
+        group.health_check_interval_seconds(),
+        group.healthy_threshold_count(),
+        group.unhealthy_threshold_count(),
+    );
+    assert_eq!(check, (Some(30), Some(5), Some(2)));
+    let balancer = &group.load_balancer_arns()[0];
+    let balancers = aws
+        .describe_load_balancers()
+        .load_balancer_arns(balancer)
+        .send()
+        .await
+        .unwrap();
+    let zones = balancers.load_balancers()[0].availability_zones().iter();
+    let zones: Vec<_> = zones.filter_map(|zone| zone.zone_name()).collect();
+    assert_eq!(zones, ["eu-west-1a", "eu-west-1b", "eu-west-1c"]);
+    let of_balancer = aws
+        .describe_load_balancer_attributes()
+        .load_balancer_arn(balancer)
+        .send()
+        .await;
+    let of_balancer = attributes!(of_balancer.unwrap());
+    assert_eq!(of_balancer["load_balancing.cross_zone.enabled"], "false");
+}
+
+#[tokio::test]
+async fn n10_a_listener_forwards_to_the_group_and_has_an_idle_timeout() {
+    let server = Server::start();
+    let arn = server.add_group(Group::named("orders"));
+    let aws = Aws::of(&server).0;
+    let described = aws
+        .describe_target_groups()
+        .target_group_arns(&arn)
+        .send()
+        .await
+        .unwrap();
+    let balancer = &described.target_groups()[0].load_balancer_arns()[0];
+    let listeners = aws
+        .describe_listeners()
+        .load_balancer_arn(balancer)
+        .send()
+        .await
+        .unwrap();
+    let listener = &listeners.listeners()[0];
+    assert_eq!(listener.default_actions()[0].target_group_arn(), Some(arn.as_str()));
+    let listener = listener.listener_arn().unwrap();
+    let of_listener = aws.describe_listener_attributes().listener_arn(listener).send().await;
+    assert_eq!(attributes!(of_listener.unwrap())["tcp.idle_timeout.seconds"], "350");
+}
+
+#[tokio::test]
+async fn n13_load_balancers_and_listeners_that_do_not_exist_are_not_found() {
+    let server = Server::start();
+    server.add_group(Group::named("orders").unattached());
+    let aws = Aws::of(&server).0;
+    let balancer = Group::named("orders").load_balancer_arn().unwrap();
+    let missing = aws.describe_load_balancers().load_balancer_arns(&balancer).send().await;
+    assert_eq!(refused(missing).map(drop), code(400, "LoadBalancerNotFound"));
+    let missing = aws.describe_listener_attributes().listener_arn("arn:none").send().await;
+    assert_eq!(refused(missing).map(drop), code(400, "ListenerNotFound"));
+}
+
+#[tokio::test]
+async fn a_signature_that_is_five_minutes_off_is_refused() {
+    let server = Server::start();
+    let arn = server.add_group(Group::named("orders"));
+    let aws = Aws::of(&server).0;
+    for (ahead_seconds, is_refused) in [(290, false), (-310, true), (310, true), (0, false)] {
+        server.set_clock_ahead(ahead_seconds);
+        let called = refused(aws.describe_target_health().target_group_arn(&arn).send().await).map(drop);
+        let expected = if is_refused {
+            code(403, "SignatureDoesNotMatch")
+        } else {
+            Ok(())
+        };
+        assert_eq!(called, expected, "{ahead_seconds} s ahead");
+    }
+}

@@ -14,6 +14,9 @@ pub const CALLS_KEPT: usize = 20_000;
 /// Far enough away for every test; a session that ends is ordered with [`Failure::expired_token`].
 const SESSION_END: &str = "2099-01-01T00:00:00Z";
 
+/// Older signatures are refused, and those from the future too.
+const SIGNATURE_AGE_MAX_SECONDS: u64 = 300;
+
 /// A call that reached the server.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -87,6 +90,8 @@ pub(super) struct World {
     pub(super) limits: Option<Buckets>,
     pub(super) calls: VecDeque<Call>,
     pub(super) external_ids: BTreeMap<String, String>,
+    /// How many seconds the server's clock is ahead of this host's.
+    pub(super) ahead_seconds: i64,
     sessions: BTreeMap<String, Role>,
     replies: u64,
 }
@@ -159,6 +164,10 @@ impl World {
 
     fn perform(&mut self, request: &Request, now: Duration) -> Result<String, Refusal> {
         let action = request.action();
+        if self.ahead_seconds.unsigned_abs() > SIGNATURE_AGE_MAX_SECONDS {
+            let message = "Signature expired: the time it was made at is more than 5 min from the time of the server";
+            return Err(Refusal::new(403, "SignatureDoesNotMatch", message));
+        }
         match action {
             "AssumeRole" => return self.assume_role(request),
             "GetCallerIdentity" => return Ok(self.caller_identity(request)),
@@ -182,6 +191,14 @@ impl World {
                 Ok(wire::target_health(&targets))
             }
             "DescribeTargetGroups" => self.describe_target_groups(request),
+            "DescribeTargetGroupAttributes" => self.model.surroundings().of_group(arn()?),
+            "DescribeLoadBalancers" => self.describe_load_balancers(request),
+            "DescribeLoadBalancerAttributes" => {
+                let balancer = request.need("LoadBalancerArn")?;
+                self.model.surroundings().of_balancer(balancer)
+            }
+            "DescribeListeners" => self.model.surroundings().listeners(request.need("LoadBalancerArn")?),
+            "DescribeListenerAttributes" => self.model.surroundings().of_listener(request.need("ListenerArn")?),
             "DescribeTags" | "AddTags" | "RemoveTags" => self.tags(request),
             _ => {
                 let message = format!("Could not find operation {action} for version 2015-12-01");
@@ -208,6 +225,18 @@ impl World {
             .model
             .describe_target_groups(&arns, request.page_size()?, request.get("Marker"))?;
         Ok(wire::target_groups(&groups, next.as_deref()))
+    }
+
+    fn describe_load_balancers(&self, request: &Request) -> Result<String, Refusal> {
+        let arns: Vec<String> = request.list("LoadBalancerArns").map(str::to_owned).collect();
+        if arns.is_empty() {
+            return Err(Refusal::new(
+                501,
+                "NotModelled",
+                "DescribeLoadBalancers is modelled by ARNs only",
+            ));
+        }
+        self.model.surroundings().balancers(&arns)
     }
 
     fn tags(&mut self, request: &Request) -> Result<String, Refusal> {

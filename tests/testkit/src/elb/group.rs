@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::balancer::{Balancer, HealthCheck};
 use super::cidr::Cidr;
 use super::refusal::Refusal;
 use super::target::TargetDescription;
@@ -66,6 +67,8 @@ pub struct Group {
     pub account: String,
     /// What the targets are; never changes.
     pub target_type: TargetType,
+    /// The protocol; never changes.
+    pub protocol: String,
     /// The address family of the targets; never changes.
     pub family: Family,
     /// The port of targets that are registered without one.
@@ -86,6 +89,12 @@ pub struct Group {
     pub max_targets: usize,
     /// The longest list of targets one call may name.
     pub max_batch: usize,
+    /// How its targets are checked, for who asks; the checks themselves are not modelled.
+    pub health_check: HealthCheck,
+    /// Attributes that are not as AWS sets them.
+    pub attributes: BTreeMap<String, String>,
+    /// The load balancer that uses the group.
+    pub balancer: Balancer,
 }
 
 impl Group {
@@ -97,6 +106,7 @@ impl Group {
             region: "eu-west-1".to_owned(),
             account: "111122223333".to_owned(),
             target_type: TargetType::Ip,
+            protocol: "TCP".to_owned(),
             family: Family::Ipv4,
             port: 5432,
             vpc_id: "vpc-0a1b2c3d4e5f60718".to_owned(),
@@ -110,6 +120,9 @@ impl Group {
             // The default quota of targets per target group.
             max_targets: 1000,
             max_batch: 200,
+            health_check: HealthCheck::default(),
+            attributes: BTreeMap::new(),
+            balancer: Balancer::default(),
         };
         group
             .subnet("10.0.1.0/24", "eu-west-1a")
@@ -194,6 +207,18 @@ impl Group {
     /// Sets the longest list of targets one call may name.
     pub fn max_batch(mut self, targets: usize) -> Self {
         self.max_batch = targets;
+        self
+    }
+
+    /// Sets an attribute.
+    pub fn attribute(mut self, key: &str, value: &str) -> Self {
+        self.attributes.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Changes its load balancer.
+    pub fn balanced(mut self, change: impl FnOnce(&mut Balancer)) -> Self {
+        change(&mut self.balancer);
         self
     }
 

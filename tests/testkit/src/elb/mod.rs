@@ -10,6 +10,7 @@
 //! No data plane is modelled: nothing here forwards connections.
 
 mod api;
+mod balancer;
 mod cidr;
 mod faults;
 mod group;
@@ -22,6 +23,7 @@ mod target;
 mod wire;
 
 pub use api::{CALLS_KEPT, Call, Role};
+pub use balancer::{Balancer, HealthCheck};
 pub use cidr::Cidr;
 pub use faults::Failure;
 pub use group::{Family, Group, TargetType};

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::balancer::Surroundings;
 use super::group::Group;
 use super::refusal::Refusal;
 use super::tags::Tags;
@@ -148,6 +149,11 @@ impl Model {
         let end = size.saturating_add(start);
         let next_marker = (end < self.groups.len()).then(|| end.to_string());
         Ok((groups.skip(start).take(size).collect(), next_marker))
+    }
+
+    pub(super) fn surroundings(&self) -> Surroundings<'_> {
+        let groups = self.groups.iter().map(|(arn, members)| (arn.as_str(), &members.group));
+        Surroundings(groups.collect())
     }
 
     pub(super) fn members(&self, arn: &str) -> Result<&Members, Refusal> {

@@ -249,6 +249,11 @@ impl Server {
         self.change(|world, now| world.limits = on.then(|| Buckets::full_at(now)));
     }
 
+    /// Sets the server's clock ahead of this host's, or back by a negative number.
+    pub fn set_clock_ahead(&self, seconds: i64) {
+        self.change(|world, _| world.ahead_seconds = seconds);
+    }
+
     /// Lets nobody assume a role without this external id.
     pub fn require_external_id(&self, role_arn: &str, external_id: &str) {
         self.change(|world, _| world.external_ids.insert(role_arn.to_owned(), external_id.to_owned()));
@@ -341,6 +346,25 @@ fn real_time() -> Instant {
 type Closed = io::Error;
 
 async fn serve(shared: Arc<Shared>, request: hyper::Request<Incoming>) -> Result<Response<Full<Bytes>>, Closed> {
+    let ahead_seconds = shared.world().ahead_seconds;
+    let mut response = answer(shared, request).await?;
+    if ahead_seconds != 0
+        && let Ok(date) = date(ahead_seconds).parse()
+    {
+        response.headers_mut().insert(hyper::header::DATE, date);
+    }
+    Ok(response)
+}
+
+/// An HTTP date that many seconds from now.
+#[allow(clippy::disallowed_methods, reason = "the clock that clients compare theirs with")]
+fn date(ahead_seconds: i64) -> String {
+    let by = Duration::from_secs(ahead_seconds.unsigned_abs());
+    let now = std::time::SystemTime::now();
+    httpdate::fmt_http_date(if ahead_seconds < 0 { now - by } else { now + by })
+}
+
+async fn answer(shared: Arc<Shared>, request: hyper::Request<Incoming>) -> Result<Response<Full<Bytes>>, Closed> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let at = real_time();

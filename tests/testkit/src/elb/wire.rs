@@ -189,15 +189,27 @@ pub(super) fn target_groups(groups: &[(&str, &Group)], next_marker: Option<&str>
             .unwrap_or_default();
         let member = text("TargetGroupArn", arn)
             + &text("TargetGroupName", &group.name)
-            + &text("Protocol", "TCP")
+            + &text("Protocol", &group.protocol)
             + &text("Port", &group.port.to_string())
             + &text("VpcId", &group.vpc_id)
             + &text("TargetType", group.target_type.as_str())
             + &text("IpAddressType", group.family.as_str())
+            + &health_check(group)
             + &element("LoadBalancerArns", &load_balancers);
         element("member", &member)
     });
     element("TargetGroups", &members.collect::<String>()) + &optional("NextMarker", next_marker)
+}
+
+fn health_check(group: &Group) -> String {
+    let check = &group.health_check;
+    text("HealthCheckProtocol", &check.protocol)
+        + &text("HealthCheckPort", &check.port)
+        + &text("HealthCheckEnabled", "true")
+        + &text("HealthCheckIntervalSeconds", &check.interval.to_string())
+        + &text("HealthCheckTimeoutSeconds", &check.timeout.to_string())
+        + &text("HealthyThresholdCount", &check.healthy.to_string())
+        + &text("UnhealthyThresholdCount", &check.unhealthy.to_string())
 }
 
 /// The result of DescribeTags.

@@ -1,0 +1,178 @@
+//! Who this process is for AWS, and whether it may do its work, judged.
+
+use std::time::Duration;
+
+use super::check::{Check, Outcome};
+use crate::elb::{self, Failure, Kind};
+use crate::identity::Answer;
+use crate::output::span;
+use crate::planner::target::Target;
+use crate::report::Exit;
+
+/// Signatures older than this are refused (IAM documentation, Signature Version 4).
+const SKEW_MAX: Duration = Duration::from_secs(5 * 60);
+/// Clocks that a time service keeps differ by less.
+const SKEW_USUAL: Duration = Duration::from_secs(30);
+const FIX_CLOCK: &str = "let a time service keep the clock: chronyc tracking; in AWS its server is 169.254.169.123";
+
+/// What came of the calls that show the right to write.
+#[derive(Clone, Debug)]
+pub struct Tried {
+    /// Of DeregisterTargets for an address that nobody has.
+    pub deregister: Result<(), elb::Error>,
+    /// Of RegisterTargets for a target that is registered, if there is one.
+    pub register: Option<(Target, Result<(), elb::Error>)>,
+}
+
+/// What a binding may ask of its target group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Writes {
+    /// `observe`: nothing is written.
+    pub observe: bool,
+    /// `upsert_only`: nothing is removed.
+    pub upsert_only: bool,
+}
+
+/// Identity and clock. `account` is that of the target group.
+pub fn judge(answer: &Answer, account: &str) -> Vec<Check> {
+    vec![
+        Check::new("aws.identity", identity(answer, account)),
+        Check::new("aws.clock", clock(answer)),
+    ]
+}
+
+/// Whether every other call will fail for the same reason.
+pub fn is_hopeless(answer: &Answer) -> bool {
+    let failed = answer.caller.as_ref().err();
+    failed.is_some_and(|failure| matches!(failure.kind, Kind::Credentials | Kind::AssumeRole))
+}
+
+fn identity(answer: &Answer, account: &str) -> Outcome {
+    match &answer.caller {
+        Ok(caller) if caller.account == account => Outcome::ok(&caller.arn),
+        Ok(caller) => Outcome::warning(
+            format!(
+                "{} is of account {}, the target group of {account}",
+                caller.arn, caller.account
+            ),
+            "give the binding a role of that account: assume_role = { arn = \"arn:aws:iam::ACCOUNT:role/NAME\" }",
+        ),
+        Err(failure) if is_hopeless(answer) => {
+            let fix = failure.remedy().unwrap_or("check the credentials of this process");
+            Outcome::failure(Exit::Denied, told(failure), fix)
+        }
+        Err(failure) => Outcome::warning(
+            told(failure),
+            "only doctor and assumed roles ask STS; check the network path to it (in a VPC: NAT, or an interface endpoint \
+             for sts)",
+        ),
+    }
+}
+
+fn told(failure: &Failure) -> String {
+    format!("{} failed: {}: {}", failure.action, failure.code, failure.message)
+}
+
+fn clock(answer: &Answer) -> Outcome {
+    let Some((theirs, ours)) = answer.times else {
+        return Outcome::skipped("AWS has not answered, and so not told the time");
+    };
+    let (skew, word) = if ours > theirs {
+        (ours.since(theirs), "ahead of")
+    } else {
+        (theirs.since(ours), "behind")
+    };
+    let found = format!("this host is {} {word} AWS", span(skew));
+    if skew >= SKEW_MAX {
+        let found = format!("{found}; signatures more than 5 min off are refused");
+        return Outcome::failure(Exit::Denied, found, FIX_CLOCK);
+    }
+    if skew >= SKEW_USUAL {
+        return Outcome::warning(found, FIX_CLOCK);
+    }
+    Outcome::ok("this host's time is that of AWS")
+}
+
+/// Whether a call that `run` makes is allowed.
+pub fn permission<T>(name: &'static str, action: &str, called: &Result<T, elb::Error>, hopeless: bool) -> Check {
+    let outcome = match called {
+        Err(_) if hopeless => Outcome::blocked("aws.identity"),
+        Ok(_) => Outcome::ok(format!("{action} is allowed")),
+        // Who is told that much may ask.
+        Err(error) if matches!(error.kind, Kind::NotFound | Kind::NotIp) => Outcome::ok(format!("{action} is allowed")),
+        Err(error) => Outcome::of_error(error),
+    };
+    Check::new(name, outcome)
+}
+
+/// Whether the calls that only doctor makes are allowed; `errors` are those that failed.
+pub fn inspection(errors: &[&elb::Error]) -> Check {
+    let denied: Vec<&str> = errors
+        .iter()
+        .filter(|error| error.kind == Kind::Denied)
+        .map(|error| error.action)
+        .collect();
+    let outcome = match errors.iter().find(|error| error.kind != Kind::Denied) {
+        Some(error) => Outcome::of_error(error),
+        None if denied.is_empty() => Outcome::ok("attributes, load balancer and listeners may be described"),
+        None => Outcome::warning(
+            format!("denied: {}; only doctor needs that", denied.join(", ")),
+            format!(
+                "allow {} on * to this identity, and doctor can say more",
+                denied
+                    .iter()
+                    .map(|action| format!("elasticloadbalancing:{action}"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+        ),
+    };
+    Check::new("permission.inspect", outcome)
+}
+
+/// Whether the group may be changed. Without `tried` nobody knows.
+pub fn writing(writes: Writes, tried: Option<&Tried>) -> Vec<Check> {
+    const HOW: &str = "rds-tether doctor --write-check (two calls that change nothing)";
+    let Some(tried) = tried else {
+        let outcome = |is_needed: bool| {
+            if is_needed {
+                Outcome::untold("doctor writes nothing unless asked to", HOW)
+            } else {
+                Outcome::skipped("not needed: the settings rule such writes out")
+            }
+        };
+        return vec![
+            Check::new("permission.register", outcome(!writes.observe)),
+            Check::new("permission.deregister", outcome(!writes.observe && !writes.upsert_only)),
+        ];
+    };
+    let register = match &tried.register {
+        None => Outcome::untold(
+            "no current target is registered that could be registered again",
+            "rds-tether sync registers it, which shows the same",
+        ),
+        Some((target, result)) => written(
+            result,
+            &format!("RegisterTargets is allowed: {target} was registered again, which changed nothing"),
+        ),
+    };
+    let deregister = written(
+        &tried.deregister,
+        "DeregisterTargets is allowed: an address that nobody has was removed, which changed nothing",
+    );
+    vec![
+        Check::new("permission.register", register),
+        Check::new("permission.deregister", deregister),
+    ]
+}
+
+fn written(result: &Result<(), elb::Error>, ok: &str) -> Outcome {
+    match result {
+        Ok(()) => Outcome::ok(ok),
+        // Permission is looked at before the address is.
+        Err(error) if matches!(error.kind, Kind::Address | Kind::Limit) => {
+            Outcome::ok(format!("{} is allowed (ELB answered {})", error.action, error.code))
+        }
+        Err(error) => Outcome::of_error(error),
+    }
+}

@@ -1,0 +1,336 @@
+//! The load balancer in front of a target group, judged.
+
+use std::collections::BTreeSet;
+
+use super::check::{Check, Outcome};
+use super::dns::join;
+use super::group::{Around, BalancerSeen, ListenerSeen, Seen, Wanted};
+use crate::elb::{Attributes, Balancer, Detail};
+use crate::planner::target::{Listed, State, Target};
+use crate::report::Exit;
+
+/// What a listener has unless somebody sets it.
+const IDLE_DEFAULT_SECONDS: u32 = 350;
+/// The most that can be set.
+const IDLE_MAX: &str = "6000";
+const CROSS_ZONE: &str = "load_balancing.cross_zone.enabled";
+const ALL: [&str; 7] = [
+    "balancer.attached",
+    "balancer.listener",
+    "balancer.idle-timeout",
+    "balancer.zones",
+    "balancer.cross-zone",
+    "balancer.private-link",
+    "balancer.access",
+];
+
+/// The current targets that are registered.
+type Current<'a> = &'a [(&'a Target, &'a Listed)];
+
+/// The checks of every load balancer that uses the group; `blocked_by` says what keeps the group from being described.
+pub fn judge(seen: &Seen, wanted: &Wanted<'_>, region: &str, blocked_by: &'static str) -> Vec<Check> {
+    let mut checks = judge_all(seen, wanted, blocked_by);
+    checks.push(Check::new("balancer.alternative", alternative(region)));
+    checks
+}
+
+fn judge_all(seen: &Seen, wanted: &Wanted<'_>, blocked_by: &'static str) -> Vec<Check> {
+    let blocked = |names: &[&'static str], by: &'static str| -> Vec<Check> {
+        names
+            .iter()
+            .map(|name| Check::new(name, Outcome::blocked(by)))
+            .collect()
+    };
+    let (Ok(detail), Some(around)) = (&seen.detail, &seen.around) else {
+        let is_group = matches!(&seen.detail, Err(error) if Exit::of(error) == Exit::Settings);
+        return blocked(&ALL, if is_group { "group.type" } else { blocked_by });
+    };
+    let mut checks = match &around.balancers {
+        Err(_) => blocked(&ALL[..6], "permission.inspect"),
+        Ok(balancers) if balancers.is_empty() => {
+            let mut checks = vec![Check::new("balancer.attached", unattached(detail))];
+            checks.extend(blocked(&ALL[1..6], "balancer.attached"));
+            checks
+        }
+        Ok(balancers) => {
+            let of_one = |seen: &BalancerSeen| judge_one(seen, detail, around, wanted);
+            balancers.iter().flat_map(of_one).collect()
+        }
+    };
+    checks.push(Check::new("balancer.access", access(detail, around, wanted)));
+    checks
+}
+
+fn judge_one(seen: &BalancerSeen, detail: &Detail, around: &Around, wanted: &Wanted<'_>) -> Vec<Check> {
+    let balancer = &seen.balancer;
+    let current = around.targets.as_ref().map(|targets| wanted.current(targets));
+    let with_current = |judge: &dyn Fn(Current<'_>) -> Outcome| match &current {
+        Err(_) => Outcome::blocked("permission.describe-health"),
+        Ok(current) if current.is_empty() => Outcome::skipped("no current target is registered: see group.targets"),
+        Ok(current) => judge(current),
+    };
+    let (listener, idle) = match &seen.listeners {
+        Err(_) => (
+            Outcome::blocked("permission.inspect"),
+            Outcome::blocked("permission.inspect"),
+        ),
+        Ok((listeners, others)) => (listening(balancer, listeners, *others), idle_timeout(detail, listeners)),
+    };
+    let cross_zone = match (&seen.attributes, &around.attributes) {
+        (Ok(own), Ok(group)) => with_current(&|current| cross_zone(detail, balancer, own, group, current)),
+        _ => Outcome::blocked("permission.inspect"),
+    };
+    vec![
+        Check::new("balancer.attached", attached(balancer)),
+        Check::new("balancer.listener", listener),
+        Check::new("balancer.idle-timeout", idle),
+        Check::new(
+            "balancer.zones",
+            with_current(&|current| zones(detail, balancer, current)),
+        ),
+        Check::new("balancer.cross-zone", cross_zone),
+        Check::new("balancer.private-link", private_link(detail, balancer)),
+    ]
+}
+
+fn elbv2(detail: &Detail, command: &str) -> String {
+    format!("aws elbv2 {command} --region {}", detail.group.arn.region())
+}
+
+fn unattached(detail: &Detail) -> Outcome {
+    Outcome::failure(
+        Exit::Unexpected,
+        "no load balancer uses the group: its targets get no traffic",
+        format!(
+            "{} --load-balancer-arn ARN --protocol TCP --port {} --default-actions Type=forward,TargetGroupArn={}",
+            elbv2(detail, "create-listener"),
+            detail.group.port,
+            detail.group.arn
+        ),
+    )
+}
+
+fn attached(balancer: &Balancer) -> Outcome {
+    let Balancer { name, kind, state, .. } = balancer;
+    if kind != "network" {
+        return Outcome::failure(
+            Exit::Settings,
+            format!("{name} is of type {kind}"),
+            "use a Network Load Balancer: no other passes PostgreSQL through, and PrivateLink takes no other",
+        );
+    }
+    match state.as_str() {
+        "active" => Outcome::ok(format!("{name}, active, in {}", join(&balancer.zones))),
+        "failed" => Outcome::failure(
+            Exit::Unavailable,
+            format!("{name} could not be set up by AWS (failed)"),
+            "delete it and create it anew; the reason stands in the console",
+        ),
+        other => Outcome::warning(
+            format!("{name} is {other}"),
+            "wait until it is active: a new load balancer takes some minutes",
+        ),
+    }
+}
+
+fn listening(balancer: &Balancer, listeners: &[ListenerSeen], others: usize) -> Outcome {
+    let Some(((first, _), _)) = listeners.split_first() else {
+        return Outcome::failure(
+            Exit::Unexpected,
+            format!(
+                "no listener of {} forwards to the group ({others} forward elsewhere)",
+                balancer.name
+            ),
+            format!(
+                "aws elbv2 create-listener or modify-listener --default-actions Type=forward,TargetGroupArn=... on {}",
+                balancer.arn
+            ),
+        );
+    };
+    let wrong = listeners
+        .iter()
+        .find(|(listener, _)| !matches!(listener.protocol.as_str(), "TCP" | "TCP_UDP"));
+    match wrong {
+        None => Outcome::ok(format!("{} port {}", first.protocol, first.port)),
+        Some((listener, _)) => Outcome::failure(
+            Exit::Unexpected,
+            format!(
+                "the listener on port {} speaks {}: PostgreSQL begins TLS inside its own protocol, which only TCP passes \
+                 through",
+                listener.port, listener.protocol
+            ),
+            format!(
+                "aws elbv2 modify-listener --listener-arn {} --protocol TCP",
+                listener.arn
+            ),
+        ),
+    }
+}
+
+fn idle_timeout(detail: &Detail, listeners: &[ListenerSeen]) -> Outcome {
+    const KEY: &str = "tcp.idle_timeout.seconds";
+    let mut shortest: Option<(u32, &str)> = None;
+    for (listener, attributes) in listeners {
+        let Ok(attributes) = attributes else {
+            return Outcome::blocked("permission.inspect");
+        };
+        let seconds = attributes.get(KEY).and_then(|seconds| seconds.parse().ok());
+        let seconds: u32 = seconds.unwrap_or(IDLE_DEFAULT_SECONDS);
+        if shortest.is_none_or(|(shortest, _)| seconds < shortest) {
+            shortest = Some((seconds, &listener.arn));
+        }
+    }
+    match shortest {
+        None => Outcome::blocked("balancer.listener"),
+        Some((seconds, _)) if seconds > IDLE_DEFAULT_SECONDS => {
+            Outcome::ok(format!("a connection may be silent for {seconds} s"))
+        }
+        Some((seconds, listener)) => Outcome::warning(
+            format!("a connection that is silent for {seconds} s is dropped without a word to either side"),
+            format!(
+                "{} --listener-arn {listener} --attributes Key={KEY},Value={IDLE_MAX}; or let clients send TCP keepalives \
+                 more often than that",
+                elbv2(detail, "modify-listener-attributes")
+            ),
+        ),
+    }
+}
+
+fn zones(detail: &Detail, balancer: &Balancer, current: Current<'_>) -> Outcome {
+    let outside = current.iter().find_map(|(target, listed)| {
+        let zone = listed.zone.as_deref().filter(|zone| *zone != "all")?;
+        (!balancer.zones.contains(zone)).then_some((target, zone))
+    });
+    match outside {
+        None => Outcome::ok("the current targets lie in zones that are enabled"),
+        Some((target, zone)) => Outcome::failure(
+            Exit::Unexpected,
+            format!(
+                "{target} lies in {zone}, which is not enabled on {}: it gets no traffic",
+                balancer.name
+            ),
+            format!(
+                "{} --load-balancer-arn {} --subnets (those of now and one of {zone})",
+                elbv2(detail, "set-subnets"),
+                balancer.arn
+            ),
+        ),
+    }
+}
+
+/// The group's setting, unless it leaves that to the load balancer.
+fn cross_zone(
+    detail: &Detail,
+    balancer: &Balancer,
+    own: &Attributes,
+    group: &Attributes,
+    current: Current<'_>,
+) -> Outcome {
+    let of_group = group
+        .get(CROSS_ZONE)
+        .filter(|value| *value != "use_load_balancer_configuration");
+    if of_group.or(own.get(CROSS_ZONE)).is_some_and(|value| value == "true") {
+        return Outcome::ok("on: every zone reaches the target, wherever it lies");
+    }
+    let covers = |zone: &&String| {
+        let is_there =
+            |listed: &Listed| matches!(listed.zone.as_deref(), Some(place) if place == "all" || place == zone.as_str());
+        current.iter().any(|(_, listed)| is_there(listed))
+    };
+    let without: BTreeSet<&String> = balancer.zones.iter().filter(|zone| !covers(zone)).collect();
+    if balancer.zones.len() < 2 {
+        return Outcome::ok("off, and the load balancer has one zone; a failover into another finds no node there");
+    }
+    if without.is_empty() {
+        return Outcome::ok("off, but every zone has a current target");
+    }
+    let fix = match of_group {
+        Some(_) => format!(
+            "{} --target-group-arn {} --attributes Key={CROSS_ZONE},Value=true",
+            elbv2(detail, "modify-target-group-attributes"),
+            detail.group.arn
+        ),
+        None => format!(
+            "{} --load-balancer-arn {} --attributes Key={CROSS_ZONE},Value=true",
+            elbv2(detail, "modify-load-balancer-attributes"),
+            balancer.arn
+        ),
+    };
+    Outcome::warning(
+        format!(
+            "off: the load balancer's nodes in {} have no target, so who connects through them reaches nothing",
+            join(without)
+        ),
+        fix,
+    )
+}
+
+fn private_link(detail: &Detail, balancer: &Balancer) -> Outcome {
+    if balancer.security_groups.is_empty() {
+        return Outcome::ok("the load balancer has no security group, so nothing is kept out");
+    }
+    let groups = balancer.security_groups.join(" ");
+    if balancer.private_link_rules.as_deref() == Some("off") {
+        return Outcome::ok(format!("the rules of {groups} do not hold for PrivateLink"));
+    }
+    Outcome::warning(
+        format!(
+            "the inbound rules of {groups} hold for PrivateLink consumers too, whose addresses are of their own VPCs"
+        ),
+        format!(
+            "allow their addresses in, or: {} --load-balancer-arn {} --security-groups {groups} \
+             --enforce-security-group-inbound-rules-on-private-link-traffic off",
+            elbv2(detail, "set-security-groups"),
+            balancer.arn
+        ),
+    )
+}
+
+/// What ELB knows of the database's security groups: only whether its checks get through.
+fn access(detail: &Detail, around: &Around, wanted: &Wanted<'_>) -> Outcome {
+    let current = around
+        .targets
+        .as_ref()
+        .map(|targets| wanted.current(targets))
+        .unwrap_or_default();
+    if current.iter().any(|(_, listed)| listed.state == State::Healthy) {
+        return Outcome::ok("health checks from the load balancer get through");
+    }
+    let groups: Vec<&str> = around
+        .balancers
+        .iter()
+        .flatten()
+        .flat_map(|seen| &seen.balancer.security_groups)
+        .map(String::as_str)
+        .collect();
+    let from = match groups.as_slice() {
+        [] => "from the subnets of the load balancer".to_owned(),
+        groups => format!("from {}", groups.join(", ")),
+    };
+    let ports = join(
+        wanted
+            .endpoints
+            .iter()
+            .map(|(endpoint, ..)| endpoint.port())
+            .collect::<BTreeSet<_>>(),
+    );
+    Outcome::untold(
+        "ELB does not tell the security groups of the database",
+        format!(
+            "they must let in TCP {ports} {from}: aws rds describe-db-instances --region {} --query \
+             \"DBInstances[].[DBInstanceIdentifier,VpcSecurityGroups[].VpcSecurityGroupId]\"; aws ec2 \
+             describe-security-groups --group-ids sg-...",
+            detail.group.arn.region()
+        ),
+    )
+}
+
+fn alternative(region: &str) -> Outcome {
+    Outcome::untold(
+        "a PrivateLink resource endpoint follows an RDS ARN without load balancer and rds-tether, in one region, if the \
+         consumer supports it",
+        format!(
+            "ask the consumer; what there is already: aws vpc-lattice list-resource-configurations --region {region}"
+        ),
+    )
+}

@@ -1,0 +1,170 @@
+//! What the database says of itself. Reads only.
+
+use std::collections::BTreeMap;
+
+use tokio::time::{Instant, timeout_at};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row};
+
+use super::connect::whole;
+
+/// An answer, or the words for why there is none.
+pub type Answer<T> = Result<T, String>;
+
+/// Everything that was asked.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The server, the session and the user.
+    pub server: Answer<Server>,
+    /// Settings that matter to replication, by name; missing where this server has none of that name.
+    pub settings: Answer<BTreeMap<String, String>>,
+    /// Replication slots.
+    pub slots: Answer<Vec<Slot>>,
+    /// WAL senders at work.
+    pub senders: Answer<u32>,
+    /// Publications that were asked for.
+    pub publications: Answer<Vec<String>>,
+    /// Their tables.
+    pub tables: Answer<Vec<Table>>,
+}
+
+/// The server, the session and the user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// For example 150004.
+    pub version: u32,
+    /// In recovery: a standby or reader.
+    pub is_standby: bool,
+    /// The TLS version, if the session is encrypted.
+    pub tls: Option<String>,
+    /// The user.
+    pub user: String,
+    /// Whether the user is a superuser or has REPLICATION.
+    pub may_replicate: bool,
+    /// Whether the user has rds_replication; nothing where there is no such role.
+    pub has_rds_replication: Option<bool>,
+}
+
+/// A replication slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// Its name.
+    pub name: String,
+    /// Whether a consumer is connected.
+    pub is_active: bool,
+    /// Whether WAL that it needs is gone.
+    pub is_lost: bool,
+    /// Bytes of WAL that it holds.
+    pub held: u64,
+}
+
+/// A published table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// Schema and name, quoted where needed.
+    pub name: String,
+    /// The schema.
+    pub schema: String,
+    /// REPLICA IDENTITY: `d`efault, `n`othing, `f`ull or `i`ndex.
+    pub identity: String,
+    /// Whether it has a primary key.
+    pub has_key: bool,
+    /// Whether updates or deletes are published, which need to say which row.
+    pub needs_identity: bool,
+    /// Whether the user has USAGE on the schema.
+    pub has_usage: bool,
+    /// Whether the user has SELECT on the table.
+    pub has_select: bool,
+}
+
+const SERVER: &str = "\
+    SELECT current_setting('server_version_num')::int4, pg_is_in_recovery(), \
+    (SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl), current_user::text, \
+    (SELECT rolsuper OR rolreplication FROM pg_roles WHERE rolname = current_user), \
+    (SELECT pg_has_role(current_user, oid, 'MEMBER') FROM pg_roles WHERE rolname = 'rds_replication')";
+// Not all settings of extensions are in pg_settings.
+const SETTINGS: &str = "\
+    SELECT name, setting FROM (SELECT n.name, coalesce((SELECT s.setting FROM pg_settings s WHERE s.name = n.name), \
+    current_setting(n.name, true)) AS setting FROM unnest(ARRAY['rds.logical_replication', 'wal_level', \
+    'wal_sender_timeout', 'max_replication_slots', 'max_wal_senders']) AS n (name)) AS known WHERE setting IS NOT NULL";
+// wal_status came with version 13; as JSON a column that is missing is null.
+const SLOTS: &str = "\
+    SELECT slot_name::text, active, coalesce(to_jsonb(s) ->> 'wal_status' = 'lost', false), \
+    greatest(coalesce(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() \
+    ELSE pg_current_wal_lsn() END, restart_lsn), 0), 0)::int8 FROM pg_replication_slots s ORDER BY 4 DESC, 1";
+const SENDERS: &str = "SELECT count(*)::int8 FROM pg_stat_replication";
+const PUBLICATIONS: &str = "\
+    SELECT pubname::text FROM pg_publication WHERE $1::text IS NULL OR pubname = $1::text ORDER BY 1";
+const TABLES: &str = "\
+    SELECT DISTINCT format('%I.%I', n.nspname, c.relname), quote_ident(n.nspname), c.relreplident::text, \
+    EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary), p.pubupdate OR p.pubdelete, \
+    has_schema_privilege(n.oid, 'USAGE'), has_table_privilege(c.oid, 'SELECT') \
+    FROM pg_publication_tables t JOIN pg_publication p ON p.pubname = t.pubname \
+    JOIN pg_namespace n ON n.nspname = t.schemaname \
+    JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename \
+    WHERE $1::text IS NULL OR t.pubname = $1::text ORDER BY 1";
+
+/// Asks everything, one question after the other; one that fails does not keep the others from being asked.
+pub async fn ask(client: &Client, publication: Option<&str>, end: Instant) -> Facts {
+    let named: &[&(dyn ToSql + Sync)] = &[&publication];
+    Facts {
+        server: one(rows(client, SERVER, &[], end, read_server).await),
+        settings: rows(client, SETTINGS, &[], end, |row| Ok((row.try_get(0)?, row.try_get(1)?)))
+            .await
+            .map(|pairs| pairs.into_iter().collect()),
+        slots: rows(client, SLOTS, &[], end, read_slot).await,
+        senders: one(rows(client, SENDERS, &[], end, |row| row.try_get::<_, i64>(0)).await)
+            .map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
+        publications: rows(client, PUBLICATIONS, named, end, |row| row.try_get(0)).await,
+        tables: rows(client, TABLES, named, end, read_table).await,
+    }
+}
+
+async fn rows<T>(
+    client: &Client,
+    question: &str,
+    parameters: &[&(dyn ToSql + Sync)],
+    end: Instant,
+    read: impl Fn(&Row) -> Result<T, tokio_postgres::Error>,
+) -> Answer<Vec<T>> {
+    let answered = timeout_at(end, client.query(question, parameters)).await;
+    let rows = answered.map_err(|_| "no answer within --timeout".to_owned())?;
+    let read = rows.and_then(|rows| rows.iter().map(read).collect());
+    read.map_err(|error| whole(&error))
+}
+
+fn one<T>(rows: Answer<Vec<T>>) -> Answer<T> {
+    rows?.into_iter().next().ok_or_else(|| "no answer".to_owned())
+}
+
+fn read_server(row: &Row) -> Result<Server, tokio_postgres::Error> {
+    Ok(Server {
+        version: u32::try_from(row.try_get::<_, i32>(0)?).unwrap_or_default(),
+        is_standby: row.try_get(1)?,
+        tls: row.try_get(2)?,
+        user: row.try_get(3)?,
+        may_replicate: row.try_get::<_, Option<bool>>(4)?.unwrap_or_default(),
+        has_rds_replication: row.try_get(5)?,
+    })
+}
+
+fn read_slot(row: &Row) -> Result<Slot, tokio_postgres::Error> {
+    Ok(Slot {
+        name: row.try_get(0)?,
+        is_active: row.try_get(1)?,
+        is_lost: row.try_get(2)?,
+        held: u64::try_from(row.try_get::<_, i64>(3)?).unwrap_or_default(),
+    })
+}
+
+fn read_table(row: &Row) -> Result<Table, tokio_postgres::Error> {
+    Ok(Table {
+        name: row.try_get(0)?,
+        schema: row.try_get(1)?,
+        identity: row.try_get(2)?,
+        has_key: row.try_get(3)?,
+        needs_identity: row.try_get(4)?,
+        has_usage: row.try_get(5)?,
+        has_select: row.try_get(6)?,
+    })
+}

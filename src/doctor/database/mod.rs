@@ -1,0 +1,434 @@
+//! Whether changes can be streamed out of the database, judged.
+
+mod ask;
+mod connect;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio::time::Instant;
+
+pub use ask::{Answer, Facts, Server, Slot, Table};
+pub use connect::{Refused, Security, Source};
+
+use super::check::{Check, Outcome};
+use super::dns::join;
+use super::reach::BUNDLE;
+use crate::probe::Trouble;
+use crate::report::Exit;
+
+/// The oldest version that consumers take.
+const VERSION_MIN: u32 = 120_000;
+/// Names that are worth repeating in one line.
+const NAMES_MAX: usize = 4;
+const NAMES: [&str; 12] = [
+    "database.encryption",
+    "database.version",
+    "database.writer",
+    "database.logical",
+    "database.sender-timeout",
+    "database.slots",
+    "database.senders",
+    "database.replication-right",
+    "database.publication",
+    "database.privileges",
+    "database.identity",
+    "database.held-wal",
+];
+
+/// Connects and asks everything.
+pub async fn look(source: &Source, publication: Option<&str>, end: Instant) -> Result<Facts, Refused> {
+    let client = source.connect(end).await?;
+    Ok(ask::ask(&client, publication, end).await)
+}
+
+/// All checks of the database.
+pub fn judge(seen: &Result<Facts, Refused>, security: Security, publication: Option<&str>) -> Vec<Check> {
+    let facts = match seen {
+        Ok(facts) => facts,
+        Err(refused) => {
+            let blocked = NAMES.map(|name| Check::new(name, Outcome::blocked("database.connect")));
+            let mut checks = vec![Check::new("database.connect", refusal(refused))];
+            checks.extend(blocked);
+            return checks;
+        }
+    };
+    let outcomes = [
+        of(&facts.server, |server| encryption(server, security)),
+        of(&facts.server, version),
+        of(&facts.server, writer),
+        of(&facts.settings, logical),
+        of(&facts.settings, sender_timeout),
+        both(&facts.settings, &facts.slots, |settings, used| slots(settings, used)),
+        both(&facts.settings, &facts.senders, senders),
+        of(&facts.server, replication_right),
+        both(&facts.publications, &facts.tables, |publications, tables| {
+            published(publications, tables, publication)
+        }),
+        both(&facts.server, &facts.tables, |server, tables| {
+            privileges(server, tables)
+        }),
+        of(&facts.tables, |tables| identity(tables)),
+        of(&facts.slots, |slots| held_wal(slots)),
+    ];
+    let connected = match &facts.server {
+        Ok(server) => Outcome::ok(format!("connected as {}", server.user)),
+        Err(_) => Outcome::ok("connected"),
+    };
+    let mut checks = vec![Check::new("database.connect", connected)];
+    checks.extend(
+        NAMES
+            .into_iter()
+            .zip(outcomes)
+            .map(|(name, outcome)| Check::new(name, outcome)),
+    );
+    checks
+}
+
+fn of<T>(answer: &Answer<T>, judge: impl Fn(&T) -> Outcome) -> Outcome {
+    match answer {
+        Ok(value) => judge(value),
+        Err(why) => Outcome::failure(
+            Exit::Unexpected,
+            format!("the database did not say: {why}"),
+            "run doctor again; if it persists, see the server's log for what it refused",
+        ),
+    }
+}
+
+fn both<A, B>(first: &Answer<A>, second: &Answer<B>, judge: impl Fn(&A, &B) -> Outcome) -> Outcome {
+    match first {
+        Ok(first) => of(second, |second| judge(first, second)),
+        Err(_) => of(first, |_| Outcome::ok("")),
+    }
+}
+
+fn refusal(refused: &Refused) -> Outcome {
+    let (exit, fix) = match refused {
+        Refused::Lookup(_) => (
+            Exit::Unavailable,
+            "check the host in --database, and this host's DNS".to_owned(),
+        ),
+        Refused::Trouble(_, trouble) => (
+            match trouble {
+                Trouble::WrongName(_) | Trouble::UnknownCa | Trouble::Expired => Exit::Unexpected,
+                _ => Exit::Unavailable,
+            },
+            match trouble {
+                Trouble::UnknownCa => format!("give the CAs of RDS: {BUNDLE}; --ca-bundle global-bundle.pem"),
+                Trouble::WrongName(_) => {
+                    "name the host as the certificate does; to reach it through a load balancer: host=NAME \
+                     hostaddr=ADDRESS"
+                        .to_owned()
+                }
+                Trouble::TlsRefused => "turn TLS on, or say sslmode=disable if the way there is safe".to_owned(),
+                Trouble::Refused => {
+                    "check the port; after a failover PostgreSQL takes some seconds to listen again".to_owned()
+                }
+                _ => "let this host into the database's security group, and check routes and network ACLs".to_owned(),
+            },
+        ),
+        Refused::Server(code, _) => of_state(code),
+        Refused::Other(_) => (Exit::Unavailable, "see the server's log for the same moment".to_owned()),
+    };
+    Outcome::failure(exit, refused.to_string(), fix)
+}
+
+/// What to do about a refusal, by SQLSTATE (PostgreSQL documentation, appendix A).
+fn of_state(code: &str) -> (Exit, String) {
+    match code {
+        "28P01" => (Exit::Denied, "correct user and password in --database".into()),
+        "28000" => (
+            Exit::Denied,
+            "allow user, database and address in pg_hba.conf; RDS with rds.force_ssl = 1 takes only encrypted \
+             connections (sslmode=require), and rds_iam users only IAM tokens as passwords"
+                .into(),
+        ),
+        "3D000" => (
+            Exit::Settings,
+            "correct the database's name at the end of --database".into(),
+        ),
+        "57P03" => (
+            Exit::Unavailable,
+            "wait: the server is starting, stopping or recovering".into(),
+        ),
+        "53300" => (
+            Exit::Unavailable,
+            "end sessions nobody needs (pg_stat_activity) or raise max_connections".into(),
+        ),
+        "42501" => (Exit::Denied, "GRANT CONNECT ON DATABASE ... TO the user".into()),
+        _ => (
+            Exit::Unexpected,
+            "see the SQLSTATE in PostgreSQL's documentation, appendix A".into(),
+        ),
+    }
+}
+
+fn encryption(server: &Server, security: Security) -> Outcome {
+    match (&server.tls, security) {
+        (Some(tls), Security::Verified) => Outcome::ok(format!("{tls}, and the certificate names the host")),
+        (Some(tls), _) => Outcome::warning(
+            format!("{tls}, but whose certificate it is was not verified: sslmode=require asks for no more"),
+            format!("{BUNDLE}; --ca-bundle global-bundle.pem"),
+        ),
+        (None, _) => Outcome::warning(
+            "not encrypted: password and rows can be read on their way",
+            "?sslmode=require in --database; rds.force_ssl = 1 in the parameter group insists on it",
+        ),
+    }
+}
+
+fn version(server: &Server) -> Outcome {
+    let shown = format!("PostgreSQL {}.{}", server.version / 10_000, server.version % 10_000);
+    if server.version >= VERSION_MIN {
+        return Outcome::ok(shown);
+    }
+    Outcome::failure(
+        Exit::Unexpected,
+        format!("{shown}: consumers such as ClickPipes take 12 and newer"),
+        "upgrade: aws rds modify-db-instance --engine-version ... --allow-major-version-upgrade",
+    )
+}
+
+fn writer(server: &Server) -> Outcome {
+    if !server.is_standby {
+        return Outcome::ok("the server is the writer");
+    }
+    Outcome::failure(
+        Exit::Unexpected,
+        "the server is a standby or reader (pg_is_in_recovery): a slot cannot be created here before version 16, and a \
+         publication never",
+        "connect to the writer: of a cluster, the endpoint NAME.cluster-...; if this is that endpoint, DNS is behind a \
+         failover",
+    )
+}
+
+type Settings = BTreeMap<String, String>;
+
+fn number(settings: &Settings, name: &str) -> Option<u32> {
+    settings.get(name)?.parse().ok()
+}
+
+fn logical(settings: &Settings) -> Outcome {
+    let level = settings.get("wal_level").map_or("unknown", String::as_str);
+    let rds = settings.get("rds.logical_replication").map(String::as_str);
+    match (level, rds) {
+        ("logical", _) => Outcome::ok("wal_level = logical"),
+        (_, Some("on" | "1")) => Outcome::failure(
+            Exit::Unexpected,
+            format!("rds.logical_replication is on, but wal_level is still {level}"),
+            "restart it: aws rds reboot-db-instance (a static parameter takes effect then)",
+        ),
+        (_, Some(_)) => Outcome::failure(
+            Exit::Unexpected,
+            format!("rds.logical_replication is off (wal_level = {level})"),
+            "set rds.logical_replication = 1 in the parameter group (Aurora: that of the cluster), then aws rds \
+             reboot-db-instance",
+        ),
+        (_, None) => Outcome::failure(
+            Exit::Unexpected,
+            format!("wal_level = {level}"),
+            "ALTER SYSTEM SET wal_level = 'logical'; then restart the server",
+        ),
+    }
+}
+
+fn sender_timeout(settings: &Settings) -> Outcome {
+    match number(settings, "wal_sender_timeout") {
+        Some(0) => Outcome::ok("wal_sender_timeout = 0: off"),
+        Some(millis) => Outcome::warning(
+            format!(
+                "wal_sender_timeout = {} s: a consumer that is busy for longer loses its connection",
+                millis / 1000
+            ),
+            "wal_sender_timeout = 0 in the parameter group (ClickPipes asks for it), or ALTER SYSTEM SET \
+             wal_sender_timeout = 0; SELECT pg_reload_conf()",
+        ),
+        None => Outcome::skipped("the server has no wal_sender_timeout"),
+    }
+}
+
+fn free(what: &str, setting: &str, used: usize, settings: &Settings) -> Outcome {
+    let Some(most) = number(settings, setting) else {
+        return Outcome::skipped(format!("the server does not tell {setting}"));
+    };
+    let most = most as usize;
+    if used < most {
+        return Outcome::ok(format!("{} of {most} {what} free", most - used));
+    }
+    Outcome::failure(
+        Exit::Refused,
+        format!("all {most} {what} are in use ({setting} = {most})"),
+        format!(
+            "{setting} = {} in the parameter group and a restart, or drop what nobody needs",
+            most + 10
+        ),
+    )
+}
+
+fn slots(settings: &Settings, slots: &[Slot]) -> Outcome {
+    free("replication slots", "max_replication_slots", slots.len(), settings)
+}
+
+fn senders(settings: &Settings, used: &u32) -> Outcome {
+    free("WAL senders", "max_wal_senders", *used as usize, settings)
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn replication_right(server: &Server) -> Outcome {
+    let user = &server.user;
+    match (server.may_replicate, server.has_rds_replication) {
+        (true, _) | (_, Some(true)) => Outcome::ok(format!("{user} may replicate")),
+        (false, Some(false)) => Outcome::failure(
+            Exit::Denied,
+            format!("{user} may not replicate"),
+            format!("GRANT rds_replication TO {}", quoted(user)),
+        ),
+        (false, None) => Outcome::failure(
+            Exit::Denied,
+            format!("{user} may not replicate"),
+            format!("ALTER ROLE {} REPLICATION", quoted(user)),
+        ),
+    }
+}
+
+fn published(publications: &[String], tables: &[Table], wanted: Option<&str>) -> Outcome {
+    match (publications, wanted) {
+        ([], Some(name)) => Outcome::failure(
+            Exit::Unexpected,
+            format!("there is no publication {name} in this database"),
+            format!("CREATE PUBLICATION {} FOR TABLE ...", quoted(name)),
+        ),
+        ([], None) => Outcome::warning(
+            "there is no publication in this database",
+            "CREATE PUBLICATION tether FOR TABLE ...; some consumers create their own",
+        ),
+        (some, _) if tables.is_empty() => Outcome::failure(
+            Exit::Unexpected,
+            format!("{} publishes no table", join(some)),
+            format!("ALTER PUBLICATION {} ADD TABLE ...", quoted(&some[0])),
+        ),
+        (some, _) => {
+            let tables = tables.len();
+            let plural = if tables == 1 { "" } else { "s" };
+            Outcome::ok(format!("{} with {tables} table{plural}", join(some)))
+        }
+    }
+}
+
+/// Some of the names, and how many more there are.
+fn some(names: &[&str]) -> String {
+    let shown = join(names.iter().take(NAMES_MAX));
+    match names.len().saturating_sub(NAMES_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+fn names(tables: &[Table], wrong: impl Fn(&Table) -> bool) -> Vec<&str> {
+    tables
+        .iter()
+        .filter(|table| wrong(table))
+        .map(|table| table.name.as_str())
+        .collect()
+}
+
+fn privileges(server: &Server, tables: &[Table]) -> Outcome {
+    if tables.is_empty() {
+        return Outcome::skipped("no table is published: see database.publication");
+    }
+    let user = quoted(&server.user);
+    let closed: BTreeSet<&str> = tables
+        .iter()
+        .filter(|table| !table.has_usage)
+        .map(|table| table.schema.as_str())
+        .collect();
+    let unreadable = names(tables, |table| !table.has_select);
+    let mut found = Vec::new();
+    let mut fix = Vec::new();
+    if !closed.is_empty() {
+        found.push(format!("no USAGE on schema {}", join(&closed)));
+        fix.push(format!("GRANT USAGE ON SCHEMA {} TO {user}", join(&closed)));
+    }
+    if !unreadable.is_empty() {
+        found.push(format!("no SELECT on {}", some(&unreadable)));
+        fix.push(format!(
+            "GRANT SELECT ON {} TO {user}",
+            join(unreadable.iter().take(NAMES_MAX))
+        ));
+    }
+    if found.is_empty() {
+        return Outcome::ok(format!("{} may read every published table", server.user));
+    }
+    Outcome::failure(
+        Exit::Denied,
+        format!("{} has {}", server.user, found.join(" and ")),
+        fix.join("; "),
+    )
+}
+
+fn identity(tables: &[Table]) -> Outcome {
+    if tables.is_empty() {
+        return Outcome::skipped("no table is published: see database.publication");
+    }
+    let without = names(tables, |table| {
+        let has_identity = match table.identity.as_str() {
+            "f" | "i" => true,
+            "d" => table.has_key,
+            _ => false,
+        };
+        table.needs_identity && !has_identity
+    });
+    let Some(first) = without.first() else {
+        return Outcome::ok("every published table has a key or REPLICA IDENTITY");
+    };
+    Outcome::failure(
+        Exit::Unexpected,
+        format!(
+            "neither key nor replica identity, so UPDATE and DELETE fail: {}",
+            some(&without)
+        ),
+        format!("ALTER TABLE {first} ADD PRIMARY KEY (...), or ALTER TABLE {first} REPLICA IDENTITY FULL"),
+    )
+}
+
+fn held_wal(slots: &[Slot]) -> Outcome {
+    if let Some(slot) = slots.iter().find(|slot| slot.is_lost) {
+        return Outcome::failure(
+            Exit::Unexpected,
+            format!(
+                "slot {} has lost WAL that it needs: its consumer has to begin anew",
+                slot.name
+            ),
+            format!(
+                "SELECT pg_drop_replication_slot('{}'), then start the consumer afresh; raise max_slot_wal_keep_size",
+                slot.name
+            ),
+        );
+    }
+    let inactive: Vec<&Slot> = slots.iter().filter(|slot| !slot.is_active).collect();
+    let Some(worst) = inactive.iter().max_by_key(|slot| slot.held) else {
+        return Outcome::ok(format!("{} slots, none of them inactive", slots.len()));
+    };
+    let told = |slot: &&Slot| format!("{} ({})", slot.name, bytes(slot.held));
+    Outcome::warning(
+        format!(
+            "without a consumer, and holding WAL until the disk is full: {}",
+            join(inactive.iter().take(NAMES_MAX).map(told))
+        ),
+        format!(
+            "start the consumer, or if it is gone for good: SELECT pg_drop_replication_slot('{}')",
+            worst.name
+        ),
+    )
+}
+
+fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..1_048_576 => format!("{} kB", bytes / 1024),
+        1_048_576..1_073_741_824 => format!("{} MB", bytes / 1_048_576),
+        _ => format!("{} GB", bytes / 1_073_741_824),
+    }
+}

@@ -1,0 +1,344 @@
+//! What DNS says about an endpoint, judged.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::check::{Check, Outcome};
+use crate::dns::Look;
+use crate::planner::answer::{Failure, Said};
+use crate::planner::endpoint::{Endpoint, Kind, Role};
+use crate::planner::guard::{self, Refusal};
+use crate::planner::target::Family;
+use crate::report::Exit;
+
+/// The TTL of RDS's records (Aurora and RDS documentation on DNS caching and failover).
+const TTL_OF_RDS: Duration = Duration::from_secs(5);
+/// The address of systemd's caching stub.
+const SYSTEMD_STUB: [u8; 4] = [127, 0, 0, 53];
+const ASK_THE_VPC: &str = "ask the VPC's own resolver: nameservers = [\"169.254.169.253\"] in [dns] or --nameserver \
+                           169.254.169.253 (from outside the VPC: its resolver's inbound endpoint)";
+
+/// Who follows an endpoint, which decides what its addresses may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// They become targets.
+    Targets,
+    /// A proxy connects to them.
+    Proxy,
+}
+
+/// An endpoint as its follower takes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Followed<'a> {
+    /// The endpoint.
+    pub endpoint: &'a Endpoint,
+    /// What its addresses are for.
+    pub used_as: Use,
+    /// The family that is taken.
+    pub family: Family,
+    /// The role, if the settings name one.
+    pub role: Option<Role>,
+    /// Where addresses may lie; empty: everywhere.
+    pub allow: &'a [IpNet],
+}
+
+/// What all name servers said of a name, for both families.
+#[derive(Clone, Debug)]
+pub struct Looks {
+    /// A records.
+    pub ipv4: Look,
+    /// AAAA records.
+    pub ipv6: Look,
+}
+
+impl Looks {
+    /// The look for addresses of a family.
+    pub fn of(&self, family: Family) -> &Look {
+        match family {
+            Family::Ipv4 => &self.ipv4,
+            Family::Ipv6 => &self.ipv6,
+        }
+    }
+}
+
+impl Followed<'_> {
+    /// Whether this follower has a use for an address.
+    pub fn takes(&self, ip: IpAddr) -> Result<(), Refusal> {
+        let is_allowed = self.allow.is_empty() || self.allow.iter().any(|net| net.contains(&ip));
+        match self.used_as {
+            Use::Targets => guard::check(ip, self.family, self.allow),
+            Use::Proxy if Family::of(ip) != self.family => Err(Refusal::WrongFamily),
+            Use::Proxy if !is_allowed => Err(Refusal::NotAllowed),
+            Use::Proxy => Ok(()),
+        }
+    }
+
+    /// The addresses that it takes of an answer.
+    pub fn addresses(&self, looks: &Looks) -> BTreeSet<IpAddr> {
+        let all = looks.of(self.family).seen.iter();
+        let all = all.flat_map(|resolution| resolution.addresses());
+        all.copied().filter(|ip| self.takes(*ip).is_ok()).collect()
+    }
+
+    /// The role, read off the names if the settings name none.
+    pub fn role(&self, looks: &Looks) -> Role {
+        let is_reader = self.kinds(looks).iter().any(|(_, kind)| kind.role() == Role::Reader);
+        self.role.unwrap_or(if is_reader { Role::Reader } else { Role::Writer })
+    }
+
+    /// The name and those that it is an alias for, with the kind of each.
+    fn kinds(&self, looks: &Looks) -> Vec<(String, Kind)> {
+        let seen = looks.of(self.family).seen.as_ref();
+        let aliases = seen.map(|resolution| resolution.names.clone()).unwrap_or_default();
+        let names = [self.endpoint.host().to_owned()].into_iter().chain(aliases);
+        names.map(|name| (name.clone(), Kind::of(&name))).collect()
+    }
+}
+
+/// The name servers that are asked.
+pub fn servers(servers: &[SocketAddr]) -> Check {
+    let listed = join(servers);
+    let outcome = match servers.iter().find(|server| server.ip().is_loopback()) {
+        None => Outcome::ok(listed),
+        Some(stub) => {
+            let what = if stub.ip() == IpAddr::from(SYSTEMD_STUB) {
+                "is systemd-resolved, which caches; resolvectl dns shows the servers behind it"
+            } else {
+                "is on this host: if it caches (dnsmasq, nscd, unbound), a failover is seen late"
+            };
+            Outcome::warning(format!("{stub} {what}"), ASK_THE_VPC)
+        }
+    };
+    Check::new("dns.servers", outcome)
+}
+
+/// Everything about one endpoint.
+pub fn judge(followed: &Followed<'_>, looks: &Looks) -> Vec<Check> {
+    let look = looks.of(followed.family);
+    let mut checks = vec![Check::new("dns.answer", answer(followed, looks))];
+    let rest: [(&'static str, Judge); 4] = [
+        ("dns.agreement", agreement),
+        ("dns.ttl", ttl),
+        ("dns.private", private),
+        ("dns.single", single),
+    ];
+    for (name, judge) in rest {
+        let outcome = if look.seen.is_ok() {
+            judge(followed, looks)
+        } else {
+            Outcome::blocked("dns.answer")
+        };
+        checks.push(Check::new(name, outcome));
+    }
+    checks.push(Check::new("dns.endpoint", endpoint(followed, looks)));
+    checks
+}
+
+type Judge = fn(&Followed<'_>, &Looks) -> Outcome;
+
+fn answered(look: &Look) -> impl Iterator<Item = (SocketAddr, &Said)> {
+    look.said
+        .iter()
+        .filter_map(|(server, said)| Some((*server, said.as_ref().ok()?)))
+}
+
+fn answer(followed: &Followed<'_>, looks: &Looks) -> Outcome {
+    let look = looks.of(followed.family);
+    let failed: Vec<(SocketAddr, &Failure)> = look
+        .said
+        .iter()
+        .filter_map(|(server, said)| Some((*server, said.as_ref().err()?)))
+        .collect();
+    let told = |(server, failure): &(SocketAddr, &Failure)| format!("{server}: {failure}");
+    let told = failed.iter().map(told).collect::<Vec<_>>().join(", ");
+    let host = followed.endpoint.host();
+    match &look.seen {
+        Ok(resolution) if failed.is_empty() => {
+            let via = match resolution.names.as_slice() {
+                [] => String::new(),
+                names => format!(" via {}", names.join(" -> ")),
+            };
+            Outcome::ok(format!("{}{via}", join(resolution.addresses())))
+        }
+        Ok(resolution) => Outcome::warning(
+            format!(
+                "{}, but not from every name server: {told}",
+                join(resolution.addresses())
+            ),
+            "repair that name server or leave it out of nameservers: a look waits for it, and nobody is left if the \
+             others fail",
+        ),
+        Err(blind) if failed.is_empty() => Outcome::failure(
+            Exit::Unavailable,
+            format!("{host}: {blind}"),
+            "set quorum = \"any\", or ask name servers that agree",
+        ),
+        Err(_) => {
+            let other = match followed.family {
+                Family::Ipv4 => &looks.ipv6,
+                Family::Ipv6 => &looks.ipv4,
+            };
+            if other.seen.is_ok() {
+                return Outcome::failure(
+                    Exit::Unavailable,
+                    format!("{host} has no {} address, only the other family's", followed.family),
+                    "let a target group or proxy of the other family follow it, or make the database dual-stack",
+                );
+            }
+            Outcome::failure(Exit::Unavailable, format!("{host}: {told}"), fix_for(failed.first()))
+        }
+    }
+}
+
+fn fix_for(failed: Option<&(SocketAddr, &Failure)>) -> String {
+    match failed {
+        Some((_, Failure::NxDomain | Failure::NoData)) => {
+            "check the spelling, and that the database still exists under this name (aws rds describe-db-clusters, \
+             describe-db-instances); a name in a private zone is known only inside the zone's VPCs"
+                .into()
+        }
+        Some((server, Failure::TimedOut | Failure::Network(_))) => {
+            format!(
+                "let UDP and TCP to {server} through (security group, network ACL), or name another with --nameserver"
+            )
+        }
+        Some((server, Failure::Refused)) => {
+            format!("{server} does not serve this host; name a server that does with --nameserver")
+        }
+        _ => "ask another name server with --nameserver; if that answers, this one is at fault".into(),
+    }
+}
+
+fn agreement(followed: &Followed<'_>, looks: &Looks) -> Outcome {
+    let answers: Vec<(SocketAddr, &Said)> = answered(looks.of(followed.family)).collect();
+    let [(_, first), rest @ ..] = answers.as_slice() else {
+        return Outcome::blocked("dns.answer");
+    };
+    if rest.is_empty() {
+        return Outcome::ok("one name server answers");
+    }
+    if rest.iter().all(|(_, said)| said.addresses == first.addresses) {
+        return Outcome::ok(format!("{} name servers say the same", answers.len()));
+    }
+    if followed.role(looks) == Role::Reader {
+        return Outcome::ok("the name servers gave different members, as a reader endpoint does");
+    }
+    let told = |(server, said): &(SocketAddr, &Said)| format!("{server} says {}", join(&said.addresses));
+    Outcome::warning(
+        answers.iter().map(told).collect::<Vec<_>>().join(", "),
+        "during a failover this passes within seconds; otherwise one of them is stale or serves another view (public, \
+         private): name only the VPC's resolver, or set quorum = \"majority\"",
+    )
+}
+
+fn ttl(followed: &Followed<'_>, looks: &Looks) -> Outcome {
+    let longest = answered(looks.of(followed.family)).map(|(_, said)| said.ttl).max();
+    match longest.unwrap_or_default() {
+        ttl if ttl <= TTL_OF_RDS => Outcome::ok(format!("{} s left of the answer", ttl.as_secs())),
+        ttl => Outcome::warning(
+            format!(
+                "{} s, where RDS gives 5 s: a change is seen that much later, and forget must be longer",
+                ttl.as_secs()
+            ),
+            format!("find what stretches it (a cache with a minimum TTL, a record of your own); {ASK_THE_VPC}"),
+        ),
+    }
+}
+
+fn private(followed: &Followed<'_>, looks: &Looks) -> Outcome {
+    let addresses: BTreeSet<IpAddr> = answered(looks.of(followed.family))
+        .flat_map(|(_, said)| said.addresses.iter().copied())
+        .collect();
+    let refused = |ip: &IpAddr| Some((*ip, followed.takes(*ip).err()?));
+    if let Some((ip, refusal)) = addresses.iter().find_map(refused) {
+        let fix = match refusal {
+            Refusal::NotAllowed => "add its network to allow_cidrs, or find out why DNS leads there".into(),
+            Refusal::PubliclyRoutable => format!(
+                "{ASK_THE_VPC}; if the database need not be public: aws rds modify-db-instance --no-publicly-accessible"
+            ),
+            _ => "find out which name server or record gives it: no database of RDS has such an address".to_owned(),
+        };
+        return Outcome::failure(Exit::Refused, format!("{ip} {}", brief(refusal)), fix);
+    }
+    let public = |ip: &&IpAddr| guard::check(**ip, followed.family, &[]) == Err(Refusal::PubliclyRoutable);
+    match addresses.iter().find(public) {
+        Some(ip) => Outcome::warning(format!("{ip} is a public address: sessions leave the VPC"), ASK_THE_VPC),
+        None if followed.used_as == Use::Proxy => Outcome::ok(format!("{} may be connected to", join(&addresses))),
+        None => Outcome::ok(format!("{} may be a target", join(&addresses))),
+    }
+}
+
+/// The refusal without the advice that goes into the fix.
+fn brief(refusal: Refusal) -> String {
+    match refusal {
+        Refusal::PubliclyRoutable => {
+            "is a public address: ELB takes only private ones, and the VPC's resolver would give the private one".into()
+        }
+        other => other.to_string(),
+    }
+}
+
+fn single(followed: &Followed<'_>, looks: &Looks) -> Outcome {
+    let addresses = followed.addresses(looks);
+    match (followed.role(looks), addresses.len()) {
+        (Role::Reader, 1) => Outcome::ok("one member in this answer, as a reader endpoint gives"),
+        (Role::Reader, many) => Outcome::ok(format!("{many} members in this answer")),
+        (Role::Writer, 0 | 1) => Outcome::ok("one address"),
+        (Role::Writer, many) => Outcome::warning(
+            format!("{many} addresses for a writer: {}", join(&addresses)),
+            "connections are spread over all of them: follow a name that has one address, or say role = \"reader\" if \
+             any of them will do",
+        ),
+    }
+}
+
+fn endpoint(followed: &Followed<'_>, looks: &Looks) -> Outcome {
+    let names = followed.kinds(looks);
+    // A name of one's own is judged by what it is an alias for: the first name that RDS has made.
+    let named = names.iter().find(|(_, kind)| *kind != Kind::Other);
+    let Some((name, kind)) = named else {
+        return Outcome::ok("a name of your own; what it leads to is not known");
+    };
+    let is_writer = followed.role == Some(Role::Writer);
+    match kind {
+        Kind::Reader | Kind::Custom if is_writer => Outcome::warning(
+            format!("{name} gives one of several members in each answer, but role is writer"),
+            "leave role out: as a reader its members are not swapped at every look",
+        ),
+        Kind::Cluster => Outcome::ok("a cluster endpoint: it follows the writer"),
+        Kind::Reader => Outcome::ok("a reader endpoint: it gives one reader in each answer"),
+        Kind::Custom => Outcome::ok("a custom endpoint: it gives one of its members in each answer"),
+        Kind::Proxy => Outcome::warning(
+            format!("{name} is an RDS Proxy, which refuses replication connections"),
+            "follow the endpoint of the cluster or instance behind it",
+        ),
+        Kind::Instance => {
+            let mut labels = name.split('.').skip(2);
+            let region = labels.find(|label| label.contains('-')).unwrap_or("REGION");
+            Outcome::warning(
+                format!(
+                    "{name} is an instance: if it belongs to a cluster, it is followed even when it has become a reader"
+                ),
+                format!(
+                    "if this prints a cluster, follow the endpoint of that: aws rds describe-db-instances --region \
+                     {region} --query \"DBInstances[?Endpoint.Address=='{name}'].DBClusterIdentifier\" --output text"
+                ),
+            )
+        }
+        Kind::Global => Outcome::ok("a global endpoint: it follows the writer from region to region"),
+        Kind::ShardGroup => Outcome::ok("a shard group: it gives one of its routers in each answer"),
+        Kind::Other => Outcome::ok("a name of your own"),
+    }
+}
+
+/// Things one after the other.
+pub fn join<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    items
+        .into_iter()
+        .map(|item| item.to_string())
+        .collect::<Vec<_>>()
+        .join(", ")
+}

@@ -1,0 +1,140 @@
+//! Draws a diagnosis, for people and for machines.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::check::{Check, Outcome, Section};
+use crate::report::Exit;
+
+/// Where the second line of a check begins: under its name.
+const INDENT: &str = "           ";
+/// So many checks in a row that wait for the same other one are drawn as one: they must not hide it.
+const CROWD: usize = 4;
+/// The names of a crowd fill lines of about this many characters.
+const LINE_CHARS: usize = 120;
+
+/// The exit code of a diagnosis: that of its most severe failure.
+pub fn exit(sections: &[Section]) -> Exit {
+    Exit::worst(outcomes(sections).map(Outcome::exit))
+}
+
+fn outcomes(sections: &[Section]) -> impl Iterator<Item = &Outcome> {
+    sections
+        .iter()
+        .flat_map(|section| &section.checks)
+        .map(|check| &check.outcome)
+}
+
+fn count(sections: &[Section], status: &str) -> usize {
+    outcomes(sections).filter(|outcome| outcome.status() == status).count()
+}
+
+/// One line for each check, with its fix below, and a line that sums up.
+pub fn text(sections: &[Section]) -> String {
+    let mut text = String::new();
+    let names = sections.iter().flat_map(|section| &section.checks);
+    let width = names.map(|check| check.name.len()).max().unwrap_or_default();
+    for section in sections {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{}", section.title);
+        let blocker = |check: &Check| match &check.outcome {
+            Outcome::Blocked(by, _) => Some(*by),
+            _ => None,
+        };
+        for group in section
+            .checks
+            .chunk_by(|one, next| blocker(one).is_some() && blocker(one) == blocker(next))
+        {
+            if group.len() >= CROWD {
+                write_crowd(&mut text, group, width);
+            } else {
+                group.iter().for_each(|check| write_check(&mut text, check, width));
+            }
+        }
+        text.push('\n');
+    }
+    text.push_str(&summary(sections));
+    text
+}
+
+fn write_check(text: &mut String, check: &Check, width: usize) {
+    let outcome = &check.outcome;
+    let _ = writeln!(
+        text,
+        "  {:<7}  {:<width$}  {}",
+        outcome.status(),
+        check.name,
+        outcome.finding()
+    );
+    if let Some(fix) = outcome.fix() {
+        let _ = writeln!(text, "{INDENT}{}: {fix}", word_for_fix(outcome));
+    }
+}
+
+fn write_crowd(text: &mut String, group: &[Check], width: usize) {
+    let outcome = &group[0].outcome;
+    let many = format!("{} checks", group.len());
+    let _ = writeln!(text, "  {:<7}  {many:<width$}  {}", outcome.status(), outcome.finding());
+    let mut line = String::new();
+    for check in group {
+        if line.len() + check.name.len() > LINE_CHARS {
+            let _ = writeln!(text, "{INDENT}{}", line.trim_end());
+            line.clear();
+        }
+        line.push_str(check.name);
+        line.push(' ');
+    }
+    let _ = writeln!(text, "{INDENT}{}", line.trim_end());
+}
+
+/// What is skipped has nothing to be fixed yet.
+fn word_for_fix(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Skipped(..) => "to find out",
+        _ => "fix",
+    }
+}
+
+fn summary(sections: &[Section]) -> String {
+    let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+    let failures = count(sections, "failure");
+    let verdict = match (failures, count(sections, "warning")) {
+        (0, 0) => "nothing wrong was found".into(),
+        (0, warnings) => plural(warnings, "warning"),
+        (failures, 0) => plural(failures, "failure"),
+        (failures, warnings) => format!("{}, {}", plural(failures, "failure"), plural(warnings, "warning")),
+    };
+    let (ok, skipped) = (count(sections, "ok"), count(sections, "skipped"));
+    format!(
+        "=> {verdict} ({ok} ok, {skipped} skipped); exit code {}",
+        exit(sections) as u8
+    )
+}
+
+/// The same for machines; the schema only grows.
+pub fn json(sections: &[Section]) -> String {
+    let views = sections.iter().map(|section| {
+        let checks = section.checks.iter().map(|check| {
+            json!({
+                "name": check.name,
+                "status": check.outcome.status(),
+                "finding": check.outcome.finding(),
+                "fix": check.outcome.fix(),
+            })
+        });
+        json!({ "title": section.title, "checks": checks.collect::<Vec<Value>>() })
+    });
+    let document = json!({
+        "schema": "rds-tether/1",
+        "verb": "doctor",
+        "exit_code": exit(sections) as u8,
+        "ok": count(sections, "ok"),
+        "warnings": count(sections, "warning"),
+        "failures": count(sections, "failure"),
+        "skipped": count(sections, "skipped"),
+        "sections": views.collect::<Vec<Value>>(),
+    });
+    // Strings and numbers always serialise.
+    serde_json::to_string_pretty(&document).unwrap_or_default()
+}

@@ -1,0 +1,433 @@
+//! A target group, its attributes and its targets, judged.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::check::{Check, Outcome};
+use super::dns::join;
+use crate::elb::{self, Attributes, Balancer, Detail, HealthCheck, Listener};
+use crate::planner::endpoint::{Endpoint, Role};
+use crate::planner::policy::Policy;
+use crate::planner::target::{Listed, State, Target};
+use crate::report::Exit;
+
+/// Checks that take longer than this to notice a change keep clients waiting.
+const NOTICE_MAX_SECONDS: u32 = 60;
+/// The default of deregistration_delay.timeout_seconds.
+const DELAY_DEFAULT: &str = "300";
+
+/// What was seen of a target group.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The group itself.
+    pub detail: Result<Detail, elb::Error>,
+    /// What surrounds it, if there is a group.
+    pub around: Option<Around>,
+}
+
+/// What surrounds a target group.
+#[derive(Clone, Debug)]
+pub struct Around {
+    /// Its targets.
+    pub targets: Result<BTreeMap<Target, Listed>, elb::Error>,
+    /// Its attributes.
+    pub attributes: Result<Attributes, elb::Error>,
+    /// The load balancers that use it.
+    pub balancers: Result<Vec<BalancerSeen>, elb::Error>,
+}
+
+/// A load balancer and its listeners.
+#[derive(Clone, Debug)]
+pub struct BalancerSeen {
+    /// The load balancer.
+    pub balancer: Balancer,
+    /// Its attributes.
+    pub attributes: Result<Attributes, elb::Error>,
+    /// Its listeners that forward to the group, each with its attributes; and how many there are of others.
+    pub listeners: Result<(Vec<ListenerSeen>, usize), elb::Error>,
+}
+
+/// A listener and its attributes.
+pub type ListenerSeen = (Listener, Result<Attributes, elb::Error>);
+
+/// What DNS wants of a group.
+#[derive(Clone, Debug)]
+pub struct Wanted<'a> {
+    /// The endpoints, each with whether it has addresses of the group's family, and of the other one.
+    pub endpoints: Vec<(&'a Endpoint, bool, bool)>,
+    /// What DNS names now, or nothing if an endpoint has no address.
+    pub named: Option<BTreeSet<Target>>,
+    /// The role.
+    pub role: Role,
+    /// The rules of the binding.
+    pub policy: &'a Policy,
+}
+
+impl Wanted<'_> {
+    /// The targets that are registered, named or kept apart.
+    pub fn registered<'t>(
+        &self,
+        targets: &'t BTreeMap<Target, Listed>,
+    ) -> impl Iterator<Item = (&'t Target, &'t Listed)> {
+        targets.iter().filter(|(_, listed)| listed.state.is_registered())
+    }
+
+    /// The targets that DNS names and the group has.
+    pub fn current<'t>(&self, targets: &'t BTreeMap<Target, Listed>) -> Vec<(&'t Target, &'t Listed)> {
+        let is_named = |target: &Target| self.named.as_ref().is_some_and(|named| named.contains(target));
+        self.registered(targets)
+            .filter(|(target, _)| is_named(target))
+            .collect()
+    }
+}
+
+impl Seen {
+    /// What failed of the calls that only doctor makes.
+    pub fn inspection_errors(&self) -> Vec<&elb::Error> {
+        let Some(around) = &self.around else {
+            return Vec::new();
+        };
+        let mut errors: Vec<&elb::Error> = around.attributes.as_ref().err().into_iter().collect();
+        errors.extend(around.balancers.as_ref().err());
+        for seen in around.balancers.iter().flatten() {
+            errors.extend(seen.attributes.as_ref().err());
+            errors.extend(seen.listeners.as_ref().err());
+            let listeners = seen.listeners.iter().flat_map(|(listeners, _)| listeners);
+            errors.extend(listeners.filter_map(|(_, attributes)| attributes.as_ref().err()));
+        }
+        // One listener's refusal says what another's would.
+        errors.dedup_by_key(|error| error.action);
+        errors
+    }
+}
+
+/// The checks of the group; `blocked_by` says which check keeps it from being described, if one does.
+pub fn judge(seen: &Seen, wanted: &Wanted<'_>, blocked_by: &'static str) -> Vec<Check> {
+    const ALL: [&str; 10] = [
+        "group.protocol",
+        "group.port",
+        "group.vpc",
+        "group.family",
+        "group.targets",
+        "group.health",
+        "group.termination",
+        "group.client-ip",
+        "group.proxy-protocol",
+        "group.health-check",
+    ];
+    let blocked = |by: &'static str| ALL.map(|name| Check::new(name, Outcome::blocked(by))).to_vec();
+    let (detail, around) = match (&seen.detail, &seen.around) {
+        (Ok(detail), Some(around)) => (detail, around),
+        (Err(error), _) if matches!(error.kind, elb::Kind::NotFound | elb::Kind::NotIp) => {
+            let mut checks = vec![Check::new("group.type", Outcome::of_error(error))];
+            checks.extend(blocked("group.type"));
+            return checks;
+        }
+        _ => {
+            let mut checks = vec![Check::new("group.type", Outcome::blocked(blocked_by))];
+            checks.extend(blocked(blocked_by));
+            return checks;
+        }
+    };
+    let mut checks = vec![
+        Check::new("group.type", target_type(detail)),
+        Check::new("group.protocol", protocol(detail)),
+        Check::new("group.port", port(detail, wanted)),
+        Check::new("group.vpc", vpc(detail, around, wanted)),
+        Check::new("group.family", family(detail, wanted)),
+    ];
+    checks.extend(match &around.targets {
+        Ok(targets) => [
+            Check::new("group.targets", held(targets, wanted)),
+            Check::new("group.health", health(targets, wanted)),
+        ],
+        Err(_) => ["group.targets", "group.health"]
+            .map(|name| Check::new(name, Outcome::blocked("permission.describe-health"))),
+    });
+    let judges: [(&'static str, Judge); 3] = [
+        ("group.termination", termination),
+        ("group.client-ip", client_ip),
+        ("group.proxy-protocol", proxy_protocol),
+    ];
+    for (name, judge) in judges {
+        let outcome = match &around.attributes {
+            Ok(attributes) => judge(detail, attributes),
+            Err(_) => Outcome::blocked("permission.inspect"),
+        };
+        checks.push(Check::new(name, outcome));
+    }
+    checks.push(Check::new("group.health-check", health_check(detail, wanted)));
+    checks
+}
+
+type Judge = fn(&Detail, &Attributes) -> Outcome;
+
+fn target_type(detail: &Detail) -> Outcome {
+    if detail.target_type == "ip" {
+        return Outcome::ok("type ip");
+    }
+    Outcome::failure(
+        Exit::Settings,
+        format!(
+            "its targets are of type {}: an address cannot be put into it",
+            detail.target_type
+        ),
+        "create a target group of type ip, and give its ARN: the type of a group never changes",
+    )
+}
+
+fn protocol(detail: &Detail) -> Outcome {
+    match detail.group.protocol.as_str() {
+        protocol @ ("TCP" | "TCP_UDP") => Outcome::ok(protocol),
+        protocol => Outcome::failure(
+            Exit::Settings,
+            format!("{protocol}: PostgreSQL begins TLS inside its own protocol, which only TCP passes through"),
+            "create a target group with protocol TCP, and give its ARN: the protocol of a group never changes",
+        ),
+    }
+}
+
+fn port(detail: &Detail, wanted: &Wanted<'_>) -> Outcome {
+    let port = detail.group.port;
+    let other = wanted.endpoints.iter().find(|(endpoint, ..)| endpoint.port() != port);
+    match other {
+        None => Outcome::ok(format!("port {port}")),
+        Some((endpoint, ..)) => Outcome::warning(
+            format!("port {port}, where the endpoint's is {}", endpoint.port()),
+            "rds-tether registers the endpoint's port, and that works; but what others register without a port, and what \
+             people read in the console, is the group's: create it with the database's port",
+        ),
+    }
+}
+
+fn vpc(detail: &Detail, around: &Around, wanted: &Wanted<'_>) -> Outcome {
+    let vpc = &detail.group.vpc;
+    let balancers = around.balancers.iter().flatten();
+    if let Some(other) = balancers
+        .map(|seen| &seen.balancer)
+        .find(|balancer| balancer.vpc != *vpc)
+    {
+        return Outcome::failure(
+            Exit::Settings,
+            format!(
+                "the group is in {vpc}, its load balancer {} in {}",
+                other.name, other.vpc
+            ),
+            "create the target group in the load balancer's VPC",
+        );
+    }
+    let targets = around.targets.as_ref().map(|targets| wanted.current(targets));
+    let targets = targets.unwrap_or_default();
+    if targets.is_empty() {
+        let region = detail.group.arn.region();
+        return Outcome::untold(
+            format!("{vpc}; ELB does not tell whether the database lies in it"),
+            format!(
+                "aws rds describe-db-instances --region {region} --query \
+                 \"DBInstances[].[Endpoint.Address,DBSubnetGroup.VpcId]\" --output text"
+            ),
+        );
+    }
+    let place = |(target, listed): &(&Target, &Listed)| match listed.zone.as_deref() {
+        Some("all") => format!("{target} lies outside it, so a route must lead there"),
+        Some(zone) => format!("{target} lies in {zone}"),
+        None => format!("{target}"),
+    };
+    Outcome::ok(format!("{vpc}; {}", join(targets.iter().map(place))))
+}
+
+fn family(detail: &Detail, wanted: &Wanted<'_>) -> Outcome {
+    let family = detail.group.family;
+    let without = wanted.endpoints.iter().find(|(_, has_own, _)| !has_own);
+    match without {
+        None => Outcome::ok(format!("{family}, and so is the endpoint")),
+        Some((_, _, false)) => Outcome::blocked("dns.answer"),
+        Some((endpoint, ..)) => Outcome::failure(
+            Exit::Settings,
+            format!("the group takes {family} addresses, and {} has none", endpoint.host()),
+            "create a target group of the other IP address type (a group's never changes), or make the database \
+             dual-stack",
+        ),
+    }
+}
+
+fn held(targets: &BTreeMap<Target, Listed>, wanted: &Wanted<'_>) -> Outcome {
+    let Some(named) = &wanted.named else {
+        return Outcome::blocked("dns.answer");
+    };
+    let registered: BTreeSet<Target> = wanted.registered(targets).map(|(target, _)| *target).collect();
+    let missing: Vec<&Target> = named.difference(&registered).collect();
+    if !missing.is_empty() {
+        return Outcome::warning(
+            format!("{}, which DNS names, is not registered", join(missing)),
+            "rds-tether sync registers it, and so does rds-tether run",
+        );
+    }
+    let foreign: Vec<&Target> = registered
+        .difference(named)
+        .filter(|target| !wanted.policy.keeps(**target))
+        .collect();
+    if foreign.is_empty() {
+        return Outcome::ok(format!("{} and nothing else", join(named)));
+    }
+    let is_port = |target: &&Target| named.iter().any(|named| named.ip == target.ip);
+    if let Some(wrong) = foreign.iter().copied().find(is_port) {
+        return Outcome::warning(
+            format!("{wrong} has the current address and another port"),
+            format!(
+                "rds-tether removes it after forget, unless it is kept: --keep {}",
+                wrong.ip
+            ),
+        );
+    }
+    if wanted.role == Role::Reader {
+        return Outcome::ok(format!("{} too, which this answer did not name", join(foreign)));
+    }
+    Outcome::warning(
+        format!("{}, which DNS does not name, is registered", join(foreign)),
+        "a former address is removed by rds-tether after forget; if somebody else registered it, keep it with --keep CIDR \
+         or remove nothing with --upsert-only",
+    )
+}
+
+fn health(targets: &BTreeMap<Target, Listed>, wanted: &Wanted<'_>) -> Outcome {
+    if wanted.named.is_none() {
+        return Outcome::blocked("dns.answer");
+    }
+    let current = wanted.current(targets);
+    if current.is_empty() {
+        return Outcome::skipped("no current target is registered: see group.targets");
+    }
+    let told = |(target, listed): &(&Target, &Listed)| {
+        let reason = listed.reason.as_deref().map(|reason| format!(" ({reason})"));
+        format!("{target} is {}{}", listed.state.as_str(), reason.unwrap_or_default())
+    };
+    let found = join(current.iter().map(told));
+    let has = |state: fn(&State) -> bool| current.iter().any(|(_, listed)| state(&listed.state));
+    if has(|state| matches!(state, State::Unused)) {
+        return Outcome::failure(
+            Exit::Unexpected,
+            format!("{found}: it gets no traffic"),
+            "let a load balancer use the group, and enable the target's zone on it: see balancer.attached and \
+             balancer.zones",
+        );
+    }
+    if has(|state| matches!(state, State::Unhealthy | State::UnhealthyDraining)) {
+        return Outcome::failure(
+            Exit::Unexpected,
+            found,
+            "let the load balancer reach the database: its security group must take the load balancer's addresses in on \
+             the database's port (see balancer.access), and reach.tcp tells whether it listens at all",
+        );
+    }
+    if has(|state| matches!(state, State::Initial)) {
+        return Outcome::warning(found, "wait: ELB takes minutes to put a target into service");
+    }
+    Outcome::ok(found)
+}
+
+fn is_on(attributes: &Attributes, key: &str) -> bool {
+    attributes.get(key).is_some_and(|value| value == "true")
+}
+
+/// The command that sets an attribute of the group.
+fn set_attribute(detail: &Detail, key: &str, value: &str) -> String {
+    let arn = &detail.group.arn;
+    format!(
+        "aws elbv2 modify-target-group-attributes --region {} --target-group-arn {arn} --attributes Key={key},Value={value}",
+        arn.region()
+    )
+}
+
+fn termination(detail: &Detail, attributes: &Attributes) -> Outcome {
+    const KEY: &str = "deregistration_delay.connection_termination.enabled";
+    let delay = attributes.get("deregistration_delay.timeout_seconds");
+    let delay = delay.map_or(DELAY_DEFAULT, String::as_str);
+    if is_on(attributes, KEY) {
+        return Outcome::ok(format!("connections to a removed target end after {delay} s"));
+    }
+    Outcome::warning(
+        format!(
+            "connections to a removed target live on, even after its deregistration delay of {delay} s: clients stay on \
+             the former writer"
+        ),
+        set_attribute(detail, KEY, "true"),
+    )
+}
+
+fn client_ip(detail: &Detail, attributes: &Attributes) -> Outcome {
+    const KEY: &str = "preserve_client_ip.enabled";
+    if !is_on(attributes, KEY) {
+        return Outcome::ok("not preserved: the database sees the load balancer");
+    }
+    Outcome::warning(
+        "client addresses are preserved: targets outside the VPC and clients on the target's own host time out, and the \
+         database's security group must let in every client",
+        set_attribute(detail, KEY, "false"),
+    )
+}
+
+fn proxy_protocol(detail: &Detail, attributes: &Attributes) -> Outcome {
+    const KEY: &str = "proxy_protocol_v2.enabled";
+    if !is_on(attributes, KEY) {
+        return Outcome::ok("no header is sent");
+    }
+    Outcome::failure(
+        Exit::Unexpected,
+        "each connection begins with a PROXY protocol header, which no database understands",
+        set_attribute(detail, KEY, "false"),
+    )
+}
+
+fn health_check(detail: &Detail, wanted: &Wanted<'_>) -> Outcome {
+    let check = &detail.health_check;
+    let arn = &detail.group.arn;
+    let modify = format!(
+        "aws elbv2 modify-target-group --region {} --target-group-arn {arn}",
+        arn.region()
+    );
+    let is_databases = |port: &str| {
+        wanted
+            .endpoints
+            .iter()
+            .any(|(endpoint, ..)| port == endpoint.port().to_string())
+    };
+    let own_port = check.port == "traffic-port" || is_databases(&check.port);
+    if check.protocol != "TCP" && own_port {
+        return Outcome::failure(
+            Exit::Unexpected,
+            format!("{} on the database's port: no database answers that", check.protocol),
+            format!("{modify} --health-check-protocol TCP --health-check-port traffic-port"),
+        );
+    }
+    if !own_port {
+        return Outcome::warning(
+            format!(
+                "{} on port {}: that is not the database's, so its health is not what is seen",
+                check.protocol, check.port
+            ),
+            format!("{modify} --health-check-protocol TCP --health-check-port traffic-port"),
+        );
+    }
+    let (up, down) = worst(check);
+    let found = format!(
+        "a new target is healthy {up} s after its first check at the latest, a dead one unhealthy after {down} s"
+    );
+    if up.max(down) > NOTICE_MAX_SECONDS {
+        return Outcome::warning(
+            found,
+            format!(
+                "{modify} --health-check-interval-seconds 10 --healthy-threshold-count 2 --unhealthy-threshold-count 2"
+            ),
+        );
+    }
+    Outcome::ok(found)
+}
+
+/// The longest that it takes to notice that a target is well, and that it is dead, in seconds.
+fn worst(check: &HealthCheck) -> (u32, u32) {
+    let every = |threshold: u32| check.interval.saturating_mul(threshold);
+    (
+        every(check.healthy),
+        every(check.unhealthy).saturating_add(check.timeout),
+    )
+}

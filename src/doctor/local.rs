@@ -1,0 +1,97 @@
+//! What this host alone decides: the settings, and where a proxy may listen.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpSocket;
+
+use super::check::Outcome;
+use super::dns::join;
+use crate::output::span;
+use crate::planner::endpoint::Role;
+use crate::reconcile::Binding;
+use crate::report::Exit;
+use crate::settings::{Error, Settings};
+
+/// How long an answer of Aurora may flap after a failover, and a TTL: a shorter forget follows every flip.
+const FLAP: Duration = Duration::from_secs(35);
+
+/// What the settings ask for.
+pub fn settings(settings: &Settings) -> Outcome {
+    let (bindings, proxies) = (settings.bindings.len(), settings.proxies.len());
+    if bindings + proxies == 0 {
+        return Outcome::skipped("nothing is followed: only the database is looked at");
+    }
+    let is_short = |binding: &&Binding| binding.policy.forget(Role::Writer) < FLAP;
+    if let Some(binding) = settings.bindings.iter().find(is_short) {
+        return Outcome::warning(
+            format!(
+                "forget is {} for {}: Aurora's answers flap for up to 30 s after a failover, and each flip would be followed",
+                span(binding.policy.forget(Role::Writer)),
+                binding.arn.name()
+            ),
+            "leave forget at its 60 s: a late removal costs nothing",
+        );
+    }
+    let counted = [
+        (bindings, "target group", "target groups"),
+        (proxies, "proxy", "proxies"),
+    ];
+    let counted = counted.into_iter().filter(|(count, ..)| *count > 0);
+    Outcome::ok(join(counted.map(|(count, one, many)| {
+        format!("{count} {}", if count == 1 { one } else { many })
+    })))
+}
+
+/// Settings that are none.
+pub fn bad_settings(error: &Error) -> Outcome {
+    let text = error.to_string();
+    // The messages end with what to write instead.
+    match text.split_once("; ") {
+        Some((found, fix)) => Outcome::failure(error.exit(), found, fix),
+        None => Outcome::failure(
+            error.exit(),
+            text,
+            "correct it; rds-tether doctor --help lists what can be set",
+        ),
+    }
+}
+
+/// Binds the address without listening on it, so that no client of a running proxy comes here.
+pub fn listen(address: SocketAddr) -> Outcome {
+    let bound = || {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)
+    };
+    let port = address.port();
+    let Err(error) = bound() else {
+        return Outcome::ok(format!("{address} is free"));
+    };
+    match error.kind() {
+        ErrorKind::AddrInUse => Outcome::warning(
+            format!("something listens on {address} already"),
+            format!("nothing, if that is a running rds-tether: ss -ltnp 'sport = :{port}' names it"),
+        ),
+        ErrorKind::PermissionDenied => Outcome::failure(
+            Exit::Settings,
+            format!("this user may not listen on {address}"),
+            "listen on a port from 1024, or give the process CAP_NET_BIND_SERVICE or a systemd socket",
+        ),
+        ErrorKind::AddrNotAvailable => Outcome::failure(
+            Exit::Settings,
+            format!("this host has no address {}", address.ip()),
+            "listen on 0.0.0.0 or [::], or on an address that ip addr shows",
+        ),
+        _ => Outcome::failure(
+            Exit::Settings,
+            format!("{address} cannot be listened on: {error}"),
+            "listen elsewhere",
+        ),
+    }
+}

@@ -1,0 +1,250 @@
+//! Looks at everything at once: each look has its own time limit, and none waits for one that it does not need.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use super::aws::Tried;
+use super::dns::{Followed, Looks};
+use super::group::{Around, BalancerSeen, ListenerSeen, Seen};
+use super::reach::Answers;
+use crate::aws::Config;
+use crate::bucket::Urgency;
+use crate::clock::Clock;
+use crate::dns::{self, Look, Resolver};
+use crate::elb::{self, Arn, Client, Failure, Group, Kind};
+use crate::identity::{self, Answer};
+use crate::planner::answer::combine;
+use crate::planner::endpoint::Endpoint;
+use crate::planner::target::{Family, Target, Zone};
+use crate::probe::{Depth, Trust, probe};
+use crate::settings::Dns;
+
+/// How long an address may take to answer: two repetitions of a lost packet.
+const PROBE_MAX: Duration = Duration::from_secs(5);
+/// Addresses of one endpoint that are tried.
+const ADDRESSES_MAX: usize = 16;
+
+/// Does all at once, and returns what came of each in the order of the keys.
+pub async fn all<K, T, F>(tasks: impl IntoIterator<Item = (K, F)>) -> BTreeMap<K, T>
+where
+    K: Ord + Send + 'static,
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let mut running = JoinSet::new();
+    for (key, task) in tasks {
+        running.spawn(async move { (key, task.await) });
+    }
+    let mut ended = BTreeMap::new();
+    while let Some(joined) = running.join_next().await {
+        // What panicked has told of it on standard error.
+        if let Ok((key, value)) = joined {
+            ended.insert(key, value);
+        }
+    }
+    ended
+}
+
+/// Name servers, each asked by itself, so that a slow one is waited for too.
+#[derive(Clone)]
+pub struct NameServers {
+    resolvers: Vec<(SocketAddr, Arc<Resolver>)>,
+    dns: Dns,
+}
+
+impl NameServers {
+    /// Those of the settings.
+    pub fn new(dns: &Dns, limit: Duration) -> Result<Self, dns::Error> {
+        let servers = if dns.name_servers.is_empty() {
+            dns::system_name_servers()?
+        } else {
+            dns.name_servers.clone()
+        };
+        let deadline = dns.deadline.min(limit);
+        let resolvers = servers.into_iter().map(|server| {
+            let resolver = Resolver::new(&[server], deadline, dns.quorum)?;
+            Ok((server, Arc::new(resolver)))
+        });
+        Ok(Self {
+            resolvers: resolvers.collect::<Result<_, dns::Error>>()?,
+            dns: dns.clone(),
+        })
+    }
+
+    /// Their addresses.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.resolvers.iter().map(|(server, _)| *server).collect()
+    }
+
+    /// What all of them say of a name.
+    pub async fn look(&self, host: &str) -> Looks {
+        let (ipv4, ipv6) = tokio::join!(self.look_for(host, Family::Ipv4), self.look_for(host, Family::Ipv6));
+        Looks { ipv4, ipv6 }
+    }
+
+    async fn look_for(&self, host: &str, family: Family) -> Look {
+        let asked = self.resolvers.iter().enumerate().map(|(index, (_, resolver))| {
+            let (resolver, host) = (Arc::clone(resolver), host.to_owned());
+            (index, async move { resolver.look(&host, family).await })
+        });
+        let looks = all(asked).await;
+        let said: Vec<_> = looks.into_values().flat_map(|look| look.said).collect();
+        let seen = combine(&said, self.dns.quorum);
+        Look { said, seen }
+    }
+}
+
+/// Tries every address of an answer that one of its followers has a use for.
+pub async fn reach(
+    endpoint: &Endpoint,
+    looks: &Looks,
+    followers: &[Followed<'_>],
+    trust: &Trust,
+    end: Instant,
+) -> Answers {
+    let addresses: BTreeSet<IpAddr> = followers
+        .iter()
+        .flat_map(|followed| followed.addresses(looks))
+        .collect();
+    let limit = PROBE_MAX.min(end.saturating_duration_since(Instant::now()));
+    let tries = addresses.into_iter().take(ADDRESSES_MAX).map(|ip| {
+        let address = SocketAddr::new(ip, endpoint.port());
+        let (host, trust) = (endpoint.host().to_owned(), trust.clone());
+        (
+            ip,
+            async move { probe(address, Depth::Tls(&host, &trust), limit).await },
+        )
+    });
+    all(tries).await
+}
+
+/// Asks STS with the configuration of a client.
+pub async fn caller(client: &Client, config: &Config, clock: Clock, end: Instant) -> Answer {
+    let late = || Answer {
+        caller: Err(Failure {
+            action: "GetCallerIdentity",
+            kind: Kind::Unavailable,
+            code: "Timeout".into(),
+            message: "no answer within --timeout".into(),
+        }),
+        times: None,
+    };
+    let asked = timeout_at(end, identity::ask(config, client.role(), clock)).await;
+    asked.unwrap_or_else(|_| late())
+}
+
+/// A call about a target group with a time limit.
+async fn within<T>(
+    end: Instant,
+    action: &'static str,
+    group: &Arn,
+    call: impl Future<Output = Result<T, elb::Error>>,
+) -> Result<T, elb::Error> {
+    timeout_at(end, call).await.unwrap_or_else(|_| {
+        Err(elb::Error {
+            action,
+            group: group.clone(),
+            kind: Kind::Unavailable,
+            code: "Timeout".into(),
+            message: "no answer within --timeout".into(),
+        })
+    })
+}
+
+/// Looks at a target group and what surrounds it.
+pub async fn group(client: &Client, arn: &Arn, end: Instant) -> Seen {
+    let detail = within(end, "DescribeTargetGroups", arn, client.detail(arn)).await;
+    let around = match &detail {
+        Ok(detail) => Some(around(client, &detail.group, &detail.balancers, end).await),
+        Err(_) => None,
+    };
+    Seen { detail, around }
+}
+
+async fn around(client: &Client, group: &Group, balancers: &[String], end: Instant) -> Around {
+    let arn = &group.arn;
+    let targets = async {
+        let turn = client.turn(Urgency::Settle).await;
+        client.targets(group, turn).await
+    };
+    let (targets, attributes, balancers) = tokio::join!(
+        within(end, "DescribeTargetHealth", arn, targets),
+        within(end, "DescribeTargetGroupAttributes", arn, client.attributes(arn)),
+        look_at_balancers(client, arn, balancers, end),
+    );
+    Around {
+        targets,
+        attributes,
+        balancers,
+    }
+}
+
+async fn look_at_balancers(
+    client: &Client,
+    group: &Arn,
+    arns: &[String],
+    end: Instant,
+) -> Result<Vec<BalancerSeen>, elb::Error> {
+    // Without a name the call would describe all load balancers of the account.
+    if arns.is_empty() {
+        return Ok(Vec::new());
+    }
+    let described = within(end, "DescribeLoadBalancers", group, client.balancers(group, arns)).await?;
+    let mut seen = Vec::new();
+    for balancer in described {
+        let (attributes, listeners) = tokio::join!(
+            within(
+                end,
+                "DescribeLoadBalancerAttributes",
+                group,
+                client.balancer_attributes(group, &balancer.arn)
+            ),
+            look_at_listeners(client, group, &balancer.arn, end),
+        );
+        seen.push(BalancerSeen {
+            balancer,
+            attributes,
+            listeners,
+        });
+    }
+    Ok(seen)
+}
+
+async fn look_at_listeners(
+    client: &Client,
+    group: &Arn,
+    balancer: &str,
+    end: Instant,
+) -> Result<(Vec<ListenerSeen>, usize), elb::Error> {
+    let listeners = within(end, "DescribeListeners", group, client.listeners(group, balancer)).await?;
+    let (ours, others): (Vec<_>, Vec<_>) = listeners
+        .into_iter()
+        .partition(|listener| listener.forwards_to.contains(group.as_str()));
+    let mut seen = Vec::new();
+    for listener in ours {
+        let call = client.listener_attributes(group, &listener.arn);
+        let attributes = within(end, "DescribeListenerAttributes", group, call).await;
+        seen.push((listener, attributes));
+    }
+    Ok((seen, others.len()))
+}
+
+/// Makes the two calls that show the right to write and change nothing: `current` is registered, with this zone.
+pub async fn try_writing(client: &Client, group: &Group, current: Option<(Target, Zone)>, end: Instant) -> Tried {
+    let arn = &group.arn;
+    let deregister = within(end, "DeregisterTargets", arn, client.try_deregistering(group)).await;
+    let register = match current {
+        None => None,
+        Some((target, zone)) => {
+            let call = client.try_registering(arn, target, zone);
+            Some((target, within(end, "RegisterTargets", arn, call).await))
+        }
+    };
+    Tried { deregister, register }
+}

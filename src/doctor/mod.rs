@@ -1,0 +1,462 @@
+//! `doctor`: named checks of everything that has to be right, each with its fix.
+//!
+//! Looking is apart from judging here too: [`look`] asks all there is to ask, at once and with a limit; what was seen is judged
+//! by pure functions in [`dns`], [`aws`], [`group`], [`balancer`], [`reach`], [`database`] and `local`; [`draw`] prints it.
+
+pub mod aws;
+pub mod balancer;
+pub mod check;
+pub mod database;
+pub mod dns;
+pub mod draw;
+pub mod group;
+mod local;
+pub mod look;
+pub mod reach;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::aws::AssumeRole;
+use crate::clock::Clock;
+use crate::elb::{Arn, Client, Clients};
+use crate::identity::Answer;
+use crate::planner::endpoint::{Endpoint, Role};
+use crate::planner::target::{Family, State, Target};
+use crate::probe::Trust;
+use crate::proxy::Proxy;
+use crate::reconcile::Binding;
+use crate::report::Exit;
+use crate::settings::{self, Settings};
+use check::{Check, Outcome, Section, Selection};
+use dns::{Followed, Looks, Use};
+use group::{Seen, Wanted};
+use look::NameServers;
+
+/// What to examine, besides the settings.
+pub struct Order {
+    /// Which checks are asked for.
+    pub selection: Selection,
+    /// How long all of it may take.
+    pub limit: Duration,
+    /// The CAs to verify certificates with.
+    pub bundle: Option<Trust>,
+    /// Whether to make the two calls that show the right to write.
+    pub write_check: bool,
+    /// The database to stream changes from.
+    pub source: Option<database::Source>,
+    /// The publication to stream; otherwise all are looked at.
+    pub publication: Option<String>,
+}
+
+/// What was seen of an endpoint.
+type Sighting = (Looks, reach::Answers);
+/// Whose calls are meant: the region, and the role assumed there.
+type Identity = (String, Option<AssumeRole>);
+
+/// What AWS said.
+#[derive(Default)]
+struct Cloud {
+    callers: BTreeMap<Identity, Answer>,
+    groups: BTreeMap<Arn, Seen>,
+    clients: BTreeMap<Arn, Client>,
+    tried: BTreeMap<Arn, aws::Tried>,
+}
+
+/// Looks at everything that is asked for and judges it.
+pub async fn examine(read: Result<Settings, settings::Error>, order: &Order) -> Vec<Section> {
+    let end = Instant::now() + order.limit;
+    let (settings, first) = match read {
+        Ok(settings) => {
+            let check = Check::new("settings", local::settings(&settings));
+            (Some(settings), check)
+        }
+        Err(error) => (None, Check::new("settings", local::bad_settings(&error))),
+    };
+    let mut sections = vec![Section {
+        title: "settings".into(),
+        checks: vec![first],
+    }];
+    let (followed, database) = tokio::join!(
+        async {
+            match &settings {
+                Some(settings) => examine_followed(settings, order, end).await,
+                None => Vec::new(),
+            }
+        },
+        examine_database(order, end),
+    );
+    sections.extend(followed);
+    sections.extend(database);
+    check::selected(sections, &order.selection)
+}
+
+async fn examine_database(order: &Order, end: Instant) -> Option<Section> {
+    let source = order.source.as_ref()?;
+    if !order.selection.has_any(&["database"]) {
+        return None;
+    }
+    let publication = order.publication.as_deref();
+    let seen = database::look(source, publication, end).await;
+    Some(Section {
+        title: format!("database {}", source.title()),
+        checks: database::judge(&seen, source.security, publication),
+    })
+}
+
+async fn examine_followed(settings: &Settings, order: &Order, end: Instant) -> Vec<Section> {
+    let servers = NameServers::new(&settings.dns, order.limit);
+    let (mut cloud, endpoints) = tokio::join!(look_at_cloud(settings, order, end), async {
+        match &servers {
+            Ok(servers) => look_at_endpoints(servers, settings, order, end).await,
+            Err(_) => BTreeMap::new(),
+        }
+    });
+    if order.write_check {
+        cloud.tried = try_writing(settings, &cloud, &endpoints, end).await;
+    }
+    let server_check = match &servers {
+        Ok(servers) => dns::servers(&servers.addresses()),
+        Err(error) => {
+            let text = error.to_string();
+            let (found, fix) = text.split_once("; ").unwrap_or((&text, "name one with --nameserver"));
+            Check::new("dns.servers", Outcome::failure(Exit::Settings, found, fix))
+        }
+    };
+    let mut sections = Vec::new();
+    if !settings.bindings.is_empty() || !settings.proxies.is_empty() {
+        sections.push(Section {
+            title: "name servers".into(),
+            checks: vec![server_check],
+        });
+    }
+    sections.extend(draw_callers(settings, &cloud));
+    for binding in &settings.bindings {
+        sections.extend(judge_binding(binding, &cloud, &endpoints, order));
+    }
+    for proxy in &settings.proxies {
+        sections.push(judge_proxy(proxy, &endpoints, order).await);
+    }
+    sections
+}
+
+fn identity_of(binding: &Binding) -> Identity {
+    (binding.arn.region().to_owned(), binding.assume_role.clone())
+}
+
+async fn look_at_cloud(settings: &Settings, order: &Order, end: Instant) -> Cloud {
+    let mut cloud = Cloud::default();
+    let groups = ["aws", "permission", "group", "balancer", "reach"];
+    if settings.bindings.is_empty() || !order.selection.has_any(&groups) {
+        return cloud;
+    }
+    let clock = Clock::start();
+    let mut clients = Clients::start();
+    let mut callers = BTreeMap::new();
+    for binding in &settings.bindings {
+        let (client, config) = clients.with_config(binding).await;
+        cloud.clients.insert(binding.arn.clone(), client.clone());
+        callers.insert(identity_of(binding), (client, config));
+    }
+    let callers = callers.into_iter().map(|(identity, (client, config))| {
+        let ask = async move { look::caller(&client, &config, clock, end).await };
+        (identity, ask)
+    });
+    let groups = cloud.clients.clone().into_iter().map(|(arn, client)| {
+        let named = arn.clone();
+        (arn, async move { look::group(&client, &named, end).await })
+    });
+    (cloud.callers, cloud.groups) = tokio::join!(look::all(callers), look::all(groups));
+    cloud
+}
+
+/// Every follower of an endpoint; of a target group both families, because its own is not known yet.
+fn followers<'a>(settings: &'a Settings, endpoint: &'a Endpoint) -> Vec<Followed<'a>> {
+    let mut followers = Vec::new();
+    for binding in settings
+        .bindings
+        .iter()
+        .filter(|binding| binding.endpoints.contains(endpoint))
+    {
+        followers.extend([Family::Ipv4, Family::Ipv6].map(|family| of_binding(binding, endpoint, family)));
+    }
+    let proxies = settings.proxies.iter().filter(|proxy| proxy.endpoint == *endpoint);
+    followers.extend(proxies.map(of_proxy));
+    followers
+}
+
+fn of_binding<'a>(binding: &'a Binding, endpoint: &'a Endpoint, family: Family) -> Followed<'a> {
+    Followed {
+        endpoint,
+        used_as: Use::Targets,
+        family,
+        role: binding.policy.role,
+        allow: &binding.policy.allow_cidrs,
+    }
+}
+
+fn of_proxy(proxy: &Proxy) -> Followed<'_> {
+    Followed {
+        endpoint: &proxy.endpoint,
+        used_as: Use::Proxy,
+        family: proxy.family,
+        role: proxy.rules.role,
+        allow: &proxy.rules.allow_cidrs,
+    }
+}
+
+async fn look_at_endpoints(
+    servers: &NameServers,
+    settings: &Settings,
+    order: &Order,
+    end: Instant,
+) -> BTreeMap<Endpoint, Sighting> {
+    let groups = ["dns", "group", "balancer", "reach", "permission"];
+    if !order.selection.has_any(&groups) {
+        return BTreeMap::new();
+    }
+    let bound = settings.bindings.iter().flat_map(|binding| &binding.endpoints);
+    let endpoints: BTreeSet<&Endpoint> = bound
+        .chain(settings.proxies.iter().map(|proxy| &proxy.endpoint))
+        .collect();
+    let servers = Arc::new(servers.clone());
+    let settings = Arc::new(settings.clone());
+    let trust = order.bundle.clone().unwrap_or_else(Trust::anybody);
+    let is_reached = order.selection.has_any(&["reach"]);
+    let looks = endpoints.into_iter().cloned().map(|endpoint| {
+        let (servers, settings, trust) = (Arc::clone(&servers), Arc::clone(&settings), trust.clone());
+        let named = endpoint.clone();
+        let look = async move {
+            let looks = servers.look(named.host()).await;
+            let followers = if is_reached {
+                followers(&settings, &named)
+            } else {
+                Vec::new()
+            };
+            let answers = look::reach(&named, &looks, &followers, &trust, end).await;
+            (looks, answers)
+        };
+        (endpoint, look)
+    });
+    look::all(looks).await
+}
+
+async fn try_writing(
+    settings: &Settings,
+    cloud: &Cloud,
+    endpoints: &BTreeMap<Endpoint, Sighting>,
+    end: Instant,
+) -> BTreeMap<Arn, aws::Tried> {
+    let tries = settings.bindings.iter().filter_map(|binding| {
+        let seen = cloud.groups.get(&binding.arn)?;
+        let group = seen.detail.as_ref().ok()?.group.clone();
+        let client = cloud.clients.get(&binding.arn)?.clone();
+        let targets = seen.around.as_ref()?.targets.as_ref();
+        let wanted = wanted(binding, group.family, endpoints);
+        let current = targets.map(|targets| wanted.current(targets)).unwrap_or_default();
+        let kept = |target: &Target| binding.policy.keeps(*target);
+        let current = current.into_iter().find(|(target, _)| !kept(target));
+        let current = current.map(|(target, listed)| (*target, listed.zone.clone()));
+        let attempt = async move { look::try_writing(&client, &group, current, end).await };
+        Some((binding.arn.clone(), attempt))
+    });
+    look::all(tries).await
+}
+
+fn wanted<'a>(binding: &'a Binding, family: Family, endpoints: &BTreeMap<Endpoint, Sighting>) -> Wanted<'a> {
+    let mut wanted = Wanted {
+        endpoints: Vec::new(),
+        named: Some(BTreeSet::new()),
+        role: binding.policy.role.unwrap_or(Role::Writer),
+        policy: &binding.policy,
+    };
+    for endpoint in &binding.endpoints {
+        let followed = of_binding(binding, endpoint, family);
+        let looks = endpoints.get(endpoint).map(|(looks, _)| looks);
+        let (own, other) = match family {
+            Family::Ipv4 => (Family::Ipv4, Family::Ipv6),
+            Family::Ipv6 => (Family::Ipv6, Family::Ipv4),
+        };
+        let has = |family| looks.is_some_and(|looks: &Looks| looks.of(family).seen.is_ok());
+        wanted.endpoints.push((endpoint, has(own), has(other)));
+        let addresses = looks.map(|looks| followed.addresses(looks)).unwrap_or_default();
+        if looks.is_some_and(|looks| followed.role(looks) == Role::Reader) {
+            wanted.role = Role::Reader;
+        }
+        let port = endpoint.port();
+        wanted.named = match wanted.named.take() {
+            Some(mut named) if !addresses.is_empty() => {
+                named.extend(addresses.into_iter().map(|ip| Target { ip, port }));
+                Some(named)
+            }
+            _ => None,
+        };
+    }
+    wanted
+}
+
+fn draw_callers(settings: &Settings, cloud: &Cloud) -> Vec<Section> {
+    let section = |(identity, answer): (&Identity, &Answer)| {
+        let (region, role) = identity;
+        let accounts = settings
+            .bindings
+            .iter()
+            .filter(|binding| identity_of(binding) == *identity);
+        let accounts: BTreeSet<&str> = accounts.map(|binding| binding.arn.account()).collect();
+        let own = answer
+            .caller
+            .as_ref()
+            .map(|caller| caller.account.as_str())
+            .unwrap_or_default();
+        // If there is one that is not the caller's, that is the one to tell of.
+        let account = accounts.iter().find(|account| **account != own).or(accounts.first());
+        let role = role
+            .as_ref()
+            .map(|role| format!(" as {}", role.arn))
+            .unwrap_or_default();
+        Section {
+            title: format!("AWS {region}{role}"),
+            checks: aws::judge(answer, account.copied().unwrap_or_default()),
+        }
+    };
+    cloud.callers.iter().map(section).collect()
+}
+
+fn judge_binding(
+    binding: &Binding,
+    cloud: &Cloud,
+    endpoints: &BTreeMap<Endpoint, Sighting>,
+    order: &Order,
+) -> Vec<Section> {
+    let seen = cloud.groups.get(&binding.arn);
+    let detail = seen.and_then(|seen| seen.detail.as_ref().ok());
+    let family = detail.map_or(Family::Ipv4, |detail| detail.group.family);
+    let healthy: BTreeSet<IpAddr> = seen
+        .and_then(|seen| seen.around.as_ref()?.targets.as_ref().ok())
+        .into_iter()
+        .flatten()
+        .filter(|(_, listed)| listed.state == State::Healthy)
+        .map(|(target, _)| target.ip)
+        .collect();
+    let name = binding.arn.name();
+    let mut sections: Vec<Section> = binding
+        .endpoints
+        .iter()
+        .map(|endpoint| Section {
+            title: format!("endpoint {endpoint} of target group {name}"),
+            checks: judge_endpoint(&of_binding(binding, endpoint, family), endpoints, &healthy, order),
+        })
+        .collect();
+    let Some(seen) = seen else {
+        return sections;
+    };
+    let caller = cloud.callers.get(&identity_of(binding));
+    let is_hopeless = caller.is_some_and(aws::is_hopeless);
+    let blocked_by = if is_hopeless {
+        "aws.identity"
+    } else {
+        "permission.describe-groups"
+    };
+    let wanted = wanted(binding, family, endpoints);
+    let mut checks = permissions(binding, seen, cloud.tried.get(&binding.arn), is_hopeless, order);
+    checks.extend(group::judge(seen, &wanted, blocked_by));
+    checks.extend(balancer::judge(seen, &wanted, binding.arn.region(), blocked_by));
+    sections.push(Section {
+        title: format!("target group {name} ({})", binding.arn),
+        checks,
+    });
+    sections
+}
+
+fn permissions(
+    binding: &Binding,
+    seen: &Seen,
+    tried: Option<&aws::Tried>,
+    is_hopeless: bool,
+    order: &Order,
+) -> Vec<Check> {
+    let mut checks = vec![aws::permission(
+        "permission.describe-groups",
+        "DescribeTargetGroups",
+        &seen.detail,
+        is_hopeless,
+    )];
+    let by = if is_hopeless {
+        "aws.identity"
+    } else if seen
+        .detail
+        .as_ref()
+        .is_err_and(|error| Exit::of(error) == Exit::Settings)
+    {
+        "group.type"
+    } else {
+        "permission.describe-groups"
+    };
+    let blocked = |name| Check::new(name, Outcome::blocked(by));
+    match &seen.around {
+        Some(around) => {
+            let name = "permission.describe-health";
+            checks.push(aws::permission(name, "DescribeTargetHealth", &around.targets, false));
+            checks.push(aws::inspection(&seen.inspection_errors()));
+        }
+        None => checks.extend([blocked("permission.describe-health"), blocked("permission.inspect")]),
+    }
+    if order.write_check && tried.is_none() {
+        checks.extend([blocked("permission.register"), blocked("permission.deregister")]);
+        return checks;
+    }
+    let writes = aws::Writes {
+        observe: binding.observe,
+        upsert_only: binding.policy.upsert_only,
+    };
+    let mut written = aws::writing(writes, tried);
+    let is_listed = seen.around.as_ref().is_some_and(|around| around.targets.is_ok());
+    if order.write_check && !is_listed {
+        written[0] = Check::new("permission.register", Outcome::blocked("permission.describe-health"));
+    }
+    checks.extend(written);
+    checks
+}
+
+fn judge_endpoint(
+    followed: &Followed<'_>,
+    endpoints: &BTreeMap<Endpoint, Sighting>,
+    healthy: &BTreeSet<IpAddr>,
+    order: &Order,
+) -> Vec<Check> {
+    let Some((looks, answers)) = endpoints.get(followed.endpoint) else {
+        let names = check::NAMES.iter().map(|(name, _)| *name);
+        let of_endpoint =
+            names.filter(|name| (name.starts_with("dns.") && *name != "dns.servers") || name.starts_with("reach."));
+        return of_endpoint
+            .map(|name| Check::new(name, Outcome::blocked("dns.servers")))
+            .collect();
+    };
+    let addresses = followed.addresses(looks);
+    let context = reach::Context {
+        endpoint: followed.endpoint,
+        without_address: if looks.of(followed.family).seen.is_ok() {
+            "dns.private"
+        } else {
+            "dns.answer"
+        },
+        verified: order.bundle.is_some(),
+        is_healthy: !addresses.is_empty() && addresses.is_subset(healthy),
+    };
+    let mut checks = dns::judge(followed, looks);
+    checks.extend(reach::judge(context, &addresses, answers));
+    checks
+}
+
+async fn judge_proxy(proxy: &Proxy, endpoints: &BTreeMap<Endpoint, Sighting>, order: &Order) -> Section {
+    let mut checks = vec![Check::new("proxy.listen", local::listen(proxy.listen))];
+    checks.extend(judge_endpoint(&of_proxy(proxy), endpoints, &BTreeSet::new(), order));
+    Section {
+        title: format!("proxy {} for {}", proxy.listen, proxy.endpoint),
+        checks,
+    }
+}

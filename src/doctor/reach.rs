@@ -1,0 +1,183 @@
+//! Whether the current addresses of an endpoint answer from here, judged.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use super::check::{Check, Outcome};
+use super::dns::join;
+use crate::planner::endpoint::{Endpoint, Kind};
+use crate::probe::{Reached, Stage, Trouble};
+use crate::report::Exit;
+
+/// Where AWS publishes the CAs of RDS.
+pub const BUNDLE: &str = "curl -O https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem";
+
+/// What each address answered.
+pub type Answers = BTreeMap<IpAddr, Result<Reached, Trouble>>;
+
+/// What else is known when the answers are judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The endpoint.
+    pub endpoint: &'a Endpoint,
+    /// The check that says why, if there is no address to be reached.
+    pub without_address: &'static str,
+    /// Whether certificates were verified.
+    pub verified: bool,
+    /// Whether ELB says that the address is healthy: it may be reached from there and not from here.
+    pub is_healthy: bool,
+}
+
+/// The checks of one endpoint's current addresses.
+pub fn judge(context: Context<'_>, addresses: &BTreeSet<IpAddr>, answers: &Answers) -> Vec<Check> {
+    const NAMES: [&str; 3] = ["reach.tcp", "reach.postgres", "reach.certificate"];
+    if addresses.is_empty() {
+        return NAMES
+            .map(|name| Check::new(name, Outcome::blocked(context.without_address)))
+            .to_vec();
+    }
+    let asked = addresses
+        .iter()
+        .filter_map(|ip| Some((*ip, answers.get(ip)?)))
+        .collect::<Vec<_>>();
+    let outcomes = [
+        tcp(context, &asked),
+        postgres(context, &asked),
+        certificate(context, &asked),
+    ];
+    NAMES
+        .into_iter()
+        .zip(outcomes)
+        .map(|(name, outcome)| Check::new(name, outcome))
+        .collect()
+}
+
+type Asked<'a> = [(IpAddr, &'a Result<Reached, Trouble>)];
+
+/// The first trouble at or before a stage.
+fn trouble<'a>(asked: &Asked<'a>, stage: Stage) -> Option<(IpAddr, &'a Trouble)> {
+    let failed = asked
+        .iter()
+        .filter_map(|(ip, answer)| Some((*ip, answer.as_ref().err()?)));
+    failed
+        .filter(|(_, trouble)| trouble.stage() <= stage)
+        .min_by_key(|(_, trouble)| trouble.stage())
+}
+
+fn tcp(context: Context<'_>, asked: &Asked<'_>) -> Outcome {
+    let port = context.endpoint.port();
+    if asked.is_empty() {
+        return Outcome::skipped("the time was over before the address could be asked");
+    }
+    let Some((ip, trouble)) = trouble(asked, Stage::Tcp) else {
+        let at = |(ip, answer): &(IpAddr, &Result<Reached, Trouble>)| {
+            let took = answer
+                .as_ref()
+                .map(|reached| format!(" in {} ms", reached.connected.as_millis()));
+            format!("{}{}", SocketAddr::new(*ip, port), took.unwrap_or_default())
+        };
+        return Outcome::ok(format!("{} accepts connections", join(asked.iter().map(at))));
+    };
+    let found = format!("{}: {trouble}", SocketAddr::new(ip, port));
+    if context.is_healthy {
+        return Outcome::warning(
+            format!("{found}; but the load balancer reaches it"),
+            "nothing, if this host need not reach the database; rds-tether itself does not connect to it",
+        );
+    }
+    let fix = match trouble {
+        Trouble::Refused => {
+            "wait if it has just failed over: PostgreSQL is starting; otherwise check the port (aws rds \
+             describe-db-instances, Endpoint.Port)"
+                .to_owned()
+        }
+        Trouble::TimedOut(_) => format!(
+            "something drops the packets: let this host into the database's security group on TCP {port}, and check \
+             network ACLs and routes; a host that failed looks the same"
+        ),
+        _ => "check this host's routes to the database's subnets (peering, Transit Gateway)".to_owned(),
+    };
+    Outcome::failure(Exit::Unavailable, found, fix)
+}
+
+fn postgres(context: Context<'_>, asked: &Asked<'_>) -> Outcome {
+    if asked.is_empty() || trouble(asked, Stage::Tcp).is_some() {
+        return Outcome::blocked("reach.tcp");
+    }
+    let Some((ip, trouble)) = trouble(asked, Stage::Postgres) else {
+        return Outcome::ok("PostgreSQL answers and offers TLS");
+    };
+    let found = format!("{}: {trouble}", SocketAddr::new(ip, context.endpoint.port()));
+    match trouble {
+        Trouble::TlsRefused => Outcome::warning(
+            found,
+            "turn TLS on (ssl = on); RDS always offers it, so this may be something in between, such as a pooler",
+        ),
+        Trouble::NotPostgres(_) => Outcome::failure(
+            Exit::Unexpected,
+            found,
+            "check the endpoint's port; if the database is of another engine: --skip reach.postgres --skip \
+             reach.certificate",
+        ),
+        Trouble::TimedOut(_) => Outcome::failure(
+            Exit::Unavailable,
+            found,
+            "the host takes connections and its database is stuck or stopping: see its events (aws rds describe-events)",
+        ),
+        _ => Outcome::failure(
+            Exit::Unavailable,
+            found,
+            "something in between, or a database that is starting or stopping, ends connections: see its log and events",
+        ),
+    }
+}
+
+fn certificate(context: Context<'_>, asked: &Asked<'_>) -> Outcome {
+    if asked.is_empty() || trouble(asked, Stage::Tcp).is_some() {
+        return Outcome::blocked("reach.tcp");
+    }
+    if trouble(asked, Stage::Postgres).is_some() {
+        return Outcome::blocked("reach.postgres");
+    }
+    let Some((ip, trouble)) = trouble(asked, Stage::Tls) else {
+        let version = asked
+            .iter()
+            .find_map(|(_, answer)| answer.as_ref().ok()?.tls.as_deref());
+        let version = version.unwrap_or("TLS");
+        if context.verified {
+            let host = context.endpoint.host();
+            return Outcome::ok(format!(
+                "{version}; the certificate is for {host}, by a CA of the bundle"
+            ));
+        }
+        return Outcome::untold(
+            format!("{version} works; whose certificate it is was not asked"),
+            format!("{BUNDLE}; rds-tether doctor --ca-bundle global-bundle.pem"),
+        );
+    };
+    let found = format!("{}: {trouble}", SocketAddr::new(ip, context.endpoint.port()));
+    let exit = match trouble {
+        Trouble::TimedOut(_) | Trouble::Closed(..) => Exit::Unavailable,
+        _ => Exit::Unexpected,
+    };
+    Outcome::failure(exit, found, fix_tls(context, trouble))
+}
+
+fn fix_tls(context: Context<'_>, trouble: &Trouble) -> String {
+    match trouble {
+        Trouble::WrongName(_) if context.endpoint.kind() == Kind::Other => {
+            "clients with sslmode=verify-full must use a name of the certificate as their host (and this one as hostaddr), \
+             or sslmode=verify-ca"
+                .into()
+        }
+        Trouble::WrongName(_) => {
+            "DNS leads to another database than the name says: compare the address with the console".into()
+        }
+        Trouble::UnknownCa => format!("give the CAs of RDS: {BUNDLE}"),
+        Trouble::Expired => {
+            "renew it: aws rds modify-db-instance --ca-certificate-identifier rds-ca-rsa2048-g1 --apply-immediately".into()
+        }
+        Trouble::NotYetValid => "check this host's clock".into(),
+        _ => "see the server's log; a client of the same library fails in the same way".into(),
+    }
+}

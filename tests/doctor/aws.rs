@@ -1,0 +1,190 @@
+//! What doctor says of credentials, the clock and permissions, through the built binary.
+
+use testkit::elb::Failure;
+
+use super::world::*;
+use super::{doctor, examine};
+
+#[test]
+fn who_we_are_and_what_time_it_is() {
+    let world = World::settled();
+    let told = examine(doctor(&world).args(["--only", "aws"]));
+    assert_eq!(told.exit, 0, "{}", told.said);
+    told.assert("aws.identity", "ok", &["arn:aws:iam::111122223333:user/tether"]);
+    told.assert("aws.clock", "ok", &["that of AWS"]);
+}
+
+#[test]
+fn a_group_of_another_account_is_told() {
+    let world = World::settled_with(testkit::elb::Group::named("orders").account("222233334444"));
+    let told = examine(doctor(&world).args(["--only", "aws.identity"]));
+    told.assert(
+        "aws.identity",
+        "warning",
+        &["111122223333", "222233334444", "assume_role"],
+    );
+}
+
+#[test]
+fn without_credentials_one_check_fails_and_the_others_point_to_it() {
+    let world = World::settled();
+    let mut command = doctor(&world);
+    command
+        .env_remove("AWS_ACCESS_KEY_ID")
+        .env_remove("AWS_SECRET_ACCESS_KEY");
+    let told = examine(&mut command);
+    assert_eq!(told.exit, 77, "{}", told.said);
+    assert_eq!(told.with("failure"), ["aws.identity"], "{}", told.said);
+    told.assert("aws.identity", "failure", &["NoCredentials", "AWS_PROFILE"]);
+    told.assert("group.type", "skipped", &["aws.identity"]);
+    told.assert("dns.answer", "ok", &[OLD]);
+}
+
+#[test]
+fn a_session_that_ended_is_told() {
+    let world = World::settled();
+    world.elb.fail("*", Failure::expired_token(), None);
+    let told = examine(&mut doctor(&world));
+    assert_eq!(told.exit, 77, "{}", told.said);
+    told.assert("aws.identity", "failure", &["ExpiredToken", "renew"]);
+    assert_eq!(told.with("failure"), ["aws.identity"]);
+}
+
+#[test]
+fn a_clock_that_is_wrong_is_told_even_by_the_refusal_itself() {
+    for (ahead_seconds, status, parts) in [
+        (3_600, "failure", ["60 min behind AWS", "chronyc"]),
+        (-3_600, "failure", ["60 min ahead of AWS", "chronyc"]),
+        (120, "warning", ["min behind AWS", "chronyc"]),
+    ] {
+        let world = World::settled();
+        world.elb.set_clock_ahead(ahead_seconds);
+        let told = examine(doctor(&world).args(["--only", "aws"]));
+        // A second may pass between the two clocks.
+        let found = told
+            .check("aws.clock")
+            .finding
+            .replace("59 min", "60 min")
+            .replace("119 s", "2 min");
+        assert_eq!(told.check("aws.clock").status, status, "{}", told.said);
+        assert!(found.contains(parts[0]), "{found}");
+        assert!(told.check("aws.clock").fix.contains(parts[1]));
+        let refused = if status == "failure" { "failure" } else { "ok" };
+        assert_eq!(told.check("aws.identity").status, refused, "{}", told.said);
+    }
+}
+
+#[test]
+fn each_denied_action_is_named_by_the_check_that_is_about_it() {
+    for (action, name, exit) in [
+        ("DescribeTargetGroups", "permission.describe-groups", 77),
+        ("DescribeTargetHealth", "permission.describe-health", 77),
+        ("RegisterTargets", "permission.register", 77),
+        ("DeregisterTargets", "permission.deregister", 77),
+        ("DescribeTargetGroupAttributes", "permission.inspect", 0),
+        ("DescribeLoadBalancers", "permission.inspect", 0),
+        ("DescribeLoadBalancerAttributes", "permission.inspect", 0),
+        ("DescribeListeners", "permission.inspect", 0),
+        ("DescribeListenerAttributes", "permission.inspect", 0),
+    ] {
+        let world = World::settled();
+        world.elb.fail(action, Failure::denied(action), None);
+        let told = examine(doctor(&world).arg("--write-check"));
+        assert_eq!(told.exit, exit, "{action}: {}", told.said);
+        let iam = format!("elasticloadbalancing:{action}");
+        let status = if exit == 0 { "warning" } else { "failure" };
+        told.assert(name, status, &[&iam]);
+        let failures = if exit == 0 { vec![] } else { vec![name] };
+        assert_eq!(told.with("failure"), failures, "{action}");
+    }
+}
+
+#[test]
+fn a_dependent_check_that_was_asked_for_alone_brings_the_failure_with_it() {
+    let world = World::settled();
+    world
+        .elb
+        .fail("DescribeTargetGroups", Failure::denied("DescribeTargetGroups"), None);
+    let told = examine(doctor(&world).args(["--only", "group.termination"]));
+    assert_eq!(told.exit, 77, "{}", told.said);
+    told.assert("group.termination", "skipped", &["permission.describe-groups"]);
+    told.assert("permission.describe-groups", "failure", &["AccessDenied"]);
+    assert_eq!(told.checks.len(), 2, "{}", told.said);
+}
+
+#[test]
+fn nothing_is_written_unless_asked_for() {
+    let world = World::settled();
+    let told = examine(&mut doctor(&world));
+    told.assert("permission.register", "skipped", &["--write-check"]);
+    told.assert("permission.deregister", "skipped", &["--write-check"]);
+    assert_eq!(world.writes(), Vec::<String>::new());
+}
+
+#[test]
+fn the_write_check_changes_nothing() {
+    let world = World::settled();
+    let before = world.elb.targets(&world.arn);
+    let told = examine(doctor(&world).arg("--write-check"));
+    told.assert("permission.register", "ok", &[OLD, "changed nothing"]);
+    told.assert("permission.deregister", "ok", &["changed nothing"]);
+    // The zone is echoed as it was listed.
+    assert_eq!(
+        world.writes(),
+        ["Deregister 192.0.2.1:5432", "Register 10.0.1.5:5432@eu-west-1a"]
+    );
+    assert_eq!(world.elb.targets(&world.arn), before);
+    assert_eq!(world.elb.lowest_registered(&world.arn), 1);
+}
+
+#[test]
+fn the_write_check_registers_only_what_is_registered_and_named() {
+    // An empty group; a group that only holds what DNS does not name; one whose target is kept.
+    let world = World::new();
+    let told = examine(doctor(&world).arg("--write-check"));
+    told.assert("permission.register", "skipped", &["sync"]);
+    world.elb.put_target(&world.arn, NEW, 5432);
+    let told = examine(doctor(&world).arg("--write-check"));
+    told.assert("permission.register", "skipped", &["sync"]);
+    world.elb.put_target(&world.arn, OLD, 5432);
+    examine(doctor(&world).args(["--write-check", "--keep", OLD])).assert("permission.register", "skipped", &["sync"]);
+    assert!(
+        world.writes().iter().all(|write| write == "Deregister 192.0.2.1:5432"),
+        "{:?}",
+        world.writes()
+    );
+}
+
+#[test]
+fn what_the_settings_rule_out_needs_no_permission() {
+    let world = World::settled();
+    let told = examine(doctor(&world).arg("--observe"));
+    told.assert("permission.register", "skipped", &["not needed"]);
+    let told = examine(doctor(&world).arg("--upsert-only"));
+    told.assert("permission.register", "skipped", &["--write-check"]);
+    told.assert("permission.deregister", "skipped", &["not needed"]);
+}
+
+#[test]
+fn one_api_that_hangs_does_not_keep_the_rest_from_being_told() {
+    let world = World::settled();
+    world.elb.fail("DescribeTargetGroupAttributes", Failure::Hang, None);
+    let told = examine(doctor(&world).args(["--timeout", "2s"]));
+    assert_eq!(told.exit, 69, "{}", told.said);
+    told.assert(
+        "permission.inspect",
+        "failure",
+        &["DescribeTargetGroupAttributes", "--timeout"],
+    );
+    told.assert("group.termination", "skipped", &["permission.inspect"]);
+    told.assert("group.health", "ok", &[OLD]);
+    told.assert("balancer.listener", "ok", &["5432"]);
+    told.assert("dns.answer", "ok", &[OLD]);
+
+    world.elb.fail("*", Failure::Hang, None);
+    let told = examine(doctor(&world).args(["--timeout", "2s"]));
+    assert_eq!(told.exit, 69, "{}", told.said);
+    told.assert("aws.identity", "warning", &["--timeout"]);
+    told.assert("permission.describe-groups", "failure", &["--timeout"]);
+    told.assert("dns.answer", "ok", &[OLD]);
+}

@@ -1,0 +1,163 @@
+//! A server that speaks as much PostgreSQL as SSLRequest needs, with certificates made on the spot.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// How it behaves.
+#[derive(Clone)]
+pub enum Manner {
+    /// Answers S and shakes hands with this certificate.
+    Tls(Arc<ServerConfig>),
+    /// Answers N.
+    Plain,
+    /// Accepts and never says a word.
+    Silent,
+    /// Says something of its own accord, as MySQL does.
+    Says(&'static [u8]),
+    /// Accepts and closes.
+    Closes,
+    /// Answers S and never shakes hands.
+    Stalls,
+    /// Answers S and then speaks no TLS.
+    Babbles,
+}
+
+/// A running server; it ends when dropped.
+pub struct Postgres {
+    pub address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Postgres {
+    pub fn start(manner: Manner) -> Self {
+        let (ready, address) = std::sync::mpsc::channel();
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                ready.send(listener.local_addr().unwrap()).unwrap();
+                tokio::select! {
+                    () = accept(listener, manner) => {}
+                    _ = stopped => {}
+                }
+            });
+        });
+        Self {
+            address: address.recv().unwrap(),
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        let _ = self.thread.take().map(thread::JoinHandle::join);
+    }
+}
+
+async fn accept(listener: TcpListener, manner: Manner) {
+    while let Ok((stream, _)) = listener.accept().await {
+        tokio::spawn(serve(stream, manner.clone()));
+    }
+}
+
+async fn serve(mut stream: TcpStream, manner: Manner) {
+    let mut request = [0; 8];
+    match manner {
+        Manner::Closes => return,
+        Manner::Silent => std::future::pending().await,
+        Manner::Says(bytes) => {
+            let _ = stream.write_all(bytes).await;
+            let _ = stream.read(&mut request).await;
+            return;
+        }
+        _ => {}
+    }
+    if stream.read_exact(&mut request).await.is_err() {
+        return;
+    }
+    assert_eq!(request, [0, 0, 0, 8, 4, 210, 22, 47], "an SSLRequest");
+    let answer: &[u8] = if matches!(manner, Manner::Plain) { b"N" } else { b"S" };
+    let _ = stream.write_all(answer).await;
+    match manner {
+        Manner::Tls(config) => {
+            if let Ok(mut tls) = TlsAcceptor::from(config).accept(stream).await {
+                let _ = tls.read(&mut request).await;
+            }
+        }
+        Manner::Babbles => {
+            let _ = stream.write_all(b"this is no TLS record at all").await;
+            let _ = stream.read(&mut request).await;
+        }
+        _ => std::future::pending().await,
+    }
+}
+
+/// A certificate authority.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pub pem: String,
+}
+
+impl Authority {
+    pub fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut parameters = CertificateParams::new(Vec::new()).unwrap();
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let pem = parameters.self_signed(&key).unwrap().pem();
+        Self {
+            issuer: Issuer::new(parameters, key),
+            pem,
+        }
+    }
+
+    /// A server's certificate for these names that is valid in these years.
+    pub fn certificate(&self, names: &[&str], years: (i32, i32)) -> Manner {
+        let key = KeyPair::generate().unwrap();
+        let mut parameters = parameters(names);
+        parameters.not_before = date_time_ymd(years.0, 1, 1);
+        parameters.not_after = date_time_ymd(years.1, 1, 1);
+        let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
+        manner(certificate.der().clone(), &key)
+    }
+}
+
+/// A certificate that vouches for itself.
+pub fn self_signed(names: &[&str]) -> Manner {
+    let key = KeyPair::generate().unwrap();
+    let certificate = parameters(names).self_signed(&key).unwrap();
+    manner(certificate.der().clone(), &key)
+}
+
+fn parameters(names: &[&str]) -> CertificateParams {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    CertificateParams::new(names).unwrap()
+}
+
+fn manner(certificate: CertificateDer<'static>, key: &KeyPair) -> Manner {
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    Manner::Tls(Arc::new(config))
+}

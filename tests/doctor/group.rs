@@ -1,0 +1,238 @@
+//! What doctor says of the target group and its load balancer, through the built binary.
+
+use testkit::elb::{Group, TargetType};
+
+use super::world::*;
+use super::{Diagnosis, doctor, examine};
+
+fn of(group: Group) -> Diagnosis {
+    examine(&mut doctor(&World::settled_with(group)))
+}
+
+fn named() -> Group {
+    Group::named("orders")
+}
+
+/// A group with everything as it should be.
+fn tuned() -> Group {
+    let mut group = named()
+        .attribute("deregistration_delay.connection_termination.enabled", "true")
+        .balanced(|balancer| {
+            let set = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+            balancer
+                .attributes
+                .extend([set("load_balancing.cross_zone.enabled", "true")]);
+            balancer
+                .listener_attributes
+                .extend([set("tcp.idle_timeout.seconds", "6000")]);
+        });
+    group.health_check.interval = 10;
+    group.health_check.healthy = 2;
+    group
+}
+
+#[test]
+fn a_tuned_group_has_nothing_wrong() {
+    let told = examine(doctor(&World::settled_with(tuned())).args(["--skip", "dns.servers"]));
+    assert_eq!(told.exit, 0, "{}", told.said);
+    assert_eq!(told.with("warning"), Vec::<&str>::new(), "{}", told.said);
+    assert_eq!(told.with("failure"), Vec::<&str>::new(), "{}", told.said);
+}
+
+#[test]
+fn what_aws_sets_up_by_default_is_told_to_keep_old_connections_and_starve_zones() {
+    let told = of(named());
+    assert_eq!(told.exit, 0, "{}", told.said);
+    let key = "Key=deregistration_delay.connection_termination.enabled,Value=true";
+    told.assert(
+        "group.termination",
+        "warning",
+        &["300 s", "former writer", key, "--region eu-west-1"],
+    );
+    let key = "Key=load_balancing.cross_zone.enabled,Value=true";
+    told.assert(
+        "balancer.cross-zone",
+        "warning",
+        &["eu-west-1b, eu-west-1c", key, "loadbalancer/net/orders"],
+    );
+    told.assert(
+        "balancer.idle-timeout",
+        "warning",
+        &["350 s", "tcp.idle_timeout.seconds", "listener/net/orders"],
+    );
+    told.assert(
+        "group.health-check",
+        "warning",
+        &["150 s", "70 s", "--health-check-interval-seconds 10"],
+    );
+}
+
+#[test]
+fn cross_zone_is_the_groups_if_that_says_so() {
+    let key = "load_balancing.cross_zone.enabled";
+    of(named().attribute(key, "true")).assert("balancer.cross-zone", "ok", &["on"]);
+    let on = |balancer: &mut testkit::elb::Balancer| {
+        balancer.attributes.insert(key.into(), "true".into());
+    };
+    of(named().balanced(on)).assert("balancer.cross-zone", "ok", &["on"]);
+    let told = of(named().balanced(on).attribute(key, "false"));
+    told.assert("balancer.cross-zone", "warning", &["modify-target-group-attributes"]);
+    of(named().zones(&["eu-west-1a"])).assert("balancer.cross-zone", "ok", &["one zone"]);
+}
+
+#[test]
+fn a_target_in_a_zone_that_is_not_enabled_gets_no_traffic() {
+    let told = of(named().zones(&["eu-west-1b", "eu-west-1c"]));
+    assert_eq!(told.exit, 1, "{}", told.said);
+    told.assert("balancer.zones", "failure", &[OLD, "eu-west-1a", "set-subnets"]);
+    told.assert("group.health", "failure", &["unused", "Target.NotInUse", "no traffic"]);
+}
+
+#[test]
+fn a_target_outside_the_vpc_covers_every_zone() {
+    let world = World::settled();
+    world.dns.set(WRITER, testkit::dns::Behaviour::a("172.16.9.9", 1));
+    world.elb.put_target(&world.arn, "172.16.9.9", 5432);
+    let told = examine(&mut doctor(&world));
+    told.assert("group.vpc", "ok", &["172.16.9.9:5432 lies outside"]);
+    told.assert("balancer.cross-zone", "ok", &["every zone has"]);
+}
+
+#[test]
+fn a_group_that_cannot_be_used_is_told_and_nothing_else_of_it() {
+    let told = of(named().target_type(TargetType::Instance));
+    assert_eq!(told.exit, 78, "{}", told.said);
+    told.assert("group.type", "failure", &["of type instance", "never changes"]);
+
+    let world = World::settled();
+    let mut command = world.command("doctor");
+    bind(
+        &mut command,
+        &format!("{WRITER}:5432"),
+        &world.arn.replace("/orders/", "/billing/"),
+    );
+    let told = examine(command.args(["--skip", "reach"]));
+    assert_eq!(told.exit, 78, "{}", told.said);
+    told.assert("group.type", "failure", &["TargetGroupNotFound", "check the ARN"]);
+    told.assert("permission.describe-groups", "ok", &[]);
+    told.assert("balancer.attached", "skipped", &["group.type"]);
+    assert_eq!(told.with("failure"), ["group.type"]);
+}
+
+#[test]
+fn a_group_without_load_balancer_gets_no_traffic() {
+    let told = of(named().unattached());
+    assert_eq!(told.exit, 1, "{}", told.said);
+    told.assert("balancer.attached", "failure", &["no load balancer", "create-listener"]);
+    told.assert("balancer.zones", "skipped", &["balancer.attached"]);
+}
+
+#[test]
+fn what_breaks_the_protocol_is_a_failure() {
+    let mut tls = named();
+    tls.protocol = "TLS".into();
+    of(tls).assert("group.protocol", "failure", &["TLS", "only TCP"]);
+    let told = of(named().balanced(|balancer| balancer.listener_protocol = "TLS".into()));
+    told.assert("balancer.listener", "failure", &["speaks TLS", "modify-listener"]);
+    let told = of(named().attribute("proxy_protocol_v2.enabled", "true"));
+    told.assert("group.proxy-protocol", "failure", &["PROXY protocol", "Value=false"]);
+    let told = of(named().attribute("preserve_client_ip.enabled", "true"));
+    told.assert("group.client-ip", "warning", &["time out", "Value=false"]);
+    let mut http = named();
+    http.health_check.protocol = "HTTP".into();
+    of(http).assert(
+        "group.health-check",
+        "failure",
+        &["HTTP", "--health-check-protocol TCP"],
+    );
+    let mut elsewhere = named();
+    elsewhere.health_check.port = "9477".into();
+    of(elsewhere).assert("group.health-check", "warning", &["9477", "not the database's"]);
+    of(named().port(5433)).assert("group.port", "warning", &["5433", "5432"]);
+}
+
+#[test]
+fn a_load_balancer_that_is_not_ready_or_not_ours_is_told() {
+    let told = of(named().balanced(|balancer| balancer.kind = "application".into()));
+    told.assert(
+        "balancer.attached",
+        "failure",
+        &["application", "Network Load Balancer"],
+    );
+    let told = of(named().balanced(|balancer| balancer.state = "provisioning".into()));
+    told.assert("balancer.attached", "warning", &["provisioning"]);
+    let told = of(named().balanced(|balancer| balancer.vpc_id = Some("vpc-other".into())));
+    told.assert("group.vpc", "failure", &["vpc-other"]);
+    let told = of(named().balanced(|balancer| balancer.forwards_to = Some("arn:another".into())));
+    told.assert("balancer.listener", "failure", &["no listener", "1 forward elsewhere"]);
+    told.assert("balancer.idle-timeout", "skipped", &["balancer.listener"]);
+}
+
+#[test]
+fn security_groups_that_keep_private_link_consumers_out_are_told() {
+    let guarded = |rules: &str| {
+        let rules = rules.to_owned();
+        named().balanced(|balancer| {
+            balancer.security_groups = vec!["sg-0a1b".into()];
+            balancer.private_link_rules = Some(rules);
+        })
+    };
+    let flag = "--enforce-security-group-inbound-rules-on-private-link-traffic off";
+    of(guarded("on")).assert("balancer.private-link", "warning", &["sg-0a1b", flag]);
+    of(guarded("off")).assert("balancer.private-link", "ok", &["sg-0a1b"]);
+}
+
+#[test]
+fn targets_that_are_missing_foreign_or_ill_are_told() {
+    let world = World::new();
+    examine(&mut doctor(&world)).assert("group.targets", "warning", &[OLD, "not registered", "sync"]);
+
+    let world = World::settled();
+    world.elb.put_target(&world.arn, "10.0.3.9", 5432);
+    examine(&mut doctor(&world)).assert("group.targets", "warning", &["10.0.3.9", "does not name", "--keep"]);
+    let told = examine(doctor(&world).args(["--keep", "10.0.3.9"]));
+    told.assert("group.targets", "ok", &[OLD]);
+
+    let world = World::settled();
+    world.elb.put_target(&world.arn, OLD, 5433);
+    examine(&mut doctor(&world)).assert("group.targets", "warning", &["10.0.1.5:5433", "another port"]);
+
+    let world = World::settled();
+    world.elb.mark_dead(OLD);
+    let told = examine(&mut doctor(&world));
+    assert_eq!(told.exit, 1, "{}", told.said);
+    told.assert(
+        "group.health",
+        "failure",
+        &["unhealthy", "Target.FailedHealthChecks", "security group"],
+    );
+    told.assert(
+        "balancer.access",
+        "skipped",
+        &["aws rds describe-db-instances", "TCP 5432"],
+    );
+}
+
+#[test]
+fn several_groups_are_told_apart() {
+    let world = World::settled();
+    let other = world.elb.add_group(Group::named("reports").unattached());
+    let told = examine(doctor(&world).args(["--target-group", &other]));
+    let of = |name: &str| -> Vec<(String, String)> {
+        let checks = told.checks.iter().filter(|check| check.name == name);
+        checks
+            .map(|check| (check.section.clone(), check.status.clone()))
+            .collect()
+    };
+    let attached = of("balancer.attached");
+    assert_eq!(attached.len(), 2, "{}", told.said);
+    assert!(
+        attached[0].0.contains("orders") && attached[0].1 == "ok",
+        "{attached:?}"
+    );
+    assert!(
+        attached[1].0.contains("reports") && attached[1].1 == "failure",
+        "{attached:?}"
+    );
+    assert_eq!(of("aws.identity").len(), 1, "one identity for both: {}", told.said);
+}

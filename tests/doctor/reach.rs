@@ -1,0 +1,204 @@
+//! What doctor says of the database's own port, for proxies (which may lead to loopback), and the probe by itself.
+
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use rds_tether::probe::{Depth, Stage, Trouble, Trust, probe};
+use testkit::dns::{Behaviour, Server};
+
+use super::fake::{Authority, Manner, Postgres, self_signed};
+use super::world::*;
+use super::{Diagnosis, examine};
+
+const GOOD_YEARS: (i32, i32) = (2020, 2199);
+/// A probe that hangs ends after this long.
+const LIMIT: Duration = Duration::from_millis(500);
+
+/// Examines a proxy whose endpoint leads to `address`, with these CAs.
+fn proxied(address: SocketAddr, bundle: Option<&Authority>, more: &[&str]) -> Diagnosis {
+    let dns = Server::start();
+    dns.set(WRITER, Behaviour::a(&address.ip().to_string(), 1));
+    let scratch = Scratch::new();
+    let settings = format!(
+        "[[proxy]]\nlisten = \"127.0.0.1:0\"\nendpoint = \"{WRITER}:{}\"\n",
+        address.port()
+    );
+    let settings = scratch.write("config.toml", &settings);
+    let mut command = bare_command("http://127.0.0.1:9");
+    command
+        .args(["doctor", "--nameserver", &dns.addr().to_string(), "--config"])
+        .arg(settings);
+    if let Some(authority) = bundle {
+        command.arg("--ca-bundle").arg(scratch.write("ca.pem", &authority.pem));
+    }
+    examine(command.args(more))
+}
+
+#[test]
+fn a_proxy_needs_no_aws_and_a_right_certificate_is_told() {
+    let authority = Authority::new();
+    let server = Postgres::start(authority.certificate(&[WRITER], GOOD_YEARS));
+    let told = proxied(server.address, Some(&authority), &[]);
+    assert_eq!(told.exit, 0, "{}", told.said);
+    told.assert("reach.tcp", "ok", &["accepts connections"]);
+    told.assert("reach.postgres", "ok", &["offers TLS"]);
+    told.assert("reach.certificate", "ok", &["TLSv1_3", WRITER]);
+    told.assert("proxy.listen", "ok", &["127.0.0.1:0 is free"]);
+    told.assert("dns.private", "ok", &["127.0.0.1"]);
+    assert!(
+        !told.checks.iter().any(|check| check.name.starts_with("aws.")),
+        "{}",
+        told.said
+    );
+}
+
+#[test]
+fn without_a_bundle_the_certificate_is_left_open() {
+    let server = Postgres::start(self_signed(&["another.example"]));
+    let told = proxied(server.address, None, &[]);
+    assert_eq!(told.exit, 0, "{}", told.said);
+    told.assert(
+        "reach.certificate",
+        "skipped",
+        &["--ca-bundle", "truststore.pki.rds.amazonaws.com"],
+    );
+}
+
+#[test]
+fn each_thing_that_is_wrong_with_a_certificate_is_told_apart() {
+    let authority = Authority::new();
+    let years = GOOD_YEARS;
+    for (manner, parts) in [
+        (
+            authority.certificate(&["a.example", "b.example"], years),
+            ["is for a.example, b.example", "another database"],
+        ),
+        (self_signed(&[WRITER]), ["no CA of the bundle", "truststore"]),
+        (
+            Authority::new().certificate(&[WRITER], years),
+            ["no CA of the bundle", "truststore"],
+        ),
+        (
+            authority.certificate(&[WRITER], (2010, 2015)),
+            ["has expired", "--ca-certificate-identifier"],
+        ),
+        (
+            authority.certificate(&[WRITER], (2150, 2199)),
+            ["not valid yet", "clock"],
+        ),
+    ] {
+        let server = Postgres::start(manner);
+        let told = proxied(server.address, Some(&authority), &[]);
+        assert_eq!(told.exit, 1, "{}", told.said);
+        told.assert("reach.certificate", "failure", &parts);
+        told.assert("reach.postgres", "ok", &[]);
+    }
+}
+
+#[test]
+fn each_way_of_not_answering_is_told_apart() {
+    for (manner, name, exit, parts) in [
+        (Manner::Plain, "reach.postgres", 0, ["speaks no TLS", "ssl = on"]),
+        (
+            Manner::Says(b"\x4a\x00\x00\x00\x0a8.0.36"),
+            "reach.postgres",
+            1,
+            ["not PostgreSQL", "0x4a"],
+        ),
+        (
+            Manner::Closes,
+            "reach.postgres",
+            69,
+            ["instead of an answer", "SSLRequest"],
+        ),
+        (Manner::Silent, "reach.postgres", 69, ["no answer in time", "stuck"]),
+        (
+            Manner::Stalls,
+            "reach.certificate",
+            69,
+            ["no answer in time", "TLS handshake"],
+        ),
+        (
+            Manner::Babbles,
+            "reach.certificate",
+            1,
+            ["TLS could not be agreed upon", "server's log"],
+        ),
+    ] {
+        let server = Postgres::start(manner);
+        let told = proxied(server.address, None, &["--timeout", "2s"]);
+        assert_eq!(told.exit, exit, "{}", told.said);
+        let status = if exit == 0 { "warning" } else { "failure" };
+        told.assert(name, status, &parts);
+        told.assert("reach.tcp", "ok", &[]);
+    }
+}
+
+#[test]
+fn a_closed_port_is_told_and_what_depends_on_it_is_left_out() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let told = proxied(closed, None, &[]);
+    assert_eq!(told.exit, 69, "{}", told.said);
+    told.assert("reach.tcp", "failure", &["connection refused", "Endpoint.Port"]);
+    told.assert("reach.postgres", "skipped", &["reach.tcp"]);
+    told.assert("reach.certificate", "skipped", &["reach.tcp"]);
+}
+
+#[test]
+fn a_port_that_cannot_be_listened_on_is_told() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let scratch = Scratch::new();
+    for (listen, status, parts) in [
+        (
+            taken.local_addr().unwrap().to_string(),
+            "warning",
+            ["listens on", "ss -ltnp"],
+        ),
+        (
+            "192.0.2.1:5432".to_owned(),
+            "failure",
+            ["no address 192.0.2.1", "0.0.0.0"],
+        ),
+    ] {
+        let settings = format!("[[proxy]]\nlisten = \"{listen}\"\nendpoint = \"{WRITER}:5432\"\n");
+        let settings = scratch.write("config.toml", &settings);
+        let mut command = bare_command("http://127.0.0.1:9");
+        command.args(["doctor", "--only", "proxy", "--config"]).arg(settings);
+        examine(&mut command).assert("proxy.listen", status, &parts);
+    }
+}
+
+#[tokio::test]
+async fn the_probe_says_how_far_it_came() {
+    let authority = Authority::new();
+    let server = Postgres::start(authority.certificate(&[WRITER], GOOD_YEARS));
+    let anybody = Trust::anybody();
+    let reached = probe(server.address, Depth::Tcp, LIMIT).await.expect("it listens");
+    assert_eq!(reached.tls, None);
+    let reached = probe(server.address, Depth::Tls(WRITER, &anybody), LIMIT)
+        .await
+        .expect("TLS");
+    assert_eq!(reached.tls.as_deref(), Some("TLSv1_3"));
+
+    let silent = Postgres::start(Manner::Silent);
+    let trouble = probe(silent.address, Depth::Tls(WRITER, &anybody), LIMIT)
+        .await
+        .expect_err("silent");
+    assert_eq!(trouble, Trouble::TimedOut(Stage::Postgres));
+    assert!(
+        probe(silent.address, Depth::Tcp, LIMIT).await.is_ok(),
+        "TCP alone is well"
+    );
+    let stalling = Postgres::start(Manner::Stalls);
+    let trouble = probe(stalling.address, Depth::Tls(WRITER, &anybody), LIMIT)
+        .await
+        .expect_err("stalls");
+    assert_eq!(trouble, Trouble::TimedOut(Stage::Tls));
+    let plain = Postgres::start(Manner::Plain);
+    let trouble = probe(plain.address, Depth::Tls(WRITER, &anybody), LIMIT)
+        .await
+        .expect_err("plain");
+    assert_eq!((trouble.stage(), trouble), (Stage::Postgres, Trouble::TlsRefused));
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    assert_eq!(probe(closed, Depth::Tcp, LIMIT).await, Err(Trouble::Refused));
+}
