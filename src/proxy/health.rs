@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 use tracing::{info, warn};
 
+use super::route::Route;
 use super::{Phase, Shared, Tally, dial};
 use crate::planner::endpoint::Endpoint;
 use crate::planner::time::Timestamp;
@@ -160,6 +161,8 @@ pub(super) async fn probe(shared: &Shared, mut is_wanted: watch::Receiver<bool>)
                 break;
             }
         }
+        // Each answer for a reader is another member: what one accepted speaks for all.
+        let is_unknown = |route: &Arc<Route>| route.addresses != probed && shared.health.last().is_none();
         loop {
             // Each session that reaches the database puts the next probe off.
             let next = shared.health.last().map_or(at, |last| last.max(at)) + PROBE_APART;
@@ -168,7 +171,7 @@ pub(super) async fn probe(shared: &Shared, mut is_wanted: watch::Receiver<bool>)
             }
             tokio::select! {
                 () = sleep_until(shared.clock.instant(next)) => {}
-                changed = route.wait_for(|route| route.addresses != probed) => match changed {
+                changed = route.wait_for(is_unknown) => match changed {
                     Ok(_) => break,
                     Err(_) => return,
                 },

@@ -14,12 +14,14 @@ use crate::planner::time::Timestamp;
 const GONE_MAX: usize = 1024;
 
 /// What the sessions of a proxy obey.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// The last good addresses, in order; none before the first answer.
     pub addresses: Vec<IpAddr>,
     /// Since when DNS has not named an address that it named before.
     pub gone: BTreeMap<IpAddr, Timestamp>,
+    /// Whether an answer is the whole truth or a sample.
+    pub role: Role,
     /// How long a session outlives its address; none: for ever.
     pub linger: Option<Duration>,
     /// Whether DNS has been asked at all.
@@ -27,6 +29,14 @@ pub struct Route {
 }
 
 impl Route {
+    /// The route of another name, before any answer for it: the sessions there are outlive their addresses.
+    #[must_use]
+    pub fn left_behind(mut self, route: Self, now: Timestamp) -> Self {
+        self.gone.extend(route.gone);
+        self.gone.extend(route.addresses.into_iter().map(|ip| (ip, now)));
+        self
+    }
+
     /// Whether new connections go to the address.
     pub fn names(&self, ip: IpAddr) -> bool {
         self.addresses.contains(&ip)
@@ -102,16 +112,21 @@ impl Rules {
 
     /// The route before any answer for a name.
     pub fn start(&self, host: &str) -> Route {
+        let role = self.role.unwrap_or(Kind::of(host).role());
         Route {
-            linger: self.linger.of(self.role.unwrap_or(Kind::of(host).role())),
-            ..Route::default()
+            addresses: Vec::new(),
+            gone: BTreeMap::new(),
+            role,
+            linger: self.linger.of(role),
+            asked: false,
         }
     }
 
     /// Takes an answer for a name.
     pub fn answered(&self, route: &mut Route, host: &str, resolution: &Resolution, now: Timestamp) -> Change {
         route.asked = true;
-        route.linger = self.linger.of(self.role(host, resolution));
+        route.role = self.role(host, resolution);
+        route.linger = self.linger.of(route.role);
         let allowed = resolution.addresses().iter().copied().filter(|ip| self.allow(*ip));
         let addresses: Vec<IpAddr> = allowed.collect();
         if addresses.is_empty() {
@@ -239,6 +254,17 @@ mod tests {
             rules.answered(&mut route, host, &resolution, at(0));
             assert_eq!(route.linger, expect, "{linger:?} {role:?} {host} {names:?}");
         }
+    }
+
+    #[test]
+    fn addresses_of_another_name_are_gone_from_then_on() {
+        let mut route = rules().start("former.internal");
+        rules().answered(&mut route, "former.internal", &answer(&["10.0.0.1"]), at(0));
+        rules().answered(&mut route, "former.internal", &answer(&["10.0.0.2"]), at(10));
+        let route = rules().start(HOST).left_behind(route, at(12));
+        assert_eq!((route.addresses.as_slice(), route.asked), (&[][..], false));
+        assert_eq!(route.ends(ip("10.0.0.1")), Some(at(15)));
+        assert_eq!(route.ends(ip("10.0.0.2")), Some(at(17)));
     }
 
     #[test]

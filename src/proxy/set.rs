@@ -14,7 +14,6 @@ use tracing::{info, warn};
 
 use super::health::{self, Health, View};
 use super::listener::{Inherited, Listeners};
-use super::route::Route;
 use super::silence::{self, Silent};
 use super::steer::steer;
 use super::worker::{Accepting, Job, Workers};
@@ -139,7 +138,7 @@ impl Proxies {
     fn start(&self, workers: &Workers, proxy: Arc<Proxy>, listeners: Listeners, watchers: &Arc<Watchers>) -> Running {
         let (settings, settings_seen) = watch::channel(Arc::clone(&proxy));
         let (source, source_seen) = watch::channel((Arc::clone(&proxy), Arc::clone(watchers)));
-        let (route, route_seen) = watch::channel(Arc::new(Route::default()));
+        let (route, route_seen) = watch::channel(Arc::new(proxy.rules.start(proxy.endpoint.host())));
         let (phase, phase_seen) = watch::channel(Phase::Open);
         let (silent, silent_seen) = watch::channel(Silent::default());
         let shared = Arc::new(Shared {

@@ -8,6 +8,7 @@ use tracing::{info, warn};
 use super::route::{Change, Route};
 use super::{Proxy, Shared};
 use crate::planner::answer::Blind;
+use crate::planner::endpoint::Role;
 use crate::planner::time::Timestamp;
 use crate::watch::{Sight, Watch, Watchers};
 
@@ -16,17 +17,13 @@ pub(super) type Source = watch::Receiver<(Arc<Proxy>, Arc<Watchers>)>;
 
 /// Ends with the sender of the settings.
 pub(super) async fn steer(mut source: Source, shared: Arc<Shared>, route: watch::Sender<Arc<Route>>) {
-    let mut steering = None;
-    loop {
+    let (proxy, _) = source.borrow().clone();
+    let mut steering = Steering::new(&proxy);
+    while source.has_changed().is_ok() {
         let (proxy, watchers) = source.borrow_and_update().clone();
-        let watch = watchers.follow(proxy.endpoint.host(), proxy.family);
-        let mut steering_now = steering.take().unwrap_or_else(|| Steering::new(&proxy));
-        steering_now.proxy = proxy;
-        steering_now.follow(&watch, &shared, &route, &mut source).await;
-        steering = Some(steering_now);
-        if source.has_changed().is_err() {
-            return;
-        }
+        steering.obey(proxy, &shared, &route);
+        let watch = watchers.follow(steering.proxy.endpoint.host(), steering.proxy.family);
+        steering.follow(&watch, &shared, &route, &mut source).await;
     }
 }
 
@@ -47,6 +44,20 @@ impl Steering {
         }
     }
 
+    /// Takes new settings. What another name gave is no address of this one.
+    fn obey(&mut self, proxy: Arc<Proxy>, shared: &Shared, route: &watch::Sender<Arc<Route>>) {
+        let is_same = |one: &Proxy, other: &Proxy| one.endpoint == other.endpoint && one.family == other.family;
+        if !is_same(&self.proxy, &proxy) {
+            let former = std::mem::replace(&mut self.route, proxy.rules.start(proxy.endpoint.host()));
+            let now = shared.clock.now();
+            self.route = self.route.clone().left_behind(former, now);
+            self.blind_since = None;
+            shared.health.forget();
+            route.send_replace(Arc::new(self.route.clone()));
+        }
+        self.proxy = proxy;
+    }
+
     /// Follows until the settings change.
     async fn follow(&mut self, watch: &Watch, shared: &Shared, route: &watch::Sender<Arc<Route>>, source: &mut Source) {
         let mut sights = watch.sights();
@@ -54,7 +65,7 @@ impl Steering {
             let sight = Arc::clone(&sights.borrow_and_update());
             self.saw(&sight, shared, route);
             tokio::select! {
-                changed = sights.changed() => if changed.is_err() { return },
+                Ok(()) = sights.changed() => {}
                 () = shared.doubt.notified() => watch.doubt(),
                 _ = source.changed() => return,
             }
@@ -70,7 +81,8 @@ impl Steering {
                     .proxy
                     .rules
                     .answered(&mut self.route, endpoint.host(), &answer.resolution, sight.at);
-                if change == Change::Addresses {
+                let has_moved = change == Change::Addresses && self.route.role == Role::Writer;
+                if has_moved || before.addresses.is_empty() {
                     shared.health.forget();
                 }
                 // What the log says is so from then on.
@@ -88,11 +100,10 @@ impl Steering {
                     );
                 }
                 self.is_refusing = is_refusing;
-                if change == Change::Addresses {
-                    match before.addresses.is_empty() {
-                        true => info!(%endpoint, "is at {}", shown(&self.route)),
-                        false => info!(%endpoint, "moved from {} to {}", shown(&before), shown(&self.route)),
-                    }
+                if before.addresses.is_empty() && change == Change::Addresses {
+                    info!(%endpoint, "is at {}", shown(&self.route));
+                } else if has_moved {
+                    info!(%endpoint, "moved from {} to {}", shown(&before), shown(&self.route));
                 }
             }
             Err(Blind::NotYet) => {}
