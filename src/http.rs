@@ -32,6 +32,8 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const PAGES: &str = "/, /status, /metrics, /healthz, /readyz and /readyz/PORT";
 /// A taken port is tried again this often.
 const RETRY: Duration = Duration::from_secs(5);
+/// How long accepting rests after a failure.
+const REST: Duration = Duration::from_millis(100);
 /// Connections at once; more wait.
 const CONNECTIONS_MAX: usize = 64;
 /// How long a connection may take to say what it wants.
@@ -175,7 +177,7 @@ pub async fn serve(listen: SocketAddr, site: Arc<Site>) {
             }
             Err(error) => {
                 debug!("cannot accept a connection on {address}: {error}");
-                sleep(RETRY).await;
+                sleep(REST).await;
             }
         }
     }

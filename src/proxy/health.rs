@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use super::route::Route;
 use super::{Phase, Shared, Tally, dial};
-use crate::planner::endpoint::Endpoint;
+use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::time::Timestamp;
 
 /// An acceptance counts for so long.
@@ -28,8 +28,8 @@ const _: () = assert!(PROBE_APART.as_secs() + PROBE_TIMEOUT.as_secs() < FRESH.as
 /// When the current address accepted a connection.
 #[derive(Debug, Default)]
 pub struct Health {
-    /// In milliseconds; zero: never.
-    accepted: AtomicU64,
+    /// The latest.
+    accepted: Mutex<Option<(IpAddr, Timestamp)>>,
     /// Addresses that did not accept the latest connection to them.
     failing: Mutex<BTreeSet<IpAddr>>,
     /// There are some.
@@ -37,9 +37,8 @@ pub struct Health {
 }
 
 impl Health {
-    /// Another address: what the one before accepted says nothing about it.
-    pub fn forget(&self) {
-        self.accepted.store(0, Ordering::Relaxed);
+    /// Another address: its failures are news.
+    pub fn forget_failures(&self) {
         self.with_failing(BTreeSet::clear);
     }
 
@@ -50,16 +49,19 @@ impl Health {
         result
     }
 
-    fn last(&self) -> Option<Timestamp> {
-        let millis = self.accepted.load(Ordering::Relaxed);
-        (millis > 0).then(|| Timestamp::from_millis(millis))
+    /// When an address of the route last accepted a connection. Each answer for a reader is another member, so what one of
+    /// them accepted speaks for all.
+    fn last(&self, route: &Route) -> Option<Timestamp> {
+        let accepted = *self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        let (ip, at) = accepted?;
+        (route.role == Role::Reader || route.names(ip)).then_some(at)
     }
 }
 
 /// The current address accepted a connection.
 pub(super) fn accepted(shared: &Shared, ip: IpAddr) {
     let health = &shared.health;
-    health.accepted.store(shared.clock.now().as_millis(), Ordering::Relaxed);
+    *health.accepted.lock().unwrap_or_else(PoisonError::into_inner) = Some((ip, shared.clock.now()));
     if health.is_failing.load(Ordering::Relaxed) && health.with_failing(|failing| failing.remove(&ip)) {
         info!(endpoint = %shared.endpoint(), "{ip} accepts connections");
     }
@@ -139,7 +141,7 @@ fn ready(shared: &Shared) -> Result<String, String> {
         return Err("the name has not been resolved yet".into());
     }
     let addresses = addresses.join(", ");
-    let since = shared.health.last().map(|last| shared.clock.now().since(last));
+    let since = shared.health.last(&route).map(|last| shared.clock.now().since(last));
     match since {
         Some(since) if since <= FRESH => Ok(format!("{addresses} accepted a connection {} s ago", since.as_secs())),
         Some(since) => Err(format!(
@@ -161,11 +163,11 @@ pub(super) async fn probe(shared: &Shared, mut is_wanted: watch::Receiver<bool>)
                 break;
             }
         }
-        // Each answer for a reader is another member: what one accepted speaks for all.
-        let is_unknown = |route: &Arc<Route>| route.addresses != probed && shared.health.last().is_none();
+        let is_unknown = |route: &Arc<Route>| route.addresses != probed && shared.health.last(route).is_none();
         loop {
             // Each session that reaches the database puts the next probe off.
-            let next = shared.health.last().map_or(at, |last| last.max(at)) + PROBE_APART;
+            let last = shared.health.last(&shared.route.borrow());
+            let next = last.map_or(at, |last| last.max(at)) + PROBE_APART;
             if next <= shared.clock.now() {
                 break;
             }

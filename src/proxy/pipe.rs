@@ -3,25 +3,63 @@
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::thread::available_parallelism;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice};
+use tokio::time::Instant;
 
-/// What a pipe is asked to hold. An unprivileged user may have about 64 pipes of this size (fs.pipe-user-pages-soft);
-/// those beyond are left as small as the kernel makes them.
+/// What a pipe is asked to hold.
 const SIZE_BYTES: usize = 1024 * 1024;
 /// A pipe that holds less than this is not worth its system calls.
 const SIZE_MIN_BYTES: usize = 64 * 1024;
-/// Pipes of one thread; what finds none is copied.
+/// Pipes of all threads; what finds none is copied. An unprivileged user may have about so many of this size
+/// (fs.pipe-user-pages-soft).
 const PIPES_MAX: usize = 64;
+/// After a pipe was refused, none is asked for so long.
+const REST: Duration = Duration::from_secs(1);
 
 thread_local! {
-    static POOL: RefCell<Pool> = const { RefCell::new(Pool { idle: Vec::new(), alive: 0 }) };
+    static POOL: RefCell<Pool> = RefCell::new(Pool::new());
 }
 
 struct Pool {
     idle: Vec<Ends>,
     alive: usize,
+    most: usize,
+    refused: Option<Instant>,
+}
+
+impl Pool {
+    fn new() -> Self {
+        let threads = available_parallelism().map_or(1, usize::from);
+        Self {
+            idle: Vec::new(),
+            alive: 0,
+            most: (PIPES_MAX / threads).max(1),
+            refused: None,
+        }
+    }
+
+    fn take(&mut self) -> Option<Ends> {
+        if let Some(ends) = self.idle.pop() {
+            return Some(ends);
+        }
+        if self.alive >= self.most || self.refused.is_some_and(|refused| refused.elapsed() < REST) {
+            return None;
+        }
+        match Ends::new() {
+            Ok(ends) => {
+                self.alive += 1;
+                Some(ends)
+            }
+            Err(_) => {
+                self.refused = Some(Instant::now());
+                None
+            }
+        }
+    }
 }
 
 struct Ends {
@@ -39,20 +77,10 @@ pub struct Pipe {
 impl Pipe {
     /// A pipe of this thread, if there is one to spare.
     pub fn take() -> Option<Self> {
-        POOL.with_borrow_mut(|pool| {
-            let ends = match pool.idle.pop() {
-                Some(ends) => ends,
-                None if pool.alive < PIPES_MAX => {
-                    let ends = Ends::new().ok()?;
-                    pool.alive += 1;
-                    ends
-                }
-                None => return None,
-            };
-            Some(Self {
-                ends: Some(ends),
-                filled: 0,
-            })
+        let ends = POOL.with_borrow_mut(Pool::take)?;
+        Some(Self {
+            ends: Some(ends),
+            filled: 0,
         })
     }
 
@@ -99,7 +127,7 @@ impl Drop for Pipe {
 impl Ends {
     fn new() -> io::Result<Self> {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        // Denied beyond the user's share of pages: then the kernel's default has to do.
+        // Denied beyond the user's share of pages: then what the kernel made of it has to do, if that is not too small.
         let _ = fcntl_setpipe_size(&write, SIZE_BYTES);
         let size = fcntl_getpipe_size(&write)?;
         if size < SIZE_MIN_BYTES {
@@ -151,8 +179,9 @@ mod tests {
 
     #[test]
     fn a_thread_has_only_so_many_pipes() {
-        let pipes: Vec<Pipe> = std::iter::from_fn(Pipe::take).take(PIPES_MAX + 1).collect();
-        assert_eq!(pipes.len(), PIPES_MAX);
+        let most = Pool::new().most;
+        let pipes: Vec<Pipe> = std::iter::from_fn(Pipe::take).take(most + 1).collect();
+        assert_eq!(pipes.len(), most);
         drop(pipes);
         assert!(Pipe::take().is_some());
     }

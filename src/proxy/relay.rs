@@ -83,10 +83,26 @@ impl Relay {
 }
 
 impl Relay {
-    /// Whether one side has said its last word. It is not listened to any more, so its failure goes unnoticed as long as the
-    /// other side says nothing.
-    pub fn is_half_closed(&self) -> bool {
-        self.up.has_ended() != self.down.has_ended()
+    /// Whether a side may fail without anybody noticing, because it is not listened to: it has said its last word, or what it
+    /// said is still to be passed on.
+    pub fn is_deaf(&self) -> bool {
+        self.up.has_ended() || self.down.has_ended() || self.up.is_passing_on()
+    }
+
+    /// Looks for such a failure. What the database said last is never given up for it.
+    pub fn check(&self, client: &TcpStream, upstream: &TcpStream) -> Result<(), Failed> {
+        if let State::Failed(kind) = self.down.state {
+            return Err(Failed::Client(kind.into()));
+        }
+        if let Ok(Some(error)) = client.take_error() {
+            return Err(Failed::Client(error));
+        }
+        if self.down.has_ended()
+            && let Ok(Some(error)) = upstream.take_error()
+        {
+            return Err(Failed::Upstream(error));
+        }
+        Ok(())
     }
 }
 
@@ -128,6 +144,10 @@ struct Kept {
 }
 
 impl Direction {
+    fn is_passing_on(&self) -> bool {
+        self.kept.rest().is_some() || self.pipe.as_ref().is_some_and(|pipe| pipe.filled() > 0)
+    }
+
     fn has_ended(&self) -> bool {
         !matches!(self.state, State::Open | State::Ending)
     }
@@ -172,7 +192,7 @@ impl Direction {
                 return Poll::Ready(Ok(()));
             }
             let read = match self.is_bulk() {
-                true => self.move_on(from, cx),
+                true => self.fill_pipe(from, cx),
                 false => self.copy_on(from, to, carried, cx),
             };
             if read.is_pending() {
@@ -221,8 +241,7 @@ impl Direction {
         self.pipe.is_some()
     }
 
-    /// Fills the pipe.
-    fn move_on(&mut self, from: &TcpStream, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
+    fn fill_pipe(&mut self, from: &TcpStream, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
         let Some(pipe) = &mut self.pipe else {
             return Poll::Ready(Ok(()));
         };

@@ -151,6 +151,12 @@ impl Rules {
         Change::Addresses
     }
 
+    /// The role and the linger where an answer has told the role already.
+    pub fn obeyed(&self, told: Role) -> (Role, Option<Duration>) {
+        let role = self.role.unwrap_or(told);
+        (role, self.linger.of(role))
+    }
+
     fn role(&self, host: &str, resolution: &Resolution) -> Role {
         let names = resolution.names.iter().map(String::as_str).chain([host]);
         let is_reader = names.into_iter().any(|name| Kind::of(name).role() == Role::Reader);

@@ -24,8 +24,8 @@ use crate::planner::time::Timestamp;
 /// How long a connection may take to send its PROXY protocol header.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often a session that one side has ended is looked at: a reset of that side wakes nobody.
-const HALF_CLOSED_CHECK: Duration = Duration::from_secs(5);
+/// How often a session is looked at of which one side is not listened to: its reset wakes nobody.
+const CHECK_APART: Duration = Duration::from_secs(5);
 
 /// The sessions of one proxy in one thread, by the address that they are connected to.
 pub(super) struct Sessions {
@@ -260,11 +260,18 @@ impl Sessions {
             });
             found.collect::<Vec<_>>()
         });
+        let mut by_side = BTreeMap::<(IpAddr, bool), usize>::new();
         for (ip, is_upstream, task) in found {
             task.abort();
             Counts::add(&self.shared.counts.silent);
+            *by_side.entry((ip, is_upstream)).or_default() += 1;
+        }
+        for ((ip, is_upstream), count) in by_side {
             let who = if is_upstream { "database" } else { "client" };
-            info!(endpoint = %self.shared.endpoint(), "closed a session to {ip}: its {who} no longer acknowledges anything");
+            info!(
+                endpoint = %self.shared.endpoint(),
+                "sessions to {ip} closed because the {who} no longer acknowledges anything: {count}"
+            );
             if is_upstream && self.shared.route.borrow().names(ip) {
                 self.shared.doubt.notify_one();
             }
@@ -286,7 +293,7 @@ struct Session {
     client: TcpStream,
     upstream: TcpStream,
     relay: Relay,
-    /// When both sides are looked at again, once one of them has ended.
+    /// When both sides are looked at again, once one of them is not listened to.
     check: Option<Box<Rounds>>,
     /// How it ended has been settled; if not, it was cut.
     has_ended: bool,
@@ -307,7 +314,8 @@ impl Future for Session {
                 debug!(endpoint = %shared.endpoint(), "the client of a session to {} failed: {error}", session.ip);
                 socket::reset_on_close(&session.upstream);
             }
-            // The client still gets what the database said last, and then the end.
+            // The client still gets what the database said last, and then the end, unless it said something itself that
+            // nobody has read: then the kernel resets the connection.
             Err(Failed::Upstream(error)) => {
                 debug!(endpoint = %shared.endpoint(), "a session to {} failed: {error}", session.ip);
                 if shared.route.borrow().names(session.ip) {
@@ -325,18 +333,14 @@ impl Session {
         if let Poll::Ready(ended) = self.relay.poll(&self.client, &self.upstream, carried, cx) {
             return Poll::Ready(ended);
         }
-        if !self.relay.is_half_closed() {
+        if !self.relay.is_deaf() {
             return Poll::Pending;
         }
-        let rounds = || Box::new(Rounds::new(&self.sessions.tick, HALF_CLOSED_CHECK));
-        let check = self.check.get_or_insert_with(rounds);
-        if check.poll(cx).is_ready() {
-            if let Ok(Some(error)) = self.client.take_error() {
-                return Poll::Ready(Err(Failed::Client(error)));
-            }
-            if let Ok(Some(error)) = self.upstream.take_error() {
-                return Poll::Ready(Err(Failed::Upstream(error)));
-            }
+        let rounds = || Box::new(Rounds::new(&self.sessions.tick, CHECK_APART));
+        if self.check.get_or_insert_with(rounds).poll(cx).is_ready()
+            && let Err(failed) = self.relay.check(&self.client, &self.upstream)
+        {
+            return Poll::Ready(Err(failed));
         }
         Poll::Pending
     }

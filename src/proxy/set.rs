@@ -44,6 +44,8 @@ pub struct Proxies {
     inherited: Inherited,
     running: BTreeMap<SocketAddr, Running>,
     probes: watch::Sender<bool>,
+    /// Those that are no longer wanted, while their sessions go on.
+    leaving: JoinSet<()>,
 }
 
 struct Running {
@@ -65,6 +67,7 @@ impl Proxies {
             inherited: Inherited::take(),
             running: BTreeMap::new(),
             probes: watch::channel(false).0,
+            leaving: JoinSet::new(),
         }
     }
 
@@ -97,7 +100,7 @@ impl Proxies {
             .collect();
         for running in unwanted.iter().filter_map(|listen| self.running.remove(listen)) {
             info!("no longer listening on {}", running.address);
-            tokio::spawn(async move { running.drain(Instant::now()).await });
+            self.leaving.spawn(async move { running.drain(Instant::now()).await });
         }
         for proxy in wanted {
             if let Some(running) = self.running.get(&proxy.listen) {
@@ -119,7 +122,8 @@ impl Proxies {
     fn check_descriptors(&self, wanted: &[Proxy]) {
         let Some(workers) = &self.workers else { return };
         let most = workers.house().most;
-        let sessions: usize = wanted.iter().map(|proxy| proxy.max_sessions).sum();
+        let most_of = wanted.iter().map(|proxy| proxy.max_sessions);
+        let sessions = most_of.fold(0, usize::saturating_add);
         if sessions > most {
             warn!(
                 "there are descriptors for {most} sessions, not for {sessions}: raise the limit (LimitNOFILE=), or lower \
@@ -180,7 +184,7 @@ impl Proxies {
     }
 
     /// Accepts no more, lets the sessions go on for as long as each proxy's settings say, and cuts what is left.
-    pub async fn drain(&self) {
+    pub async fn drain(&mut self) {
         for running in self.running.values() {
             running.phase.send_replace(Phase::Draining);
         }
@@ -190,6 +194,7 @@ impl Proxies {
         for running in running {
             running.drain(start).await;
         }
+        while self.leaving.join_next().await.is_some() {}
     }
 
     /// One line on all of them.

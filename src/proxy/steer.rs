@@ -46,15 +46,20 @@ impl Steering {
 
     /// Takes new settings. What another name gave is no address of this one.
     fn obey(&mut self, proxy: Arc<Proxy>, shared: &Shared, route: &watch::Sender<Arc<Route>>) {
-        let is_same = |one: &Proxy, other: &Proxy| one.endpoint == other.endpoint && one.family == other.family;
-        if !is_same(&self.proxy, &proxy) {
-            let former = std::mem::replace(&mut self.route, proxy.rules.start(proxy.endpoint.host()));
-            let now = shared.clock.now();
-            self.route = self.route.clone().left_behind(former, now);
+        let is_same = self.proxy.endpoint == proxy.endpoint && self.proxy.family == proxy.family;
+        let start = proxy.rules.start(proxy.endpoint.host());
+        let mut former = std::mem::replace(&mut self.route, start);
+        if is_same {
+            // What the new rules forbid is left behind, too.
+            self.route.asked = former.asked;
+            self.route.addresses = former.addresses.extract_if(.., |ip| proxy.rules.allow(*ip)).collect();
+            (self.route.role, self.route.linger) = proxy.rules.obeyed(former.role);
+        } else {
             self.blind_since = None;
-            shared.health.forget();
-            route.send_replace(Arc::new(self.route.clone()));
+            shared.health.forget_failures();
         }
+        self.route = self.route.clone().left_behind(former, shared.clock.now());
+        route.send_replace(Arc::new(self.route.clone()));
         self.proxy = proxy;
     }
 
@@ -82,8 +87,8 @@ impl Steering {
                     .rules
                     .answered(&mut self.route, endpoint.host(), &answer.resolution, sight.at);
                 let has_moved = change == Change::Addresses && self.route.role == Role::Writer;
-                if has_moved || before.addresses.is_empty() {
-                    shared.health.forget();
+                if has_moved {
+                    shared.health.forget_failures();
                 }
                 // What the log says is so from then on.
                 self.publish(&before, route);

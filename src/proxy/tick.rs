@@ -1,5 +1,5 @@
 //! A coarse clock that many can wait for. A timer of its own for each of thousands of short waits would cost a system call
-//! each; this is one timer per thread.
+//! each; this is one timer for each thread of a proxy.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 /// How exact it is.
 pub const PERIOD: Duration = Duration::from_millis(250);
 
-/// The clock of one thread.
+/// The clock of a proxy's sessions in one thread.
 #[derive(Clone, Default)]
 pub struct Tick(Arc<Notify>);
 
