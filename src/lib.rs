@@ -26,6 +26,7 @@
 //! - [`daemon`]: `run`: watchers, followers, signals, the service manager.
 //! - [`proxy`]: the other way to reach a database that moves: listens on a stable address and carries bytes to it.
 //! - [`board`], [`metrics`], [`http`] and [`page`]: where everything stands, for Prometheus, load balancers and people.
+//! - [`notify`]: what is worth a message to an SNS topic, and its sending, which nothing waits for.
 //! - [`oneshot`]: `plan` and `sync`.
 //! - [`event`] and [`tag`]: for the Lambda function of the `lambda` package: what woke it, and what it remembers.
 //! - [`change`], [`journal`], [`logging`] and [`output`]: what people get to read, all of it from reports.
@@ -53,6 +54,7 @@ pub mod http;
 pub mod journal;
 pub mod logging;
 pub mod metrics;
+pub mod notify;
 pub mod oneshot;
 pub mod output;
 pub mod page;
