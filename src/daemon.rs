@@ -1,6 +1,6 @@
 //! `run` and `proxy`: follow every binding and serve every proxy until told to stop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,8 +21,9 @@ use crate::follow::{Follower, introduce};
 use crate::http::{self, Site};
 use crate::journal::Journal;
 use crate::metrics::Metrics;
+use crate::notify::Notifier;
 use crate::oneshot::counted_watchers;
-use crate::proxy::Proxies;
+use crate::proxy::{Moment, Proxies};
 use crate::reconcile::Binding;
 use crate::report::Report;
 use crate::settings::{self, Settings};
@@ -37,13 +38,21 @@ const RESTART_PAUSE: Duration = Duration::from_secs(10);
 /// Reports that may wait to be logged.
 const REPORTS_WAITING: usize = 256;
 
+/// What befell proxies, and may wait to be told.
+const MOMENTS_WAITING: usize = 256;
+/// How long the end waits for messages to be sent.
+const NOTIFY_END: Duration = Duration::from_secs(2);
+/// What makes the daemon look, for messages: it does so all the time.
+const TRIGGER: &str = "run";
+
 /// Follows the bindings of `settings` until SIGTERM or SIGINT; on SIGHUP takes what `reload` gives, or nothing of it.
 pub async fn run(settings: Settings, reload: impl Fn() -> Result<Settings, settings::Error>) -> anyhow::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (sender, mut reports) = mpsc::channel(REPORTS_WAITING);
-    let mut daemon = Daemon::new(settings, sender)?;
+    let (moments, mut befallen) = mpsc::channel(MOMENTS_WAITING);
+    let mut daemon = Daemon::new(settings, sender, moments)?;
     daemon.proxies.set(&daemon.settings.proxies, &daemon.watchers)?;
     daemon.start_all(None).await;
     daemon.show_health();
@@ -65,9 +74,13 @@ pub async fn run(settings: Settings, reload: impl Fn() -> Result<Settings, setti
             _ = interrupt.recv() => break,
             _ = hangup.recv() => daemon.reload(reload()).await,
             Some(report) = reports.recv() => daemon.note(&report),
+            Some(moment) = befallen.recv() => daemon.notifier.note_proxy(&moment, TRIGGER),
             Some(ended) = daemon.tasks.join_next_with_id() => daemon.restart(ended).await,
             _ = summary.tick() => info!("{}", daemon.summary()),
-            _ = status.tick() => daemon.show_status(),
+            _ = status.tick() => {
+                daemon.show_status();
+                daemon.notifier.tick(daemon.clock.now());
+            }
             // Fed by this loop's turn alone: DNS or AWS being down is no reason to be restarted.
             _ = watchdog.tick() => notify(&[NotifyState::Watchdog]),
         }
@@ -75,8 +88,9 @@ pub async fn run(settings: Settings, reload: impl Fn() -> Result<Settings, setti
     notify(&[NotifyState::Stopping]);
     info!("stopping: {}", daemon.summary());
     daemon.stop_all();
+    let last = async { tokio::join!(daemon.proxies.drain(), daemon.notifier.finish(NOTIFY_END)) };
     tokio::select! {
-        () = daemon.proxies.drain() => {}
+        _ = last => {}
         _ = terminate.recv() => info!("told again to stop: not waiting any longer"),
         _ = interrupt.recv() => info!("told again to stop: not waiting any longer"),
     }
@@ -94,6 +108,7 @@ struct Daemon {
     journal: Journal,
     board: Arc<Board>,
     metrics: Arc<Metrics>,
+    notifier: Notifier,
     proxies: Proxies,
     site: Arc<Site>,
     http: Option<(SocketAddr, AbortHandle)>,
@@ -106,7 +121,11 @@ struct Running {
 }
 
 impl Daemon {
-    fn new(settings: Settings, sender: mpsc::Sender<Report>) -> Result<Self, dns::Error> {
+    fn new(
+        settings: Settings,
+        sender: mpsc::Sender<Report>,
+        moments: mpsc::Sender<Moment>,
+    ) -> Result<Self, dns::Error> {
         let clock = Clock::start();
         let board = Arc::new(Board::new(clock));
         let site = Arc::new(Site::new(&board));
@@ -117,13 +136,14 @@ impl Daemon {
             clock,
             clients: Clients::counted(&metrics.calls),
             watchers: counted_watchers(&settings.dns, clock, &metrics.looks)?,
+            notifier: Notifier::new(&settings.notify, &metrics.notifications),
             board,
             metrics,
             sender,
             tasks: JoinSet::new(),
             running: BTreeMap::new(),
             journal: Journal::default(),
-            proxies: Proxies::new(clock),
+            proxies: Proxies::new(clock, moments),
             site,
             http: None,
             shown: String::new(),
@@ -190,6 +210,7 @@ impl Daemon {
             let reached = self.journal.note(report);
             self.board.note(report, &reached);
             self.metrics.note(report, &reached);
+            self.notifier.note(report, TRIGGER);
         }
     }
 
@@ -199,6 +220,7 @@ impl Daemon {
         }
         self.journal.forget(arn);
         self.board.forget(arn);
+        self.notifier.forget(arn);
     }
 
     /// Takes new settings as a whole. Bindings that did not change go on with their clocks; a change of how to look at DNS
@@ -227,6 +249,9 @@ impl Daemon {
             self.stop(arn);
         }
         let kept = self.running.len();
+        let listening: BTreeSet<SocketAddr> = settings.proxies.iter().map(|proxy| proxy.listen).collect();
+        self.notifier.set(&settings.notify);
+        self.notifier.keep_proxies(&listening);
         self.settings = settings;
         self.start_all(None).await;
         self.show_health();

@@ -27,6 +27,7 @@
 //! - [`daemon`]: `run`: watchers, followers, signals, the service manager.
 //! - [`proxy`]: the other way to reach a database that moves: listens on a stable address and carries bytes to it.
 //! - [`board`], [`metrics`], [`http`] and [`page`]: where everything stands, for Prometheus, load balancers and people.
+//! - [`notify`]: what is worth a message to an SNS topic, and its sending, which nothing waits for.
 //! - [`oneshot`]: `plan` and `sync`.
 //! - [`doctor`]: named checks of all that has to be right; its looks are apart from its judgements too. [`probe`] asks an
 //!   address whether PostgreSQL is there, [`identity`] asks STS who we are.
@@ -58,6 +59,7 @@ pub mod identity;
 pub mod journal;
 pub mod logging;
 pub mod metrics;
+pub mod notify;
 pub mod oneshot;
 pub mod output;
 pub mod page;

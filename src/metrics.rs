@@ -40,6 +40,8 @@ pub struct Metrics {
     pub looks: Looks,
     /// Calls of AWS.
     pub calls: Calls,
+    /// Notifications.
+    pub notifications: Notifications,
 }
 
 impl Metrics {
@@ -54,6 +56,7 @@ impl Metrics {
             reloaded: Gauge::default(),
             looks: Looks::default(),
             calls: Calls::default(),
+            notifications: Notifications::default(),
         };
         metrics.register();
         metrics.registry.register_collector(Box::new(Standing {
@@ -86,6 +89,11 @@ impl Metrics {
             "aws_call_duration_seconds",
             "How long AWS took to answer",
             self.calls.took.clone(),
+        );
+        registry.register(
+            "notifications",
+            "Messages for the SNS topic, by what became of them",
+            self.notifications.0.clone(),
         );
         registry.register(
             "settings_reloads",
@@ -174,6 +182,40 @@ impl Looks {
             let labels = vec![("resolver", server.to_string()), ("outcome", outcome.to_owned())];
             self.0.get_or_create(&labels).inc();
         }
+    }
+}
+
+/// Messages for the SNS topic, counted.
+#[derive(Clone, Debug, Default)]
+pub struct Notifications(Counters);
+
+impl Notifications {
+    /// Shows counts of zero, because from now on there may be messages.
+    pub fn show(&self) {
+        for outcome in ["sent", "failed", "dropped"] {
+            self.add(outcome, 0);
+        }
+    }
+
+    /// SNS took a message.
+    pub fn sent(&self) {
+        self.add("sent", 1);
+    }
+
+    /// SNS did not take a message.
+    pub fn failed(&self) {
+        self.add("failed", 1);
+    }
+
+    /// There was no room or no time for messages.
+    pub fn dropped(&self, count: usize) {
+        self.add("dropped", count as u64);
+    }
+
+    fn add(&self, outcome: &'static str, count: u64) {
+        self.0
+            .get_or_create(&vec![("outcome", outcome.to_owned())])
+            .inc_by(count);
     }
 }
 

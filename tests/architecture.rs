@@ -23,6 +23,11 @@ const SEAMS: &[Seam] = &[
         instead: "call elb::Client, and give it a method if it lacks one",
     },
     Seam {
+        signs: &["aws_sdk_sns"],
+        only_in: &["notify/send.rs"],
+        instead: "give notify::Notifier what is to be told",
+    },
+    Seam {
         signs: &["aws_config", "aws_credential_types", "aws_smithy"],
         only_in: &["aws.rs", "elb/"],
         instead: "take what aws::config gives; only an adapter sees the SDK",
@@ -242,6 +247,7 @@ fn every_seam_is_still_seen() {
     let seen = |sign: &str| sources.iter().any(|source| source.mentions(sign).next().is_some());
     for sign in [
         "aws_sdk_elasticloadbalancingv2",
+        "aws_sdk_sns",
         "aws_config",
         "aws_sdk_sts",
         "tokio_rustls",
@@ -434,6 +440,13 @@ fn each_rule_finds_what_it_forbids() {
             beside_the_seams,
             "src/elb/mod.rs",
             "use aws_sdk_elasticloadbalancingv2 as sdk;",
+            false,
+        ),
+        (beside_the_seams, "src/notify/news.rs", "use aws_sdk_sns::Client;", true),
+        (
+            beside_the_seams,
+            "src/notify/send.rs",
+            "use aws_sdk_sns::Client;",
             false,
         ),
         (

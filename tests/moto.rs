@@ -5,7 +5,8 @@
 //! deregistered target is gone at once, so nothing ever drains, and a registered one is healthy at once. It lists no zones,
 //! accepts any address in any zone, and knows neither quotas nor throttling. Deregistering what is not there fails with
 //! InvalidTarget, where ELB says nothing. A refusal for want of permission is not in ELB's form, so that its code cannot be
-//! read, and any role may be assumed, whatever the external id. All that is for the simulated ELB of tests/testkit.
+//! read, and any role may be assumed, whatever the external id. All that is for the simulated ELB of tests/testkit. Of SNS it
+//! is believed that a message reaches the queue that is subscribed, attributes and filter policies included.
 //!
 //! Each test has a server of its own, started and ended by it.
 #![allow(clippy::disallowed_methods)]
@@ -30,6 +31,8 @@ const OTHER_ACCOUNT: &str = "222233334444";
 const EC2: (&str, &str) = ("ec2", "2016-11-15");
 const ELB: (&str, &str) = ("elasticloadbalancing", "2015-12-01");
 const IAM: (&str, &str) = ("iam", "2010-05-08");
+const SNS: (&str, &str) = ("sns", "2010-03-31");
+const SQS: (&str, &str) = ("sqs", "2012-11-05");
 const STS: (&str, &str) = ("sts", "2011-06-15");
 
 /// Moto does not look at the secret unless a test asks for it, only at whose key it is.
@@ -373,4 +376,117 @@ fn a_group_behind_a_load_balancer_is_examined() {
         );
     }
     assert_eq!(world.targets(), [target(OLD)]);
+}
+
+/// A topic and a queue that is subscribed to it, as it is or with a filter policy.
+struct Topic<'a> {
+    world: &'a World,
+    arn: String,
+    queues: Vec<String>,
+}
+
+impl<'a> Topic<'a> {
+    fn new(world: &'a World, filter_policies: &[Option<&str>]) -> Self {
+        let call = |service, action, parameters: &str| world.moto.call(ANYBODY, service, action, parameters);
+        let arn = element(&call(SNS, "CreateTopic", "Name=database"), "TopicArn");
+        let mut queues = Vec::new();
+        for (number, filter_policy) in filter_policies.iter().enumerate() {
+            let queue = element(
+                &call(SQS, "CreateQueue", &format!("QueueName=queue{number}")),
+                "QueueUrl",
+            );
+            let endpoint = format!("arn:aws:sqs:eu-west-1:{ACCOUNT}:queue{number}");
+            let filter = filter_policy
+                .map(|policy| format!("&Attributes.entry.1.key=FilterPolicy&Attributes.entry.1.value={policy}"))
+                .unwrap_or_default();
+            let parameters = format!("TopicArn={arn}&Protocol=sqs&Endpoint={endpoint}{filter}");
+            call(SNS, "Subscribe", &parameters);
+            queues.push(queue);
+        }
+        Self { world, arn, queues }
+    }
+
+    /// The envelopes in a queue, which are taken out of it.
+    fn received(&self, number: usize) -> Vec<serde_json::Value> {
+        let parameters = format!("QueueUrl={}&MaxNumberOfMessages=10", self.queues[number]);
+        let reply = self.world.moto.call(ANYBODY, SQS, "ReceiveMessage", &parameters);
+        let bodies = reply.split("<Body>").skip(1).map(|rest| {
+            let (body, _) = rest.split_once("</Body>").expect("an end");
+            let body = body.replace("&quot;", "\"").replace("&#34;", "\"");
+            body.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+        });
+        bodies.map(|body| serde_json::from_str(&body).expect("JSON")).collect()
+    }
+
+    /// Waits until as many messages have come into a queue.
+    #[track_caller]
+    fn wait_for(&self, number: usize, wanted: usize, daemon: &Daemon) -> Vec<serde_json::Value> {
+        let (mut received, end) = (Vec::new(), Instant::now() + PATIENCE);
+        while received.len() < wanted {
+            assert!(Instant::now() < end, "{received:?}:\n{}", daemon.log());
+            received.extend(self.received(number));
+            // Moto tells nobody of a message.
+            thread::park_timeout(Duration::from_millis(100));
+        }
+        received
+    }
+}
+
+#[test]
+#[ignore = "needs moto: tests/run provides it"]
+fn a_queue_that_is_subscribed_to_the_topic_gets_what_is_told() {
+    let world = World::new();
+    assert_exit(&finish(&mut world.bound("sync", &world.arn)), 0);
+    let topic = Topic::new(&world, &[None, Some(r#"{"severity":["warning"]}"#)]);
+    let daemon = Daemon::start(world.bound("run", &world.arn).args([
+        "--forget",
+        "2s",
+        "--notify-after",
+        "2s",
+        "--notify-topic",
+        &topic.arn,
+    ]));
+    daemon.wait_for_log(&["settled"]);
+    world.dns.set(WRITER, Behaviour::a(NEW, 1));
+    let envelopes = topic.wait_for(0, 2, &daemon);
+    let message = |envelope: &serde_json::Value| -> serde_json::Value {
+        serde_json::from_str(envelope["Message"].as_str().expect("a text")).expect("JSON")
+    };
+    let by_kind = |kind: &str| {
+        let envelope = envelopes.iter().find(|envelope| message(envelope)["kind"] == kind);
+        envelope.unwrap_or_else(|| panic!("no {kind} in {envelopes:?}"))
+    };
+    let changed = by_kind("address_changed");
+    assert_eq!(
+        changed["Subject"],
+        "rds-tether: orders moved from 10.0.1.5:5432 to 10.0.2.7:5432"
+    );
+    assert_eq!(changed["MessageAttributes"]["kind"]["Value"], "address_changed");
+    assert_eq!(message(changed)["new"], serde_json::json!([target(NEW)]));
+    assert!(message(by_kind("converged"))["timings"]["lasted_ms"].is_u64());
+
+    world.dns.set(WRITER, Behaviour::NxDomain);
+    let warnings = topic.wait_for(1, 1, &daemon);
+    assert_eq!(
+        message(&warnings[0])["kind"],
+        "unresolved",
+        "the filter policy lets only warnings through"
+    );
+    assert_eq!(warnings.len(), 1);
+}
+
+#[test]
+#[ignore = "needs moto: tests/run provides it"]
+fn a_topic_that_is_missing_is_told_of_and_delays_nothing() {
+    let world = World::new();
+    let topic = format!("arn:aws:sns:eu-west-1:{ACCOUNT}:nowhere");
+    let daemon = Daemon::start(
+        world
+            .bound("run", &world.arn)
+            .args(["--forget", "2s", "--notify-topic", &topic]),
+    );
+    world.wait_for_targets(&[target(OLD)], &daemon);
+    daemon.wait_for_log(&["cannot tell the topic", "NotFound (404)", "check the ARN"]);
+    world.dns.set(WRITER, Behaviour::a(NEW, 1));
+    world.wait_for_targets(&[target(NEW)], &daemon);
 }

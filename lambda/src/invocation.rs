@@ -1,7 +1,7 @@
 //! One invocation: look until it is settled, as long as the event makes a change likely.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lambda_runtime::{Diagnostic, LambdaEvent};
@@ -9,6 +9,8 @@ use rds_tether::clock::Clock;
 use rds_tether::elb::{self, Client, ClientKey, Clients};
 use rds_tether::event::{Command, Doorbell, Scope};
 use rds_tether::follow::{self, Follower};
+use rds_tether::metrics::Notifications;
+use rds_tether::notify::Notifier;
 use rds_tether::oneshot::watchers;
 use rds_tether::output;
 use rds_tether::reconcile::Binding;
@@ -23,10 +25,16 @@ use tracing::{Instrument, info, info_span, warn};
 
 use crate::clocks::{Remembered, TAG_READ_MAX, TAG_WRITE_MAX};
 use crate::emf;
-use crate::looking::{Looking, Until};
+use crate::looking::{Looking, Telling, Until};
 
 /// Kept free at the end of an invocation for its last lines and the response.
 const RESERVE: Duration = Duration::from_secs(2);
+/// How long an invocation that is done waits for its messages to be sent.
+const NOTIFY_MAX: Duration = Duration::from_secs(3);
+/// The part of the reserve that this may take, the tag's part included.
+const NOTIFY_RESERVE: Duration = Duration::from_millis(1200);
+const _: () = assert!(TAG_WRITE_MAX.as_millis() < NOTIFY_RESERVE.as_millis());
+
 /// The type of the error of an invocation that could not do its work.
 const UNSETTLED: &str = "Unsettled";
 
@@ -35,6 +43,7 @@ pub struct Function {
     settings: Settings,
     clients: tokio::sync::Mutex<Clients>,
     remembered: Arc<Remembered>,
+    notifier: Arc<Mutex<Notifier>>,
 }
 
 /// Bindings of one client, each with its place among all.
@@ -52,6 +61,7 @@ struct Invocation {
     watchers: Arc<Watchers>,
     request_id: String,
     remembered: Arc<Remembered>,
+    telling: Telling,
 }
 
 impl Function {
@@ -62,8 +72,10 @@ impl Function {
         for binding in &settings.bindings {
             clients.of(binding).await;
         }
+        let notifier = Notifier::new(&settings.notify, &Notifications::default());
         Self {
             settings,
+            notifier: Arc::new(Mutex::new(notifier)),
             clients: tokio::sync::Mutex::new(clients),
             remembered: Arc::default(),
         }
@@ -83,9 +95,15 @@ impl Function {
         doorbell.scope = doorbell.scope.among(configured);
         info!(phase = ?doorbell.phase, scope = ?doorbell.scope, "woken by {doorbell}");
         let watchers = watchers(&self.settings.dns, clock).map_err(|error| unsettled(error.to_string()))?;
+        let telling = Telling {
+            notifier: Arc::clone(&self.notifier),
+            trigger: doorbell.to_string().into(),
+        };
+        let until = Until::new(&doorbell, event.context.deadline, RESERVE, clock.now());
         let invocation = Invocation {
             clock,
-            until: Until::new(&doorbell, event.context.deadline, RESERVE, clock.now()),
+            until,
+            telling,
             doorbell: Arc::new(doorbell),
             watchers,
             request_id: event.context.request_id,
@@ -96,7 +114,26 @@ impl Function {
             batches.spawn(invocation.clone().answer_all(batch).in_current_span());
         }
         let reports: BTreeMap<usize, Report> = batches.join_all().await.into_iter().flatten().collect();
+        self.send_messages(clock, until).await;
         conclude(&reports.into_values().collect::<Vec<_>>())
+    }
+
+    /// Lets the messages of this invocation be sent before Lambda freezes the process. What does not go now may go with the
+    /// next invocation of the same process.
+    async fn send_messages(&self, clock: Clock, until: Until) {
+        let now = clock.now();
+        let left = (until.deadline() + NOTIFY_RESERVE).since(now);
+        let sent = self
+            .notifier
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .flushed(left.min(NOTIFY_MAX));
+        let left = sent.await;
+        if left > 0 {
+            warn!(
+                "{left} notifications are not sent yet: SNS does not take them in time; they go with the next invocation"
+            );
+        }
     }
 
     /// The bindings that the event is about, with those that share a client together.
@@ -165,7 +202,8 @@ impl Invocation {
     }
 
     async fn answer(self, binding: &Binding, client: &Client, mut follower: Follower, tag: Option<String>) -> Report {
-        let mut looking = Looking::new(self.until, self.clock);
+        let telling = (!self.only_looks()).then(|| self.telling.clone());
+        let mut looking = Looking::new(self.until, self.clock, telling);
         if self.only_looks() {
             return looking.look_once(&mut follower).await;
         }

@@ -1,5 +1,6 @@
 //! How long one invocation looks at one binding.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rds_tether::change::Milestone;
@@ -7,6 +8,7 @@ use rds_tether::clock::Clock;
 use rds_tether::event::{Command, Doorbell, Phase};
 use rds_tether::follow::Follower;
 use rds_tether::journal::Journal;
+use rds_tether::notify::Notifier;
 use rds_tether::planner::plan::Reason;
 use rds_tether::planner::time::Timestamp;
 use rds_tether::report::{Exit, Report};
@@ -74,10 +76,20 @@ impl Until {
     }
 }
 
+/// Who tells the topic of what the looks show, and what woke the function.
+#[derive(Clone)]
+pub struct Telling {
+    /// Lives as long as the process.
+    pub notifier: Arc<Mutex<Notifier>>,
+    /// What woke the function.
+    pub trigger: Arc<str>,
+}
+
 /// The looks of one invocation at one binding.
 pub struct Looking {
     until: Until,
     clock: Clock,
+    telling: Option<Telling>,
     journal: Journal,
     has_written: bool,
     address_changes: usize,
@@ -87,10 +99,11 @@ pub struct Looking {
 
 impl Looking {
     /// No look yet.
-    pub fn new(until: Until, clock: Clock) -> Self {
+    pub fn new(until: Until, clock: Clock, telling: Option<Telling>) -> Self {
         Self {
             until,
             clock,
+            telling,
             journal: Journal::default(),
             has_written: false,
             address_changes: 0,
@@ -129,7 +142,19 @@ impl Looking {
             self.note(&report);
             last = Some(report);
         }
-        follower.out_of_time(last, TIME_LEFT)
+        let is_unseen = last.is_none();
+        let report = follower.out_of_time(last, TIME_LEFT);
+        if is_unseen {
+            self.tell(&report);
+        }
+        report
+    }
+
+    fn tell(&self, report: &Report) {
+        if let Some(Telling { notifier, trigger }) = &self.telling {
+            let mut notifier = notifier.lock().unwrap_or_else(PoisonError::into_inner);
+            notifier.note(report, trigger);
+        }
     }
 
     /// How long to wait for the next step after this report, if at all.
@@ -165,6 +190,7 @@ impl Looking {
         self.has_written |= !report.registered.done.is_empty() || !report.deregistered.done.is_empty();
         self.address_changes += report.registered.done.len();
         self.errors += usize::from(report.trouble().is_some());
+        self.tell(report);
         for milestone in self.journal.note(report) {
             if let Milestone::Converged(after) = milestone {
                 self.convergence = Some(after);

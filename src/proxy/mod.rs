@@ -33,12 +33,12 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::Serialize;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tracing::warn;
 
 pub use self::set::{Error, Proxies};
 use crate::clock::Clock;
-use crate::planner::endpoint::Endpoint;
+use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::target::Family;
 use crate::planner::time::Timestamp;
 use health::Health;
@@ -90,6 +90,39 @@ impl Proxy {
     }
 }
 
+/// Something that befell a proxy's endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// When.
+    pub at: Timestamp,
+    /// Where the proxy listens, by its settings.
+    pub listen: SocketAddr,
+    /// The endpoint.
+    pub endpoint: Endpoint,
+    /// Its role.
+    pub role: Role,
+    /// What.
+    pub what: What,
+}
+
+/// What befell a proxy's endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// It has other addresses.
+    Moved {
+        /// Those before, none before the first answer.
+        from: Vec<IpAddr>,
+        /// Those now.
+        to: Vec<IpAddr>,
+    },
+    /// It cannot be resolved any more.
+    Unresolved(String),
+    /// It is resolved again.
+    Resolved,
+    /// No address of the answer may be connected to.
+    Refused(Vec<IpAddr>),
+}
+
 /// How far a proxy is on its way to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
@@ -109,6 +142,7 @@ struct Shared {
     silent: watch::Receiver<Silent>,
     /// Rings when the current address failed: DNS may know better.
     doubt: Notify,
+    moments: mpsc::Sender<Moment>,
     clock: Clock,
     health: Health,
     counts: Counts,

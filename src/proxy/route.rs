@@ -125,7 +125,7 @@ impl Rules {
     /// Takes an answer for a name.
     pub fn answered(&self, route: &mut Route, host: &str, resolution: &Resolution, now: Timestamp) -> Change {
         route.asked = true;
-        route.role = self.role(host, resolution);
+        route.role = self.role_of(host, &resolution.names);
         route.linger = self.linger.of(route.role);
         let allowed = resolution.addresses().iter().copied().filter(|ip| self.allow(*ip));
         let addresses: Vec<IpAddr> = allowed.collect();
@@ -157,9 +157,10 @@ impl Rules {
         (role, self.linger.of(role))
     }
 
-    fn role(&self, host: &str, resolution: &Resolution) -> Role {
-        let names = resolution.names.iter().map(String::as_str).chain([host]);
-        let is_reader = names.into_iter().any(|name| Kind::of(name).role() == Role::Reader);
+    /// The role of a name whose CNAMEs lead through these names.
+    pub fn role_of<'a>(&self, host: &'a str, names: impl IntoIterator<Item = &'a String>) -> Role {
+        let mut names = names.into_iter().map(String::as_str).chain([host]);
+        let is_reader = names.any(|name| Kind::of(name).role() == Role::Reader);
         self.role.unwrap_or(if is_reader { Role::Reader } else { Role::Writer })
     }
 }

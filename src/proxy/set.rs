@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
@@ -17,7 +17,7 @@ use super::listener::{Inherited, Listeners};
 use super::silence::{self, Silent};
 use super::steer::steer;
 use super::worker::{Accepting, Job, Workers};
-use super::{Counts, Phase, Proxy, Shared, Troubles};
+use super::{Counts, Moment, Phase, Proxy, Shared, Troubles};
 use crate::clock::Clock;
 use crate::watch::Watchers;
 
@@ -44,6 +44,7 @@ pub struct Proxies {
     inherited: Inherited,
     running: BTreeMap<SocketAddr, Running>,
     probes: watch::Sender<bool>,
+    moments: mpsc::Sender<Moment>,
     /// Those that are no longer wanted, while their sessions go on.
     leaving: JoinSet<()>,
 }
@@ -59,14 +60,15 @@ struct Running {
 }
 
 impl Proxies {
-    /// None yet.
-    pub fn new(clock: Clock) -> Self {
+    /// None yet. What befalls their endpoints is sent to `moments`, as long as there is room.
+    pub fn new(clock: Clock, moments: mpsc::Sender<Moment>) -> Self {
         Self {
             clock,
             workers: None,
             inherited: Inherited::take(),
             running: BTreeMap::new(),
             probes: watch::channel(false).0,
+            moments,
             leaving: JoinSet::new(),
         }
     }
@@ -151,6 +153,7 @@ impl Proxies {
             phase: phase_seen,
             silent: silent_seen,
             doubt: Notify::new(),
+            moments: self.moments.clone(),
             clock: self.clock,
             health: Health::default(),
             counts: Counts::default(),

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::route::{Change, Route};
-use super::{Proxy, Shared};
+use super::{Moment, Proxy, Shared, What};
 use crate::planner::answer::Blind;
 use crate::planner::endpoint::Role;
 use crate::planner::time::Timestamp;
@@ -93,11 +93,13 @@ impl Steering {
                 // What the log says is so from then on.
                 self.publish(&before, route);
                 if self.blind_since.take().is_some() {
+                    self.tell(shared, sight, What::Resolved);
                     info!(%endpoint, "resolved again: {}", shown(&self.route));
                 }
                 let is_refusing = change == Change::AllRefused;
                 if is_refusing && !self.is_refusing {
                     let addresses = answer.resolution.addresses();
+                    self.tell(shared, sight, What::Refused(addresses.iter().copied().collect()));
                     warn!(
                         %endpoint,
                         "no address of the answer ({addresses:?}) may be connected to; {}. Widen --allow-cidr if one is right",
@@ -105,6 +107,10 @@ impl Steering {
                     );
                 }
                 self.is_refusing = is_refusing;
+                if change == Change::Addresses {
+                    let (from, to) = (before.addresses.clone(), self.route.addresses.clone());
+                    self.tell(shared, sight, What::Moved { from, to });
+                }
                 if before.addresses.is_empty() && change == Change::Addresses {
                     info!(%endpoint, "is at {}", shown(&self.route));
                 } else if has_moved {
@@ -116,6 +122,7 @@ impl Steering {
                 self.route.asked = true;
                 self.publish(&before, route);
                 if self.blind_since.is_none() {
+                    self.tell(shared, sight, What::Unresolved(blind.to_string()));
                     warn!(%endpoint, "cannot be resolved: {blind}; {}", self.keeps());
                     self.blind_since = Some(sight.at);
                 }
@@ -127,6 +134,19 @@ impl Steering {
         if self.route != *before {
             route.send_replace(Arc::new(self.route.clone()));
         }
+    }
+
+    fn tell(&self, shared: &Shared, sight: &Sight, what: What) {
+        let names = sight.seen.iter().flat_map(|answer| &answer.resolution.names);
+        let moment = Moment {
+            at: sight.at,
+            listen: self.proxy.listen,
+            endpoint: self.proxy.endpoint.clone(),
+            role: self.proxy.rules.role_of(self.proxy.endpoint.host(), names),
+            what,
+        };
+        // Whoever wants to know must not hold up the proxy.
+        let _ = shared.moments.try_send(moment);
     }
 
     fn keeps(&self) -> String {

@@ -9,7 +9,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 
 use super::value::Span;
-use super::{Dns, Error, Flags, Output, Settings, TIMEOUT_RANGE};
+use super::{Dns, Error, Flags, Notify, Output, Settings, TIMEOUT_RANGE};
 use crate::doctor::Order;
 use crate::doctor::check::{Pattern, Selection};
 use crate::doctor::database::Source;
@@ -103,6 +103,7 @@ impl DoctorFlags {
                 proxies: Vec::new(),
                 dns: Dns::default(),
                 http: None,
+                notify: Notify::default(),
             });
         }
         self.flags.settings()

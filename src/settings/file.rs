@@ -11,7 +11,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::value::{Cidr, Listen, NameServer, RoleArn, Span, shorten};
-use super::{DEADLINE_RANGE, DIAL_RANGE, Dns, Error, INTERVAL_RANGE, Settings, WAIT_RANGE};
+use super::{AFTER_RANGE, DEADLINE_RANGE, DIAL_RANGE, Dns, Error, INTERVAL_RANGE, Notify, Settings, WAIT_RANGE};
 use crate::aws::AssumeRole;
 use crate::planner::answer::Quorum;
 use crate::planner::endpoint::Role;
@@ -34,6 +34,8 @@ struct File {
     dns: DnsTable,
     #[serde(default)]
     http: HttpTable,
+    #[serde(default)]
+    notify: NotifyTable,
 }
 
 #[derive(Deserialize)]
@@ -78,6 +80,13 @@ struct ProxyTable {
 #[serde(default, deny_unknown_fields)]
 struct HttpTable {
     listen: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct NotifyTable {
+    sns_topic_arn: Option<Text>,
+    after: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]
@@ -142,11 +151,13 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Settings, Error> {
     }
     let dns = reader.dns(file.dns)?;
     let http = file.http.listen.map(|text| reader.one(&text)).transpose()?;
+    let notify = reader.notify(file.notify)?;
     Ok(Settings {
         bindings,
         proxies,
         dns,
         http: http.map(|Listen(address)| address),
+        notify,
     })
 }
 
@@ -278,6 +289,14 @@ impl Reader<'_> {
             accept_proxy_protocol: table.accept_proxy_protocol,
             drain: drain.unwrap_or(defaults.drain),
             ..defaults
+        })
+    }
+
+    fn notify(&self, table: NotifyTable) -> Result<Notify, Error> {
+        let after = self.duration(table.after.as_ref(), &AFTER_RANGE)?;
+        Ok(Notify {
+            topic: table.sns_topic_arn.map(|text| self.one(&text)).transpose()?,
+            after: after.unwrap_or(Notify::default().after),
         })
     }
 

@@ -9,8 +9,9 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgAction, Args, Command, Parser, ValueEnum};
 
 use super::value::{Cidr, Listen, NameServer, Span};
-use super::{DIAL_RANGE, INTERVAL_RANGE, WAIT_RANGE};
+use super::{AFTER_RANGE, DIAL_RANGE, INTERVAL_RANGE, WAIT_RANGE};
 use crate::elb::Arn;
+use crate::notify::TopicArn;
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::target::Family;
 use crate::proxy::route::Linger;
@@ -45,6 +46,9 @@ pub struct Flags {
     /// Serve /healthz and /readyz on this address (run) [default: off]
     #[arg(long, value_name = "ADDR:PORT", env = "RDS_TETHER_HTTP", hide_env_values = true)]
     pub http: Option<Listen>,
+    /// Whom to tell of changes and trouble.
+    #[command(flatten)]
+    pub notify: NotifyFlags,
     /// How long DNS must not have named a target before it is removed [default: 60s, reader endpoints 5m]
     #[arg(
         long,
@@ -113,6 +117,28 @@ pub struct DnsFlags {
         hide_env_values = true, value_parser = |text: &str| Span::within(text, &INTERVAL_RANGE)
     )]
     pub interval: Option<Span>,
+}
+
+/// Whom to tell of changes and trouble.
+#[derive(Args, Clone, Debug, Default)]
+pub struct NotifyFlags {
+    /// Tell this SNS topic of changes and trouble (run, proxy) [default: nobody]
+    #[arg(
+        long = "notify-topic",
+        value_name = "ARN",
+        env = "RDS_TETHER_NOTIFY_TOPIC",
+        hide_env_values = true
+    )]
+    pub topic: Option<TopicArn>,
+    /// How long trouble lasts before the topic is told [default: 3m]
+    #[arg(
+        long = "notify-after",
+        value_name = "DURATION",
+        allow_hyphen_values = true,
+        env = "RDS_TETHER_NOTIFY_AFTER",
+        hide_env_values = true, value_parser = |text: &str| Span::within(text, &AFTER_RANGE)
+    )]
+    pub after: Option<Span>,
 }
 
 /// What one proxy is to do.
@@ -192,6 +218,9 @@ pub struct ProxyFlags {
     /// Serve /healthz and /readyz on this address [default: off]
     #[arg(long, value_name = "ADDR:PORT", env = "RDS_TETHER_HTTP", hide_env_values = true)]
     pub http: Option<Listen>,
+    /// Whom to tell of changes and trouble.
+    #[command(flatten)]
+    pub notify: NotifyFlags,
 }
 
 /// How to print results.

@@ -12,8 +12,9 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use doctor::DoctorFlags;
-pub use flags::{DnsFlags, Flags, LogFormat, Logging, Output, ProxyFlags, explain, read_command_line};
+pub use flags::{DnsFlags, Flags, LogFormat, Logging, NotifyFlags, Output, ProxyFlags, explain, read_command_line};
 
+use crate::notify::TopicArn;
 use crate::planner::answer::{GAP, Quorum};
 use crate::planner::policy::Policy;
 use crate::proxy::Proxy;
@@ -37,6 +38,9 @@ const DEADLINE_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Du
 /// A client that waits longer than this for its connection has given up.
 const DIAL_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(5 * 60);
 
+/// Trouble that lasts less than a second passes unseen, and one of more than a day is no news.
+const AFTER_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
+
 /// Everything the process obeys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -48,6 +52,26 @@ pub struct Settings {
     pub dns: Dns,
     /// Where to serve health over HTTP.
     pub http: Option<SocketAddr>,
+    /// Whom to tell of changes and trouble.
+    pub notify: Notify,
+}
+
+/// Whom to tell of changes and trouble.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notify {
+    /// The topic to send messages to.
+    pub topic: Option<TopicArn>,
+    /// How long trouble lasts before it is told.
+    pub after: Duration,
+}
+
+impl Default for Notify {
+    fn default() -> Self {
+        Self {
+            topic: None,
+            after: Duration::from_secs(3 * 60),
+        }
+    }
 }
 
 /// How to look at DNS.
@@ -147,12 +171,14 @@ impl Flags {
             proxies: Vec::new(),
             dns: Dns::default(),
             http: None,
+            notify: Notify::default(),
         })
     }
 
     fn override_all(&self, settings: &mut Settings) {
         self.dns.override_all(&mut settings.dns);
         settings.http = self.http.map(|listen| listen.0).or(settings.http);
+        self.notify.override_all(&mut settings.notify);
         for binding in &mut settings.bindings {
             let policy = &mut binding.policy;
             policy.role = self.role.or(policy.role);
@@ -181,6 +207,17 @@ impl DnsFlags {
     }
 }
 
+impl NotifyFlags {
+    fn override_all(&self, notify: &mut Notify) {
+        if let Some(topic) = &self.topic {
+            notify.topic = Some(topic.clone());
+        }
+        if let Some(after) = self.after {
+            notify.after = after.0;
+        }
+    }
+}
+
 impl ProxyFlags {
     /// The settings of a process that is one proxy.
     pub fn settings(&self) -> Settings {
@@ -202,11 +239,14 @@ impl ProxyFlags {
         };
         let mut dns = Dns::default();
         self.dns.override_all(&mut dns);
+        let mut notify = Notify::default();
+        self.notify.override_all(&mut notify);
         Settings {
             bindings: Vec::new(),
             proxies: vec![proxy],
             dns,
             http: self.http.map(|listen| listen.0),
+            notify,
         }
     }
 }

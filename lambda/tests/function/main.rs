@@ -6,6 +6,7 @@ mod envelopes;
 mod events;
 mod failover;
 mod failures;
+mod notify;
 mod output;
 mod settings;
 mod world;

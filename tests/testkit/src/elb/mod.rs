@@ -32,3 +32,4 @@ pub use refusal::Refusal;
 pub use server::Server;
 pub use tags::Tags;
 pub use target::{TargetDescription, TargetView};
+pub(crate) use wire::{element, form, text};

@@ -109,7 +109,8 @@ fn credential_scope(authorization: &str) -> Option<(String, String)> {
     Some((access_key.to_owned(), region.to_owned()))
 }
 
-fn form(body: &[u8]) -> BTreeMap<String, String> {
+/// The pairs of a form.
+pub(crate) fn form(body: &[u8]) -> BTreeMap<String, String> {
     let pairs = body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
     let decoded = pairs.map(|pair| {
         let mut halves = pair.splitn(2, |byte| *byte == b'=').map(unescape);
@@ -222,11 +223,11 @@ pub(super) fn tag_descriptions(resources: &[(String, Tags)]) -> String {
     element("TagDescriptions", &members.collect::<String>())
 }
 
-pub(super) fn element(name: &str, content: &str) -> String {
+pub(crate) fn element(name: &str, content: &str) -> String {
     format!("<{name}>{content}</{name}>")
 }
 
-pub(super) fn text(name: &str, value: &str) -> String {
+pub(crate) fn text(name: &str, value: &str) -> String {
     element(
         name,
         &value.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"),

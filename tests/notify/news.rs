@@ -1,0 +1,312 @@
+//! What is worth a message, as tables.
+
+use std::time::Duration;
+
+use rds_tether::notify::News;
+use rds_tether::notify::message::Kind;
+use rds_tether::planner::endpoint::Role;
+use rds_tether::proxy::{Moment, What};
+
+use crate::simulation::Dns::{Fails, Names};
+use crate::simulation::*;
+use crate::world::{NEW, OLD, WRITER};
+
+const MEMBERS: [&str; 3] = ["10.0.1.1", "10.0.1.2", "10.0.1.3"];
+
+#[test]
+fn a_settled_group_tells_nothing() {
+    for dns in [WRITER, crate::world::READER] {
+        let mut world = Simulation::new(dns, &[OLD]);
+        world.run(3600, |_| Names(&[OLD]));
+        assert_eq!(world.texts(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_change_is_told_when_it_is_seen_and_when_it_is_over() {
+    let mut world = Simulation::writer(&[OLD]);
+    world.run(300, |secs| Names(if secs < 60 { &[OLD] } else { &[NEW] }));
+    let [changed, converged] = &world.told[..] else {
+        panic!("{:?}", world.texts())
+    };
+    assert_eq!(changed.text, "orders moved from 10.0.1.5:5432 to 10.0.2.7:5432");
+    assert_eq!((changed.kind, converged.kind), (Kind::AddressChanged, Kind::Converged));
+    for message in [changed, converged] {
+        assert_eq!(message.old, [target(OLD)].into());
+        assert_eq!(message.new, [target(NEW)].into());
+        assert_eq!(message.timings.since, Some(at(60)));
+        assert_eq!(message.timings.registered_ms, Some(40));
+        assert_eq!(message.trigger, "run");
+    }
+    assert_eq!(changed.timings.lasted_ms, Some(40));
+    // The old target is removed after a minute, and seen removed five seconds later.
+    assert_eq!(converged.timings.deregistered_ms, Some(60_040));
+    assert_eq!(converged.timings.healthy_ms, Some(5_000));
+    assert_eq!(converged.timings.lasted_ms, Some(65_040));
+    assert_eq!(converged.text, "orders equals DNS again after 65.0 s");
+}
+
+/// The state of the group when the process starts, what DNS says, and what is told of it.
+#[test]
+fn a_process_that_starts_tells_of_what_the_group_lacks() {
+    for (registered, dns, expect) in [
+        (&[OLD][..], OLD, None),
+        (&[OLD, NEW], NEW, None),
+        (&[OLD], NEW, Some("orders moved from 10.0.1.5:5432 to 10.0.2.7:5432")),
+        (&[], NEW, Some("orders: DNS names 10.0.2.7:5432, which is new")),
+    ] {
+        let mut world = Simulation::writer(registered);
+        world.step(Names(&[dns]), "run");
+        assert_eq!(world.texts().first().copied(), expect, "{registered:?} {dns}");
+    }
+}
+
+#[test]
+fn a_reader_tells_of_members_registered_and_forgotten_and_of_no_answer() {
+    let mut world = Simulation::reader(&MEMBERS[..2]);
+    // Another member in each answer; from the third minute on a new one instead of the first.
+    world.run(3600, |secs| {
+        let nth = usize::try_from(secs / 5 % 2).unwrap();
+        Names(if secs < 180 {
+            &MEMBERS[nth..=nth]
+        } else {
+            &MEMBERS[nth + 1..=nth + 1]
+        })
+    });
+    let changes: Vec<&str> = world
+        .told
+        .iter()
+        .filter(|message| message.kind == Kind::AddressChanged)
+        .map(|message| message.text.as_str())
+        .collect();
+    assert_eq!(
+        changes,
+        [
+            "orders: member 10.0.1.3:5432 was registered",
+            "orders: member 10.0.1.1:5432 was forgotten"
+        ]
+    );
+    assert_eq!(world.told.len(), 4, "each converges: {:?}", world.texts());
+    assert_eq!(world.told[0].role, Role::Reader);
+}
+
+#[test]
+fn a_flapping_endpoint_sends_a_few_messages_and_then_summaries() {
+    let mut world = Simulation::writer(&[OLD]);
+    world.run(3600, |secs| Names(if secs / 20 % 2 == 0 { &[OLD] } else { &[NEW] }));
+    let of = |kind| world.told.iter().filter(move |told| told.kind == kind);
+    assert_eq!(of(Kind::AddressChanged).count(), 6, "{:?}", world.texts());
+    // It does not equal DNS for an hour, which is told once.
+    assert_eq!(of(Kind::Unsettled).count(), 1, "{:?}", world.texts());
+    let summaries: Vec<_> = of(Kind::Summary).collect();
+    // The second half hour ends with the hour, or just after it.
+    assert!((1..=2).contains(&summaries.len()), "{:?}", world.texts());
+    assert_eq!(world.told.len(), 7 + summaries.len(), "{:?}", world.texts());
+    assert!(
+        summaries[0].counts[&Kind::AddressChanged] > 60,
+        "{:?}",
+        summaries[0].counts
+    );
+    assert!(summaries[0].text.contains("flapping"), "{}", summaries[0].text);
+    // It ends: that it is over, a last summary, and then changes are told one by one again.
+    let before = world.told.len();
+    world.run(3 * 3600, |secs| {
+        Names(if secs < 2 * 3600 + 1800 { &[OLD] } else { &[NEW] })
+    });
+    let after = &world.kinds()[before..];
+    assert!(after.ends_with(&[Kind::AddressChanged, Kind::Converged]), "{after:?}");
+    assert!(after.contains(&Kind::Recovered) && after.len() <= 5, "{after:?}");
+}
+
+#[test]
+fn flapping_does_not_silence_trouble() {
+    let mut world = Simulation::writer(&[OLD]);
+    world.run(1200, |secs| Names(if secs / 20 % 2 == 0 { &[OLD] } else { &[NEW] }));
+    let before = world.told.len();
+    world.run(1500, |_| Fails);
+    assert_eq!(world.kinds()[before..], [Kind::Unresolved], "{:?}", world.texts());
+}
+
+/// F11: the name is gone. The targets stay, and somebody hears of it.
+#[test]
+fn a_name_that_vanished_is_told_after_minutes_and_once() {
+    let mut world = Simulation::writer(&[OLD]);
+    world.run(3600, |secs| if secs < 60 { Names(&[OLD]) } else { Fails });
+    let [told] = &world.told[..] else {
+        panic!("{:?}", world.texts())
+    };
+    assert_eq!(told.kind, Kind::Unresolved);
+    assert_eq!(
+        told.text,
+        format!("orders: {WRITER}:5432 cannot be resolved for 3 min; nothing is removed")
+    );
+    assert_eq!(told.timings.since, Some(at(60)));
+    assert!((180_000..190_000).contains(&told.timings.lasted_ms.unwrap()));
+    assert!(told.reasons[0].contains("NXDOMAIN"), "{:?}", told.reasons);
+    assert_eq!(world.targets.keys().copied().collect::<Vec<_>>(), [target(OLD)]);
+    // Its successor is a change like any other.
+    world.told.clear();
+    world.run(4200, |_| Names(&[NEW]));
+    assert_eq!(
+        world.kinds(),
+        [Kind::AddressChanged, Kind::Converged, Kind::Recovered],
+        "{:?}",
+        world.texts()
+    );
+}
+
+/// For how long something is wrong, and whether that is told.
+#[test]
+fn trouble_is_told_when_it_lasts_and_when_it_is_over() {
+    for (wrong_secs, expect) in [
+        (170, &[][..]),
+        (600, &[Kind::Unsettled, Kind::Recovered]),
+        (3600, &[Kind::Unsettled, Kind::Recovered]),
+    ] {
+        let mut world = Simulation::writer(&[OLD]);
+        world.run(60, |_| Names(&[OLD]));
+        world.denied = true;
+        world.run(60 + wrong_secs, |_| Names(&[OLD]));
+        world.denied = false;
+        world.run(120 + wrong_secs, |_| Names(&[OLD]));
+        assert_eq!(world.kinds(), expect, "{wrong_secs} s: {:?}", world.texts());
+    }
+    let mut world = Simulation::writer(&[OLD]);
+    world.denied = true;
+    world.run(600, |_| Names(&[OLD]));
+    assert!(
+        world.told[0]
+            .text
+            .starts_with("orders has not equalled DNS for 3 min: ")
+            && world.told[0].text.contains("AccessDenied"),
+        "{:?}",
+        world.texts()
+    );
+}
+
+/// Waiting that is as it is meant to be is no trouble.
+#[test]
+fn waiting_is_told_only_when_it_takes_longer_than_it_may() {
+    let mut world = Simulation::writer(&[OLD]);
+    let mut binding = (*world.binding).clone();
+    binding.policy.forget = Some(Duration::from_secs(3000));
+    world.binding = binding.into();
+    world.run(3600, |secs| Names(if secs < 60 { &[OLD] } else { &[NEW] }));
+    assert_eq!(world.kinds(), [Kind::AddressChanged, Kind::Converged]);
+
+    let mut world = Simulation::writer(&[OLD]);
+    let mut binding = (*world.binding).clone();
+    // Nobody acts on what it decides.
+    binding.observe = true;
+    world.binding = binding.into();
+    for secs in (0..3600).step_by(5) {
+        world.now = at(secs);
+        world.targets = Simulation::writer(&[OLD]).targets;
+        world.step(Names(&[NEW]), "run");
+    }
+    assert_eq!(world.kinds(), [Kind::AddressChanged, Kind::Unsettled]);
+    assert_eq!(world.told[1].timings.lasted_ms.map(|millis| millis / 5000), Some(48));
+}
+
+/// What DNS names, and what is told of it at the first sight.
+#[test]
+fn a_refused_address_is_told_at_once_and_not_again() {
+    for (dns, text, refused) in [
+        (
+            &["52.17.1.2"][..],
+            "every address of the answer is refused: 52.17.1.2 is publicly routable",
+            "52.17.1.2",
+        ),
+        (&[OLD, "127.0.0.1"], "127.0.0.1:5432 is a loopback address", "127.0.0.1"),
+    ] {
+        let mut world = Simulation::writer(&[OLD]);
+        world.step(Names(&[OLD]), "run");
+        for secs in (5..150).step_by(5) {
+            world.now = at(secs);
+            world.step(Names(dns), "run");
+        }
+        let [told] = &world.told[..] else {
+            panic!("{dns:?}: {:?}", world.texts())
+        };
+        assert_eq!(told.kind, Kind::Refused);
+        assert!(told.text.contains(text), "{}", told.text);
+        assert_eq!(told.new, [target(refused)].into());
+    }
+}
+
+#[test]
+fn two_actors_tell_the_same_change_with_the_same_id() {
+    let mut one = Simulation::writer(&[OLD]);
+    one.run(120, |_| Names(&[OLD]));
+    let mut other = Simulation::writer(&[OLD]);
+    other.now = at(122);
+    one.step(Names(&[NEW]), "run");
+    // It starts now, sees it a little later, and was woken by something else.
+    other.step(Names(&[NEW]), "RDS-EVENT-0072");
+    let [one, other] = [&one.told[0], &other.told[0]];
+    assert_ne!(one.at, other.at);
+    assert_ne!(one.trigger, other.trigger);
+    assert_eq!(one.id(), other.id());
+}
+
+/// A function's process sleeps between invocations, and another may have looked meanwhile.
+#[test]
+fn what_was_known_long_ago_says_nothing_about_now() {
+    let mut world = Simulation::writer(&[OLD]);
+    world.step(Names(&[OLD]), "tick");
+    world.now = at(3600);
+    world.denied = true;
+    world.step(Names(&[OLD]), "tick");
+    world.now = at(7200);
+    world.denied = false;
+    world.step(Names(&[OLD]), "tick");
+    world.now = at(10_800);
+    world.targets = Simulation::writer(&[NEW]).targets;
+    world.step(Names(&[NEW]), "tick");
+    assert_eq!(world.texts(), [""; 0]);
+}
+
+#[test]
+fn a_proxy_tells_of_its_address_and_its_name() {
+    let ip = |text: &str| text.parse().unwrap();
+    let moment = |secs, role, what| Moment {
+        at: at(secs),
+        listen: "0.0.0.0:5432".parse().unwrap(),
+        endpoint: format!("{WRITER}:5432").parse().unwrap(),
+        role,
+        what,
+    };
+    let moved = |from: &[&str]| What::Moved {
+        from: from.iter().map(|text| ip(text)).collect(),
+        to: vec![ip(NEW)],
+    };
+    let mut news = News::new(Duration::from_secs(180));
+    let mut told = Vec::new();
+    told.extend(news.note_proxy(&moment(0, Role::Writer, moved(&[])), "run"));
+    told.extend(news.note_proxy(&moment(0, Role::Reader, moved(&[OLD])), "run"));
+    assert_eq!(told, []);
+    told.extend(news.note_proxy(&moment(1, Role::Writer, moved(&[OLD])), "run"));
+    told.extend(news.note_proxy(&moment(2, Role::Writer, What::Unresolved("NXDOMAIN".into())), "run"));
+    told.extend(news.tick(at(181)));
+    assert_eq!(told.len(), 1);
+    told.extend(news.tick(at(182)));
+    told.extend(news.tick(at(3600)));
+    told.extend(news.note_proxy(&moment(3700, Role::Writer, What::Resolved), "run"));
+    told.extend(news.note_proxy(&moment(3701, Role::Writer, What::Refused(vec![ip("10.9.9.9")])), "run"));
+    let texts: Vec<&str> = told.iter().map(|message| message.text.as_str()).collect();
+    assert_eq!(
+        texts,
+        [
+            "proxy 0.0.0.0:5432 moved from 10.0.1.5:5432 to 10.0.2.7:5432",
+            &format!("proxy 0.0.0.0:5432: {WRITER}:5432 cannot be resolved for 3 min"),
+            "proxy 0.0.0.0:5432 has recovered after 61 min",
+            "proxy 0.0.0.0:5432: 10.9.9.9:5432 may not be connected to",
+        ]
+    );
+    // One that is no longer served.
+    told.clear();
+    told.extend(news.note_proxy(&moment(3800, Role::Writer, What::Unresolved("NXDOMAIN".into())), "run"));
+    news.keep_proxies(&[].into());
+    told.extend(news.tick(at(7200)));
+    assert_eq!(told, []);
+}

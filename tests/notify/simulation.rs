@@ -1,0 +1,205 @@
+//! A target group that does at once what the planner says, and the reports of it; time is an argument.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rds_tether::elb::{self, Written};
+use rds_tether::notify::News;
+use rds_tether::notify::message::{Kind, Message};
+use rds_tether::planner::answer::{Answer, Blind, Failure, History, Resolution};
+use rds_tether::planner::decide::{Decision, Seen, decide};
+use rds_tether::planner::endpoint::Endpoint;
+use rds_tether::planner::memory::Memory;
+use rds_tether::planner::policy::Policy;
+use rds_tether::planner::target::{Family, Listed, State, Target};
+use rds_tether::planner::time::Timestamp;
+use rds_tether::reconcile::Binding;
+use rds_tether::report::Report;
+use rds_tether::watch::Sight;
+
+use crate::world::{READER, WRITER};
+
+/// What DNS says.
+#[derive(Clone, Copy)]
+pub enum Dns<'a> {
+    Names(&'a [&'a str]),
+    Fails,
+}
+
+/// A target group, a process that follows it, and the news of it.
+pub struct Simulation {
+    pub binding: Arc<Binding>,
+    pub news: News,
+    pub now: Timestamp,
+    pub told: Vec<Message>,
+    /// What calls of ELB that list the group answer instead.
+    pub denied: bool,
+    pub targets: BTreeMap<Target, Listed>,
+    memory: Memory,
+    history: Option<History>,
+    blind_since: Option<Timestamp>,
+}
+
+pub fn at(secs: u64) -> Timestamp {
+    // The beginning of a minute.
+    Timestamp::from_millis(1_795_000_020_000 + secs * 1000)
+}
+
+pub fn target(ip: &str) -> Target {
+    Target {
+        ip: ip.parse().unwrap(),
+        port: 5432,
+    }
+}
+
+impl Simulation {
+    /// A group that a writer or reader endpoint fills, with these targets in it.
+    pub fn new(host: &str, registered: &[&str]) -> Self {
+        let endpoint: Endpoint = format!("{host}:5432").parse().unwrap();
+        let binding = Binding {
+            arn: "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/73e2d6bc24d8a067"
+                .parse()
+                .unwrap(),
+            endpoints: BTreeSet::from([endpoint]),
+            policy: Policy::default(),
+            observe: false,
+            assume_role: None,
+        };
+        Self {
+            binding: Arc::new(binding),
+            news: News::new(Duration::from_secs(180)),
+            now: at(0),
+            told: Vec::new(),
+            denied: false,
+            targets: registered.iter().map(|ip| (target(ip), healthy())).collect(),
+            memory: Memory::default(),
+            history: None,
+            blind_since: None,
+        }
+    }
+
+    pub fn writer(registered: &[&str]) -> Self {
+        Self::new(WRITER, registered)
+    }
+
+    pub fn reader(registered: &[&str]) -> Self {
+        Self::new(READER, registered)
+    }
+
+    /// A step every five seconds until a second, with what DNS says then; the clock ticks in between.
+    pub fn run(&mut self, until_secs: u64, dns: impl Fn(u64) -> Dns<'static>) {
+        while self.now < at(until_secs) {
+            let secs = self.now.since(at(0)).as_secs();
+            self.step(dns(secs), "run");
+            self.now = self.now + Duration::from_secs(5);
+            let due = self.news.tick(self.now);
+            self.told.extend(due);
+        }
+    }
+
+    /// One look, decision and change.
+    pub fn step(&mut self, dns: Dns<'_>, trigger: &str) {
+        let report = self.report(dns);
+        let told = self.news.note(&report, trigger);
+        self.told.extend(told);
+    }
+
+    fn sight(&mut self, dns: Dns<'_>) -> Sight {
+        let seen = match dns {
+            Dns::Names(ips) => {
+                let addresses = ips.iter().map(|ip| ip.parse().unwrap()).collect();
+                let resolution = Resolution::new(addresses, Duration::from_secs(5)).unwrap();
+                let history = match self.history.take() {
+                    Some(mut history) => {
+                        history.saw(&resolution, self.now);
+                        history
+                    }
+                    None => History::new(&resolution, self.now),
+                };
+                self.history = Some(history.clone());
+                self.blind_since = None;
+                Ok(Answer { resolution, history })
+            }
+            Dns::Fails => {
+                self.blind_since.get_or_insert(self.now);
+                let server = "10.0.0.2:53".parse().unwrap();
+                Err(Blind::NoAddress(BTreeMap::from([(server, Failure::NxDomain)])))
+            }
+        };
+        Sight {
+            at: self.now,
+            seen,
+            said: Vec::new(),
+            blind_since: self.blind_since,
+        }
+    }
+
+    fn report(&mut self, dns: Dns<'_>) -> Report {
+        let sight = self.sight(dns);
+        let endpoint = self.binding.endpoints.first().unwrap().clone();
+        let error = elb::Error {
+            action: "DescribeTargetHealth",
+            group: self.binding.arn.clone(),
+            kind: elb::Kind::Denied,
+            code: "AccessDenied".into(),
+            message: "not allowed".into(),
+        };
+        let targets = if self.denied {
+            Err(error)
+        } else {
+            Ok(self.targets.clone())
+        };
+        let seen = Seen {
+            family: Family::Ipv4,
+            endpoints: BTreeMap::from([(endpoint.clone(), sight.seen.clone())]),
+            group: targets.clone().map_err(|error| error.to_string()),
+        };
+        let Decision { plan, memory } = decide(&self.binding.policy, &self.memory, &seen, self.now);
+        self.memory = memory;
+        let written = |targets: Vec<Target>| Written {
+            done: targets.into_iter().collect(),
+            failed: Vec::new(),
+        };
+        let registered = written(plan.register.keys().copied().collect());
+        let deregistered = written(plan.deregister.keys().copied().collect());
+        for target in &registered.done {
+            self.targets.insert(*target, healthy());
+        }
+        for target in &deregistered.done {
+            self.targets.remove(target);
+            self.memory.removed(*target);
+        }
+        Report {
+            binding: Arc::clone(&self.binding),
+            group: None,
+            started: self.now,
+            at: self.now,
+            ended: self.now + Duration::from_millis(40),
+            sights: BTreeMap::from([(endpoint, Arc::new(sight))]),
+            targets,
+            plan,
+            applied: true,
+            registered,
+            deregistered,
+        }
+    }
+
+    /// What has been told, without the times.
+    pub fn texts(&self) -> Vec<&str> {
+        self.told.iter().map(|message| message.text.as_str()).collect()
+    }
+
+    /// The kinds of what has been told.
+    pub fn kinds(&self) -> Vec<Kind> {
+        self.told.iter().map(|message| message.kind).collect()
+    }
+}
+
+fn healthy() -> Listed {
+    Listed {
+        zone: None,
+        state: State::Healthy,
+        reason: None,
+    }
+}
