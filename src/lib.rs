@@ -27,6 +27,8 @@
 //! - [`proxy`]: the other way to reach a database that moves: listens on a stable address and carries bytes to it.
 //! - [`board`], [`metrics`], [`http`] and [`page`]: where everything stands, for Prometheus, load balancers and people.
 //! - [`oneshot`]: `plan` and `sync`.
+//! - [`status`]: `status`, from the running process or a look of its own.
+//! - [`manual`]: man pages and completions, from the command line's own definition and one table of settings.
 //! - [`event`] and [`tag`]: for the Lambda function of the `lambda` package: what woke it, and what it remembers.
 //! - [`change`], [`journal`], [`logging`] and [`output`]: what people get to read, all of it from reports.
 //! - [`settings`]: flags, environment and file become one struct.
@@ -52,6 +54,7 @@ pub mod follow;
 pub mod http;
 pub mod journal;
 pub mod logging;
+pub mod manual;
 pub mod metrics;
 pub mod oneshot;
 pub mod output;
@@ -61,5 +64,6 @@ pub mod proxy;
 pub mod reconcile;
 pub mod report;
 pub mod settings;
+pub mod status;
 pub mod tag;
 pub mod watch;

@@ -55,8 +55,8 @@ const SEAMS: &[Seam] = &[
     },
     Seam {
         signs: &["hyper::", "hyper_util", "http_body_util"],
-        only_in: &["http.rs"],
-        instead: "add a page to http::Site",
+        only_in: &["http.rs", "status.rs"],
+        instead: "add a page to http::Site, or something to the document that status asks for",
     },
     Seam {
         // A verb's own flags stand beside the verb.
@@ -65,8 +65,9 @@ const SEAMS: &[Seam] = &[
         instead: "add the flag to settings::Flags",
     },
     Seam {
+        // Prometheus' registry takes metrics by a method of that name.
         signs: &[".register(", ".deregister("],
-        only_in: &["reconcile.rs"],
+        only_in: &["reconcile.rs", "metrics.rs"],
         instead: "let planner::decide plan the change; reconcile alone carries plans out",
     },
     Seam {
