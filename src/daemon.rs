@@ -9,7 +9,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tokio::task::{AbortHandle, Id, JoinError, JoinHandle, JoinSet};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{debug, error, info, warn};
 
@@ -55,7 +55,7 @@ pub async fn run(settings: Settings, reload: impl Fn() -> Result<Settings, setti
     let mut daemon = Daemon::new(settings, sender, moments)?;
     daemon.proxies.set(&daemon.settings.proxies, &daemon.watchers)?;
     daemon.start_all(None).await;
-    daemon.show_health();
+    daemon.show().await;
     info!(
         target_groups = daemon.settings.bindings.len(),
         proxies = daemon.proxies.len(),
@@ -111,7 +111,7 @@ struct Daemon {
     notifier: Notifier,
     proxies: Proxies,
     site: Arc<Site>,
-    http: Option<(SocketAddr, AbortHandle)>,
+    http: Option<(SocketAddr, JoinHandle<()>)>,
     shown: String,
 }
 
@@ -131,7 +131,7 @@ impl Daemon {
         let site = Arc::new(Site::new(&board));
         let metrics = Arc::new(Metrics::new(&board, &site));
         site.measure(&metrics);
-        metrics.settings_read(clock.now(), true);
+        metrics.settings_in_force(clock.now());
         Ok(Self {
             clock,
             clients: Clients::counted(&metrics.calls),
@@ -227,7 +227,7 @@ impl Daemon {
     /// concerns all of them.
     async fn reload(&mut self, loaded: Result<Settings, settings::Error>) {
         let taken = self.take(loaded).await;
-        self.metrics.settings_read(self.clock.now(), taken.is_ok());
+        self.metrics.reloaded(self.clock.now(), taken.is_ok());
         if let Err(error) = taken {
             warn!("the new settings are not taken, the old ones stay in force: {error}");
         }
@@ -254,7 +254,7 @@ impl Daemon {
         self.notifier.keep_proxies(&listening);
         self.settings = settings;
         self.start_all(None).await;
-        self.show_health();
+        self.show().await;
         let started = self.running.len() - kept;
         info!(
             kept,
@@ -266,8 +266,10 @@ impl Daemon {
         Ok(())
     }
 
-    /// Serves health where the settings say.
-    fn show_health(&mut self) {
+    /// Serves the pages where the settings say.
+    async fn show(&mut self) {
+        let followed = self.settings.bindings.iter().map(|binding| binding.arn.clone());
+        self.board.follow(followed);
         self.site.show(self.proxies.views());
         self.proxies.probe(self.settings.http.is_some());
         if self.http.as_ref().map(|(listen, _)| *listen) == self.settings.http {
@@ -275,11 +277,11 @@ impl Daemon {
         }
         if let Some((_, server)) = self.http.take() {
             server.abort();
+            // It gives up its port, which may be the new one's too, when it has ended.
+            let _ = server.await;
         }
-        self.http = self.settings.http.map(|listen| {
-            let server = tokio::spawn(http::serve(listen, Arc::clone(&self.site)));
-            (listen, server.abort_handle())
-        });
+        self.http =
+            (self.settings.http).map(|listen| (listen, tokio::spawn(http::serve(listen, Arc::clone(&self.site)))));
     }
 
     /// Followers stop at once: a step that was under way is repeated by the next process.
@@ -317,6 +319,7 @@ impl Daemon {
         if !self.proxies.is_empty() {
             parts.push(self.proxies.summary());
         }
+        parts.extend(self.site.trouble().filter(|_| self.http.is_some()));
         parts.join("; ")
     }
 

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// What there is to see.
 const PAGES: &str = "/, /status, /metrics, /healthz, /readyz and /readyz/PORT";
 /// A taken port is tried again this often.
-const RETRY: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_secs(2);
 /// How long accepting rests after a failure.
 const REST: Duration = Duration::from_millis(100);
 /// Connections at once; more wait.
@@ -46,6 +47,7 @@ pub struct Site {
     board: Arc<Board>,
     proxies: Mutex<Vec<View>>,
     metrics: OnceLock<Arc<Metrics>>,
+    trouble: Mutex<Option<String>>,
 }
 
 impl Site {
@@ -55,6 +57,7 @@ impl Site {
             board: Arc::clone(board),
             proxies: Mutex::default(),
             metrics: OnceLock::new(),
+            trouble: Mutex::default(),
         }
     }
 
@@ -71,6 +74,15 @@ impl Site {
     /// The proxies that are shown.
     pub fn proxies(&self) -> Vec<View> {
         self.proxies.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Why the pages cannot be served, if so.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_trouble(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
     /// Everything that is known as JSON.
@@ -126,11 +138,11 @@ impl Site {
         let plain = |(status, body)| answer_with(status, PLAIN, body);
         let metrics = || self.metrics.get().map(|metrics| metrics.page()).unwrap_or_default();
         match (path, port) {
-            ("/", _) => answer_with(StatusCode::OK, HTML, page::draw(&self.json())),
-            ("/healthz", _) => plain((StatusCode::OK, "alive\n".into())),
-            ("/metrics", _) => answer_with(StatusCode::OK, PROMETHEUS, metrics()),
-            ("/readyz", _) => plain(self.ready(None)),
-            ("/status", _) => answer_with(StatusCode::OK, JSON, format!("{:#}\n", self.json())),
+            ("/", None) => answer_with(StatusCode::OK, HTML, page::draw(&self.json())),
+            ("/healthz", None) => plain((StatusCode::OK, "alive\n".into())),
+            ("/metrics", None) => answer_with(StatusCode::OK, PROMETHEUS, metrics()),
+            ("/readyz", None) => plain(self.ready(None)),
+            ("/status", None) => answer_with(StatusCode::OK, JSON, format!("{:#}\n", self.json())),
             (_, Some(port)) => plain(self.ready(Some(port))),
             _ => plain((
                 StatusCode::NOT_FOUND,
@@ -162,16 +174,16 @@ fn answer_with(status: StatusCode, content_type: &'static str, body: String) -> 
 
 /// Serves the pages for ever. An address that cannot be listened on is tried again and again.
 pub async fn serve(listen: SocketAddr, site: Arc<Site>) {
-    let listener = bind(listen).await;
+    let listener = bind(listen, &site).await;
     let address = listener.local_addr().unwrap_or(listen);
-    info!("health on http://{address}/readyz");
+    info!("serving http://{address}/ (health, metrics, status)");
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let site = Arc::clone(&site);
                 tokio::spawn(async move {
-                    let _ = timeout(CONNECTION_TIMEOUT, converse(stream, site)).await;
+                    converse(stream, site).await;
                     drop(place);
                 });
             }
@@ -183,19 +195,21 @@ pub async fn serve(listen: SocketAddr, site: Arc<Site>) {
     }
 }
 
-async fn bind(listen: SocketAddr) -> TcpListener {
-    let mut is_told = false;
+async fn bind(listen: SocketAddr, site: &Site) -> TcpListener {
+    site.set_trouble(None);
     loop {
         match TcpListener::bind(listen).await {
-            Ok(listener) => return listener,
-            Err(error) if !is_told => {
-                warn!(
-                    "cannot serve health on {listen} ({error}); trying again every {} s",
-                    RETRY.as_secs()
-                );
-                is_told = true;
+            Ok(listener) => {
+                site.set_trouble(None);
+                return listener;
             }
-            Err(_) => {}
+            Err(error) => {
+                let trouble = format!("cannot serve http://{listen}/: {error}");
+                if site.trouble().as_ref() != Some(&trouble) {
+                    warn!("{trouble}; trying again every {} s", RETRY.as_secs());
+                    site.set_trouble(Some(trouble));
+                }
+            }
         }
         sleep(RETRY).await;
     }
@@ -210,7 +224,19 @@ async fn converse(stream: TcpStream, site: Arc<Site>) {
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .serve_connection(TokioIo::new(stream), service_fn(answer));
-    if let Err(error) = served.await {
-        debug!("a connection for health failed: {error}");
+    let mut served = pin!(served);
+    let ended = match timeout(CONNECTION_TIMEOUT, served.as_mut()).await {
+        Ok(ended) => ended,
+        Err(_) => {
+            // An answer that is on its way still gets there.
+            served.as_mut().graceful_shutdown();
+            let Ok(ended) = timeout(HEADER_TIMEOUT, served).await else {
+                return;
+            };
+            ended
+        }
+    };
+    if let Err(error) = ended {
+        debug!("an HTTP connection failed: {error}");
     }
 }

@@ -29,6 +29,8 @@
 //! - [`board`], [`metrics`], [`http`] and [`page`]: where everything stands, for Prometheus, load balancers and people.
 //! - [`notify`]: what is worth a message to an SNS topic, and its sending, which nothing waits for.
 //! - [`oneshot`]: `plan` and `sync`.
+//! - [`status`]: `status`, from the running process or a look of its own.
+//! - [`manual`]: man pages and completions, from the command line's own definition and one table of settings.
 //! - [`doctor`]: named checks of all that has to be right; its looks are apart from its judgements too. [`probe`] asks an
 //!   address whether PostgreSQL is there, [`identity`] asks STS who we are.
 //! - [`event`] and [`tag`]: for the Lambda function of the `lambda` package: what woke it, and what it remembers.
@@ -58,6 +60,7 @@ pub mod http;
 pub mod identity;
 pub mod journal;
 pub mod logging;
+pub mod manual;
 pub mod metrics;
 pub mod notify;
 pub mod oneshot;
@@ -69,5 +72,6 @@ pub mod proxy;
 pub mod reconcile;
 pub mod report;
 pub mod settings;
+pub mod status;
 pub mod tag;
 pub mod watch;

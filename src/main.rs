@@ -1,15 +1,18 @@
 //! The command: parses, logs, runs one verb and turns its outcome into an exit code.
 
 use std::ffi::OsString;
-use std::io::{stderr, stdout};
+use std::io::{IsTerminal as _, Write as _, stderr, stdout};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::builder::BoolishValueParser;
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use rds_tether::report::{Exit, Report};
 use rds_tether::settings::value::Span;
 use rds_tether::settings::{self, DoctorFlags, Flags, LogFormat, Logging, Output, ProxyFlags, Settings};
-use rds_tether::{daemon, dns, doctor, logging, oneshot, output, proxy};
+use rds_tether::{daemon, dns, doctor, logging, manual, oneshot, output, proxy, status};
+use serde_json::Value;
 
 /// Keeps the IP target groups of a Network Load Balancer equal to the address an RDS or Aurora endpoint has now.
 #[derive(Parser)]
@@ -37,13 +40,26 @@ enum Verb {
     /// Check everything that has to be right, and say how to fix what is not; writes nothing unless asked to
     #[command(after_help = doctor::check::listing())]
     Doctor(DoctorFlags),
+    /// Show where every binding and proxy stands: asks the running process, or looks; never writes
+    Status(Status),
+    /// Print a shell's completions
+    Completions {
+        /// The shell
+        shell: manual::Shell,
+    },
+    /// Print the man pages, or write them as files
+    Man {
+        /// Directory for the files; it must exist [default: print all to standard output]
+        #[arg(long, value_name = "DIR", env = "RDS_TETHER_MAN_DIR", hide_env_values = true)]
+        dir: Option<PathBuf>,
+    },
 }
 
 #[derive(Args)]
 struct OneShot {
     #[command(flatten)]
     flags: Flags,
-    /// Give up after this long [default: plan 15s; sync forget + patience + 60s]
+    /// Give up after this long [default: plan and status 15s; sync forget + patience + 60s]
     #[arg(
         long,
         value_name = "DURATION",
@@ -65,6 +81,18 @@ struct OneShot {
     output: Output,
 }
 
+#[derive(Args)]
+struct Status {
+    #[command(flatten)]
+    look: OneShot,
+    /// Show it again and again until interrupted
+    #[arg(long, env = "RDS_TETHER_WATCH", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    watch: bool,
+}
+
+/// Moves a terminal's cursor home and clears all that is below.
+const CLEAR: &str = "\x1b[H\x1b[J";
+
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let cli: Cli = match settings::read_command_line(arguments.clone()) {
@@ -80,8 +108,8 @@ fn main() -> ExitCode {
     };
     let format = match cli.verb {
         // Their log stands beside progress and results that are made to be read.
-        Verb::Plan(_) | Verb::Sync(_) | Verb::Doctor(_) => LogFormat::Text,
         Verb::Run(_) | Verb::Proxy(_) => logging::default_format(),
+        _ => LogFormat::Text,
     };
     logging::start(&cli.logging, format);
     code(run(&cli.verb).unwrap_or_else(|(exit, message)| {
@@ -128,6 +156,24 @@ async fn run_verb(verb: &Verb) -> Result<Exit, Failed> {
             Ok(Exit::Settled)
         }
         Verb::Doctor(flags) => examine(flags).await,
+        Verb::Status(given) => {
+            let settings = given.look.flags.settings_or_address().map_err(told)?;
+            given.show(&settings).await
+        }
+        Verb::Completions { shell } => {
+            print(&manual::completions(Cli::command(), *shell));
+            Ok(Exit::Settled)
+        }
+        Verb::Man { dir } => {
+            let pages = manual::pages(Cli::command());
+            match dir {
+                Some(dir) => manual::write(&pages, dir).map_err(unexpected)?,
+                None => {
+                    print(&pages.into_values().collect::<String>());
+                }
+            }
+            Ok(Exit::Settled)
+        }
     }
 }
 
@@ -172,7 +218,43 @@ impl OneShot {
     }
 }
 
+impl Status {
+    async fn show(&self, settings: &Settings) -> Result<Exit, Failed> {
+        loop {
+            let (text, exit, pause) = match status::document(settings, self.look.limit()).await {
+                Ok(document) => (self.draw(&document), status::exit(&document), status::pause(&document)),
+                // Who watches waits for better times.
+                Err(error) if self.watch => (
+                    format!("rds-tether: {error}\n"),
+                    Exit::Pending,
+                    status::pause(&Value::Null),
+                ),
+                Err(error) => return Err(failed(error)),
+            };
+            if self.watch && stdout().is_terminal() {
+                print(CLEAR);
+            }
+            if !print(&text) || !self.watch {
+                return Ok(exit);
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    fn draw(&self, document: &Value) -> String {
+        match (self.look.output, self.watch) {
+            (Output::Text, false) => status::draw(document),
+            (Output::Text, true) => format!("{}\n", status::draw(document)),
+            (Output::Json, false) => format!("{document:#}\n"),
+            (Output::Json, true) => format!("{document}\n"),
+        }
+    }
+}
+
 fn failed(error: anyhow::Error) -> Failed {
+    if error.is::<status::NobodyKnows>() {
+        return (Exit::Unavailable, error.to_string());
+    }
     if error.is::<dns::Error>() || error.is::<proxy::Error>() {
         return (Exit::Settings, error.to_string());
     }
@@ -189,6 +271,126 @@ fn say(out: &mut impl std::io::Write, text: &str) {
     let _ = out.flush();
 }
 
+/// Prints what ends its own lines; false if nobody reads any more.
+fn print(text: &str) -> bool {
+    let mut out = stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+}
+
 fn code(exit: Exit) -> ExitCode {
     ExitCode::from(exit as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::{Arg, Command, CommandFactory as _};
+
+    use super::Cli;
+
+    const README: &str = include_str!("../README.md");
+
+    fn command() -> Command {
+        let mut command = Cli::command().disable_help_subcommand(true);
+        command.build();
+        command
+    }
+
+    /// A flag as the README's tables have it.
+    fn row(arg: &Arg) -> String {
+        let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+        let (about, told) = match help.split_once(" [default: ") {
+            Some((about, default)) => (about.to_owned(), default.trim_end_matches(']').to_owned()),
+            None => (help, String::new()),
+        };
+        let defaults = arg
+            .get_default_values()
+            .iter()
+            .map(|value| value.to_string_lossy().into_owned());
+        let default = if arg.get_action().takes_values() {
+            defaults.collect()
+        } else {
+            String::new()
+        };
+        let value = arg.get_value_names().filter(|_| arg.get_action().takes_values());
+        // A bar would end the cell.
+        let value = value
+            .map(|names| format!(" {}", names[0].replace('|', "\\|")))
+            .unwrap_or_default();
+        let short = arg.get_short().map(|short| format!("`-{short}`, ")).unwrap_or_default();
+        let long = arg.get_long().expect("a flag");
+        let env = arg.get_env().expect("every flag has a variable").to_string_lossy();
+        let default = if default.is_empty() { told } else { default };
+        let cells = [format!("{short}`--{long}{value}`"), format!("`{env}`"), default, about];
+        let cells = cells.map(|cell| {
+            if cell.is_empty() {
+                String::new()
+            } else {
+                format!(" {cell}")
+            }
+        });
+        format!("|{} |", cells.join(" |"))
+    }
+
+    fn flags(verb: &Command) -> Vec<&Arg> {
+        let flags = verb.get_arguments().filter(|arg| !arg.is_positional());
+        flags
+            .filter(|arg| !["help", "version"].contains(&arg.get_id().as_str()))
+            .collect()
+    }
+
+    /// The README's tables of flags: the verbs that each is for, and its rows.
+    fn tables() -> Vec<(BTreeSet<&'static str>, Vec<&'static str>)> {
+        let mut tables = Vec::new();
+        let mut lines = README.lines();
+        while let Some(line) = lines.find(|line| line.starts_with("Flags of ")) {
+            let verbs = line.split('`').skip(1).step_by(2).collect();
+            let rows = lines.by_ref().skip_while(|line| !line.starts_with("|---"));
+            let rows = rows.skip(1).take_while(|line| line.starts_with('|'));
+            tables.push((verbs, rows.collect()));
+        }
+        tables
+    }
+
+    #[test]
+    fn the_readme_lists_every_flag_of_every_verb_and_no_other() {
+        let command = command();
+        let tables = tables();
+        assert!(
+            tables.len() >= 4,
+            "the tables are not where this test looks: {tables:#?}"
+        );
+        for verb in command.get_subcommands() {
+            // A table that names no verb is for all of them.
+            let of_verb = tables
+                .iter()
+                .filter(|(verbs, _)| verbs.is_empty() || verbs.contains(verb.get_name()));
+            let listed: BTreeSet<String> = of_verb
+                .flat_map(|(_, rows)| rows.iter().map(ToString::to_string))
+                .collect();
+            let has: BTreeSet<String> = flags(verb).into_iter().map(row).collect();
+            let missing: Vec<&String> = has.difference(&listed).collect();
+            let surplus: Vec<&String> = listed.difference(&has).collect();
+            assert!(
+                missing.is_empty() && surplus.is_empty(),
+                "{}\nmissing:\n{missing:#?}\nto be removed:\n{surplus:#?}",
+                verb.get_name()
+            );
+        }
+    }
+
+    #[test]
+    fn the_readmes_tables_name_verbs_that_exist() {
+        let command = command();
+        let verbs: BTreeSet<&str> = command.get_subcommands().map(Command::get_name).collect();
+        for (named, _) in tables() {
+            assert!(named.is_subset(&verbs), "{named:?} of {verbs:?}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
 }

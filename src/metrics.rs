@@ -1,8 +1,10 @@
 //! Metrics for Prometheus. What is counted comes from the reports; where things stand is read off the board at each scrape.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -22,11 +24,15 @@ use crate::http::Site;
 use crate::planner::answer::{Failure, Said};
 use crate::planner::target::State;
 use crate::planner::time::Timestamp;
+use crate::proxy::health::View;
 use crate::report::{Exit, Report};
 
 type Labels = Vec<(&'static str, String)>;
 type Counters = Family<Labels, Counter>;
 type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
+
+/// How reloads end.
+const RELOADS: [&str; 2] = ["taken", "refused"];
 
 /// Everything that is counted.
 pub struct Metrics {
@@ -35,7 +41,7 @@ pub struct Metrics {
     address_changes: Counters,
     convergence: Histograms,
     reloads: Counters,
-    reloaded: Gauge<f64, std::sync::atomic::AtomicU64>,
+    settings_loaded: Gauge<f64, AtomicU64>,
     /// Looks at DNS.
     pub looks: Looks,
     /// Calls of AWS.
@@ -53,12 +59,13 @@ impl Metrics {
             address_changes: Counters::default(),
             convergence: Histograms::new_with_constructor(convergence_histogram),
             reloads: Counters::default(),
-            reloaded: Gauge::default(),
+            settings_loaded: Gauge::default(),
             looks: Looks::default(),
             calls: Calls::default(),
             notifications: Notifications::default(),
         };
         metrics.register();
+        metrics.notifications.show();
         metrics.registry.register_collector(Box::new(Standing {
             board: Arc::clone(board),
             site: Arc::clone(site),
@@ -103,7 +110,7 @@ impl Metrics {
         registry.register(
             "settings_loaded_timestamp_seconds",
             "When the settings in force were read",
-            self.reloaded.clone(),
+            self.settings_loaded.clone(),
         );
     }
 
@@ -115,12 +122,11 @@ impl Metrics {
             .get_or_create(&vec![group.clone(), ("outcome", outcome.into())])
             .inc();
         for (change, targets) in [("register", &report.registered), ("deregister", &report.deregistered)] {
-            if !targets.done.is_empty() {
-                let labels = vec![group.clone(), ("change", change.into())];
-                self.address_changes
-                    .get_or_create(&labels)
-                    .inc_by(targets.done.len() as u64);
-            }
+            // It is there from the first step on: an increase from nothing is none to Prometheus.
+            let labels = vec![group.clone(), ("change", change.into())];
+            self.address_changes
+                .get_or_create(&labels)
+                .inc_by(targets.done.len() as u64);
         }
         for (phase, took) in reached.iter().filter_map(phase) {
             let labels = vec![("phase", phase.to_owned())];
@@ -128,12 +134,22 @@ impl Metrics {
         }
     }
 
-    /// The settings were read, for the first time or again.
-    pub fn settings_read(&self, at: Timestamp, are_taken: bool) {
-        let outcome = if are_taken { "taken" } else { "refused" };
+    /// The settings were read for the first time.
+    pub fn settings_in_force(&self, at: Timestamp) {
+        self.settings_loaded.set(seconds(at));
+        for outcome in RELOADS {
+            let labels = vec![("outcome", outcome.to_owned())];
+            self.reloads.get_or_create(&labels).inc_by(0);
+        }
+    }
+
+    /// The settings were read again.
+    pub fn reloaded(&self, at: Timestamp, are_taken: bool) {
+        let [taken, refused] = RELOADS;
+        let outcome = if are_taken { taken } else { refused };
         self.reloads.get_or_create(&vec![("outcome", outcome.to_owned())]).inc();
         if are_taken {
-            self.reloaded.set(seconds(at));
+            self.settings_loaded.set(seconds(at));
         }
     }
 
@@ -190,7 +206,7 @@ impl Looks {
 pub struct Notifications(Counters);
 
 impl Notifications {
-    /// Shows counts of zero, because from now on there may be messages.
+    /// Shows counts of zero, so that the first message can be seen as an increase.
     pub fn show(&self) {
         for outcome in ["sent", "failed", "dropped"] {
             self.add(outcome, 0);
@@ -291,26 +307,29 @@ impl Standing {
             if let Some(at) = line.in_sync_since {
                 since.push((vec![group.clone()], seconds(at)));
             }
+            if let Some(at) = line.listed {
+                looked.push((vec![group.clone()], seconds(at)));
+            }
             if let Ok(listed) = &report.targets {
-                looked.push((vec![group.clone()], seconds(report.at)));
                 for state in State::WORDS {
                     let count = listed.values().filter(|target| target.state.as_str() == state).count();
                     targets.push((vec![group.clone(), ("state", state.to_owned())], count as f64));
                 }
             }
-            let mut reasons = std::collections::BTreeMap::<&str, u32>::new();
+            let mut reasons = BTreeMap::<&str, u32>::new();
             for hold in report.holds() {
                 *reasons.entry(hold.reason.name()).or_default() += 1;
             }
             for (reason, count) in reasons {
                 holds.push((vec![group.clone(), ("reason", reason.to_owned())], f64::from(count)));
             }
-            for (endpoint, sight) in &report.sights {
-                if let Ok(answer) = &sight.seen {
-                    let labels = vec![group.clone(), ("endpoint", endpoint.to_string())];
-                    answered.push((labels, seconds(answer.history.last_look)));
-                }
+            for (endpoint, at) in &line.answered {
+                let labels = vec![group.clone(), ("endpoint", endpoint.to_string())];
+                answered.push((labels, seconds(*at)));
             }
+        }
+        for arn in self.board.unseen() {
+            in_sync.push((vec![("target_group", group_label(&arn))], 0.0));
         }
         gauge(encoder, "in_sync", "Whether the target group equals DNS", in_sync)?;
         gauge(
@@ -337,8 +356,8 @@ impl Standing {
 
     fn encode_proxies(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let views = self.site.proxies();
-        let of_all = |value: &dyn Fn(&crate::proxy::health::View) -> f64| -> Vec<Sample> {
-            let listen = |view: &crate::proxy::health::View| vec![("listen", view.address().to_string())];
+        let of_all = |value: &dyn Fn(&View) -> f64| -> Vec<Sample> {
+            let listen = |view: &View| vec![("listen", view.address().to_string())];
             views.iter().map(|view| (listen(view), value(view))).collect()
         };
         gauge(

@@ -174,6 +174,11 @@ pub fn verdict(report: &Report) -> String {
     format!("{trouble}{}", if changed { "" } else { "; nothing was changed" })
 }
 
+/// The verdict of a document where it stands above what it is about.
+pub fn heading(verdict: &str) -> String {
+    verdict.replace(": see above", "")
+}
+
 /// A duration for people: seconds below two minutes, else minutes.
 pub fn span(duration: Duration) -> String {
     match duration.as_secs() {
@@ -181,6 +186,18 @@ pub fn span(duration: Duration) -> String {
         secs @ 1..120 => format!("{secs} s"),
         secs => format!("{} min", secs / 60),
     }
+}
+
+/// The time in a document.
+pub fn time(value: &Value) -> Timestamp {
+    let parsed: Option<jiff::Timestamp> = value.as_str().and_then(|text| text.parse().ok());
+    let millis = parsed.map_or(0, |at| at.as_millisecond());
+    Timestamp::from_millis(u64::try_from(millis).unwrap_or(0))
+}
+
+/// How long ago a time in a document was, for people.
+pub fn ago(now: Timestamp, then: &Value) -> String {
+    span(now.since(time(then)))
 }
 
 fn join<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
@@ -212,9 +229,12 @@ pub fn json(verb: &'static str, reports: &[Report], exit: Exit) -> String {
 }
 
 /// The same as a value.
-pub fn json_value(verb: &'static str, reports: &[Report], exit: Exit) -> Value {
+pub fn json_value<'a>(verb: &'static str, reports: impl IntoIterator<Item = &'a Report>, exit: Exit) -> Value {
     serde_json::to_value(Document::of(verb, reports, exit)).unwrap_or_default()
 }
+
+/// What the documents are; the number would change if something went away.
+pub const SCHEMA: &str = "rds-tether/1";
 
 #[derive(Serialize)]
 struct Document {
@@ -226,13 +246,14 @@ struct Document {
 }
 
 impl Document {
-    fn of(verb: &'static str, reports: &[Report], exit: Exit) -> Self {
+    fn of<'a>(verb: &'static str, reports: impl IntoIterator<Item = &'a Report>, exit: Exit) -> Self {
+        let target_groups: Vec<GroupView> = reports.into_iter().map(GroupView::of).collect();
         Self {
-            schema: "rds-tether/1",
+            schema: SCHEMA,
             verb,
             exit_code: exit as u8,
-            settled: reports.iter().all(Report::is_settled),
-            target_groups: reports.iter().map(GroupView::of).collect(),
+            settled: target_groups.iter().all(|group| group.settled),
+            target_groups,
         }
     }
 }
@@ -242,6 +263,7 @@ struct GroupView {
     arn: String,
     name: String,
     at: Timestamp,
+    listed: Option<Timestamp>,
     role: String,
     family: Option<String>,
     settled: bool,
@@ -333,6 +355,7 @@ impl GroupView {
             arn: report.binding.arn.to_string(),
             name: report.binding.arn.name().to_owned(),
             at: report.at,
+            listed: report.listed,
             role: plan.role.to_string(),
             family: report.group.as_ref().map(|group| group.family.to_string()),
             settled: plan.settled,

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::output::span;
+use crate::output::{ago, heading, time};
 use crate::planner::time::Timestamp;
 
 const HEAD: &str = r#"<!doctype html>
@@ -12,13 +12,12 @@ const HEAD: &str = r#"<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <meta http-equiv="refresh" content="5">
-<title>rds-tether</title>
 <style>
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 62em; padding: 0 1em; color: #1c2733; background: #fff }
 h1 { font-size: 1.3em } h2 { font-size: 1.05em; margin: 1.6em 0 .3em }
 table { border-collapse: collapse; width: 100%; margin: .3em 0 } td, th { text-align: left; padding: .2em .8em .2em 0; vertical-align: top }
 th { font-weight: 600; color: #5a6b7b; border-bottom: 1px solid #d5dde5 }
-.ok { color: #17703a } .no { color: #a8260f } .dim { color: #5a6b7b } code { font-size: .95em }
+a { color: inherit } h1 small { font-weight: normal } .ok { color: #17703a } .no { color: #a8260f } .dim { color: #5a6b7b } code { font-size: .95em }
 @media (prefers-color-scheme: dark) { body { color: #dce4ec; background: #14191f } .ok { color: #67c98b } .no { color: #ff8a70 }
 th, .dim { color: #93a4b4 } th { border-color: #33404d } }
 </style>
@@ -36,12 +35,25 @@ fn write_page(out: &mut String, status: &Value) -> std::fmt::Result {
     let now = time(&status["at"]);
     writeln!(
         out,
-        "<h1>rds-tether {}</h1><p class=dim>up for {}; looked at {}; also <a href=\"/status\">/status</a>, \
-         <a href=\"/metrics\">/metrics</a>, <a href=\"/readyz\">/readyz</a>",
+        "<title>{} · rds-tether</title>\n<h1>rds-tether <small class=dim>{}</small></h1>\n<p class=dim>Up for {}; as of {}. \
+         Also <a href=\"status\">status</a> (JSON), <a href=\"metrics\">metrics</a>, <a href=\"readyz\">readyz</a>",
+        if status["settled"] == true {
+            "settled"
+        } else {
+            "not settled"
+        },
         text(&status["version"]),
         ago(now, &status["started"]),
         text(&status["at"]),
     )?;
+    let unseen = list(&status["not_looked_at_yet"]);
+    if !unseen.is_empty() {
+        writeln!(
+            out,
+            "<p><span class=no>Not looked at yet:</span> {}",
+            join(&status["not_looked_at_yet"])
+        )?;
+    }
     for group in list(&status["target_groups"]) {
         write_group(out, group, now)?;
     }
@@ -66,7 +78,7 @@ fn write_group(out: &mut String, group: &Value, now: Timestamp) -> std::fmt::Res
         Value::Null => String::new(),
         since => format!(" for {}", ago(now, since)),
     };
-    let (name, verdict) = (text(&group["name"]), text(&group["verdict"]));
+    let (name, verdict) = (text(&group["name"]), heading(&text(&group["verdict"])));
     writeln!(
         out,
         "<h2>Target group {name}: <span class={class}>{verdict}</span>{since}</h2>"
@@ -77,10 +89,16 @@ fn write_group(out: &mut String, group: &Value, now: Timestamp) -> std::fmt::Res
         text(&group["arn"]),
         text(&group["role"])
     )?;
-    writeln!(out, "<table><tr><th>Endpoint<th>Name server<th>Says<th>TTL")?;
+    if !list(&group["endpoints"]).is_empty() {
+        writeln!(out, "<table><tr><th>Endpoint<th>Name server<th>Says<th>TTL")?;
+    }
     for endpoint in list(&group["endpoints"]) {
         let name = text(&endpoint["endpoint"]);
-        for server in list(&endpoint["name_servers"]) {
+        let servers = list(&endpoint["name_servers"]);
+        if servers.is_empty() {
+            writeln!(out, "<tr><td>{name}<td><td class=no>{}", text(&endpoint["blind"]))?;
+        }
+        for server in servers {
             let said = match &server["failure"] {
                 Value::Null => join(&server["addresses"]),
                 failure => format!("<span class=no>{}</span>", text(failure)),
@@ -92,7 +110,12 @@ fn write_group(out: &mut String, group: &Value, now: Timestamp) -> std::fmt::Res
             writeln!(out, "<tr><td>{name}<td>{}<td>{said}<td>{ttl}", text(&server["address"]))?;
         }
     }
-    writeln!(out, "</table><table><tr><th>Target<th>State<th>Zone<th>DNS")?;
+    writeln!(out, "</table>\n<table><tr><th>Target<th>State<th>Zone<th>DNS")?;
+    let targets = group["targets"].as_array();
+    if targets.is_none_or(Vec::is_empty) {
+        let why = targets.map_or("could not be listed", |_| "none");
+        writeln!(out, "<tr><td class=dim>{why}")?;
+    }
     for target in list(&group["targets"]) {
         let named = if target["named"] == true {
             "names it"
@@ -113,7 +136,8 @@ fn write_group(out: &mut String, group: &Value, now: Timestamp) -> std::fmt::Res
     }
     writeln!(out, "</table>")?;
     for (title, class, items) in [("Held", "dim", &group["holds"]), ("Error", "no", &group["errors"])] {
-        for item in list(items) {
+        let is_told_by_an_error = |item: &&Value| item["reason"] == "group_unseen";
+        for item in list(items).iter().filter(|item| !is_told_by_an_error(item)) {
             writeln!(out, "<p><span class={class}>{title}:</span> {}", text(&item["text"]))?;
         }
     }
@@ -129,11 +153,10 @@ fn write_proxy(out: &mut String, proxy: &Value) -> std::fmt::Result {
     let counts = &proxy["counts"];
     writeln!(
         out,
-        "<h2>Proxy {}: <span class={class}>{word}</span></h2><p>{} at {}; {}\n<p class=dim>{} open, {} sessions, {} refused, \
-         {} cut with their address",
+        "<h2>Proxy {}: <span class={class}>{word}</span></h2>\n<p class=dim>to <code>{}</code>\n<p>{}\n<p class=dim>{} open \
+         now; so far {} sessions, {} refused, {} cut because their address was gone from DNS",
         text(&proxy["listen"]),
         text(&proxy["endpoint"]),
-        join(&proxy["addresses"]),
         text(&proxy["why"]),
         counts["open"],
         counts["sessions"],
@@ -161,14 +184,4 @@ fn text(value: &Value) -> String {
         .replace('<', "&lt;")
         .replace('>', "&gt;")
         .replace('"', "&quot;")
-}
-
-fn time(value: &Value) -> Timestamp {
-    let parsed: Option<jiff::Timestamp> = value.as_str().and_then(|text| text.parse().ok());
-    let millis = parsed.map_or(0, |at| at.as_millisecond());
-    Timestamp::from_millis(u64::try_from(millis).unwrap_or(0))
-}
-
-fn ago(now: Timestamp, then: &Value) -> String {
-    span(now.since(time(then)))
 }

@@ -52,7 +52,7 @@ pub struct Reconciler {
     memory: Memory,
     ours: BTreeSet<Target>,
     has_removed: bool,
-    last_group: Option<BTreeMap<Target, Listed>>,
+    last_group: Option<(Timestamp, BTreeMap<Target, Listed>)>,
     calling: Option<(&'static str, Timestamp)>,
 }
 
@@ -88,15 +88,16 @@ impl Reconciler {
         self.calling = Some(("DescribeTargetHealth", started));
         let targets = self.client.targets(&self.group, turn).await;
         self.calling = None;
-        self.last_group = targets.as_ref().ok().cloned();
+        let listed = targets.as_ref().ok().map(|_| self.clock.now());
+        self.last_group = listed.zip(targets.as_ref().ok().cloned());
         // DNS is read after the group has answered: what a step decides on is the newest of both.
-        self.report(started, targets, sights)
+        self.report(started, targets, listed, sights)
     }
 
     /// Decides on what DNS says now and the group as it was last seen, and changes nothing; `None` if it has not been seen.
     pub fn look_at_dns(&mut self, sights: &Sights) -> Option<Report> {
-        let group = self.last_group.clone()?;
-        Some(self.report(self.clock.now(), Ok(group), sights))
+        let (listed, group) = self.last_group.clone()?;
+        Some(self.report(self.clock.now(), Ok(group), Some(listed), sights))
     }
 
     /// Looks, decides and applies.
@@ -111,7 +112,7 @@ impl Reconciler {
 
     /// What the next plan would be if the group is as it was last seen; `None` if it has not been seen.
     pub fn foresee(&self, sights: &Sights) -> Option<Plan> {
-        let group = self.last_group.clone()?;
+        let (_, group) = self.last_group.clone()?;
         Some(self.decide(&newest(sights), Ok(group), self.clock.now()).plan)
     }
 
@@ -119,6 +120,7 @@ impl Reconciler {
         &mut self,
         started: Timestamp,
         targets: Result<BTreeMap<Target, Listed>, elb::Error>,
+        listed: Option<Timestamp>,
         sights: &Sights,
     ) -> Report {
         let now = self.clock.now();
@@ -134,6 +136,7 @@ impl Reconciler {
             ended: now,
             sights,
             targets,
+            listed,
             plan,
             applied: false,
             registered: Written::default(),
@@ -242,6 +245,7 @@ pub fn group_unknown(binding: &Arc<Binding>, error: elb::Error, started: Timesta
         ended: now,
         sights: BTreeMap::new(),
         targets: Err(error),
+        listed: None,
         plan: decide(&binding.policy, &Memory::default(), &seen, now).plan,
         applied: false,
         registered: Written::default(),

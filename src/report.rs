@@ -29,6 +29,8 @@ pub struct Report {
     pub sights: BTreeMap<Endpoint, Arc<Sight>>,
     /// The targets as they were before the step changed anything.
     pub targets: Result<BTreeMap<Target, Listed>, elb::Error>,
+    /// When that was seen: a step for which DNS alone was looked at takes the group as it was last seen.
+    pub listed: Option<Timestamp>,
     /// What was decided.
     pub plan: Plan,
     /// Whether the plan was carried out.

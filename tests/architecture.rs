@@ -75,8 +75,8 @@ const SEAMS: &[Seam] = &[
     },
     Seam {
         signs: &["hyper::", "hyper_util", "http_body_util"],
-        only_in: &["http.rs"],
-        instead: "add a page to http::Site",
+        only_in: &["http.rs", "status.rs"],
+        instead: "add a page to http::Site, or something to the document that status asks for",
     },
     Seam {
         // A verb's own flags stand beside the verb.

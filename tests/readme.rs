@@ -70,6 +70,16 @@ fn the_commands_are_taken() {
     for line in lines {
         if line.starts_with("rds-tether run") || line.starts_with("rds-tether proxy") {
             assert_runs(&mut as_in_readme(&on_any_port(line)), line);
+        } else if line.ends_with("--watch") {
+            let words = as_in_readme(line);
+            assert!(
+                words.get_args().any(|word| word == "status"),
+                "{line}: what else is watched ends by itself"
+            );
+        } else if line.starts_with("rds-tether completions") || line.starts_with("rds-tether man") {
+            assert_exit(&mut as_in_readme(line), 0);
+        } else if line.starts_with("rds-tether status") {
+            assert_exit(as_in_readme(line).args(["--timeout", "2s"]), 2);
         } else {
             let output = finish(as_in_readme(line).args(["--timeout", "2s"]));
             assert_eq!(output.status.code(), Some(69), "{line}: {}", said(&output));
@@ -213,7 +223,7 @@ fn the_functions_commands_and_metrics_are_those_it_has() {
     assert_eq!(metrics, rows.collect());
     assert_eq!(
         metrics.len(),
-        5,
+        9,
         "the metrics are not where this test looks: {metrics:?}"
     );
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -74,7 +74,13 @@ impl Fleet {
 
     /// Starts a daemon for some of it. Nothing is ever removed, so that no removal disturbs a later change.
     pub fn follow(&self, bound: &[Bound], settings_file: &str) -> Running {
+        self.follow_and_serve(bound, settings_file, None)
+    }
+
+    /// The same, with its pages served at an address.
+    pub fn follow_and_serve(&self, bound: &[Bound], settings_file: &str, http: Option<SocketAddr>) -> Running {
         let mut settings = format!("dns = {{ nameservers = [\"{}\"] }}\n", self.dns.addr());
+        settings.extend(http.map(|http| format!("http = {{ listen = \"{http}\" }}\n")));
         for Bound { name, arn, .. } in bound {
             let written = write!(
                 settings,

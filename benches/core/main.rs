@@ -1,4 +1,5 @@
-//! The figures in the README: `cargo bench --bench core`, or with `-- plan`, `-- reaction`, `-- run-1000` only those parts.
+//! The figures in the README: `cargo bench --bench core`, or with `-- plan`, `-- reaction`, `-- run-1000`, `-- scrape` only
+//! those parts.
 //!
 //! Everything is on loopback: the servers are the testkit's, in this process; the program is the built binary in processes
 //! of its own, so that nothing of the servers counts as its. `cargo bench` builds that binary with the profile `bench`,
@@ -18,13 +19,14 @@ mod process;
 mod python;
 mod reaction;
 mod run_1000;
+mod scrape;
 
 use std::env;
 use std::process::ExitCode;
 
 use crate::figures::load;
 
-const PARTS: [&str; 3] = ["plan", "reaction", "run-1000"];
+const PARTS: [&str; 4] = ["plan", "reaction", "run-1000", "scrape"];
 
 fn main() -> ExitCode {
     let given: Vec<String> = env::args().skip(1).collect();
@@ -53,6 +55,9 @@ fn main() -> ExitCode {
     }
     if let Some(many) = many {
         many.measure();
+    }
+    if wanted("scrape") {
+        scrape::run(quick);
     }
     println!("\nload average at the end: {}", load());
     ExitCode::SUCCESS

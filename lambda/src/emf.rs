@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 
+use rds_tether::elb::{Error, Kind};
+use rds_tether::planner::target::State;
 use rds_tether::planner::time::Timestamp;
 use rds_tether::report::Report;
 use serde_json::{Value, json};
@@ -27,6 +29,25 @@ pub fn write(measured: &Measured, now: Timestamp, request_id: &str) {
     let _ = writeln!(std::io::stdout(), "{}", line(measured, now, request_id));
 }
 
+/// Reasons for which an address that DNS names is not let into the group.
+const REFUSED: [&str; 3] = ["refused", "rejected", "no_room"];
+/// Reasons that say that nothing is known of an endpoint.
+const UNRESOLVED: [&str; 2] = ["blind", "no_quorum"];
+
+/// Changes that are not made for one of these reasons.
+fn held_for(report: &Report, reasons: &[&str]) -> usize {
+    let holds = report.holds();
+    holds
+        .iter()
+        .filter(|hold| reasons.contains(&hold.reason.name()))
+        .count()
+}
+
+fn denials(report: &Report) -> usize {
+    let is_denial = |error: &&Error| matches!(error.kind, Kind::Denied | Kind::Credentials | Kind::AssumeRole);
+    report.errors().filter(is_denial).count()
+}
+
 fn line(measured: &Measured, now: Timestamp, request_id: &str) -> Value {
     let report = measured.report;
     let mut metrics = vec![
@@ -34,7 +55,14 @@ fn line(measured: &Measured, now: Timestamp, request_id: &str) -> Value {
         ("AddressChanges", "Count", json!(measured.address_changes)),
         ("Holds", "Count", json!(report.holds().len())),
         ("ReconcileErrors", "Count", json!(measured.errors)),
+        ("Refused", "Count", json!(held_for(report, &REFUSED))),
+        ("Denied", "Count", json!(denials(report))),
+        ("Unresolved", "Count", json!(held_for(report, &UNRESOLVED))),
     ];
+    if let Ok(targets) = &report.targets {
+        let healthy = targets.values().filter(|target| target.state == State::Healthy).count();
+        metrics.push(("HealthyTargets", "Count", json!(healthy)));
+    }
     if let Some(secs) = measured.convergence_secs {
         metrics.push(("ConvergenceSeconds", "Seconds", json!(secs)));
     }

@@ -43,7 +43,7 @@ pub struct Flags {
     /// How to look at DNS.
     #[command(flatten)]
     pub dns: DnsFlags,
-    /// Serve /healthz and /readyz on this address (run) [default: off]
+    /// Serve metrics, status and health over HTTP on this address (run), or ask there (status) [default: off]
     #[arg(long, value_name = "ADDR:PORT", env = "RDS_TETHER_HTTP", hide_env_values = true)]
     pub http: Option<Listen>,
     /// Whom to tell of changes and trouble.
@@ -215,7 +215,7 @@ pub struct ProxyFlags {
     /// How to look at DNS.
     #[command(flatten)]
     pub dns: DnsFlags,
-    /// Serve /healthz and /readyz on this address [default: off]
+    /// Serve metrics, status and health over HTTP on this address [default: off]
     #[arg(long, value_name = "ADDR:PORT", env = "RDS_TETHER_HTTP", hide_env_values = true)]
     pub http: Option<Listen>,
     /// Whom to tell of changes and trouble.
@@ -252,11 +252,13 @@ pub struct Logging {
         hide_possible_values = true,
         env = "RDS_TETHER_LOG_FORMAT",
         hide_env_values = true,
-        global = true
+        global = true,
+        // Behind the verb's own.
+        display_order = 900
     )]
     pub log_format: Option<LogFormat>,
     /// Log more: -v each step, -vv also the libraries
-    #[arg(short, long, action = ArgAction::Count, env = "RDS_TETHER_VERBOSE", hide_env_values = true, global = true)]
+    #[arg(short, long, action = ArgAction::Count, env = "RDS_TETHER_VERBOSE", hide_env_values = true, global = true, display_order = 901)]
     pub verbose: u8,
 }
 

@@ -3,6 +3,7 @@
 mod doctor;
 mod file;
 mod flags;
+pub mod keys;
 pub mod value;
 
 use std::collections::BTreeSet;
@@ -42,7 +43,7 @@ const DIAL_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Durati
 const AFTER_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
 
 /// Everything the process obeys.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Target groups to keep equal to endpoints.
     pub bindings: Vec<Binding>,
@@ -148,6 +149,17 @@ impl Flags {
                 );
             }
         };
+        self.override_all(&mut settings);
+        Ok(settings)
+    }
+
+    /// The same for who only asks a running process, whose address is then enough.
+    pub fn settings_or_address(&self) -> Result<Settings, Error> {
+        let has_bindings = self.config.is_some() || !self.endpoints.is_empty() || !self.target_groups.is_empty();
+        if has_bindings || self.http.is_none() || Path::new(DEFAULT_FILE).exists() {
+            return self.settings();
+        }
+        let mut settings = Settings::default();
         self.override_all(&mut settings);
         Ok(settings)
     }

@@ -177,6 +177,7 @@ impl Simulation {
             at: self.now,
             ended: self.now + Duration::from_millis(40),
             sights: BTreeMap::from([(endpoint, Arc::new(sight))]),
+            listed: targets.is_ok().then_some(self.now),
             targets,
             plan,
             applied: true,

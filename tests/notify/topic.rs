@@ -227,7 +227,7 @@ fn a_reload_takes_and_leaves_the_topic() {
 fn what_becomes_of_messages_is_counted() {
     let topic = Topic::new();
     let daemon = Daemon::start(topic.command().args(["--http", "127.0.0.1:0"]));
-    let line = daemon.wait_for_log(&["health on http://"]);
+    let line = daemon.wait_for_log(&["serving http://"]);
     let (_, address) = line.split_once("http://").unwrap();
     let address = address.split('/').next().unwrap();
     let counts = || -> Vec<String> {

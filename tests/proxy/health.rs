@@ -67,9 +67,9 @@ fn with_pages(world: &World, arguments: &str) -> (Proxy, SocketAddr) {
 
 #[track_caller]
 fn pages_of(daemon: &Daemon) -> SocketAddr {
-    let line = daemon.wait_for_log(&["health on http://"]);
-    assert!(line.contains("/readyz"), "{line}");
-    address_after(&line, "health on http://")
+    let line = daemon.wait_for_log(&["serving http://"]);
+    assert!(line.contains("health"), "{line}");
+    address_after(&line, "serving http://")
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn a_taken_port_is_told_of_and_tried_again() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("an address");
     let site = taken.local_addr().expect("bound");
     let proxy = world.proxy(&format!("--http {site}"));
-    let told = proxy.daemon.wait_for_log(&["cannot serve health on"]);
+    let told = proxy.daemon.wait_for_log(&["cannot serve"]);
     assert_says(&told, &[&site.to_string(), "trying again"]);
     proxy.client().assert_served();
     drop(taken);

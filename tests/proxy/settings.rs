@@ -238,11 +238,11 @@ fn an_added_proxy_serves_and_the_pages_move() {
     let both = settings(&world, &[one, ("127.0.1.1", WRITER, "")]);
     run.reload(&format!("{both}[http]\nlisten = \"127.0.0.1:0\"\n"));
     run.client("127.0.1.1").assert_served();
-    let line = run.daemon.wait_for_log(&["health on http://127.0.0.1:"]);
-    let first = address_after(&line, "health on http://");
+    let line = run.daemon.wait_for_log(&["serving http://127.0.0.1:"]);
+    let first = address_after(&line, "serving http://");
     assert!(connect(first).is_ok());
     run.reload(&format!("{both}[http]\nlisten = \"127.0.1.9:0\"\n"));
-    run.daemon.wait_for_log(&["health on http://127.0.1.9:"]);
+    run.daemon.wait_for_log(&["serving http://127.0.1.9:"]);
     wait_until("the former pages are gone", || connect(first).is_err());
     session.assert_served();
 }

@@ -37,6 +37,11 @@ fn counts(line: &Value) -> [u64; 4] {
     ["InSync", "AddressChanges", "Holds", "ReconcileErrors"].map(|name| line[name].as_u64().unwrap())
 }
 
+/// What there are alarms on besides.
+fn alarmed(line: &Value) -> [u64; 4] {
+    ["Refused", "Denied", "Unresolved", "HealthyTargets"].map(|name| line[name].as_u64().unwrap())
+}
+
 /// Fails if CloudWatch could not read the lines, or would read wrong values.
 #[test]
 fn metrics_are_embedded_in_standard_output() {
@@ -49,6 +54,7 @@ fn metrics_are_embedded_in_standard_output() {
     assert_eq!(settled["TargetGroup"], "orders");
     assert_eq!(counts(&settled), [1, 0, 0, 0]);
     assert_eq!(settled["ConvergenceSeconds"], Value::Null);
+    assert_eq!(alarmed(&settled), [0, 0, 0, 1]);
 
     world.dns.set(WRITER, Behaviour::a(NEW, 1));
     world.ask(TICK, LONG);
@@ -62,6 +68,24 @@ fn metrics_are_embedded_in_standard_output() {
     let [in_sync, changes, holds, errors] = counts(&last_metrics(&function, 3));
     assert_eq!((in_sync, changes, holds), (0, 0, 1));
     assert!(errors >= 1);
+    let unresolved = last_metrics(&function, 3);
+    assert_eq!(alarmed(&unresolved)[..3], [0, 0, 1]);
+
+    world.dns.set(WRITER, Behaviour::a("8.8.8.8", 1));
+    world.ask_in_vain(TICK, Duration::from_secs(4));
+    assert_eq!(
+        alarmed(&last_metrics(&function, 4))[0],
+        1,
+        "a public address is refused"
+    );
+
+    world.dns.set(WRITER, Behaviour::a(NEW, 1));
+    let denied = Failure::denied("DescribeTargetHealth");
+    world.elb.fail("DescribeTargetHealth", denied, None);
+    world.ask_in_vain(TICK, Duration::from_secs(4));
+    let denied = last_metrics(&function, 5);
+    assert_eq!(denied["Denied"], 1);
+    assert_eq!(denied["HealthyTargets"], Value::Null, "nobody knows");
 }
 
 /// Fails if a log line cannot be found by its request, or if an invocation ends without a word.
