@@ -29,12 +29,10 @@ pub struct Route {
 }
 
 impl Route {
-    /// The route of another name, before any answer for it: the sessions there are outlive their addresses.
-    #[must_use]
-    pub fn left_behind(mut self, route: Self, now: Timestamp) -> Self {
-        self.gone.extend(route.gone);
-        self.gone.extend(route.addresses.into_iter().map(|ip| (ip, now)));
-        self
+    /// Takes over from another route: the sessions to its addresses outlive them.
+    pub fn leave_behind(&mut self, former: &Self, now: Timestamp) {
+        self.gone.extend(&former.gone);
+        self.gone.extend(former.addresses.iter().map(|ip| (*ip, now)));
     }
 
     /// Whether new connections go to the address.
@@ -268,7 +266,9 @@ mod tests {
         let mut route = rules().start("former.internal");
         rules().answered(&mut route, "former.internal", &answer(&["10.0.0.1"]), at(0));
         rules().answered(&mut route, "former.internal", &answer(&["10.0.0.2"]), at(10));
-        let route = rules().start(HOST).left_behind(route, at(12));
+        let former = route;
+        let mut route = rules().start(HOST);
+        route.leave_behind(&former, at(12));
         assert_eq!((route.addresses.as_slice(), route.asked), (&[][..], false));
         assert_eq!(route.ends(ip("10.0.0.1")), Some(at(15)));
         assert_eq!(route.ends(ip("10.0.0.2")), Some(at(17)));

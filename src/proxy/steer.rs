@@ -19,11 +19,13 @@ pub(super) type Source = watch::Receiver<(Arc<Proxy>, Arc<Watchers>)>;
 pub(super) async fn steer(mut source: Source, shared: Arc<Shared>, route: watch::Sender<Arc<Route>>) {
     let (proxy, _) = source.borrow().clone();
     let mut steering = Steering::new(&proxy);
+    // Held until the next is there: a watcher ends with its last follower, and would begin anew for the same name.
+    let mut watched = None;
     while source.has_changed().is_ok() {
         let (proxy, watchers) = source.borrow_and_update().clone();
         steering.obey(proxy, &shared, &route);
-        let watch = watchers.follow(steering.proxy.endpoint.host(), steering.proxy.family);
-        steering.follow(&watch, &shared, &route, &mut source).await;
+        let watch = watched.insert(watchers.follow(steering.proxy.endpoint.host(), steering.proxy.family));
+        steering.follow(watch, &shared, &route, &mut source).await;
     }
 }
 
@@ -47,18 +49,19 @@ impl Steering {
     /// Takes new settings. What another name gave is no address of this one.
     fn obey(&mut self, proxy: Arc<Proxy>, shared: &Shared, route: &watch::Sender<Arc<Route>>) {
         let is_same = self.proxy.endpoint == proxy.endpoint && self.proxy.family == proxy.family;
-        let start = proxy.rules.start(proxy.endpoint.host());
-        let mut former = std::mem::replace(&mut self.route, start);
+        let mut next = proxy.rules.start(proxy.endpoint.host());
         if is_same {
             // What the new rules forbid is left behind, too.
-            self.route.asked = former.asked;
-            self.route.addresses = former.addresses.extract_if(.., |ip| proxy.rules.allow(*ip)).collect();
-            (self.route.role, self.route.linger) = proxy.rules.obeyed(former.role);
+            let allowed = self.route.addresses.extract_if(.., |ip| proxy.rules.allow(*ip));
+            next.addresses = allowed.collect();
+            next.asked = self.route.asked;
+            (next.role, next.linger) = proxy.rules.obeyed(self.route.role);
         } else {
             self.blind_since = None;
             shared.health.forget_failures();
         }
-        self.route = self.route.clone().left_behind(former, shared.clock.now());
+        next.leave_behind(&self.route, shared.clock.now());
+        self.route = next;
         route.send_replace(Arc::new(self.route.clone()));
         self.proxy = proxy;
     }
