@@ -195,6 +195,20 @@ pub fn time(value: &Value) -> Timestamp {
     Timestamp::from_millis(u64::try_from(millis).unwrap_or(0))
 }
 
+/// The items of a list in a document; none if it is no list.
+pub fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// What a value of a document says, as it is; nothing if it is null.
+pub fn words(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
 /// How long ago a time in a document was, for people.
 pub fn ago(now: Timestamp, then: &Value) -> String {
     span(now.since(time(then)))

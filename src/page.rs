@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::output::{ago, heading, time};
+use crate::output::{ago, heading, list, time, words};
 use crate::planner::time::Timestamp;
 
 const HEAD: &str = r#"<!doctype html>
@@ -165,22 +165,14 @@ fn write_proxy(out: &mut String, proxy: &Value) -> std::fmt::Result {
     )
 }
 
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
-}
-
 fn join(value: &Value) -> String {
     list(value).iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
 /// What a value says, with nothing in it that HTML would take for its own.
 fn text(value: &Value) -> String {
-    let text = match value {
-        Value::Null => return String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    text.replace('&', "&amp;")
+    words(value)
+        .replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
         .replace('"', "&quot;")

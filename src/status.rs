@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::oneshot;
-use crate::output::{self, SCHEMA, ago, heading, time};
+use crate::output::{self, SCHEMA, ago, heading, list, time, words};
 use crate::planner::answer::Blind;
 use crate::proxy::Proxy;
 use crate::report::Exit;
@@ -403,20 +403,11 @@ fn write_table(out: &mut String, rows: &[Vec<String>]) -> std::fmt::Result {
     Ok(())
 }
 
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
-}
-
 fn join(value: &Value) -> String {
     list(value).iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
 /// What a value says, without what would move a terminal's cursor.
 fn text(value: &Value) -> String {
-    let text = match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    text.replace(char::is_control, "?")
+    words(value).replace(char::is_control, "?")
 }
