@@ -2,34 +2,40 @@
 
     {"template": PATH}                            the template, with its short forms (!Ref) in their long ones ({"Ref": ...})
     {"call": [SERVICE, OPERATION, PARAMETERS]}    an AWS call by boto3, to where AWS_ENDPOINT_URL says
-    {"match": [PATTERN, TEXT]}                    whether a regular expression is the whole of a text's
+    {"match": [PATTERN, TEXT]}                    whether a regular expression fits the whole of a text
+    {"literal": TEXT}                             what a text says that is written in Python
 
 A reply is {"ok": ...}, or {"error": ...}.
 """
 
+import ast
 import functools
 import json
 import re
 import sys
 
-import boto3
-from cfnlint.decode import cfn_yaml
 
-
+# What takes a second to load is loaded when it is asked for.
 @functools.cache
 def client(service):
-    return boto3.client(service, region_name="eu-west-1")
+    import boto3
+
+    return boto3.client(service)
 
 
 def answer(request):
     ((kind, asked),) = request.items()
     if kind == "template":
+        from cfnlint.decode import cfn_yaml
+
         return cfn_yaml.load(asked)
     if kind == "call":
         service, operation, parameters = asked
         reply = getattr(client(service), operation)(**parameters)
         reply.pop("ResponseMetadata", None)
         return reply
+    if kind == "literal":
+        return ast.literal_eval(asked)
     if kind == "match":
         pattern, text = asked
         return re.fullmatch(pattern, text) is not None

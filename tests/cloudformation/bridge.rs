@@ -2,10 +2,14 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
 use crate::program;
+
+/// The region that moto takes the answers of custom resources for.
+pub const REGION: &str = "us-east-1";
 
 /// bridge.py, running.
 pub struct Bridge {
@@ -15,11 +19,6 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// For templates and patterns.
-    pub fn start() -> Self {
-        Self::to("http://127.0.0.1:9")
-    }
-
     /// With AWS at this URL.
     pub fn to(url: &str) -> Self {
         let mut command = python();
@@ -50,25 +49,11 @@ impl Bridge {
         }
     }
 
-    /// A template with its short forms in their long ones.
-    #[track_caller]
-    pub fn template(&mut self, name: &str) -> Value {
-        let path = crate::path(name);
-        self.ask("template", &json!(path))
-            .unwrap_or_else(|error| panic!("{name}: {error}"))
-    }
-
     /// An AWS call, which must succeed.
     #[track_caller]
     pub fn call(&mut self, service: &str, operation: &str, parameters: Value) -> Value {
         self.ask("call", &json!([service, operation, parameters]))
             .unwrap_or_else(|error| panic!("{service} {operation} {parameters}: {error}"))
-    }
-
-    /// Whether a pattern of a template fits the whole of a text.
-    pub fn fits(&mut self, pattern: &str, text: &str) -> bool {
-        let answer = self.ask("match", &json!([pattern, text])).expect(pattern);
-        answer.as_bool().expect("true or false")
     }
 }
 
@@ -79,6 +64,26 @@ impl Drop for Bridge {
     }
 }
 
+/// What needs no AWS is asked of one process. It ends with this one, whose end of the pipe it then reads.
+static SHARED: LazyLock<Mutex<Bridge>> = LazyLock::new(|| Mutex::new(Bridge::to("http://127.0.0.1:9")));
+
+fn shared() -> MutexGuard<'static, Bridge> {
+    SHARED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A template with its short forms in their long ones.
+#[track_caller]
+pub fn template(name: &str) -> Value {
+    let answer = shared().ask("template", &json!(crate::path(name)));
+    answer.unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// Whether a pattern of a template fits the whole of a text.
+pub fn fits(pattern: &str, text: &str) -> bool {
+    let answer = shared().ask("match", &json!([pattern, text])).expect(pattern);
+    answer.as_bool().expect("true or false")
+}
+
 /// Python with the packages of tests/requirements.txt, and nothing of this machine's settings.
 pub fn python() -> Command {
     let mut command = Command::new(program::path("RDS_TETHER_TEST_PYTHON"));
@@ -87,7 +92,7 @@ pub fn python() -> Command {
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
         .env("AWS_SECRET_ACCESS_KEY", "secret")
-        .env("AWS_REGION", "eu-west-1")
+        .env("AWS_DEFAULT_REGION", REGION)
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env("PYTHONDONTWRITEBYTECODE", "1");
     command

@@ -10,20 +10,32 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::bridge::{self, Bridge};
+use crate::bridge;
 use crate::program::Folder;
 use crate::texts::inline_python;
 
 const STACK: &str = "arn:aws:cloudformation:eu-west-1:123456789012:stack/tether/5f0a";
 const FUNCTION: &str = "arn:aws:lambda:eu-west-1:123456789012:function:rds-tether";
-/// Runs the code as Lambda does. It waits as often as it would there, for less long.
+/// Runs the code as Lambda does, by a clock that its pauses move, and each of its calls by the seconds given.
 const DRIVER: &str = "\
 import index, json, sys
-index.PAUSE_SECONDS = 0.01
-index.PATIENCE_SECONDS = float(sys.argv[1])
-index.time.sleep = lambda seconds, sleep=index.time.sleep: sleep(min(seconds, 0.01))
+class Clock:
+    now = 0
+    def monotonic(self):
+        return self.now
+    def sleep(self, seconds):
+        self.now += seconds
+clock = index.time = Clock()
+def attempt(*arguments, once=index.attempt):
+    clock.sleep(int(sys.argv[1]))
+    return once(*arguments)
+index.attempt = attempt
 index.handler(json.load(sys.stdin), None)
 ";
+/// A call that fails at once.
+pub const AT_ONCE: &str = "0";
+/// A call in which the function has waited for what may pass.
+const AFTER_WAITING: &str = "178";
 
 /// What a server answers: a status, further headers and a body.
 #[derive(Clone)]
@@ -91,20 +103,20 @@ impl Stage {
     }
 
     /// Handles one request, and returns the answers to the stack.
-    fn handle(&self, event: &Value, patience_seconds: &str) -> Vec<Value> {
-        self.handle_for(event, patience_seconds, &format!("{}/answer?signature=abc", self.url));
+    fn handle(&self, event: &Value, call_seconds: &str) -> Vec<Value> {
+        self.handle_for(event, call_seconds, &format!("{}/answer?signature=abc", self.url));
         let answers = self.asked("answer").into_iter();
         answers.map(|(_, body)| serde_json::from_str(&body).expect("JSON")).collect()
     }
 
     /// Handles one request that is to be answered to this URL.
-    pub fn handle_for(&self, event: &Value, patience_seconds: &str, response_url: &str) {
+    pub fn handle_for(&self, event: &Value, call_seconds: &str, response_url: &str) {
         let folder = Folder::new();
-        folder.write("index.py", &inline_python(&mut Bridge::start()));
+        folder.write("index.py", &inline_python());
         let mut event = event.clone();
         event["ResponseURL"] = json!(response_url);
         let mut command = bridge::python();
-        let command = command.args(["-c", DRIVER, patience_seconds]).current_dir(&folder.path);
+        let command = command.args(["-c", DRIVER, call_seconds]).current_dir(&folder.path);
         let command = command.env("AWS_ENDPOINT_URL", &self.url).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         write!(child.stdin.take().unwrap(), "{event}").unwrap();
@@ -186,7 +198,7 @@ fn assert_answered(answers: &[Value], status: &str, reason: &str) {
 fn a_sync_that_succeeds_is_answered_with_success() {
     for request_type in ["Create", "Update"] {
         let stage = Stage::new(&[("invoke", &[Reply::synced()]), ("answer", &[Reply::status(200)])]);
-        let answers = stage.handle(&event(request_type), "0");
+        let answers = stage.handle(&event(request_type), AT_ONCE);
         assert_answered(&answers, "SUCCESS", "synced");
         let invocations = stage.asked("invoke");
         let [(head, body)] = &invocations[..] else { panic!("{invocations:?}") };
@@ -207,8 +219,9 @@ fn a_sync_that_fails_is_told_with_its_reason() {
         ("invoke", &[Reply::failed("Unsettled", message)]),
         ("answer", &[Reply::status(200)]),
     ]);
-    let answers = stage.handle(&event("Create"), "0");
+    let answers = stage.handle(&event("Create"), AFTER_WAITING);
     assert_answered(&answers, "FAILED", &format!("Unsettled: {message}"));
+    assert_eq!(stage.asked("invoke").len(), 1, "it has been tried for long enough");
     assert!(stage.asked("describe").is_empty(), "a creation is never undone by this");
 }
 
@@ -219,7 +232,7 @@ fn a_reason_is_cut_to_what_an_answer_may_have() {
         ("invoke", &[Reply::failed("Unsettled", &"\u{1F418}".repeat(5000))]),
         ("answer", &[Reply::status(200)]),
     ]);
-    assert_answered(&stage.handle(&event("Create"), "0"), "FAILED", "Unsettled: \u{1F418}");
+    assert_answered(&stage.handle(&event("Create"), AFTER_WAITING), "FAILED", "Unsettled: \u{1F418}");
     let (_, body) = &stage.asked("answer")[0];
     assert!(body.len() <= 4096, "{} bytes", body.len());
 }
@@ -229,7 +242,7 @@ fn a_reason_is_cut_to_what_an_answer_may_have() {
 fn an_error_that_is_no_json_is_told_as_it_is() {
     let odd = Reply(200, "X-Amz-Function-Error: Unhandled\r\n", "out of memory".to_owned());
     let stage = Stage::new(&[("invoke", &[odd]), ("answer", &[Reply::status(200)])]);
-    assert_answered(&stage.handle(&event("Create"), "0"), "FAILED", "out of memory");
+    assert_answered(&stage.handle(&event("Create"), AFTER_WAITING), "FAILED", "out of memory");
 }
 
 #[test]
@@ -240,7 +253,7 @@ fn what_a_new_role_may_not_do_yet_is_tried_again() {
         ("invoke", &[Reply::denied(), early, Reply::synced()]),
         ("answer", &[Reply::status(200)]),
     ]);
-    assert_answered(&stage.handle(&event("Create"), "60"), "SUCCESS", "");
+    assert_answered(&stage.handle(&event("Create"), AT_ONCE), "SUCCESS", "");
     assert_eq!(stage.asked("invoke").len(), 3);
 }
 
@@ -248,9 +261,8 @@ fn what_a_new_role_may_not_do_yet_is_tried_again() {
 #[ignore = "needs boto3: tests/run provides it"]
 fn what_stays_denied_is_told() {
     let stage = Stage::new(&[("invoke", &[Reply::denied()]), ("answer", &[Reply::status(200)])]);
-    assert_answered(&stage.handle(&event("Create"), "0.1"), "FAILED", "cannot be invoked");
-    let tries = stage.asked("invoke").len();
-    assert!(tries > 1, "tried {tries} times");
+    assert_answered(&stage.handle(&event("Create"), AT_ONCE), "FAILED", "cannot be invoked");
+    assert_eq!(stage.asked("invoke").len(), 13, "every five seconds for a minute");
 }
 
 #[test]
@@ -258,7 +270,7 @@ fn what_stays_denied_is_told() {
 fn a_function_that_cannot_be_reached_is_told() {
     // A server error is all that this stage says to what it has no reply for.
     let stage = Stage::new(&[("answer", &[Reply::status(200)])]);
-    assert_answered(&stage.handle(&event("Create"), "0"), "FAILED", "cannot be invoked");
+    assert_answered(&stage.handle(&event("Create"), AFTER_WAITING), "FAILED", "cannot be invoked");
     assert_eq!(stage.asked("invoke").len(), 1, "a second call could run beside the first");
 }
 
@@ -269,7 +281,7 @@ fn a_deletion_always_succeeds_and_syncs_nothing() {
     let mut event = event("Delete");
     // A creation that failed early leaves little behind.
     event["ResourceProperties"] = json!({});
-    assert_answered(&stage.handle(&event, "60"), "SUCCESS", "");
+    assert_answered(&stage.handle(&event, AT_ONCE), "SUCCESS", "");
     assert!(stage.asked("invoke").is_empty());
 }
 
@@ -286,14 +298,14 @@ fn an_update_that_is_being_undone_never_gets_stuck() {
             ("describe", &[Reply::stack(status)]),
             ("answer", &[Reply::status(200)]),
         ]);
-        assert_answered(&stage.handle(&event("Update"), "0"), told, "");
+        assert_answered(&stage.handle(&event("Update"), AFTER_WAITING), told, "");
         let described = stage.asked("describe");
         let [(_, body)] = &described[..] else { panic!("{described:?}") };
         assert!(body.contains("Action=DescribeStacks") && body.contains("stack%2Ftether"), "{body}");
         assert_eq!(stage.asked("invoke").len(), 1, "the former settings are synced, too");
     }
     let stage = Stage::new(&[("invoke", &failed), ("answer", &[Reply::status(200)])]);
-    assert_answered(&stage.handle(&event("Update"), "0"), "SUCCESS", "");
+    assert_answered(&stage.handle(&event("Update"), AFTER_WAITING), "SUCCESS", "");
 }
 
 #[test]
@@ -303,7 +315,7 @@ fn an_answer_that_does_not_arrive_is_given_again() {
         ("invoke", &[Reply::synced()]),
         ("answer", &[Reply::status(503), Reply::status(500), Reply::status(200)]),
     ]);
-    let answers = stage.handle(&event("Create"), "0");
+    let answers = stage.handle(&event("Create"), AT_ONCE);
     assert_eq!(answers.len(), 3);
     assert!(answers.iter().all(|answer| *answer == answers[0]));
 }
@@ -314,5 +326,5 @@ fn a_request_that_cannot_be_understood_is_answered() {
     let stage = Stage::new(&[("answer", &[Reply::status(200)])]);
     let mut event = event("Create");
     event["ResourceProperties"] = json!({});
-    assert_answered(&stage.handle(&event, "0"), "FAILED", "KeyError");
+    assert_answered(&stage.handle(&event, AT_ONCE), "FAILED", "KeyError");
 }

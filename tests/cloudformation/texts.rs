@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::bridge::{self, Bridge};
+use crate::bridge;
 use crate::{TEMPLATES, path, program};
 
 /// The lines of a section, such as Parameters, without the line that begins it.
@@ -129,7 +129,7 @@ fn alarm(properties: &Value) -> Value {
 #[ignore = "needs cfn-lint: tests/run provides it"]
 fn the_alarms_are_those_of_the_template_of_alarms() {
     let wanted: Value = serde_json::from_str(include_str!("../../deploy/cloudwatch/alarms.json")).unwrap();
-    let template = Bridge::start().template("lambda.yaml");
+    let template = bridge::template("lambda.yaml");
     let alarms = |template: &Value| -> Vec<(String, Value)> {
         let resources = template["Resources"].as_object().unwrap().iter();
         let mut alarms: Vec<_> = resources
@@ -154,9 +154,9 @@ fn the_alarms_are_those_of_the_template_of_alarms() {
 #[test]
 #[ignore = "needs cfn-lint: tests/run provides it"]
 fn what_moto_does_not_know_says_what_it_should() {
-    let mut bridge = Bridge::start();
-    let template = bridge.template("lambda.yaml");
+    let template = bridge::template("lambda.yaml");
     let lambda = |name: &str| template["Resources"][name]["Properties"].clone();
+    assert_eq!(lambda("Function")["Architectures"], json!([{"Ref": "Architecture"}]));
     let invocations = lambda("Invocations");
     assert_eq!(invocations["MaximumRetryAttempts"], 0);
     assert_eq!(invocations["MaximumEventAgeInSeconds"], 120);
@@ -186,23 +186,87 @@ fn what_moto_does_not_know_says_what_it_should() {
     assert_eq!(subscription["Protocol"], "lambda");
     assert_eq!(subscription["Endpoint"], json!({"Fn::GetAtt": ["Function", "Arn"]}));
 
-    let template = bridge.template("privatelink.yaml");
+    let template = bridge::template("privatelink.yaml");
     let privatelink = |name: &str| template["Resources"][name]["Properties"].clone();
     assert_eq!(privatelink("LoadBalancer")["Type"], "network");
     let rules = &privatelink("LoadBalancer")["EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic"];
     assert_eq!(rules, "off", "a consumer's addresses are in no rule");
+    let attributes = json!([
+        {"Key": "load_balancing.cross_zone.enabled", "Value": "true"},
+        {"Key": "deletion_protection.enabled", "Value": {"Ref": "DeletionProtection"}},
+    ]);
+    assert_eq!(privatelink("LoadBalancer")["LoadBalancerAttributes"], attributes);
+    let attributes = json!([
+        {"Key": "deregistration_delay.connection_termination.enabled", "Value": "true"},
+        {"Key": "deregistration_delay.timeout_seconds", "Value": "30"},
+        {"Key": "preserve_client_ip.enabled", "Value": "false"},
+        {"Key": "proxy_protocol_v2.enabled", "Value": "false"},
+    ]);
+    assert_eq!(privatelink("TargetGroup")["TargetGroupAttributes"], attributes);
     let service = privatelink("EndpointService");
     assert_eq!(service["NetworkLoadBalancerArns"], json!([{"Ref": "LoadBalancer"}]));
     assert_eq!(service["AcceptanceRequired"], json!({"Ref": "AcceptanceRequired"}));
+    let listener = privatelink("Listener");
+    assert_eq!((&listener["Protocol"], &listener["Port"]), (&json!("TCP"), &json!({"Ref": "Port"})));
+    let forward = json!([{"Type": "forward", "TargetGroupArn": {"Ref": "TargetGroup"}}]);
+    assert_eq!(listener["DefaultActions"], forward);
+    let silent = json!([{"Key": "tcp.idle_timeout.seconds", "Value": "6000"}]);
+    assert_eq!(listener["ListenerAttributes"], silent);
     let principals = &privatelink("EndpointServicePermissions")["AllowedPrincipals"];
     assert_eq!(*principals, json!({"Ref": "AllowedPrincipals"}));
+}
+
+/// A rule of a security group, as its ports and where it leads.
+fn way(rule: &Value) -> String {
+    assert_eq!(rule["IpProtocol"], "tcp", "{rule}");
+    let port = |value: &Value| value["Ref"].as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let (from, to) = (port(&rule["FromPort"]), port(&rule["ToPort"]));
+    assert_eq!(from, to, "{rule}");
+    let group = rule["DestinationSecurityGroupId"]["Ref"].as_str();
+    let place = rule["CidrIp"].as_str().or(group);
+    format!("{from} {}", place.unwrap_or_else(|| panic!("{rule}")))
+}
+
+/// What the security groups let out, by condition.
+#[test]
+#[ignore = "needs cfn-lint: tests/run provides it"]
+fn nothing_goes_out_that_need_not() {
+    let template = bridge::template("privatelink.yaml");
+    let own = &template["Resources"]["LoadBalancerSecurityGroup"]["Properties"]["SecurityGroupEgress"]["Fn::If"];
+    let (condition, hosts, database) = (&own[0], &own[1], &own[2]["Fn::If"]);
+    assert_eq!((condition, &database[0]), (&json!("ToHosts"), &json!("OpensDatabase")));
+    let ways = |rules: &Value| rules.as_array().unwrap().iter().map(way).collect::<Vec<_>>();
+    let private = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"];
+    let private: Vec<String> = private.iter().map(|network| format!("Port {network}")).collect();
+    assert_eq!(ways(hosts), ["Port 127.0.0.1/32"]);
+    assert_eq!(ways(&database[1]), ["Port DatabaseSecurityGroupId"]);
+    assert_eq!(ways(&database[2]), private);
+
+    let template = bridge::template("ec2.yaml");
+    let properties = |name: &str| &template["Resources"][name]["Properties"];
+    let own = properties("HostSecurityGroup")["SecurityGroupEgress"].as_array().unwrap();
+    assert_eq!(way(&own[0]), "443 0.0.0.0/0");
+    let conditional = own[1..].iter().map(|rule| {
+        let (condition, rule) = (&rule["Fn::If"][0], &rule["Fn::If"][1]);
+        format!("{}: {}", condition.as_str().unwrap(), way(rule))
+    });
+    let searches = private.iter().map(|way| format!("SearchesDatabase: {way}"));
+    let wanted = std::iter::once("OpensDatabase: Port DatabaseSecurityGroupId".to_owned()).chain(searches);
+    assert_eq!(conditional.collect::<Vec<_>>(), wanted.collect::<Vec<_>>());
+    for (name, wanted) in [
+        ("ConnectionsToHosts", "Port HostSecurityGroup"),
+        ("HealthChecksOfHosts", "9477 HostSecurityGroup"),
+    ] {
+        assert_eq!(way(properties(name)), wanted);
+        assert_eq!(properties(name)["GroupId"], json!({"Ref": "LoadBalancerSecurityGroupId"}), "{name}");
+        assert_eq!(template["Resources"][name]["Condition"], "HasLoadBalancer", "{name}");
+    }
 }
 
 /// The patterns let in what is right and refuse what people type instead.
 #[test]
 #[ignore = "needs cfn-lint: tests/run provides it"]
 fn the_patterns_refuse_what_would_fail_later() {
-    let mut bridge = Bridge::start();
     let topic = "arn:aws:sns:eu-west-1:111122223333:database";
     let group = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/73e2d6bc24d8a067";
     let balancer = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:loadbalancer/net/orders/73e2d6bc24d8a067";
@@ -243,7 +307,7 @@ fn the_patterns_refuse_what_would_fail_later() {
     ];
     let mut patterns = 0;
     for (name, _) in TEMPLATES {
-        let template = bridge.template(name);
+        let template = bridge::template(name);
         for (parameter, described) in template["Parameters"].as_object().unwrap() {
             let Some(pattern) = described["AllowedPattern"].as_str() else { continue };
             patterns += 1;
@@ -252,11 +316,11 @@ fn the_patterns_refuse_what_would_fail_later() {
             for (texts, fits) in [(good, true), (bad, false)] {
                 assert!(!texts.is_empty());
                 for text in *texts {
-                    assert_eq!(bridge.fits(pattern, text), fits, "{name} {parameter}: {text:?} and {pattern}");
+                    assert_eq!(bridge::fits(pattern, text), fits, "{name} {parameter}: {text:?} and {pattern}");
                 }
             }
             if let Some(default) = described["Default"].as_str() {
-                assert!(bridge.fits(pattern, default), "{name} {parameter}: its default");
+                assert!(bridge::fits(pattern, default), "{name} {parameter}: its default");
             }
         }
     }
@@ -264,8 +328,8 @@ fn the_patterns_refuse_what_would_fail_later() {
 }
 
 /// Python that Lambda would run is what Python can read.
-pub fn inline_python(bridge: &mut Bridge) -> String {
-    let template = bridge.template("lambda.yaml");
+pub fn inline_python() -> String {
+    let template = bridge::template("lambda.yaml");
     let code = &template["Resources"]["FirstSyncFunction"]["Properties"]["Code"]["ZipFile"];
     code.as_str().unwrap().to_owned()
 }
@@ -273,9 +337,8 @@ pub fn inline_python(bridge: &mut Bridge) -> String {
 #[test]
 #[ignore = "needs cfn-lint: tests/run provides it"]
 fn the_first_sync_has_the_time_that_it_takes() {
-    let mut bridge = Bridge::start();
-    let template = bridge.template("lambda.yaml");
-    let code = inline_python(&mut bridge);
+    let template = bridge::template("lambda.yaml");
+    let code = inline_python();
     let folder = program::Folder::new();
     folder.write("index.py", &code);
     let script = "import index, json; print(json.dumps([index.PATIENCE_SECONDS, index.SYNC.read_timeout, \
