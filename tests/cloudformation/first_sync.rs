@@ -91,7 +91,9 @@ impl Stage {
     pub fn new(replies: &[(&'static str, &[Reply])]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let replies = replies.iter().map(|(kind, replies)| (*kind, replies.iter().cloned().collect()));
+        let replies = replies
+            .iter()
+            .map(|(kind, replies)| (*kind, replies.iter().cloned().collect()));
         let script = Arc::new(Mutex::new(Script {
             replies: replies.collect(),
             asked: Vec::new(),
@@ -106,7 +108,9 @@ impl Stage {
     fn handle(&self, event: &Value, call_seconds: &str) -> Vec<Value> {
         self.handle_for(event, call_seconds, &format!("{}/answer?signature=abc", self.url));
         let answers = self.asked("answer").into_iter();
-        answers.map(|(_, body)| serde_json::from_str(&body).expect("JSON")).collect()
+        answers
+            .map(|(_, body)| serde_json::from_str(&body).expect("JSON"))
+            .collect()
     }
 
     /// Handles one request that is to be answered to this URL.
@@ -117,7 +121,10 @@ impl Stage {
         event["ResponseURL"] = json!(response_url);
         let mut command = bridge::python();
         let command = command.args(["-c", DRIVER, call_seconds]).current_dir(&folder.path);
-        let command = command.env("AWS_ENDPOINT_URL", &self.url).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let command = command
+            .env("AWS_ENDPOINT_URL", &self.url)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         write!(child.stdin.take().unwrap(), "{event}").unwrap();
         let output = child.wait_with_output().unwrap();
@@ -141,7 +148,9 @@ fn serve(stream: TcpStream, script: &Mutex<Script>) {
         }
     }
     let lower = head.to_lowercase();
-    let length = lower.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    let length = lower
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
     let mut body = vec![0; length.unwrap_or(0)];
     reader.read_exact(&mut body).expect("a body as long as it says");
     let kind = match head.split(' ').take(2).collect::<Vec<_>>()[..] {
@@ -151,9 +160,18 @@ fn serve(stream: TcpStream, script: &Mutex<Script>) {
         _ => "unknown",
     };
     let mut script = script.lock().unwrap();
-    script.asked.push((kind, head, String::from_utf8_lossy(&body).into_owned()));
-    let replies = script.replies.entry(kind).or_insert_with(|| [Reply::status(500)].into());
-    let next = if replies.len() > 1 { replies.pop_front() } else { replies.front().cloned() };
+    script
+        .asked
+        .push((kind, head, String::from_utf8_lossy(&body).into_owned()));
+    let replies = script
+        .replies
+        .entry(kind)
+        .or_insert_with(|| [Reply::status(500)].into());
+    let next = if replies.len() > 1 {
+        replies.pop_front()
+    } else {
+        replies.front().cloned()
+    };
     let Reply(status, headers, body) = next.expect("a reply");
     let length = body.len();
     let reply = format!("HTTP/1.1 {status} x\r\nContent-Length: {length}\r\nConnection: close\r\n{headers}\r\n{body}");
@@ -201,13 +219,18 @@ fn a_sync_that_succeeds_is_answered_with_success() {
         let answers = stage.handle(&event(request_type), AT_ONCE);
         assert_answered(&answers, "SUCCESS", "synced");
         let invocations = stage.asked("invoke");
-        let [(head, body)] = &invocations[..] else { panic!("{invocations:?}") };
+        let [(head, body)] = &invocations[..] else {
+            panic!("{invocations:?}")
+        };
         assert_eq!(body, r#"{"command":"sync"}"#);
         assert!(head.contains("rds-tether/invocations"), "{head}");
         let lower = head.to_lowercase();
         assert!(!lower.contains("x-amz-invocation-type: event"), "it must wait: {head}");
         let (head, _) = &stage.asked("answer")[0];
-        assert!(head.to_lowercase().contains("content-type: \r\n"), "the URL is signed for none: {head}");
+        assert!(
+            head.to_lowercase().contains("content-type: \r\n"),
+            "the URL is signed for none: {head}"
+        );
     }
 }
 
@@ -232,7 +255,11 @@ fn a_reason_is_cut_to_what_an_answer_may_have() {
         ("invoke", &[Reply::failed("Unsettled", &"\u{1F418}".repeat(5000))]),
         ("answer", &[Reply::status(200)]),
     ]);
-    assert_answered(&stage.handle(&event("Create"), AFTER_WAITING), "FAILED", "Unsettled: \u{1F418}");
+    assert_answered(
+        &stage.handle(&event("Create"), AFTER_WAITING),
+        "FAILED",
+        "Unsettled: \u{1F418}",
+    );
     let (_, body) = &stage.asked("answer")[0];
     assert!(body.len() <= 4096, "{} bytes", body.len());
 }
@@ -242,7 +269,11 @@ fn a_reason_is_cut_to_what_an_answer_may_have() {
 fn an_error_that_is_no_json_is_told_as_it_is() {
     let odd = Reply(200, "X-Amz-Function-Error: Unhandled\r\n", "out of memory".to_owned());
     let stage = Stage::new(&[("invoke", &[odd]), ("answer", &[Reply::status(200)])]);
-    assert_answered(&stage.handle(&event("Create"), AFTER_WAITING), "FAILED", "out of memory");
+    assert_answered(
+        &stage.handle(&event("Create"), AFTER_WAITING),
+        "FAILED",
+        "out of memory",
+    );
 }
 
 #[test]
@@ -270,8 +301,16 @@ fn what_stays_denied_is_told() {
 fn a_function_that_cannot_be_reached_is_told() {
     // A server error is all that this stage says to what it has no reply for.
     let stage = Stage::new(&[("answer", &[Reply::status(200)])]);
-    assert_answered(&stage.handle(&event("Create"), AFTER_WAITING), "FAILED", "cannot be invoked");
-    assert_eq!(stage.asked("invoke").len(), 1, "a second call could run beside the first");
+    assert_answered(
+        &stage.handle(&event("Create"), AFTER_WAITING),
+        "FAILED",
+        "cannot be invoked",
+    );
+    assert_eq!(
+        stage.asked("invoke").len(),
+        1,
+        "a second call could run beside the first"
+    );
 }
 
 #[test]
@@ -300,8 +339,13 @@ fn an_update_that_is_being_undone_never_gets_stuck() {
         ]);
         assert_answered(&stage.handle(&event("Update"), AFTER_WAITING), told, "");
         let described = stage.asked("describe");
-        let [(_, body)] = &described[..] else { panic!("{described:?}") };
-        assert!(body.contains("Action=DescribeStacks") && body.contains("stack%2Ftether"), "{body}");
+        let [(_, body)] = &described[..] else {
+            panic!("{described:?}")
+        };
+        assert!(
+            body.contains("Action=DescribeStacks") && body.contains("stack%2Ftether"),
+            "{body}"
+        );
         assert_eq!(stage.asked("invoke").len(), 1, "the former settings are synced, too");
     }
     let stage = Stage::new(&[("invoke", &failed), ("answer", &[Reply::status(200)])]);

@@ -23,7 +23,11 @@ pub fn entries(template: &'static str, name: &str) -> Vec<(&'static str, Vec<&'s
         let key = line.strip_prefix("  ").and_then(|line| line.strip_suffix(':'));
         match key.filter(|key| !key.starts_with([' ', '#'])) {
             Some(key) => entries.push((key, Vec::new())),
-            None => entries.iter_mut().next_back().into_iter().for_each(|(_, lines)| lines.push(line)),
+            None => entries
+                .iter_mut()
+                .next_back()
+                .into_iter()
+                .for_each(|(_, lines)| lines.push(line)),
         }
     }
     entries
@@ -56,13 +60,17 @@ fn every_parameter_is_described_shown_and_used() {
             .flat_map(|list| list.split(", "))
             .collect();
         let all: BTreeSet<&str> = parameters.iter().map(|(parameter, _)| *parameter).collect();
-        assert_eq!(listed.iter().copied().collect::<BTreeSet<_>>(), all, "{name}: ParameterGroups");
+        assert_eq!(
+            listed.iter().copied().collect::<BTreeSet<_>>(),
+            all,
+            "{name}: ParameterGroups"
+        );
         assert_eq!(listed.len(), all.len(), "{name}: a parameter is in two groups");
         for (parameter, lines) in parameters {
             let what = format!("{name}: {parameter}");
-            let label = groups.windows(2).any(|pair| {
-                pair[0] == format!("      {parameter}:") && pair[1].starts_with("        default: ")
-            });
+            let label = groups
+                .windows(2)
+                .any(|pair| pair[0] == format!("      {parameter}:") && pair[1].starts_with("        default: "));
             assert!(label, "{what} has no label");
             let description = value(&lines, "Description").unwrap_or_else(|| panic!("{what} has no Description"));
             assert!(description.ends_with('.'), "{what}: {description}");
@@ -101,7 +109,10 @@ fn cfn_lint_finds_nothing() {
     let mut command = Command::new(program::path("RDS_TETHER_TEST_CFN_LINT"));
     // Informational rules too; several regions, because the types of resources differ.
     let command = command.args(["--include-checks", "I", "--regions", "eu-west-1", "us-east-1", "--"]);
-    let output = command.args(TEMPLATES.iter().map(|(name, _)| path(name))).output().unwrap();
+    let output = command
+        .args(TEMPLATES.iter().map(|(name, _)| path(name)))
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.trim().is_empty(), "{said}");
 }
@@ -157,6 +168,22 @@ fn what_moto_does_not_know_says_what_it_should() {
     let template = bridge::template("lambda.yaml");
     let lambda = |name: &str| template["Resources"][name]["Properties"].clone();
     assert_eq!(lambda("Function")["Architectures"], json!([{"Ref": "Architecture"}]));
+    let managed = |condition: &str, policy: &str| {
+        let arn = format!("arn:${{AWS::Partition}}:iam::aws:policy/{policy}");
+        json!({"Fn::If": [condition, [{"Fn::Sub": arn}], {"Ref": "AWS::NoValue"}]})
+    };
+    let boundary =
+        json!({"Fn::If": ["HasPermissionsBoundary", {"Ref": "PermissionsBoundaryArn"}, {"Ref": "AWS::NoValue"}]});
+    for role in ["Role", "FirstSyncRole"] {
+        assert_eq!(lambda(role)["PermissionsBoundary"], boundary, "{role}");
+    }
+    let in_vpc = managed("HasVpc", "service-role/AWSLambdaVPCAccessExecutionRole");
+    assert_eq!(lambda("Role")["ManagedPolicyArns"], in_vpc);
+    assert_eq!(lambda("FirstSyncRole").get("ManagedPolicyArns"), None);
+    let sessions = managed("HasSessionManager", "AmazonSSMManagedInstanceCore");
+    let role = &bridge::template("ec2.yaml")["Resources"]["Role"]["Properties"];
+    assert_eq!(role["ManagedPolicyArns"], sessions);
+    assert_eq!(role["PermissionsBoundary"], boundary);
     let invocations = lambda("Invocations");
     assert_eq!(invocations["MaximumRetryAttempts"], 0);
     assert_eq!(invocations["MaximumEventAgeInSeconds"], 120);
@@ -207,7 +234,10 @@ fn what_moto_does_not_know_says_what_it_should() {
     assert_eq!(service["NetworkLoadBalancerArns"], json!([{"Ref": "LoadBalancer"}]));
     assert_eq!(service["AcceptanceRequired"], json!({"Ref": "AcceptanceRequired"}));
     let listener = privatelink("Listener");
-    assert_eq!((&listener["Protocol"], &listener["Port"]), (&json!("TCP"), &json!({"Ref": "Port"})));
+    assert_eq!(
+        (&listener["Protocol"], &listener["Port"]),
+        (&json!("TCP"), &json!({"Ref": "Port"}))
+    );
     let forward = json!([{"Type": "forward", "TargetGroupArn": {"Ref": "TargetGroup"}}]);
     assert_eq!(listener["DefaultActions"], forward);
     let silent = json!([{"Key": "tcp.idle_timeout.seconds", "Value": "6000"}]);
@@ -244,7 +274,9 @@ fn nothing_goes_out_that_need_not() {
 
     let template = bridge::template("ec2.yaml");
     let properties = |name: &str| &template["Resources"][name]["Properties"];
-    let own = properties("HostSecurityGroup")["SecurityGroupEgress"].as_array().unwrap();
+    let own = properties("HostSecurityGroup")["SecurityGroupEgress"]
+        .as_array()
+        .unwrap();
     assert_eq!(way(&own[0]), "443 0.0.0.0/0");
     let conditional = own[1..].iter().map(|rule| {
         let (condition, rule) = (&rule["Fn::If"][0], &rule["Fn::If"][1]);
@@ -258,7 +290,11 @@ fn nothing_goes_out_that_need_not() {
         ("HealthChecksOfHosts", "9477 HostSecurityGroup"),
     ] {
         assert_eq!(way(properties(name)), wanted);
-        assert_eq!(properties(name)["GroupId"], json!({"Ref": "LoadBalancerSecurityGroupId"}), "{name}");
+        assert_eq!(
+            properties(name)["GroupId"],
+            json!({"Ref": "LoadBalancerSecurityGroupId"}),
+            "{name}"
+        );
         assert_eq!(template["Resources"][name]["Condition"], "HasLoadBalancer", "{name}");
     }
 }
@@ -278,45 +314,126 @@ fn the_patterns_refuse_what_would_fail_later() {
     let tables: &[(&str, &str, &[&str], &[&str])] = &[
         ("lambda.yaml", "Endpoint", &["", endpoint], &["orders", &uri, "orders:"]),
         ("lambda.yaml", "TargetGroupArns", &[group], &["", "orders", balancer]),
-        ("lambda.yaml", "AssumeRoleArns", &["", role, &roles], &["arn:aws:iam::111122223333:role/*", "tether"]),
-        ("lambda.yaml", "CodeBucket", &["orders-packages"], &["s3://orders-packages", "", "Orders"]),
-        ("lambda.yaml", "CodeKey", &["rds-tether/bootstrap.zip"], &["", "/bootstrap.zip", "bootstrap"]),
+        (
+            "lambda.yaml",
+            "AssumeRoleArns",
+            &["", role, &roles],
+            &["arn:aws:iam::111122223333:role/*", "tether"],
+        ),
+        (
+            "lambda.yaml",
+            "CodeBucket",
+            &["orders-packages"],
+            &["s3://orders-packages", "", "Orders"],
+        ),
+        (
+            "lambda.yaml",
+            "CodeKey",
+            &["rds-tether/bootstrap.zip"],
+            &["", "/bootstrap.zip", "bootstrap"],
+        ),
         ("lambda.yaml", "NotifyTopicArn", &["", topic], &["database", &fifo]),
         ("lambda.yaml", "AlarmTopicArn", &["", topic], &["database", &fifo]),
-        ("lambda.yaml", "FunctionName", &["rds-tether"], &["", "rds tether", "rds/tether"]),
-        ("lambda.yaml", "SubnetIds", &["", "subnet-1a,subnet-2b"], &["subnet-1a, subnet-2b", "10.0.0.0/24"]),
-        ("lambda.yaml", "SecurityGroupIds", &["", "sg-1a"], &["default", "sg-1a,"]),
-        ("privatelink.yaml", "DatabaseSecurityGroupId", &["", "sg-1a"], &["default"]),
+        (
+            "lambda.yaml",
+            "FunctionName",
+            &["rds-tether"],
+            &["", "rds tether", "rds/tether"],
+        ),
+        (
+            "lambda.yaml",
+            "SubnetIds",
+            &["", "subnet-1a,subnet-2b"],
+            &["subnet-1a, subnet-2b", "10.0.0.0/24"],
+        ),
+        (
+            "lambda.yaml",
+            "SecurityGroupIds",
+            &["", "sg-1a"],
+            &["default", "sg-1a,"],
+        ),
+        (
+            "privatelink.yaml",
+            "DatabaseSecurityGroupId",
+            &["", "sg-1a"],
+            &["default"],
+        ),
         (
             "privatelink.yaml",
             "AllowedPrincipals",
             &["arn:aws:iam::072088201116:root", role],
             &["*", "072088201116", ""],
         ),
-        ("privatelink.yaml", "SupportedRegions", &["", "us-east-1,us-gov-west-1"], &["Frankfurt", "us-east-1a"]),
-        ("privatelink.yaml", "ConsumerCidr", &["", "10.0.0.0/16"], &["0.0.0.0/0", "10.0.0.1", "::/0"]),
-        ("ec2.yaml", "Endpoint", &["", endpoint], &["orders", &uri, "$(reboot):5432"]),
+        (
+            "privatelink.yaml",
+            "SupportedRegions",
+            &["", "us-east-1,us-gov-west-1"],
+            &["Frankfurt", "us-east-1a"],
+        ),
+        (
+            "privatelink.yaml",
+            "ConsumerCidr",
+            &["", "10.0.0.0/16"],
+            &["0.0.0.0/0", "10.0.0.1", "::/0"],
+        ),
+        (
+            "ec2.yaml",
+            "Endpoint",
+            &["", endpoint],
+            &["orders", &uri, "$(reboot):5432"],
+        ),
         ("ec2.yaml", "TargetGroupArn", &[group], &["", balancer]),
         ("ec2.yaml", "NotifyTopicArn", &["", topic], &[&fifo]),
-        ("ec2.yaml", "PackageBucket", &["orders-packages"], &["s3://orders-packages", "a'b"]),
-        ("ec2.yaml", "PackageKey", &["rds-tether-0.1.0-1.x86_64.rpm"], &["/a.rpm", "a'b.rpm", "rds-tether", "$(a).rpm"]),
-        ("ec2.yaml", "PackageSha256", &[&"0a".repeat(32)], &["", "0A", &"0A".repeat(32), &"0a".repeat(31)]),
+        (
+            "ec2.yaml",
+            "PackageBucket",
+            &["orders-packages"],
+            &["s3://orders-packages", "a'b"],
+        ),
+        (
+            "ec2.yaml",
+            "PackageKey",
+            &["rds-tether-0.1.0-1.x86_64.rpm"],
+            &["/a.rpm", "a'b.rpm", "rds-tether", "$(a).rpm"],
+        ),
+        (
+            "ec2.yaml",
+            "PackageSha256",
+            &[&"0a".repeat(32)],
+            &["", "0A", &"0A".repeat(32), &"0a".repeat(31)],
+        ),
         ("ec2.yaml", "LoadBalancerSecurityGroupId", &["", "sg-1a"], &["default"]),
         ("ec2.yaml", "DatabaseSecurityGroupId", &["", "sg-1a"], &["default"]),
-        ("ec2.yaml", "InstanceType", &["", "t4g.micro", "u7i-12tb.224xlarge"], &["micro", "t4g."]),
+        (
+            "ec2.yaml",
+            "InstanceType",
+            &["", "t4g.micro", "u7i-12tb.224xlarge"],
+            &["micro", "t4g."],
+        ),
     ];
+    let boundary: (&[&str], &[&str]) = (&["", "arn:aws:iam::111122223333:policy/boundary"], &["boundary", role]);
+    let mut tables = tables.to_vec();
+    for name in ["lambda.yaml", "ec2.yaml"] {
+        tables.push((name, "PermissionsBoundaryArn", boundary.0, boundary.1));
+    }
     let mut patterns = 0;
     for (name, _) in TEMPLATES {
         let template = bridge::template(name);
         for (parameter, described) in template["Parameters"].as_object().unwrap() {
-            let Some(pattern) = described["AllowedPattern"].as_str() else { continue };
+            let Some(pattern) = described["AllowedPattern"].as_str() else {
+                continue;
+            };
             patterns += 1;
             let found = tables.iter().find(|row| (row.0, row.1) == (*name, parameter.as_str()));
             let (_, _, good, bad) = found.unwrap_or_else(|| panic!("no example for {name} {parameter}"));
             for (texts, fits) in [(good, true), (bad, false)] {
                 assert!(!texts.is_empty());
                 for text in *texts {
-                    assert_eq!(bridge::fits(pattern, text), fits, "{name} {parameter}: {text:?} and {pattern}");
+                    assert_eq!(
+                        bridge::fits(pattern, text),
+                        fits,
+                        "{name} {parameter}: {text:?} and {pattern}"
+                    );
                 }
             }
             if let Some(default) = described["Default"].as_str() {
@@ -343,17 +460,29 @@ fn the_first_sync_has_the_time_that_it_takes() {
     folder.write("index.py", &code);
     let script = "import index, json; print(json.dumps([index.PATIENCE_SECONDS, index.SYNC.read_timeout, \
                   2 * (index.QUICK.connect_timeout + index.QUICK.read_timeout)]))";
-    let output = bridge::python().current_dir(&folder.path).args(["-c", script]).output().unwrap();
+    let output = bridge::python()
+        .current_dir(&folder.path)
+        .args(["-c", script])
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     let seconds: Vec<u64> = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {output:?}"));
-    let [patience, read_timeout, asks] = seconds[..] else { panic!("{said}") };
+    let [patience, read_timeout, asks] = seconds[..] else {
+        panic!("{said}")
+    };
     let properties = |name: &str| &template["Resources"][name]["Properties"];
     let number = |value: &Value| value.as_u64().unwrap();
     let sync = number(&properties("Function")["Timeout"]);
     let whole = number(&properties("FirstSyncFunction")["Timeout"]);
     assert!(read_timeout > sync + 10, "it hangs up while the function still works");
     // Its last try begins within its patience; then it asks for the stack, twice at most, and tries to answer three times.
-    assert!(whole > patience + read_timeout + asks + 3 * 6, "it ends before it has answered");
-    assert!(number(&properties("Sync")["ServiceTimeout"]) > whole, "the stack stops waiting before it ends");
+    assert!(
+        whole > patience + read_timeout + asks + 3 * 6,
+        "it ends before it has answered"
+    );
+    assert!(
+        number(&properties("Sync")["ServiceTimeout"]) > whole,
+        "the stack stops waiting before it ends"
+    );
     assert!(code.len() < 4096, "{} bytes", code.len());
 }

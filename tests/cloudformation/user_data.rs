@@ -24,7 +24,10 @@ const STAND_INS: &[(&str, &str)] = &[
     ("rpm", "if [[ rpm == \"$FAILS\" ]]; then exit 1; fi"),
     ("systemctl", "if [[ $1 == \"$FAILS\" ]]; then exit 1; fi"),
     ("cfn-signal", ""),
-    ("rds-tether", "exec \"$BINARY\" \"$@\" --config \"$ETC/rds-tether/config.toml\""),
+    (
+        "rds-tether",
+        "exec \"$BINARY\" \"$@\" --config \"$ETC/rds-tether/config.toml\"",
+    ),
 ];
 
 /// A host that starts.
@@ -53,9 +56,18 @@ impl Host {
         let here = |name: &str| self.folder.path.join(name);
         let mut command = Command::new("bash");
         let path_variable = format!("{}:/usr/bin:/bin", self.folder.path.display());
-        let command = command.arg(path).env_clear().env("PATH", path_variable).env("FAILS", fails);
-        let command = command.env("CALLS", here("calls")).env("READYZ", here("ready")).env("ETC", here("etc"));
-        let command = command.env("BINARY", env!("CARGO_BIN_EXE_rds-tether")).env("TMPDIR", &self.folder.path);
+        let command = command
+            .arg(path)
+            .env_clear()
+            .env("PATH", path_variable)
+            .env("FAILS", fails);
+        let command = command
+            .env("CALLS", here("calls"))
+            .env("READYZ", here("ready"))
+            .env("ETC", here("etc"));
+        let command = command
+            .env("BINARY", env!("CARGO_BIN_EXE_rds-tether"))
+            .env("TMPDIR", &self.folder.path);
         command.output().unwrap()
     }
 
@@ -73,7 +85,10 @@ impl Host {
 /// What `sha256sum` says of the package of the stand-in for S3.
 fn sha256() -> String {
     let folder = Folder::new();
-    let output = Command::new("sha256sum").arg(folder.write("package", "package\n")).output().unwrap();
+    let output = Command::new("sha256sum")
+        .arg(folder.write("package", "package\n"))
+        .output()
+        .unwrap();
     String::from_utf8(output.stdout).unwrap()[..64].to_owned()
 }
 
@@ -158,9 +173,15 @@ fn a_host_installs_starts_and_takes_part_when_it_is_ready() {
     let places: Vec<usize> = steps.iter().map(|step| position(&calls, step)).collect();
     assert!(places.is_sorted(), "{calls:#?}");
     let ending = &calls[calls.len() - 1];
-    assert!(ending.contains("--resource Hosts") && ending.ends_with("--exit-code 0"), "{ending}");
+    assert!(
+        ending.contains("--resource Hosts") && ending.ends_with("--exit-code 0"),
+        "{ending}"
+    );
     let hook = &calls[position(&calls, "complete-lifecycle-action")];
-    assert!(hook.contains("--lifecycle-hook-name installed --auto-scaling-group-name ec2-"), "{hook}");
+    assert!(
+        hook.contains("--lifecycle-hook-name installed --auto-scaling-group-name ec2-"),
+        "{hook}"
+    );
     let wanted = format!(
         "[[proxy]]\nlisten = \"0.0.0.0:5432\"\nendpoint = \"{ENDPOINT}\"\n\n[http]\nlisten = \"0.0.0.0:9477\"\n\n\
          [notify]\nsns_topic_arn = \"{TOPIC}\"\n"
@@ -189,7 +210,11 @@ fn settings_of_ones_own_arrive_as_they_were_written() {
 
     let host = Host::new(&SCRIPTS.settings_with_delimiter);
     let output = host.start("nothing");
-    assert!(host.settings().starts_with(&settings_with_delimiter()), "{}", host.settings());
+    assert!(
+        host.settings().starts_with(&settings_with_delimiter()),
+        "{}",
+        host.settings()
+    );
     assert_ends(&output, 1);
 }
 
@@ -209,11 +234,31 @@ fn what_goes_wrong_is_told_to_the_stack() {
         (good, "s3api", not_to_be_had.as_str(), "rpm --upgrade"),
         (&bad_sum, "nothing", &not_taken, "rpm --upgrade"),
         (good, "rpm", &not_installed, "systemctl"),
-        (&SCRIPTS.bad_settings, "nothing", "could not read the settings: ", "systemctl"),
-        (good, "restart", "could not start rds-tether", "complete-lifecycle-action"),
-        (&impatient, "readyz", "could not become ready: not ready: 0.0.0.0:5432", "complete-lifecycle-action"),
+        (
+            &SCRIPTS.bad_settings,
+            "nothing",
+            "could not read the settings: ",
+            "systemctl",
+        ),
+        (
+            good,
+            "restart",
+            "could not start rds-tether",
+            "complete-lifecycle-action",
+        ),
+        (
+            &impatient,
+            "readyz",
+            "could not become ready: not ready: 0.0.0.0:5432",
+            "complete-lifecycle-action",
+        ),
         (good, "autoscaling", "could not say that it is ready", "elbv2"),
-        (good, "elbv2", "could not become healthy in arn:aws:elasticloadbalancing", "--exit-code 0"),
+        (
+            good,
+            "elbv2",
+            "could not become healthy in arn:aws:elasticloadbalancing",
+            "--exit-code 0",
+        ),
     ] {
         let host = Host::new(script);
         if fails == "readyz" {
@@ -226,8 +271,13 @@ fn what_goes_wrong_is_told_to_the_stack() {
         assert!(!output.status.success(), "{reason}");
         let calls = host.calls();
         let signals: Vec<&String> = calls.iter().filter(|call| call.starts_with("cfn-signal ")).collect();
-        let [signal] = signals[..] else { panic!("{reason}: {calls:#?}") };
-        assert!(signal.contains(&format!("--reason i-0123456789abcdef0 {reason}")), "{signal}, not {reason}");
+        let [signal] = signals[..] else {
+            panic!("{reason}: {calls:#?}")
+        };
+        assert!(
+            signal.contains(&format!("--reason i-0123456789abcdef0 {reason}")),
+            "{signal}, not {reason}"
+        );
         assert!(!signal.contains("--exit-code 0"), "{signal}");
         assert!(!calls.iter().any(|call| call.contains(after)), "{reason}: {calls:#?}");
     }
@@ -240,7 +290,11 @@ fn shellcheck_finds_nothing() {
         let folder = Folder::new();
         let path = folder.write("user-data", script);
         // What the template has filled in is constant.
-        let output = Command::new("shellcheck").args(["--exclude", "SC2050"]).arg(path).output().unwrap();
+        let output = Command::new("shellcheck")
+            .args(["--exclude", "SC2050"])
+            .arg(path)
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     }
 }
@@ -254,9 +308,21 @@ fn the_hosts_settings_are_taken_by_every_verb_that_reads_them() {
     let config = host.folder.path.join("etc/rds-tether/config.toml");
     assert!(Path::new(&config).is_file());
     let mut command = Command::new(env!("CARGO_BIN_EXE_rds-tether"));
-    let command = command.env_clear().args(["plan", "--timeout", "1s", "--output", "json", "--nameserver", "127.0.0.1:9"]);
-    let command = command.env("AWS_ENDPOINT_URL", "http://127.0.0.1:9").env("AWS_EC2_METADATA_DISABLED", "true");
-    let command = command.env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE").env("AWS_SECRET_ACCESS_KEY", "secret");
+    let command = command.env_clear().args([
+        "plan",
+        "--timeout",
+        "1s",
+        "--output",
+        "json",
+        "--nameserver",
+        "127.0.0.1:9",
+    ]);
+    let command = command
+        .env("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        .env("AWS_EC2_METADATA_DISABLED", "true");
+    let command = command
+        .env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+        .env("AWS_SECRET_ACCESS_KEY", "secret");
     let output = command.arg("--config").arg(config).output().unwrap();
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(said["target_groups"][0]["arn"], json!(GROUP), "{said}");
