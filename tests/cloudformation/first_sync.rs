@@ -154,7 +154,7 @@ fn serve(stream: TcpStream, script: &Mutex<Script>) {
     let mut body = vec![0; length.unwrap_or(0)];
     reader.read_exact(&mut body).expect("a body as long as it says");
     let kind = match head.split(' ').take(2).collect::<Vec<_>>()[..] {
-        ["PUT", path] if path == "/answer?signature=abc" => "answer",
+        ["PUT", "/answer?signature=abc"] => "answer",
         ["POST", path] if path.ends_with("/invocations") => "invoke",
         ["POST", "/"] => "describe",
         _ => "unknown",

@@ -3,13 +3,16 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
 mod bridge;
-mod deployed;
 mod first_sync;
+mod function;
+mod hosts;
 #[path = "../program/mod.rs"]
 mod program;
 mod readme;
+mod site;
 mod texts;
 mod user_data;
+mod way;
 
 /// Every template, by its file's name.
 const TEMPLATES: &[(&str, &str)] = &[

@@ -93,9 +93,9 @@ fn targets_are_nobodys_but_the_programs() {
         for (resource, lines) in entries(template, "Resources") {
             let is_group = value(&lines, "Type") == Some("AWS::ElasticLoadBalancingV2::TargetGroup");
             groups += usize::from(is_group);
-            let attaches = |line: &&str| line.starts_with("      Targets:");
+            let attaches = |line: &str| line.starts_with("      Targets:");
             assert!(
-                !is_group || !lines.iter().any(|line| attaches(&line)),
+                !is_group || !lines.iter().any(|line| attaches(line)),
                 "{name}: {resource} would put an old address back at the next update"
             );
         }

@@ -8,8 +8,9 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use crate::deployed::{ENDPOINT, GROUP, Site, TOPIC, hosts};
+use crate::hosts::hosts;
 use crate::program::Folder;
+use crate::site::{ENDPOINT, GROUP, Site, TOPIC};
 
 /// Each notes how it was called. The metadata service knows the instance, S3 has the package, everything is well.
 const STAND_INS: &[(&str, &str)] = &[
