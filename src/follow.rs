@@ -20,9 +20,10 @@ use crate::planner::memory::Memory;
 use crate::planner::plan::{Held, Plan};
 use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
+use crate::prober::{Prober, Shown};
 use crate::reconcile::{Binding, Reconciler, Sights, group_unknown};
 use crate::report::Report;
-use crate::watch::{Hurry, Sight, Watch, Watchers};
+use crate::watch::{Hurry, Watch, Watchers};
 
 /// How often a group is looked at for drift, before jitter.
 const VERIFY: Duration = Duration::from_secs(60);
@@ -60,6 +61,8 @@ struct Known {
     reconciler: Reconciler,
     watches: Vec<Arc<Watch>>,
     sights: Sights,
+    prober: Prober,
+    shown: watch::Receiver<Shown>,
     hurry: Vec<Hurry>,
     last: Option<Last>,
 }
@@ -187,10 +190,7 @@ impl Follower {
         match self.known().await {
             Ok(known) => {
                 known.first_sights().await;
-                known
-                    .reconciler
-                    .look(&known.sights, client.turn(Urgency::Look).await)
-                    .await
+                known.look(client.turn(Urgency::Look).await).await
             }
             Err(error) => group_unknown(&self.binding, error, started, self.clock.now()),
         }
@@ -291,6 +291,8 @@ impl Follower {
         let watches: BTreeMap<&Endpoint, Arc<Watch>> = (self.binding.endpoints.iter())
             .map(|endpoint| (endpoint, self.watchers.follow(endpoint.host(), group.family)))
             .collect();
+        let prober = Prober::new(&self.binding);
+        let shown = prober.shown();
         let mut known = Known {
             hurry: Vec::new(),
             sights: watches
@@ -305,7 +307,10 @@ impl Follower {
                 group,
                 self.clock,
                 self.recalled.clone(),
+                shown.clone(),
             ),
+            prober,
+            shown,
         };
         known.hurry_if(self.is_impatient);
         known
@@ -346,6 +351,14 @@ impl Known {
         }
     }
 
+    /// Looks without a change, and asks the candidates that there are once.
+    async fn look(&mut self, turn: Turn) -> Report {
+        let report = self.reconciler.look(&self.sights, turn).await;
+        self.prober.follow(&report);
+        self.prober.all_asked().await;
+        self.reconciler.look_at_dns(&self.sights).unwrap_or(report)
+    }
+
     /// Waits for the next step. The turn for its call is waited for here, where a change in DNS is noticed.
     async fn wait(&mut self, client: &Client, clock: Clock, retry: Option<Retry>) -> Wake {
         if self.last.is_none() {
@@ -363,7 +376,7 @@ impl Known {
                 Next::DnsAlone => match self.reconciler.look_at_dns(&self.sights) {
                     Some(report) => return Wake::DnsAlone(Box::new(report)),
                     None => {
-                        any_changed(&mut self.sights).await;
+                        any_changed(&mut self.sights, &mut self.shown).await;
                         continue;
                     }
                 },
@@ -371,7 +384,7 @@ impl Known {
             if clock.now() < at {
                 tokio::select! {
                     () = sleep_until(clock.instant(at)) => {}
-                    () = any_changed(&mut self.sights) => {}
+                    () = any_changed(&mut self.sights, &mut self.shown) => {}
                 }
                 continue;
             }
@@ -386,7 +399,7 @@ impl Known {
             };
             tokio::select! {
                 turn = turn => return Wake::Look { turn, is_for_change: urgency == Urgency::Register },
-                () = any_changed(&mut self.sights) => {}
+                () = any_changed(&mut self.sights, &mut self.shown) => {}
             }
         }
     }
@@ -432,6 +445,7 @@ impl Known {
     }
 
     fn note(&mut self, report: &Report, now: Timestamp, verify: Duration, is_for_change: bool) {
+        self.prober.follow(report);
         let wrote = !report.registered.done.is_empty() || !report.deregistered.done.is_empty();
         // Removals that were put off are to be looked at as soon as those that were made.
         let put_off = report.applied && !report.plan.deregister.is_empty();
@@ -459,6 +473,7 @@ impl Known {
 
     /// Takes note of a report that no look at the group was made for.
     fn note_dns(&mut self, report: &Report, now: Timestamp) {
+        self.prober.follow(report);
         if let Some(last) = &mut self.last {
             last.look.hold_end = report.plan.next_end(now);
             last.shape = Shape::of(&report.plan);
@@ -474,22 +489,26 @@ impl Known {
     }
 }
 
-/// Waits until one of the sights is a new one.
-async fn any_changed(sights: &mut Sights) {
-    let change = async |sight: &mut watch::Receiver<Arc<Sight>>| {
-        if sight.changed().await.is_err() {
-            // The watcher has ended; nothing will come.
-            pending::<()>().await;
-        }
-    };
-    let mut changes: Vec<_> = sights.values_mut().map(|sight| Box::pin(change(sight))).collect();
-    poll_fn(|context| {
+/// Waits until one of the sights is a new one, or a candidate has shown something new.
+async fn any_changed(sights: &mut Sights, shown: &mut watch::Receiver<Shown>) {
+    let mut changes: Vec<_> = sights.values_mut().map(|sight| Box::pin(changed(sight))).collect();
+    let any_sight = poll_fn(|context| {
         let any = changes
             .iter_mut()
             .any(|change| change.as_mut().poll(context).is_ready());
         if any { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
+    });
+    tokio::select! {
+        () = any_sight => {}
+        () = changed(shown) => {}
+    }
+}
+
+async fn changed<T>(receiver: &mut watch::Receiver<T>) {
+    if receiver.changed().await.is_err() {
+        // The other side has ended; nothing will come.
+        pending::<()>().await;
+    }
 }
 
 /// Describes the groups of followers that share a client, at most [`elb::DESCRIBED_MAX`], with one call. Those it does not tell about ask for themselves.

@@ -8,6 +8,7 @@ use tracing::{debug, info, warn};
 use crate::change::{Milestone, Tracker};
 use crate::elb::Arn;
 use crate::output;
+use crate::planner::candidate::Doubt;
 use crate::planner::plan::Reason;
 use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
@@ -137,13 +138,17 @@ fn concerns(report: &Report) -> Vec<Concern> {
         text: output::hold_line(hold, report.at),
         is_trouble: matches!(
             hold.reason,
-            Reason::Blind(_) | Reason::Refused(_) | Reason::NoQuorum | Reason::KeptOut
+            Reason::Blind(_)
+                | Reason::Refused(_)
+                | Reason::NoQuorum
+                | Reason::KeptOut
+                | Reason::Unproven(Doubt::Silent(_) | Doubt::Impostor(_))
         ),
     });
     let of_notes = report.plan.notes.iter().map(|note| Concern {
         key: note.to_string(),
         text: note.to_string(),
-        is_trouble: false,
+        is_trouble: note.is_trouble(),
     });
     let would = |verb: &str, target: &Target| Concern {
         key: format!("{verb} {target}"),

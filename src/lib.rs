@@ -22,6 +22,7 @@
 //!   asked to, sends two writes that change nothing.
 //! - [`report`]: what a step saw and did; exit codes, logs and output all derive from it.
 //! - [`dns`] and [`elb`]: the adapters. Only `dns` knows hickory, only `elb` the ELBv2 SDK.
+//! - [`prober`]: asks addresses that are to become targets to show first that the database is there.
 //! - [`watch`]: one watcher per name looks at DNS and publishes everything it knows.
 //! - [`follow`]: one follower per binding, which knows when to take the next step.
 //! - [`daemon`]: `run`: watchers, followers, signals, the service manager.
@@ -68,6 +69,7 @@ pub mod output;
 pub mod page;
 pub mod planner;
 pub mod probe;
+pub mod prober;
 pub mod proxy;
 pub mod reconcile;
 pub mod report;

@@ -40,9 +40,19 @@ pub enum Depth<'a> {
 #[derive(Clone, Debug)]
 pub struct Trust {
     config: Arc<ClientConfig>,
+    /// The file's text; two bundles are the same if it is.
+    pem: Arc<[u8]>,
     /// Whether certificate and name are verified at all.
     pub verifies: bool,
 }
+
+impl PartialEq for Trust {
+    fn eq(&self, other: &Self) -> bool {
+        self.pem == other.pem && self.verifies == other.verifies
+    }
+}
+
+impl Eq for Trust {}
 
 /// What answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,7 +135,11 @@ impl Trust {
             return Err(BadBundle::Empty(shown, first_error.unwrap_or_default()));
         }
         let config = builder(|builder| builder.with_root_certificates(roots).with_no_client_auth());
-        Ok(Self { config, verifies: true })
+        Ok(Self {
+            config,
+            pem: pem.into(),
+            verifies: true,
+        })
     }
 
     /// Believes any certificate: the connection is encrypted, but nobody knows to whom.
@@ -139,6 +153,7 @@ impl Trust {
         });
         Self {
             config,
+            pem: Arc::default(),
             verifies: false,
         }
     }

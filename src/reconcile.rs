@@ -19,6 +19,8 @@ use crate::planner::plan::Plan;
 use crate::planner::policy::Policy;
 use crate::planner::target::{Family, Listed, Target, Zone};
 use crate::planner::time::Timestamp;
+use crate::probe::Trust;
+use crate::prober::Shown;
 use crate::report::Report;
 use crate::watch::Sight;
 
@@ -35,6 +37,8 @@ pub struct Binding {
     pub observe: bool,
     /// The role to assume for calls about this group.
     pub assume_role: Option<AssumeRole>,
+    /// The CAs that sign the certificates of the databases; there are some where the policy's probe is `tls`.
+    pub trust: Option<Trust>,
 }
 
 /// A removal is not carried out on an older decision than this.
@@ -50,6 +54,7 @@ pub struct Reconciler {
     group: Group,
     clock: Clock,
     memory: Memory,
+    shown: watch::Receiver<Shown>,
     ours: BTreeSet<Target>,
     has_removed: bool,
     last_group: Option<(Timestamp, BTreeMap<Target, Listed>)>,
@@ -58,13 +63,21 @@ pub struct Reconciler {
 
 impl Reconciler {
     /// Begins with what an earlier process remembered, if anything.
-    pub fn new(binding: Arc<Binding>, client: Client, group: Group, clock: Clock, memory: Memory) -> Self {
+    pub fn new(
+        binding: Arc<Binding>,
+        client: Client,
+        group: Group,
+        clock: Clock,
+        memory: Memory,
+        shown: watch::Receiver<Shown>,
+    ) -> Self {
         Self {
             binding,
             client,
             group,
             clock,
             memory,
+            shown,
             ours: BTreeSet::new(),
             has_removed: false,
             last_group: None,
@@ -156,6 +169,7 @@ impl Reconciler {
                 .iter()
                 .map(|(endpoint, sight)| (endpoint.clone(), sight.seen.clone()))
                 .collect(),
+            probed: BTreeMap::clone(&self.shown.borrow()),
             group,
         };
         decide(&self.binding.policy, &self.memory, &seen, now)
@@ -235,6 +249,7 @@ pub fn group_unknown(binding: &Arc<Binding>, error: elb::Error, started: Timesta
             .iter()
             .map(|endpoint| (endpoint.clone(), Err(Blind::NotYet)))
             .collect(),
+        probed: BTreeMap::new(),
         group: Err(error.to_string()),
     };
     Report {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::elb::{self, Group, Kind, Written};
 use crate::planner::answer::Blind;
+use crate::planner::candidate::Doubt;
 use crate::planner::endpoint::Endpoint;
 use crate::planner::plan::{Held, Hold, Plan, Reason};
 use crate::planner::target::{Listed, Target};
@@ -146,6 +147,7 @@ impl Report {
         let refused = |reason: &Reason| matches!(reason, Reason::Refused(_) | Reason::Blind(Blind::AllRefused(_)));
         let of_hold = |hold: &Hold| match &hold.reason {
             reason if refused(reason) => Some(Exit::Refused),
+            Reason::Unproven(Doubt::Silent(_) | Doubt::Impostor(_)) => Some(Exit::Refused),
             Reason::Blind(Blind::NotYet) => None,
             Reason::Blind(_) => Some(Exit::Unavailable),
             _ => None,

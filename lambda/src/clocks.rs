@@ -20,7 +20,7 @@ pub const TAG_READ_MAX: Duration = Duration::from_secs(2);
 /// What lives as long as the process.
 #[derive(Default)]
 pub struct Remembered {
-    clocks: Mutex<BTreeMap<Arn, Clocks>>,
+    clocks: Mutex<BTreeMap<Arn, (Clocks, Memory)>>,
     /// The denials that were warned of: an action and what it was denied for.
     warned: Mutex<BTreeSet<(&'static str, Option<Arn>)>>,
 }
@@ -55,14 +55,18 @@ impl Remembered {
     /// The absence clocks that an earlier invocation left, in this process or in the tag, whichever are younger. Without any, the
     /// waiting starts anew.
     pub fn recall(&self, arn: &Arn, tag: Option<&str>, now: Timestamp) -> Option<Memory> {
-        let here = locked(&self.clocks).get(arn).cloned();
+        let (here, memory) = locked(&self.clocks).get(arn).cloned().unzip();
         let clocks = [tag.and_then(tag::read), here].into_iter().flatten();
         // What claims to come from the future must not outdo what this process knows.
         let (last_look, clocks) = clocks
             .filter(|(last_look, _)| *last_look <= now)
             .max_by_key(|(last_look, _)| *last_look)?;
         debug!(group = arn.name(), targets = clocks.len(), "recalled absence clocks");
-        Some(Memory::recall(last_look, clocks))
+        let mut recalled = Memory::recall(last_look, clocks);
+        if let Some(memory) = memory {
+            recalled.recall_candidates(&memory);
+        }
+        Some(recalled)
     }
 
     /// Leaves the absence clocks for the next invocation. A tag that could not be read is replaced, because what it says may
@@ -71,7 +75,7 @@ impl Remembered {
         const NOT_KEPT: &str = "absence clocks are not kept in the tag";
         let Some(clocks) = memory.clocks() else { return };
         let value = tag::write(&clocks);
-        locked(&self.clocks).insert(binding.arn.clone(), clocks);
+        locked(&self.clocks).insert(binding.arn.clone(), (clocks, memory.clone()));
         if binding.observe || tag.is_some_and(|tag| tag == value) {
             return;
         }

@@ -9,7 +9,7 @@ use rds_tether::event::{Command, Doorbell, Phase};
 use rds_tether::follow::Follower;
 use rds_tether::journal::Journal;
 use rds_tether::notify::Notifier;
-use rds_tether::planner::plan::Reason;
+use rds_tether::planner::plan::{Hold, Reason};
 use rds_tether::planner::time::Timestamp;
 use rds_tether::report::{Exit, Report};
 use tokio::time::timeout_at;
@@ -175,7 +175,13 @@ impl Looking {
         if report.is_settled() {
             return false;
         }
-        let hopeless = matches!(report.trouble(), Some(Exit::Denied | Exit::Settings | Exit::Refused));
+        let is_unproven = |hold: &Hold| matches!(hold.reason, Reason::Unproven(_));
+        let awaits_proof = report.plan.holds.iter().any(is_unproven);
+        let hopeless = match report.trouble() {
+            Some(Exit::Denied | Exit::Settings) => true,
+            Some(Exit::Refused) => !awaits_proof,
+            _ => false,
+        };
         if hopeless {
             return false;
         }
@@ -183,7 +189,7 @@ impl Looking {
         let awaits_own_write = self.has_written && report.plan.holds.iter().any(|hold| awaits(&hold.reason));
         let wrote = !report.registered.done.is_empty() || !report.deregistered.done.is_empty();
         let clock_ends = report.plan.next_end(now).is_some_and(|end| end < self.until.deadline);
-        self.until.insists || report.trouble().is_some() || wrote || awaits_own_write || clock_ends
+        self.until.insists || report.trouble().is_some() || awaits_proof || wrote || awaits_own_write || clock_ends
     }
 
     fn note(&mut self, report: &Report) {

@@ -8,6 +8,7 @@ use super::news::{Said, Subject, since};
 use crate::change::{Milestone, Tracker};
 use crate::output;
 use crate::planner::answer::Blind;
+use crate::planner::candidate::Doubt;
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::plan::{Held, Reason};
 use crate::planner::target::Target;
@@ -382,7 +383,13 @@ fn refused(what: &Held, reason: &Reason) -> Vec<Target> {
             let port = endpoint.port();
             refusals.keys().map(|ip| Target { ip: *ip, port }).collect()
         }
-        (Held::Target(target), Reason::Refused(_) | Reason::Rejected(_) | Reason::NoRoom(_)) => vec![*target],
+        (
+            Held::Target(target),
+            Reason::Refused(_)
+            | Reason::Rejected(_)
+            | Reason::NoRoom(_)
+            | Reason::Unproven(Doubt::Impostor(_)),
+        ) => vec![*target],
         _ => Vec::new(),
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! DNS names it           in the group            do
 //! yes                    absent or draining      register, at first sight
+//! yes, unproven          absent or draining      hold, with the reason, for `probe_patience`; then register
 //! yes                    registered              nothing; its absence clock is reset
 //! no                     registered              deregister when the four conditions hold; else hold, with the reason
 //! no                     draining                nothing
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use super::answer::{Answer, Blind, GAP};
 use super::cadence::APART;
+use super::candidate::{Doubt, Probe, ProbePatience};
 use super::endpoint::{Endpoint, Kind, Role};
 use super::guard::{self, Refusal};
 use super::memory::{Absent, Memory, Without, last_named};
@@ -31,6 +33,8 @@ pub struct Seen {
     pub family: Family,
     /// The endpoints of the binding.
     pub endpoints: BTreeMap<Endpoint, Result<Answer, Blind>>,
+    /// What addresses that may have to show something have shown; one that is not in it has not been asked yet.
+    pub probed: BTreeMap<Target, Result<(), Doubt>>,
     /// The targets of the group, draining ones included, or why they could not be listed.
     pub group: Result<BTreeMap<Target, Listed>, String>,
 }
@@ -74,7 +78,12 @@ pub fn decide(policy: &Policy, memory: &Memory, seen: &Seen, now: Timestamp) -> 
             },
         ),
         Ok(group) => {
-            register(policy, &named, group, &mut plan);
+            let candidates = Candidates {
+                policy,
+                probed: &seen.probed,
+                now,
+            };
+            candidates.register(&named, group, &mut memory, &mut plan);
             if named.blind.is_empty() {
                 let surplus = Surplus {
                     policy,
@@ -227,19 +236,59 @@ fn is_registered(group: &BTreeMap<Target, Listed>, target: Target) -> bool {
     group.get(&target).is_some_and(|listed| listed.state.is_registered())
 }
 
-fn register(policy: &Policy, named: &Named, group: &BTreeMap<Target, Listed>, plan: &mut Plan) {
-    let missing = named.targets().filter(|target| !is_registered(group, **target));
-    for target in missing.collect::<BTreeSet<_>>() {
-        if policy.keeps(*target) {
-            plan.holds.push(Hold {
-                what: Held::Target(*target),
-                reason: Reason::KeptOut,
-                until: None,
-            });
-        } else {
-            let zone = group.get(target).and_then(|listed| listed.zone.clone());
-            plan.register.insert(*target, zone);
+/// The named targets that are not registered.
+struct Candidates<'a> {
+    policy: &'a Policy,
+    probed: &'a BTreeMap<Target, Result<(), Doubt>>,
+    now: Timestamp,
+}
+
+impl Candidates<'_> {
+    /// Plans the registration or the hold of each.
+    fn register(&self, named: &Named, group: &BTreeMap<Target, Listed>, memory: &mut Memory, plan: &mut Plan) {
+        memory.forget_candidates(self.now);
+        for target in named.targets().copied().collect::<BTreeSet<_>>() {
+            let hold = |reason, until| Hold {
+                what: Held::Target(target),
+                reason,
+                until,
+            };
+            if is_registered(group, target) {
+                memory.proven(target);
+            } else if self.policy.keeps(target) {
+                plan.holds.push(hold(Reason::KeptOut, None));
+            } else if let Some((doubt, until)) = self.judge(target, memory, plan) {
+                plan.holds.push(hold(Reason::Unproven(doubt), until));
+            } else {
+                let zone = group.get(&target).and_then(|listed| listed.zone.clone());
+                plan.register.insert(target, zone);
+            }
         }
+    }
+
+    /// Why a candidate is not registered yet and until when at least, or `None` if it is.
+    fn judge(&self, target: Target, memory: &mut Memory, plan: &mut Plan) -> Option<(Doubt, Option<Timestamp>)> {
+        if self.policy.probe == Probe::None {
+            return None;
+        }
+        let doubt = match self.probed.get(&target) {
+            Some(Ok(())) => {
+                memory.proven(target);
+                return None;
+            }
+            Some(Err(doubt)) => doubt.clone(),
+            None => Doubt::NotYet,
+        };
+        let since = memory.unproven(target, self.now);
+        let ProbePatience::For(patience) = self.policy.probe_patience() else {
+            return Some((doubt, None));
+        };
+        let waited = self.now.since(since);
+        if waited < patience {
+            return Some((doubt, Some(since + patience)));
+        }
+        plan.notes.push(Note::Unproven { target, doubt, waited });
+        None
     }
 }
 

@@ -14,6 +14,7 @@ use super::time::Timestamp;
 pub struct Memory {
     absences: BTreeMap<Target, Absence>,
     removals: BTreeMap<Target, Removal>,
+    unproven: BTreeMap<Target, Unproven>,
     last_seeing: Option<Timestamp>,
 }
 
@@ -32,6 +33,13 @@ struct Absence {
 struct Counters {
     answers: u64,
     looks: u64,
+}
+
+/// Since when a candidate has not shown what it has to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Unproven {
+    since: Timestamp,
+    last: Timestamp,
 }
 
 /// A target that a plan removed, to be recognised if it comes back without DNS naming it.
@@ -91,6 +99,7 @@ impl Memory {
         Self {
             absences: absences.collect(),
             removals: BTreeMap::new(),
+            unproven: BTreeMap::new(),
             last_seeing: Some(last_seeing),
         }
     }
@@ -106,6 +115,11 @@ impl Memory {
             .iter()
             .map(|(target, absence)| (*target, remembered(absence)));
         Some((self.last_seeing?, clocks.collect()))
+    }
+
+    /// Takes over which candidates an earlier process waited for.
+    pub fn recall_candidates(&mut self, earlier: &Self) {
+        self.unproven.clone_from(&earlier.unproven);
     }
 
     /// Takes note that ELB accepted a removal: if the target is registered at the next look, somebody put it back.
@@ -188,6 +202,25 @@ impl Memory {
             since: absence.since,
             without,
         }
+    }
+
+    /// Takes note of a candidate that has not shown what it has to, and tells since when. A reader endpoint does not name
+    /// every member each time; after a gap the waiting starts anew.
+    pub(super) fn unproven(&mut self, target: Target, now: Timestamp) -> Timestamp {
+        let unproven = self.unproven.entry(target).or_insert(Unproven { since: now, last: now });
+        unproven.last = now;
+        unproven.since
+    }
+
+    /// Takes note of a target that is registered, or may be.
+    pub(super) fn proven(&mut self, target: Target) {
+        self.unproven.remove(&target);
+    }
+
+    /// Forgets the candidates that have not been seen for too long to tell what they showed meanwhile.
+    pub(super) fn forget_candidates(&mut self, now: Timestamp) {
+        self.unproven
+            .retain(|_, unproven| unproven.last <= now && now.since(unproven.last) <= GAP);
     }
 
     /// Takes note that a plan removes the target.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::answer::Blind;
+use super::candidate::Doubt;
 use super::endpoint::{Endpoint, Role};
 use super::guard::Refusal;
 use super::target::{Target, Zone};
@@ -95,6 +96,8 @@ pub enum Reason {
     Refused(Refusal),
     /// Too few name servers gave the address.
     NoQuorum,
+    /// The address has not shown that the database is there.
+    Unproven(Doubt),
     /// `keep` covers it.
     Kept,
     /// `keep` covers it, so it is not registered although it is named.
@@ -133,6 +136,9 @@ impl Reason {
             Self::GroupUnseen(_) => "group_unseen",
             Self::Refused(_) => "refused",
             Self::NoQuorum => "no_quorum",
+            Self::Unproven(Doubt::NotYet) => "unprobed",
+            Self::Unproven(Doubt::Silent(_)) => "unproven",
+            Self::Unproven(Doubt::Impostor(_)) => "impostor",
             Self::Kept => "kept",
             Self::KeptOut => "kept_out",
             Self::UpsertOnly => "upsert_only",
@@ -171,6 +177,7 @@ impl fmt::Display for Reason {
             Self::GroupUnseen(why) => write!(f, "cannot be described, so nothing is changed: {why}"),
             Self::Refused(refusal) => write!(f, "{refusal}"),
             Self::NoQuorum => f.write_str("is given by too few name servers to be trusted (quorum = \"majority\")"),
+            Self::Unproven(doubt) => write!(f, "is named but not registered: {doubt}"),
             Self::Kept => f.write_str("is covered by keep and never touched"),
             Self::KeptOut => f.write_str("is named but not registered, and not touched because keep covers it"),
             Self::UpsertOnly => f.write_str("stays because of upsert_only"),
@@ -203,8 +210,24 @@ pub enum Note {
         /// ELB's reason code.
         reason: String,
     },
+    /// A target is registered although it has not shown that the database is there, because that has taken too long.
+    Unproven {
+        /// The target.
+        target: Target,
+        /// Why it is not believed.
+        doubt: Doubt,
+        /// For how long that was waited for.
+        waited: Duration,
+    },
     /// The name follows an instance, and would go on doing so after a failover inside a cluster.
     FollowsInstance(Endpoint),
+}
+
+impl Note {
+    /// Whether somebody should look.
+    pub fn is_trouble(&self) -> bool {
+        matches!(self, Self::Unproven { .. })
+    }
 }
 
 impl fmt::Display for Note {
@@ -214,6 +237,11 @@ impl fmt::Display for Note {
                 f,
                 "{target} is registered but unused ({reason}): enable its zone on the load balancer and attach the \
                  group to a listener"
+            ),
+            Self::Unproven { target, doubt, waited } => write!(
+                f,
+                "{target} is registered after {} s (probe_patience) although {doubt}",
+                waited.as_secs()
             ),
             Self::FollowsInstance(endpoint) => write!(
                 f,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::candidate::{Probe, ProbePatience};
 use super::endpoint::Role;
 use super::target::Target;
 
@@ -22,6 +23,10 @@ pub struct Policy {
     pub keep: Vec<IpNet>,
     /// Never deregister.
     pub upsert_only: bool,
+    /// What an address has to show before it is registered.
+    pub probe: Probe,
+    /// How long it may fail to, if not as long as is usual.
+    pub probe_patience: Option<ProbePatience>,
 }
 
 /// A writer is forgotten after a minute: longer than the flap after an Aurora failover (20-30 s) plus a TTL, and than
@@ -51,6 +56,11 @@ impl Policy {
             Role::Writer => WRITER_PATIENCE,
             Role::Reader => READER_PATIENCE,
         })
+    }
+
+    /// How long an address may fail to show what it has to.
+    pub fn probe_patience(&self) -> ProbePatience {
+        self.probe_patience.unwrap_or(self.probe.patience())
     }
 
     /// Whether the target must not be touched.

@@ -10,9 +10,10 @@ use tokio::net::TcpStream;
 /// An idle peer is asked after this long whether it is still there. A Network Load Balancer forgets a flow after 350 s.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 /// And again this often,
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
-/// so many times.
-const KEEPALIVE_COUNT: u32 = 3;
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
+/// so many times. A host that stood still for a moment asks thousands of peers at once then, more than its own queue takes,
+/// and what the queue drops comes back as one burst again: each time fewer.
+const KEEPALIVE_COUNT: u32 = 9;
 
 /// Sends small messages at once, and notices a peer that vanished. Connections have it from the socket that accepts them.
 pub fn set_up(socket: impl AsFd) -> io::Result<()> {

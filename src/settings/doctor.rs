@@ -1,7 +1,6 @@
 //! What `doctor` is asked for on the command line.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -13,7 +12,6 @@ use super::{Dns, Error, Flags, Notify, Output, Settings, TIMEOUT_RANGE};
 use crate::doctor::Order;
 use crate::doctor::check::{Pattern, Selection};
 use crate::doctor::database::Source;
-use crate::probe::Trust;
 
 /// How long an examination may take: a call to AWS may take ten seconds, and two follow from each other.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
@@ -42,9 +40,6 @@ pub struct DoctorFlags {
         value_delimiter = ','
     )]
     pub skip: Vec<Pattern>,
-    /// CA certificates (PEM) to verify the database's with
-    #[arg(long, value_name = "FILE", env = "RDS_TETHER_CA_BUNDLE", hide_env_values = true)]
-    pub ca_bundle: Option<PathBuf>,
     /// Check the database that changes are streamed from: postgres://USER:PASSWORD@HOST:5432/DATABASE
     #[arg(long, value_name = "URL", env = "RDS_TETHER_DATABASE", hide_env_values = true)]
     pub database: Option<Secret>,
@@ -111,8 +106,7 @@ impl DoctorFlags {
 
     /// What to examine besides. Files are read here.
     pub fn order(&self) -> Result<Order, Error> {
-        let bundle = self.ca_bundle.as_deref().map(Trust::in_file).transpose();
-        let bundle = bundle.map_err(|error| Error::Usage(format!("--ca-bundle: {error}")))?;
+        let bundle = self.flags.bundle()?;
         let source = self
             .database
             .as_ref()

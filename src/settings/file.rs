@@ -14,9 +14,11 @@ use super::value::{Cidr, Listen, NameServer, RoleArn, Span, shorten};
 use super::{AFTER_RANGE, DEADLINE_RANGE, DIAL_RANGE, Dns, Error, INTERVAL_RANGE, Notify, Settings, WAIT_RANGE};
 use crate::aws::AssumeRole;
 use crate::planner::answer::Quorum;
+use crate::planner::candidate::{Probe, ProbePatience};
 use crate::planner::endpoint::Role;
 use crate::planner::policy::Policy;
 use crate::planner::target::Family;
+use crate::probe::Trust;
 use crate::proxy::Proxy;
 use crate::proxy::route::{Linger, Rules};
 use crate::reconcile::Binding;
@@ -54,6 +56,10 @@ struct TargetGroup {
     upsert_only: bool,
     #[serde(default)]
     observe: bool,
+    #[serde(default)]
+    probe: Probe,
+    probe_patience: Option<Text>,
+    ca_bundle: Option<Text>,
     assume_role: Option<AssumeRoleTable>,
 }
 
@@ -253,6 +259,11 @@ impl Reader<'_> {
                 external_id: table.external_id,
             })
         };
+        let trust = |text: &Text| {
+            let trust = Trust::in_file(Path::new(text.get_ref()));
+            trust.map_err(|error| self.bad_value(text, &error.to_string()))
+        };
+        let probe_patience: Option<ProbePatience> = group.probe_patience.map(|text| self.one(&text)).transpose()?;
         Ok(Binding {
             arn: self.one(&group.arn)?,
             endpoints: self.list(group.endpoints.get_ref())?.into_iter().collect(),
@@ -263,9 +274,12 @@ impl Reader<'_> {
                 allow_cidrs: self.nets(&group.allow_cidrs)?,
                 keep: self.nets(&group.keep)?,
                 upsert_only: group.upsert_only,
+                probe: group.probe,
+                probe_patience,
             },
             observe: group.observe,
             assume_role: group.assume_role.map(role).transpose()?,
+            trust: group.ca_bundle.as_ref().map(trust).transpose()?,
         })
     }
 

@@ -12,6 +12,7 @@ use super::value::{Cidr, Listen, NameServer, Span};
 use super::{AFTER_RANGE, DIAL_RANGE, INTERVAL_RANGE, WAIT_RANGE};
 use crate::elb::Arn;
 use crate::notify::TopicArn;
+use crate::planner::candidate::{Probe, ProbePatience};
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::target::Family;
 use crate::proxy::route::Linger;
@@ -91,6 +92,21 @@ pub struct Flags {
     /// Never deregister a target
     #[arg(long, env = "RDS_TETHER_UPSERT_ONLY", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub upsert_only: bool,
+    /// What an address has to show before it is registered [default: none]
+    #[arg(long, value_name = "none|tcp|tls", env = "RDS_TETHER_PROBE", hide_env_values = true)]
+    pub probe: Option<Probe>,
+    /// How long it may fail to before it is registered nevertheless [default: tcp 30s, tls 5m]
+    #[arg(
+        long,
+        value_name = "DURATION|forever",
+        allow_hyphen_values = true,
+        env = "RDS_TETHER_PROBE_PATIENCE",
+        hide_env_values = true
+    )]
+    pub probe_patience: Option<ProbePatience>,
+    /// CA certificates (PEM) that the database's has to be signed by
+    #[arg(long, value_name = "FILE", env = "RDS_TETHER_CA_BUNDLE", hide_env_values = true)]
+    pub ca_bundle: Option<PathBuf>,
     /// Look, decide and report, but change nothing
     #[arg(long, env = "RDS_TETHER_OBSERVE", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub observe: bool,

@@ -81,6 +81,25 @@ pub const TABLES: &[Table] = &[
             ),
             may("keep", LIST, "none", "Never touch targets within these networks."),
             may("upsert_only", FLAG, "false", "Never remove a target."),
+            may(
+                "probe",
+                "\"none\" | \"tcp\" | \"tls\"",
+                "none",
+                "What an address has to show before it is registered: nothing, a TCP connection, or PostgreSQL with the \
+                 endpoint's certificate.",
+            ),
+            may(
+                "probe_patience",
+                "\"DURATION\" | \"forever\"",
+                "tcp 30s, tls 5m",
+                "How long an address may fail to before it is registered nevertheless.",
+            ),
+            may(
+                "ca_bundle",
+                "\"FILE\"",
+                "none",
+                "CA certificates (PEM) that the database's has to be signed by; tls needs them.",
+            ),
             may("observe", FLAG, "false", "Look and decide, but change nothing."),
             may(
                 "assume_role",

@@ -17,7 +17,9 @@ pub use flags::{DnsFlags, Flags, LogFormat, Logging, NotifyFlags, Output, ProxyF
 
 use crate::notify::TopicArn;
 use crate::planner::answer::{GAP, Quorum};
+use crate::planner::candidate::Probe;
 use crate::planner::policy::Policy;
+use crate::probe::Trust;
 use crate::proxy::Proxy;
 use crate::proxy::route::Rules;
 use crate::reconcile::Binding;
@@ -149,7 +151,7 @@ impl Flags {
                 );
             }
         };
-        self.override_all(&mut settings);
+        self.override_all(&mut settings)?;
         Ok(settings)
     }
 
@@ -160,7 +162,7 @@ impl Flags {
             return self.settings();
         }
         let mut settings = Settings::default();
-        self.override_all(&mut settings);
+        self.override_all(&mut settings)?;
         Ok(settings)
     }
 
@@ -177,6 +179,7 @@ impl Flags {
             policy: Policy::default(),
             observe: false,
             assume_role: None,
+            trust: None,
         };
         Ok(Settings {
             bindings: self.target_groups.iter().map(binding).collect(),
@@ -187,7 +190,8 @@ impl Flags {
         })
     }
 
-    fn override_all(&self, settings: &mut Settings) {
+    fn override_all(&self, settings: &mut Settings) -> Result<(), Error> {
+        let bundle = self.bundle()?;
         self.dns.override_all(&mut settings.dns);
         settings.http = self.http.map(|listen| listen.0).or(settings.http);
         self.notify.override_all(&mut settings.notify);
@@ -203,8 +207,26 @@ impl Flags {
                 policy.keep = self.keep.iter().map(|cidr| cidr.0).collect();
             }
             policy.upsert_only |= self.upsert_only;
+            policy.probe = self.probe.unwrap_or(policy.probe);
+            policy.probe_patience = self.probe_patience.or(policy.probe_patience);
             binding.observe |= self.observe;
+            binding.trust = bundle.clone().or(binding.trust.take());
+            if policy.probe == Probe::Tls && binding.trust.is_none() {
+                return Err(Error::Usage(format!(
+                    "target group {} is to be probed with tls, which needs --ca-bundle FILE (ca_bundle in the settings \
+                     file): the CA certificates that sign the database's; AWS publishes those of RDS, \
+                     https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem",
+                    binding.arn.name()
+                )));
+            }
         }
+        Ok(())
+    }
+
+    /// The CA certificates that are to be trusted.
+    pub(super) fn bundle(&self) -> Result<Option<Trust>, Error> {
+        let bundle = self.ca_bundle.as_deref().map(Trust::in_file).transpose();
+        bundle.map_err(|error| Error::Usage(format!("--ca-bundle: {error}")))
     }
 }
 
@@ -286,7 +308,7 @@ pub fn without_command_line(packaged: &Path) -> Result<Settings, Error> {
         None if flags.endpoints.is_empty() && flags.target_groups.is_empty() => read_file(packaged)?,
         None => return flags.settings(),
     };
-    flags.override_all(&mut settings);
+    flags.override_all(&mut settings)?;
     Ok(settings)
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jiff::SignedDuration;
 
+use crate::planner::candidate::ProbePatience;
 use crate::proxy::route::Linger;
 
 /// The port of DNS.
@@ -103,6 +104,18 @@ impl FromStr for Linger {
             return Ok(Self::Never);
         }
         let span = Span::within(text, &super::WAIT_RANGE).map_err(|error| format!("{error}; or write never"))?;
+        Ok(Self::For(span.0))
+    }
+}
+
+impl FromStr for ProbePatience {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim() == "forever" {
+            return Ok(Self::Forever);
+        }
+        let span = Span::within(text, &super::WAIT_RANGE).map_err(|error| format!("{error}; or write forever"))?;
         Ok(Self::For(span.0))
     }
 }

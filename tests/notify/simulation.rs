@@ -8,6 +8,7 @@ use rds_tether::elb::{self, Written};
 use rds_tether::notify::News;
 use rds_tether::notify::message::{Kind, Message};
 use rds_tether::planner::answer::{Answer, Blind, Failure, History, Resolution};
+use rds_tether::planner::candidate::Doubt;
 use rds_tether::planner::decide::{Decision, Seen, decide};
 use rds_tether::planner::endpoint::Endpoint;
 use rds_tether::planner::memory::Memory;
@@ -36,6 +37,8 @@ pub struct Simulation {
     /// What calls of ELB that list the group answer instead.
     pub denied: bool,
     pub targets: BTreeMap<Target, Listed>,
+    /// What candidates show when they are probed.
+    pub probed: BTreeMap<Target, Result<(), Doubt>>,
     memory: Memory,
     history: Option<History>,
     blind_since: Option<Timestamp>,
@@ -65,6 +68,7 @@ impl Simulation {
             policy: Policy::default(),
             observe: false,
             assume_role: None,
+            trust: None,
         };
         Self {
             binding: Arc::new(binding),
@@ -76,6 +80,7 @@ impl Simulation {
             memory: Memory::default(),
             history: None,
             blind_since: None,
+            probed: BTreeMap::new(),
         }
     }
 
@@ -153,6 +158,7 @@ impl Simulation {
         let seen = Seen {
             family: Family::Ipv4,
             endpoints: BTreeMap::from([(endpoint.clone(), sight.seen.clone())]),
+            probed: self.probed.clone(),
             group: targets.clone().map_err(|error| error.to_string()),
         };
         let Decision { plan, memory } = decide(&self.binding.policy, &self.memory, &seen, self.now);

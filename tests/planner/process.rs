@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use rds_tether::planner::answer::{Answer, Blind, History};
+use rds_tether::planner::candidate::{Doubt, Probe, ProbePatience};
 use rds_tether::planner::decide::{Decision, Seen, decide};
 use rds_tether::planner::endpoint::{Endpoint, Role};
 use rds_tether::planner::memory::{Memory, Remembered};
@@ -12,7 +13,7 @@ use rds_tether::planner::plan::Plan;
 use rds_tether::planner::policy::Policy;
 use rds_tether::planner::target::{Family, Listed, State, Target};
 
-use super::world::{Resolver, Truth, at, chance};
+use super::world::{ADDRESSES, Resolver, Truth, at, chance, database};
 
 /// After so long without an answer nobody can tell what DNS said meanwhile.
 const GAP_SECS: u64 = 90;
@@ -26,6 +27,8 @@ pub struct Process {
     pub recalls: bool,
     /// How often it planned to remove a target: at most so often has its forget doubled.
     pub removals: BTreeMap<Target, u32>,
+    /// Since when, and at which step last, a candidate had not shown what it has to.
+    unproven: BTreeMap<Target, (u64, u64)>,
 }
 
 /// A plan, and the legal addresses that each endpoint named when it was made.
@@ -67,6 +70,7 @@ impl Process {
             memory: Memory::default(),
             recalls: false,
             removals: BTreeMap::new(),
+            unproven: BTreeMap::new(),
         }
     }
 
@@ -77,6 +81,7 @@ impl Process {
             watcher.history = None;
             watcher.account = Account::default();
         }
+        self.unproven.clear();
         self.recalls = chance(rng, 2);
         self.memory = Memory::default();
         if self.recalls {
@@ -94,12 +99,28 @@ impl Process {
         }
     }
 
+    /// What the addresses show when they are probed: all of them the database, in a calm world.
+    pub fn probe(&self, is_calm: bool, rng: &mut fastrand::Rng) -> BTreeMap<Target, Result<(), Doubt>> {
+        let mut probed = BTreeMap::new();
+        for target in (1..=ADDRESSES).flat_map(|n| [5432, 3306].map(|port| Target { ip: database(n), port })) {
+            let shown = match if is_calm { 0 } else { rng.u8(..4) } {
+                0 => Ok(()),
+                1 => Err(Doubt::Silent("no answer in time".into())),
+                2 => Err(Doubt::Impostor("the certificate is for another".into())),
+                _ => continue,
+            };
+            probed.insert(target, shown);
+        }
+        probed
+    }
+
     /// One step: sees, decides, and is held against everything that no plan may do.
     pub fn step(
         &mut self,
         policy: &Policy,
         truths: &[Truth],
         group: Result<BTreeMap<Target, Listed>, String>,
+        probed: BTreeMap<Target, Result<(), Doubt>>,
         now: u64,
     ) -> Intent {
         let sights = truths
@@ -109,6 +130,7 @@ impl Process {
         let seen = Seen {
             family: Family::Ipv4,
             endpoints: sights.collect(),
+            probed,
             group,
         };
         let Decision { plan, memory } = decide(policy, &self.memory, &seen, at(now));
@@ -125,6 +147,7 @@ impl Process {
             seen: &seen,
             plan: &plan,
             named: named(policy, &seen, now),
+            held: self.unproven(policy, &seen, now),
         };
         check.all();
         let wanted = check.named.into_values().collect();
@@ -134,6 +157,30 @@ impl Process {
             *self.removals.entry(*target).or_default() += 1;
         }
         Intent { plan, wanted }
+    }
+
+    /// The candidates that must be held until they show something, by the test's own count.
+    fn unproven(&mut self, policy: &Policy, seen: &Seen, now: u64) -> BTreeSet<Target> {
+        self.unproven.retain(|_, (_, last)| now - *last <= GAP_SECS);
+        let mut held = BTreeSet::new();
+        let Ok(group) = &seen.group else { return held };
+        for target in named(policy, seen, now).into_values().flatten() {
+            let is_registered = group.get(&target).is_some_and(|listed| listed.state.is_registered());
+            if is_registered || policy.probe == Probe::None || seen.probed.get(&target) == Some(&Ok(())) {
+                self.unproven.remove(&target);
+            } else if !policy.keeps(target) {
+                let (since, last) = self.unproven.entry(target).or_insert((now, now));
+                *last = now;
+                let is_over = match policy.probe_patience() {
+                    ProbePatience::For(patience) => now - *since >= patience.as_secs(),
+                    ProbePatience::Forever => false,
+                };
+                if !is_over {
+                    held.insert(target);
+                }
+            }
+        }
+        held
     }
 
     fn check_removals(&self, policy: &Policy, truths: &[Truth], seen: &Seen, plan: &Plan, now: u64) {
@@ -223,6 +270,7 @@ fn backwards(seen: &Seen) -> Seen {
     Seen {
         family: seen.family,
         endpoints: seen.endpoints.clone().into_iter().rev().collect(),
+        probed: seen.probed.clone().into_iter().rev().collect(),
         group: seen.group.clone().map(|group| group.into_iter().rev().collect()),
     }
 }
@@ -259,6 +307,8 @@ struct Check<'a> {
     seen: &'a Seen,
     plan: &'a Plan,
     named: BTreeMap<Endpoint, BTreeSet<Target>>,
+    /// Candidates that have not shown what they have to.
+    held: BTreeSet<Target>,
 }
 
 impl Check<'_> {
@@ -277,12 +327,12 @@ impl Check<'_> {
         let wanted: BTreeSet<Target> = self.named.values().flatten().copied().collect();
         let missing = wanted
             .iter()
-            .filter(|target| !is_registered(target) && !policy.keeps(**target));
+            .filter(|target| !is_registered(target) && !policy.keeps(**target) && !self.held.contains(*target));
         let registers: BTreeSet<&Target> = plan.register.keys().collect();
         assert_eq!(
             registers,
             missing.collect(),
-            "S2, S5 what is registered: all that is legal, named and not registered"
+            "S2, S5 what is registered: all that is legal, named, proven and not registered"
         );
         for (target, zone) in plan.register.iter().chain(&plan.deregister) {
             assert_eq!(

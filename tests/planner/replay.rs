@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rds_tether::planner::answer::{Answer, Blind, Failure, History, Resolution};
+use rds_tether::planner::candidate::Doubt;
 use rds_tether::planner::decide::{Seen, decide};
 use rds_tether::planner::endpoint::Endpoint;
 use rds_tether::planner::memory::Memory;
@@ -57,6 +58,7 @@ struct Process {
     memory: Memory,
     watchers: BTreeMap<Endpoint, Watcher>,
     group: Result<BTreeMap<Target, Listed>, String>,
+    probed: BTreeMap<Target, Result<(), Doubt>>,
     is_asleep: bool,
     shown: Option<Plan>,
 }
@@ -88,6 +90,7 @@ impl Process {
                 .map(|(_, endpoint)| (endpoint.clone(), watcher()))
                 .collect(),
             group: Err("not looked at yet".to_owned()),
+            probed: BTreeMap::new(),
             is_asleep: false,
             shown: None,
         }
@@ -109,6 +112,7 @@ impl Process {
             Event::Recall(last_look, clocks) => self.memory = Memory::recall(last_look, clocks),
             Event::Restart => {
                 self.memory = Memory::default();
+                self.probed.clear();
                 for watcher in self.watchers.values_mut() {
                     watcher.sight = Err(Blind::NotYet);
                     watcher.history = None;
@@ -119,6 +123,9 @@ impl Process {
             Event::Awake => self.is_asleep = false,
             Event::Look => {}
             Event::Removed(target) => self.memory.removed(target),
+            Event::Shows(target, shown) => {
+                self.probed.insert(target, shown);
+            }
         }
     }
 
@@ -152,6 +159,7 @@ impl Process {
         let seen = Seen {
             family: script.family,
             endpoints: endpoints.collect(),
+            probed: self.probed.clone(),
             group: self.group.clone(),
         };
         let decision = decide(&script.policy, &self.memory, &seen, now);

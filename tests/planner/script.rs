@@ -3,7 +3,7 @@
 //! ```text
 //! # A comment; the first one is the title, the others the story.
 //! endpoint orders orders.cluster-abc123.eu-west-1.rds.amazonaws.com:5432
-//! policy   forget=30s keep=10.9.0.0/16 upsert_only
+//! policy   forget=30s keep=10.9.0.0/16 upsert_only probe=tcp probe_patience=20s
 //! family   ipv6                    (ipv4 unless given)
 //! process  a b                     (one without a name unless given)
 //! show     changes                 (between the lines only what is written, settled or pending, not every hold)
@@ -15,6 +15,7 @@
 //! 30s     orders fails NXDOMAIN                  (or another word: a DNS response code)
 //! 40s     group is 10.0.0.1 draining, 10.0.0.2:5433 unused(Target.NotInUse)      (or: group is empty)
 //! 50s     group fails Throttling: Rate exceeded
+//! 52s     10.0.0.2 shows database            (or: silent WHY, or: impostor WHY; what a probe of it found)
 //! 55s     accepted 10.0.0.1                      (ELB accepted the deregistration that was planned before)
 //! 60s     look                                   (at the group alone; every line does that)
 //! 70s     asleep                                 (nobody looks at DNS until awake)
@@ -29,6 +30,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use rds_tether::planner::answer::{Failure, Resolution};
+use rds_tether::planner::candidate::{Doubt, ProbePatience};
 use rds_tether::planner::endpoint::Endpoint;
 use rds_tether::planner::memory::Remembered;
 use rds_tether::planner::policy::Policy;
@@ -72,6 +74,7 @@ pub enum Event {
     Awake,
     Look,
     Removed(Target),
+    Shows(Target, Result<(), Doubt>),
 }
 
 impl Script {
@@ -140,6 +143,9 @@ impl Script {
             "patience" => self.policy.patience = Some(duration(value)?),
             "allow" => self.policy.allow_cidrs.push(value.parse().ok()?),
             "keep" => self.policy.keep.push(value.parse().ok()?),
+            "probe" => self.policy.probe = value.parse().ok()?,
+            "probe_patience" if value == "forever" => self.policy.probe_patience = Some(ProbePatience::Forever),
+            "probe_patience" => self.policy.probe_patience = Some(ProbePatience::For(duration(value)?)),
             "upsert_only" => self.policy.upsert_only = true,
             _ => return None,
         }
@@ -164,6 +170,7 @@ impl Script {
                 ("fails", why) => Err(why.to_owned()),
                 _ => return None,
             }),
+            _ if rest.starts_with("shows ") => Event::Shows(self.target(word)?, shown(rest)?),
             alias => {
                 let (_, endpoint) = self.endpoints.iter().find(|(name, _)| name == alias)?.clone();
                 match rest.split_once(' ')? {
@@ -247,6 +254,18 @@ fn resolution(text: &str) -> Option<Resolution> {
         }
     }
     Some(resolution)
+}
+
+/// `shows database`, `shows silent WHY` or `shows impostor WHY`
+fn shown(text: &str) -> Option<Result<(), Doubt>> {
+    let text = text.strip_prefix("shows ")?;
+    let (word, why) = text.split_once(' ').unwrap_or((text, ""));
+    match word {
+        "database" => Some(Ok(())),
+        "silent" => Some(Err(Doubt::Silent(why.to_owned()))),
+        "impostor" => Some(Err(Doubt::Impostor(why.to_owned()))),
+        _ => None,
+    }
 }
 
 fn failure(word: &str) -> Failure {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use rds_tether::planner::candidate::{Probe, ProbePatience};
 use rds_tether::planner::endpoint::Role;
 use rds_tether::planner::policy::Policy;
 use rds_tether::planner::target::Target;
@@ -177,7 +178,8 @@ impl Walk {
                 } else {
                     Err("Throttling".to_owned())
                 };
-                intents.push(process.step(&self.policy, &self.truths, group, self.now));
+                let probed = process.probe(is_calm, rng);
+                intents.push(process.step(&self.policy, &self.truths, group, probed, self.now));
             }
         }
         intents
@@ -323,5 +325,11 @@ fn policy(rng: &mut fastrand::Rng) -> Policy {
             Vec::new()
         },
         upsert_only: chance(rng, 20),
+        probe: [Probe::None, Probe::None, Probe::Tcp, Probe::Tls][rng.usize(..4)],
+        probe_patience: match rng.u8(..4) {
+            0 => None,
+            1 => Some(ProbePatience::Forever),
+            _ => Some(ProbePatience::For(Duration::from_secs(rng.u64(..60)))),
+        },
     }
 }
