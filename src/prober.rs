@@ -90,10 +90,14 @@ impl Prober {
 /// The named targets that are not registered, each with the name of an endpoint that names it. A name that a CNAME led to
 /// would not do: who makes up an address can make up that, too.
 fn candidates(report: &Report) -> BTreeMap<Target, String> {
-    let held = report.plan.holds.iter().filter_map(|hold| match (&hold.what, &hold.reason) {
-        (Held::Target(target), Reason::Unproven(_)) => Some(*target),
-        _ => None,
-    });
+    let held = report
+        .plan
+        .holds
+        .iter()
+        .filter_map(|hold| match (&hold.what, &hold.reason) {
+            (Held::Target(target), Reason::Unproven(_)) => Some(*target),
+            _ => None,
+        });
     let host_of = |target: Target| {
         let mut sights = report.sights.iter();
         let (endpoint, _) = sights.find(|(endpoint, sight)| {

@@ -385,10 +385,7 @@ fn refused(what: &Held, reason: &Reason) -> Vec<Target> {
         }
         (
             Held::Target(target),
-            Reason::Refused(_)
-            | Reason::Rejected(_)
-            | Reason::NoRoom(_)
-            | Reason::Unproven(Doubt::Impostor(_)),
+            Reason::Refused(_) | Reason::Rejected(_) | Reason::NoRoom(_) | Reason::Unproven(Doubt::Impostor(_)),
         ) => vec![*target],
         _ => Vec::new(),
     }

@@ -207,7 +207,10 @@ impl Memory {
     /// Takes note of a candidate that has not shown what it has to, and tells since when. A reader endpoint does not name
     /// every member each time; after a gap the waiting starts anew.
     pub(super) fn unproven(&mut self, target: Target, now: Timestamp) -> Timestamp {
-        let unproven = self.unproven.entry(target).or_insert(Unproven { since: now, last: now });
+        let unproven = self
+            .unproven
+            .entry(target)
+            .or_insert(Unproven { since: now, last: now });
         unproven.last = now;
         unproven.since
     }

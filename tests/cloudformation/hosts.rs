@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::bridge;
 use crate::site::{ENDPOINT, GROUP, Site, Stack, TOPIC, allowed};
 
 /// The stack of hosts, and what its launch template says.
@@ -109,4 +110,43 @@ fn hosts_that_keep_a_group_let_nobody_in() {
     ];
     assert_eq!(allowed(&statements["Change"]), (json!(changes), json!(GROUP)));
     assert_eq!(allowed(&statements["Notify"]), (json!("sns:Publish"), json!(TOPIC)));
+}
+
+/// What moto leaves out of an Auto Scaling group: a host takes part when it says so, and has the time that its script takes.
+#[test]
+#[ignore = "needs cfn-lint: tests/run provides it"]
+fn a_host_has_the_time_that_it_takes() {
+    let template = bridge::template("ec2.yaml");
+    let group = &template["Resources"]["Hosts"];
+    let hooks = group["Properties"]["LifecycleHookSpecificationList"]
+        .as_array()
+        .unwrap();
+    let [hook] = &hooks[..] else { panic!("{hooks:?}") };
+    assert_eq!(hook["LifecycleTransition"], "autoscaling:EC2_INSTANCE_LAUNCHING");
+    assert_eq!(hook["DefaultResult"], "ABANDON");
+    let template_data = &template["Resources"]["LaunchTemplate"]["Properties"]["LaunchTemplateData"];
+    let script = template_data["UserData"]["Fn::Base64"]["Fn::Sub"][0].as_str().unwrap();
+    let name = hook["LifecycleHookName"].as_str().unwrap();
+    assert!(script.contains(&format!("--lifecycle-hook-name {name} ")));
+    assert!(script.contains("--auto-scaling-group-name '${AWS::StackName}'") && script.contains("--resource Hosts "));
+    let (_, patience) = script.split_once("SECONDS > ").unwrap();
+    let patience: u64 = patience.split(')').next().unwrap().parse().unwrap();
+    let heartbeat = hook["HeartbeatTimeout"].as_u64().unwrap();
+    assert!(patience + 60 < heartbeat, "it is thrown away before it can say why");
+    // "aws elbv2 wait" looks forty times, every 15 s.
+    let minutes = (patience + 40 * 15) / 60;
+    let rolling = &group["UpdatePolicy"]["AutoScalingRollingUpdate"];
+    for pause in [
+        &rolling["PauseTime"],
+        &group["CreationPolicy"]["ResourceSignal"]["Timeout"],
+    ] {
+        let pause = pause.as_str().unwrap().trim_start_matches("PT").trim_end_matches('M');
+        assert!(
+            pause.parse::<u64>().unwrap() > minutes,
+            "the stack stops waiting before the host has said why"
+        );
+    }
+    assert_eq!(group["CreationPolicy"]["ResourceSignal"]["Count"], 2);
+    assert_eq!(rolling["WaitOnResourceSignals"], true);
+    assert_eq!(rolling["MinInstancesInService"], 2, "a new host first");
 }
