@@ -97,7 +97,7 @@ fn hosts_that_keep_a_group_let_nobody_in() {
     let own = stack.id("HostSecurityGroup").to_owned();
     assert_eq!(site.rules(&own), Vec::<String>::new());
     let statements = site.statements(stack.id("Role"), "rds-tether");
-    let names = ["Change", "Install", "Look", "Notify", "SayThatItIsReady"];
+    let names = ["Change", "Install", "Look", "OptionalNotify", "SayThatItIsReady"];
     assert_eq!(statements.keys().collect::<Vec<_>>(), names);
     let looks = [
         "elasticloadbalancing:DescribeTargetGroups",
@@ -109,7 +109,10 @@ fn hosts_that_keep_a_group_let_nobody_in() {
         "elasticloadbalancing:DeregisterTargets",
     ];
     assert_eq!(allowed(&statements["Change"]), (json!(changes), json!(GROUP)));
-    assert_eq!(allowed(&statements["Notify"]), (json!("sns:Publish"), json!(TOPIC)));
+    assert_eq!(
+        allowed(&statements["OptionalNotify"]),
+        (json!("sns:Publish"), json!(TOPIC))
+    );
 }
 
 /// What moto leaves out of an Auto Scaling group: a host takes part when it says so, and has the time that its script takes.
