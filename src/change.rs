@@ -1,11 +1,11 @@
 //! Follows a change from the first sight of a new address to convergence, over the reports of one binding.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use crate::planner::endpoint::Role;
-use crate::planner::plan::Held;
+use crate::planner::plan::{Held, Reason};
 use crate::planner::target::{State, Target};
 use crate::planner::time::Timestamp;
 use crate::report::Report;
@@ -69,7 +69,8 @@ impl Tracker {
 
     fn note_named(&mut self, report: &Report, reached: &mut Vec<Milestone>) {
         let at = report.at;
-        for target in report.plan.register.keys() {
+        let missing = missing(report);
+        for target in &missing {
             self.named.entry(*target).or_insert_with(|| {
                 reached.push(Milestone::Named(*target));
                 self.began.get_or_insert(at);
@@ -89,7 +90,7 @@ impl Tracker {
                 }
                 Some(state) if state.is_registered() => true,
                 // Neither registered nor wanted any more.
-                _ => report.plan.register.contains_key(target),
+                _ => missing.contains(target),
             });
     }
 
@@ -119,4 +120,18 @@ impl Tracker {
             ));
         }
     }
+}
+
+/// The named targets that are not registered. A reader endpoint names each member now and then only, so one that is still to
+/// show that the database is there counts when it has.
+fn missing(report: &Report) -> BTreeSet<Target> {
+    let held = report
+        .plan
+        .holds
+        .iter()
+        .filter_map(|hold| match (&hold.what, &hold.reason) {
+            (Held::Target(target), Reason::Unproven(_)) if report.plan.role == Role::Writer => Some(*target),
+            _ => None,
+        });
+    held.chain(report.plan.register.keys().copied()).collect()
 }

@@ -225,7 +225,8 @@ async fn look_at_endpoints(
         .collect();
     let servers = Arc::new(servers.clone());
     let settings = Arc::new(settings.clone());
-    let trust = order.bundle.clone().unwrap_or_else(Trust::anybody);
+    let in_settings = || settings.bindings.iter().find_map(|binding| binding.trust.clone());
+    let trust = order.bundle.clone().or_else(in_settings).unwrap_or_else(Trust::anybody);
     let is_reached = order.selection.has_any(&["reach"]);
     let looks = endpoints.into_iter().cloned().map(|endpoint| {
         let (servers, settings, trust) = (Arc::clone(&servers), Arc::clone(&settings), trust.clone());

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rds_tether::notify::News;
 use rds_tether::notify::message::Kind;
+use rds_tether::planner::candidate::{Doubt, Probe, ProbePatience};
 use rds_tether::planner::endpoint::Role;
 use rds_tether::proxy::{Moment, What};
 
@@ -44,6 +45,29 @@ fn a_change_is_told_when_it_is_seen_and_when_it_is_over() {
     assert_eq!(converged.timings.healthy_ms, Some(5_000));
     assert_eq!(converged.timings.lasted_ms, Some(65_040));
     assert_eq!(converged.text, "orders equals DNS again after 65.0 s");
+}
+
+/// What a new address shows when it is probed, and what is told, and when.
+#[test]
+fn an_impostor_is_told_at_once_and_silence_when_it_lasts() {
+    let why = || "the certificate is for other.example".to_owned();
+    for (doubt, expect) in [
+        (Doubt::Impostor(why()), Kind::Refused),
+        (Doubt::Silent(why()), Kind::AddressChanged),
+    ] {
+        let mut world = Simulation::writer(&[OLD]);
+        world.probe(Probe::Tls, ProbePatience::Forever);
+        world.probed.insert(target(NEW), Err(doubt.clone()));
+        world.run(60 * 60, |secs| Names(if secs < 60 { &[OLD] } else { &[NEW] }));
+        let told = world
+            .told
+            .iter()
+            .map(|message| (message.kind, message.at.since(at(0)).as_secs()));
+        let expect = [(expect, 60), (Kind::Unsettled, 60 + 180)];
+        assert_eq!(told.collect::<Vec<_>>(), expect, "{doubt:?}: {:?}", world.texts());
+        let mut reasons = world.told.iter().flat_map(|message| &message.reasons);
+        assert!(reasons.any(|reason| reason.contains(&why())), "{doubt:?}");
+    }
 }
 
 /// The state of the group when the process starts, what DNS says, and what is told of it.

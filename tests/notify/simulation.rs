@@ -8,7 +8,7 @@ use rds_tether::elb::{self, Written};
 use rds_tether::notify::News;
 use rds_tether::notify::message::{Kind, Message};
 use rds_tether::planner::answer::{Answer, Blind, Failure, History, Resolution};
-use rds_tether::planner::candidate::Doubt;
+use rds_tether::planner::candidate::{Doubt, Probe, ProbePatience};
 use rds_tether::planner::decide::{Decision, Seen, decide};
 use rds_tether::planner::endpoint::Endpoint;
 use rds_tether::planner::memory::Memory;
@@ -90,6 +90,12 @@ impl Simulation {
 
     pub fn reader(registered: &[&str]) -> Self {
         Self::new(READER, registered)
+    }
+
+    /// From now on, candidates have to show something.
+    pub fn probe(&mut self, probe: Probe, patience: ProbePatience) {
+        let policy = &mut Arc::make_mut(&mut self.binding).policy;
+        (policy.probe, policy.probe_patience) = (probe, Some(patience));
     }
 
     /// A step every five seconds until a second, with what DNS says then; the clock ticks in between.

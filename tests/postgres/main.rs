@@ -11,6 +11,7 @@
 
 mod client;
 mod failover;
+mod probe;
 #[allow(dead_code, reason = "shared with other suites")]
 #[path = "../program/mod.rs"]
 mod program;

@@ -93,6 +93,12 @@ impl Server {
         self.running = Some((ip.to_owned(), program));
     }
 
+    /// Kills the server and starts another one with what was set meanwhile.
+    pub fn restart_on(&mut self, ip: &str) {
+        self.kill();
+        self.start_on(ip);
+    }
+
     /// Kills all processes of the server; what the kernel then says to their peers is up to the network.
     pub fn kill(&mut self) {
         let end = Instant::now() + PATIENCE;
