@@ -1,10 +1,10 @@
 //! lambda.yaml, deployed to moto.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::bridge::REGION;
+use crate::bridge::{self, REGION};
 use crate::first_sync::{AT_ONCE, Reply, Stage, event};
 use crate::site::{ENDPOINT, GROUP, Site, Stack, TOPIC, allowed};
 
@@ -235,4 +235,38 @@ fn the_stack_is_complete_when_the_first_sync_has_answered(site: &mut Site, stack
     stage.handle_for(&event, AT_ONCE, &url);
     assert_eq!(stage.asked("invoke").len(), 1);
     assert_eq!(site.status(stack), "CREATE_COMPLETE");
+}
+
+/// The parameters that a value of a template is made of.
+fn parameters(value: &Value, template: &Value) -> BTreeSet<String> {
+    let is_parameter = |name: &&str| template["Parameters"].get(name).is_some();
+    let inside =
+        |values: &mut dyn Iterator<Item = &Value>| values.flat_map(|value| parameters(value, template)).collect();
+    match value {
+        Value::Object(keys) => inside(&mut keys.values()),
+        Value::Array(items) => inside(&mut items.iter()),
+        Value::String(text) => {
+            let names = text.split(|char: char| !char.is_ascii_alphanumeric());
+            names.filter(is_parameter).map(str::to_owned).collect()
+        }
+        _ => BTreeSet::new(),
+    }
+}
+
+#[test]
+#[ignore = "needs cfn-lint: tests/run provides it"]
+fn what_changes_the_function_makes_it_sync_again() {
+    let template = bridge::template("lambda.yaml");
+    let properties = |name: &str| &template["Resources"][name]["Properties"];
+    let keys = ["Code", "Environment", "Architectures", "VpcConfig"];
+    let parts = keys.map(|key| parameters(&properties("Function")[key], &template));
+    assert!(parts.iter().all(|names| !names.is_empty()), "{parts:?}");
+    let all: BTreeSet<String> = parts.into_iter().flatten().collect();
+    let watched = parameters(properties("Sync"), &template);
+    let missed: Vec<&String> = all.difference(&watched).collect();
+    assert!(
+        missed.is_empty(),
+        "{missed:?} could break the function at an update, and nobody would say so"
+    );
+    assert!(watched.contains("AssumeRoleArns"), "what the role may do is part of it");
 }
