@@ -107,6 +107,9 @@ fn targets_are_nobodys_but_the_programs() {
 #[ignore = "needs cfn-lint: tests/run provides it"]
 fn cfn_lint_finds_nothing() {
     let mut command = Command::new(program::path("RDS_TETHER_TEST_CFN_LINT"));
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
     // Informational rules too; several regions, because the types of resources differ.
     let command = command.args(["--include-checks", "I", "--regions", "eu-west-1", "us-east-1", "--"]);
     let output = command
@@ -117,7 +120,7 @@ fn cfn_lint_finds_nothing() {
     assert!(output.status.success() && said.trim().is_empty(), "{said}");
 }
 
-/// Each properties of an alarm, with the same text for what is written in several ways.
+/// The properties of an alarm, with the same text for what is written in several ways.
 fn alarm(properties: &Value) -> Value {
     let mut properties = properties.clone();
     let name = &properties["AlarmName"]["Fn::Sub"];
@@ -444,7 +447,7 @@ fn the_patterns_refuse_what_would_fail_later() {
     assert_eq!(patterns, tables.len(), "an example for a pattern that there is not");
 }
 
-/// Python that Lambda would run is what Python can read.
+/// The Python of the first sync.
 pub fn inline_python() -> String {
     let template = bridge::template("lambda.yaml");
     let code = &template["Resources"]["FirstSyncFunction"]["Properties"]["Code"]["ZipFile"];
