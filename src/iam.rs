@@ -323,8 +323,8 @@ fn about_role(role: &str, settings: &Settings) -> String {
         ids => format!(" (sts:ExternalId {})", ids.join(", ")),
     };
     format!(
-        "{role} needs the policy that --assumed-role {role} prints, and a trust policy that lets this identity assume \
-         it{condition}"
+        "{role} needs a policy of its own (add --assumed-role {role} to print it), and a trust policy that lets this \
+         identity assume it{condition}"
     )
 }
 
