@@ -26,7 +26,8 @@ mock_provider "aws" {
 }
 
 variables {
-  package = { s3_bucket = "packages", s3_key = "bootstrap.zip" }
+  alarm_topic_arns = ["arn:aws:sns:eu-west-1:111122223333:alarms"]
+  package          = { s3_bucket = "packages", s3_key = "bootstrap.zip" }
   target_groups = {
     orders = {
       arn       = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/73e2d6bc24d8a067"
@@ -39,7 +40,7 @@ variables {
   }
 }
 
-run "the_function" {
+run "defaults" {
   assert {
     condition     = aws_lambda_function.this.runtime == "provided.al2023" && aws_lambda_function.this.handler == "bootstrap"
     error_message = "The zip has an executable named bootstrap."
@@ -68,9 +69,6 @@ run "the_function" {
     condition     = aws_cloudwatch_log_group.function.name == "/aws/lambda/rds-tether" && aws_cloudwatch_log_group.function.retention_in_days == 30
     error_message = "The log group is that of the function, and forgets."
   }
-}
-
-run "failures" {
   assert {
     condition     = aws_lambda_function_event_invoke_config.this.maximum_retry_attempts == 0
     error_message = "The next tick is the retry."
@@ -87,9 +85,6 @@ run "failures" {
     condition     = aws_sqs_queue.failed.sqs_managed_sse_enabled
     error_message = "The queue is encrypted."
   }
-}
-
-run "what_wakes_it" {
   assert {
     condition     = aws_cloudwatch_event_rule.schedule.schedule_expression == "rate(1 minute)"
     error_message = "Absence clocks start anew when nobody has looked for 90 s."
@@ -112,54 +107,16 @@ run "what_wakes_it" {
     condition     = length(aws_sns_topic.events) == 0 && length(aws_db_event_subscription.this) == 0 && output.events_topic_arn == null
     error_message = "No topic unless asked for."
   }
-}
-
-run "event_subscriptions" {
-  variables {
-    eventbridge         = false
-    event_subscriptions = true
-  }
-
-  assert {
-    condition     = length(aws_cloudwatch_event_rule.rds) == 0 && aws_cloudwatch_event_rule.schedule.schedule_expression == "rate(1 minute)"
-    error_message = "The schedule is always there."
-  }
-  assert {
-    condition     = toset([for subscription in aws_db_event_subscription.this : subscription.source_type]) == toset(["db-instance", "db-cluster", "blue-green-deployment"])
-    error_message = "Each kind of source that says that an address may change."
-  }
-  assert {
-    condition     = alltrue([for subscription in aws_db_event_subscription.this : subscription.sns_topic == aws_sns_topic.events[0].arn])
-    error_message = "They publish to our topic."
-  }
-  assert {
-    condition = (
-      length(data.aws_iam_policy_document.events[0].statement) == 1 &&
-      one(data.aws_iam_policy_document.events[0].statement[0].principals).identifiers == toset(["events.rds.amazonaws.com"]) &&
-      { for condition in data.aws_iam_policy_document.events[0].statement[0].condition : condition.variable => one(condition.values) } == {
-        "aws:SourceAccount" = "111122223333"
-        "aws:SourceArn"     = "arn:aws:rds:eu-west-1:111122223333:*"
-      }
-    )
-    error_message = "RDS alone may publish, and for this account's databases alone."
-  }
-  assert {
-    condition     = aws_lambda_permission.events[0].principal == "sns.amazonaws.com" && aws_lambda_permission.events[0].source_arn == aws_sns_topic.events[0].arn
-    error_message = "Only our topic may call the function."
-  }
-}
-
-run "permissions" {
   assert {
     condition = {
-      for statement in data.aws_iam_policy_document.function.statement : statement.sid => sort(statement.actions)
+      for statement in data.aws_iam_policy_document.function.statement : statement.sid => join(" ", sort(statement.actions))
       } == {
-      Look                 = ["elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetHealth"]
-      Change               = ["elasticloadbalancing:DeregisterTargets", "elasticloadbalancing:RegisterTargets"]
-      ReadTheAbsenceClocks = ["elasticloadbalancing:DescribeTags"]
-      KeepTheAbsenceClocks = ["elasticloadbalancing:AddTags"]
-      Log                  = ["logs:CreateLogStream", "logs:PutLogEvents"]
-      KeepFailedEvents     = ["sqs:SendMessage"]
+      Look                 = "elasticloadbalancing:DescribeTargetGroups elasticloadbalancing:DescribeTargetHealth"
+      Change               = "elasticloadbalancing:DeregisterTargets elasticloadbalancing:RegisterTargets"
+      ReadTheAbsenceClocks = "elasticloadbalancing:DescribeTags"
+      KeepTheAbsenceClocks = "elasticloadbalancing:AddTags"
+      Log                  = "logs:CreateLogStream logs:PutLogEvents"
+      KeepFailedEvents     = "sqs:SendMessage"
     }
     error_message = "No more than it needs."
   }
@@ -185,37 +142,6 @@ run "permissions" {
     ])
     error_message = "Everything only where only Describe calls are."
   }
-}
-
-run "permissions_to_notify_and_to_act_for_others" {
-  variables {
-    notify = { topic_arn = "arn:aws:sns:eu-west-1:111122223333:database" }
-    target_groups = {
-      orders = {
-        arn         = "arn:aws:elasticloadbalancing:eu-west-1:444455556666:targetgroup/orders/73e2d6bc24d8a067"
-        endpoints   = ["orders.cluster-abc123.eu-west-1.rds.amazonaws.com:5432"]
-        assume_role = { arn = "arn:aws:iam::444455556666:role/tether" }
-      }
-    }
-  }
-
-  assert {
-    condition = {
-      for statement in data.aws_iam_policy_document.function.statement : one(statement.actions) => one(statement.resources)
-      if contains(["Notify", "ActForOtherAccounts"], statement.sid)
-      } == {
-      "sns:Publish"    = "arn:aws:sns:eu-west-1:111122223333:database"
-      "sts:AssumeRole" = "arn:aws:iam::444455556666:role/tether"
-    }
-    error_message = "Publishing to the topic, and assuming the role."
-  }
-  assert {
-    condition     = strcontains(output.settings, "[notify]\nsns_topic_arn = \"arn:aws:sns:eu-west-1:111122223333:database\"")
-    error_message = output.settings
-  }
-}
-
-run "first_sync" {
   assert {
     condition     = jsondecode(aws_lambda_invocation.first_sync[0].input) == { command = "sync" }
     error_message = "It converges."
@@ -224,42 +150,8 @@ run "first_sync" {
     condition     = aws_lambda_invocation.first_sync[0].triggers["settings"] == sha256(output.settings)
     error_message = "Other settings call it anew."
   }
-}
-
-run "other_settings_call_it_anew" {
-  variables {
-    target_groups = {
-      orders = {
-        arn       = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/73e2d6bc24d8a067"
-        endpoints = ["other.cluster-abc123.eu-west-1.rds.amazonaws.com:5432"]
-      }
-    }
-  }
-
   assert {
-    condition     = aws_lambda_invocation.first_sync[0].triggers["settings"] != sha256(run.first_sync.settings)
-    error_message = "The trigger follows the settings."
-  }
-}
-
-run "no_first_sync" {
-  variables {
-    first_sync = false
-  }
-
-  assert {
-    condition     = length(aws_lambda_invocation.first_sync) == 0 && output.first_sync == null
-    error_message = "Not called unless asked for."
-  }
-}
-
-run "alarms" {
-  variables {
-    alarm_topic_arns = ["arn:aws:sns:eu-west-1:111122223333:alarms"]
-  }
-
-  assert {
-    condition = output.alarm_names == [
+    condition = output.alarm_names == tolist([
       "rds-tether orders denied",
       "rds-tether orders drift",
       "rds-tether orders no serving target",
@@ -272,7 +164,7 @@ run "alarms" {
       "rds-tether reports-tg not resolving",
       "rds-tether reports-tg refused",
       "rds-tether reports-tg stale",
-    ]
+    ])
     error_message = join(", ", output.alarm_names)
   }
   # One datapoint a minute comes from the schedule.
@@ -325,14 +217,70 @@ run "alarms" {
   }
 }
 
-run "no_alarms" {
+run "event_subscriptions" {
   variables {
-    alarms = false
+    eventbridge         = false
+    event_subscriptions = true
   }
 
   assert {
-    condition     = length(aws_cloudwatch_metric_alarm.this) == 0
-    error_message = "None unless asked for."
+    condition     = length(aws_cloudwatch_event_rule.rds) == 0 && aws_cloudwatch_event_rule.schedule.schedule_expression == "rate(1 minute)"
+    error_message = "The schedule is always there."
+  }
+  assert {
+    condition     = toset([for subscription in aws_db_event_subscription.this : subscription.source_type]) == toset(["db-instance", "db-cluster", "blue-green-deployment"])
+    error_message = "Each kind of source that says that an address may change."
+  }
+  assert {
+    condition     = alltrue([for subscription in aws_db_event_subscription.this : subscription.sns_topic == aws_sns_topic.events[0].arn])
+    error_message = "They publish to our topic."
+  }
+  assert {
+    condition = (
+      length(data.aws_iam_policy_document.events[0].statement) == 1 &&
+      one(data.aws_iam_policy_document.events[0].statement[0].principals).identifiers == toset(["events.rds.amazonaws.com"]) &&
+      { for condition in data.aws_iam_policy_document.events[0].statement[0].condition : condition.variable => one(condition.values) } == {
+        "aws:SourceAccount" = "111122223333"
+        "aws:SourceArn"     = "arn:aws:rds:eu-west-1:111122223333:*"
+      }
+    )
+    error_message = "RDS alone may publish, and for this account's databases alone."
+  }
+  assert {
+    condition     = aws_lambda_permission.events[0].principal == "sns.amazonaws.com" && aws_lambda_permission.events[0].source_arn == aws_sns_topic.events[0].arn
+    error_message = "Only our topic may call the function."
+  }
+}
+
+run "permissions_to_notify_and_to_act_for_others" {
+  variables {
+    notify = { topic_arn = "arn:aws:sns:eu-west-1:111122223333:database" }
+    target_groups = {
+      orders = {
+        arn         = "arn:aws:elasticloadbalancing:eu-west-1:444455556666:targetgroup/orders/73e2d6bc24d8a067"
+        endpoints   = ["orders.cluster-abc123.eu-west-1.rds.amazonaws.com:5432"]
+        assume_role = { arn = "arn:aws:iam::444455556666:role/tether" }
+      }
+    }
+  }
+
+  assert {
+    condition = {
+      for statement in data.aws_iam_policy_document.function.statement : one(statement.actions) => one(statement.resources)
+      if contains(["Notify", "ActForOtherAccounts"], statement.sid)
+      } == {
+      "sns:Publish"    = "arn:aws:sns:eu-west-1:111122223333:database"
+      "sts:AssumeRole" = "arn:aws:iam::444455556666:role/tether"
+    }
+    error_message = "Publishing to the topic, and assuming the role."
+  }
+  assert {
+    condition     = strcontains(output.settings, "[notify]\nsns_topic_arn = \"arn:aws:sns:eu-west-1:111122223333:database\"")
+    error_message = output.settings
+  }
+  assert {
+    condition     = aws_lambda_invocation.first_sync[0].triggers["settings"] != sha256(run.defaults.settings)
+    error_message = "The trigger follows the settings."
   }
 }
 
@@ -349,5 +297,21 @@ run "in_a_vpc" {
   assert {
     condition     = aws_iam_role_policy_attachment.vpc[0].policy_arn == "arn:aws:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole"
     error_message = "It may make its network interfaces."
+  }
+}
+
+run "without" {
+  variables {
+    first_sync = false
+    alarms     = false
+  }
+
+  assert {
+    condition     = length(aws_lambda_invocation.first_sync) == 0 && output.first_sync == null
+    error_message = "Not called unless asked for."
+  }
+  assert {
+    condition     = length(aws_cloudwatch_metric_alarm.this) == 0
+    error_message = "No alarms unless asked for."
   }
 }

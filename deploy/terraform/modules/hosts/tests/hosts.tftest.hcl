@@ -144,13 +144,13 @@ run "target_groups" {
   }
   assert {
     condition = {
-      for statement in data.aws_iam_policy_document.host.statement : statement.sid => sort(statement.actions)
+      for statement in data.aws_iam_policy_document.host.statement : statement.sid => join(" ", sort(statement.actions))
       } == {
-      Look             = ["elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetHealth"]
-      Change           = ["elasticloadbalancing:DeregisterTargets", "elasticloadbalancing:RegisterTargets"]
-      Notify           = ["sns:Publish"]
-      Install          = ["s3:GetObjectVersion"]
-      SayThatItIsReady = ["autoscaling:CompleteLifecycleAction"]
+      Look             = "elasticloadbalancing:DescribeTargetGroups elasticloadbalancing:DescribeTargetHealth"
+      Change           = "elasticloadbalancing:DeregisterTargets elasticloadbalancing:RegisterTargets"
+      Notify           = "sns:Publish"
+      Install          = "s3:GetObjectVersion"
+      SayThatItIsReady = "autoscaling:CompleteLifecycleAction"
     }
     error_message = "No more than it needs."
   }

@@ -32,7 +32,7 @@ variables {
   allowed_principals          = ["arn:aws:iam::072088201116:root"]
 }
 
-run "the_load_balancer" {
+run "defaults" {
   assert {
     condition     = aws_lb.this.internal && aws_lb.this.load_balancer_type == "network" && aws_lb.this.subnets == toset(var.subnet_ids)
     error_message = "Internal, in every zone."
@@ -49,9 +49,6 @@ run "the_load_balancer" {
     condition     = aws_lb_listener.this.protocol == "TCP" && aws_lb_listener.this.port == 5432 && aws_lb_listener.this.tcp_idle_timeout_seconds == 6000
     error_message = "A replication stream may be silent."
   }
-}
-
-run "the_target_group" {
   assert {
     condition     = aws_lb_target_group.this.target_type == "ip" && aws_lb_target_group.this.protocol == "TCP" && aws_lb_target_group.this.port == 5432
     error_message = "rds-tether follows groups of addresses."
@@ -72,9 +69,6 @@ run "the_target_group" {
     condition     = aws_lb_target_group.this.name == "orders-5432-db"
     error_message = aws_lb_target_group.this.name
   }
-}
-
-run "the_service" {
   assert {
     condition     = aws_vpc_endpoint_service.this.acceptance_required && aws_vpc_endpoint_service.this.allowed_principals == toset(["arn:aws:iam::072088201116:root"])
     error_message = "These may ask, and somebody says yes."

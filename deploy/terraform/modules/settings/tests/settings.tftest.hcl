@@ -273,21 +273,61 @@ run "proxy_to_an_address" {
   expect_failures = [var.proxies]
 }
 
-run "proxy_with_odd_values" {
+run "unknown_linger" {
   command = plan
 
   variables {
-    proxies = {
-      orders = {
-        listen       = "0.0.0.0:5432"
-        endpoint     = "orders.example.com:5432"
-        linger       = "ever"
-        max_sessions = 0.5
-        allow_peers  = ["everybody"]
-        ip_family    = "6"
-        role         = "primary"
-      }
-    }
+    proxies = { orders = { listen = "0.0.0.0:5432", endpoint = "orders.example.com:5432", linger = "ever" } }
+  }
+
+  expect_failures = [var.proxies]
+}
+
+run "drain_without_unit" {
+  command = plan
+
+  variables {
+    proxies = { orders = { listen = "0.0.0.0:5432", endpoint = "orders.example.com:5432", drain = "5" } }
+  }
+
+  expect_failures = [var.proxies]
+}
+
+run "half_a_session" {
+  command = plan
+
+  variables {
+    proxies = { orders = { listen = "0.0.0.0:5432", endpoint = "orders.example.com:5432", max_sessions = 0.5 } }
+  }
+
+  expect_failures = [var.proxies]
+}
+
+run "peers_in_words" {
+  command = plan
+
+  variables {
+    proxies = { orders = { listen = "0.0.0.0:5432", endpoint = "orders.example.com:5432", allow_peers = ["everybody"] } }
+  }
+
+  expect_failures = [var.proxies]
+}
+
+run "unknown_family" {
+  command = plan
+
+  variables {
+    proxies = { orders = { listen = "0.0.0.0:5432", endpoint = "orders.example.com:5432", ip_family = "6" } }
+  }
+
+  expect_failures = [var.proxies]
+}
+
+run "unknown_role_of_a_proxy" {
+  command = plan
+
+  variables {
+    proxies = { orders = { listen = "0.0.0.0:5432", endpoint = "orders.example.com:5432", role = "primary" } }
   }
 
   expect_failures = [var.proxies]
