@@ -1,20 +1,36 @@
 //! Each example made, looked at again and unmade.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Mutex;
 use std::thread;
 
 use serde_json::{Value, json};
 use testkit::dns::{self, Behaviour};
 
+use super::checks::{self, Made};
 use super::code::{Copy, against, changes, folders, json as json_of, resources, succeed};
 use super::moto::{EC2, ELB, Moto, REGION, element};
+use super::script;
 use super::world::{NEW, OLD, WRITER, bare_command, finish, said};
 
-/// What moto tells otherwise than it was told, so that a second plan would change it again: the address as it is without what
-/// an example calls its module, and the attribute.
-const MOTO_DIFFERS: &[&str] = &[];
+/// What moto tells otherwise than it was told, so that a second plan would change it again: the address within its module, and
+/// the attribute.
+const MOTO_DIFFERS: &[&str] = &[
+    // It says nothing of whether rules hold for PrivateLink.
+    "aws_lb.this enforce_security_group_inbound_rules_on_private_link_traffic",
+    // It forgets the description of a rule about another security group.
+    "aws_vpc_security_group_egress_rule.database_groups[0] description",
+    "aws_vpc_security_group_egress_rule.load_balancer[\"health\"] description",
+    "aws_vpc_security_group_egress_rule.load_balancer[\"proxy orders\"] description",
+    "aws_vpc_security_group_ingress_rule.database[0] description",
+    "aws_vpc_security_group_ingress_rule.load_balancer[\"health\"] description",
+    "aws_vpc_security_group_ingress_rule.load_balancer[\"proxy orders\"] description",
+    // It hands the tags of a launch template to what is launched, and so makes another version of it due.
+    "aws_launch_template.this tag_specifications",
+    "aws_launch_template.this default_version",
+    "aws_launch_template.this latest_version",
+    "aws_autoscaling_group.this launch_template",
+];
 
 /// An example against an AWS of its own.
 struct Stage {
@@ -49,7 +65,7 @@ impl Stage {
             "target_group_arn": group,
             "zip": zip,
             "alarm_topic_arn": format!("arn:aws:sns:{REGION}:123456789012:database"),
-            "package": { "s3_bucket": "packages", "s3_key": "rds-tether-0.1.0-1.x86_64.rpm", "sha256": "0".repeat(64) },
+            "package": { "s3_bucket": "packages", "s3_key": "rds-tether-0.1.0-1.x86_64.rpm", "sha256": script::PACKAGE_SHA256 },
         });
         let text = std::fs::read_to_string(copy.path(example).join("main.tf")).expect("main.tf");
         let is_declared = |name: &str| text.contains(&format!("variable \"{name}\" {{"));
@@ -79,10 +95,8 @@ impl Stage {
     /// What a plan would change now.
     fn plan(&self) -> BTreeSet<String> {
         succeed(&mut self.terraform(&["plan", "-input=false", "-no-color", "-out=plan"]));
-        changes(&json_of(&mut self.terraform(&["show", "-json", "plan"])))
-            .into_iter()
-            .map(|change| change.split_once("module.").map_or(change.clone(), |(_, rest)| rest.to_owned()))
-            .collect()
+        let plan = json_of(&mut self.terraform(&["show", "-json", "plan"]));
+        changes(&plan).iter().map(|change| within_module(change)).collect()
     }
 
     fn destroy(&self) {
@@ -117,36 +131,69 @@ impl Stage {
     }
 }
 
+/// An address without the modules that it is in.
+fn within_module(address: &str) -> String {
+    let start = address.find("aws_").unwrap_or_default();
+    address[start..].to_owned()
+}
+
 /// Fails if an example cannot be applied or destroyed, if a second plan shows something else than what is moto's own doing, or
 /// if a failover makes a difference to it.
 #[test]
 #[ignore = "needs terraform, the AWS provider and moto: tests/run provides them"]
 fn each_example_is_made_looked_at_again_and_unmade() {
-    let differences = Mutex::new(BTreeSet::new());
-    let failed_over = Mutex::new(0);
+    let seen = Mutex::new(Seen::default());
     thread::scope(|scope| {
         for example in folders("examples") {
-            let (differences, failed_over) = (&differences, &failed_over);
+            let seen = &seen;
             scope.spawn(move || {
                 let stage = Stage::new(&example);
-                let state = stage.apply();
-                let made = resources(&state);
+                let made = resources(&stage.apply());
                 assert!(made.len() > 5, "{example}: {made:?}");
                 let second = stage.plan();
-                for (address, values) in &made {
-                    if address.contains("aws_lb_target_group.") && values["target_type"] == "ip" {
-                        stage.fail_over(values["arn"].as_str().expect("an ARN"));
-                        assert_eq!(stage.plan(), second, "{example}: a failover changes the plan");
-                        *failed_over.lock().expect("a count") += 1;
-                    }
+                let groups = groups_of_addresses(&made);
+                for group in &groups {
+                    stage.fail_over(group);
+                    assert_eq!(stage.plan(), second, "{example}: a failover changes the plan");
                 }
-                check(&example, &made);
+                let (alarms, settings) = (checks::alarms(&example, &made), checks::settings(&example, &made));
+                let scripts = checks::user_data(&made);
                 stage.destroy();
-                differences.lock().expect("a set").extend(second);
+                let mut seen = seen.lock().expect("no other example has failed meanwhile");
+                seen.differences.extend(second);
+                seen.failed_over += groups.len();
+                seen.alarms += alarms;
+                seen.settings += settings;
+                seen.scripts.extend(scripts);
             });
         }
     });
+    let seen = seen.into_inner().expect("what was seen");
     let wanted: BTreeSet<String> = MOTO_DIFFERS.iter().map(ToString::to_string).collect();
-    assert_eq!(differences.into_inner().expect("a set"), wanted, "what moto itself makes different");
-    assert!(*failed_over.lock().expect("a count") > 0, "no example has a group to fail over");
+    assert_eq!(seen.differences, wanted, "a second plan differs by what moto differs by");
+    assert!(seen.failed_over > 0, "no example has a group to fail over");
+    assert!(seen.alarms >= 6, "no example has alarms");
+    assert_eq!(seen.settings, folders("examples").len(), "each example has one function, or one kind of hosts");
+    assert!(!seen.scripts.is_empty(), "no example has hosts");
+    for script in &seen.scripts {
+        script::check(script);
+    }
+}
+
+/// What all examples together have shown.
+#[derive(Default)]
+struct Seen {
+    differences: BTreeSet<String>,
+    failed_over: usize,
+    alarms: usize,
+    settings: usize,
+    scripts: Vec<String>,
+}
+
+/// The target groups that rds-tether follows and the example owns.
+fn groups_of_addresses(made: &[Made]) -> Vec<String> {
+    let ours = made
+        .iter()
+        .filter(|(address, values)| address.contains("aws_lb_target_group.") && values["target_type"] == "ip");
+    ours.map(|(_, values)| values["arn"].as_str().expect("an ARN").to_owned()).collect()
 }

@@ -20,7 +20,8 @@ impl Moto {
         let mut command = Command::new(program::path("RDS_TETHER_TEST_MOTO"));
         command
             .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("MOTO_IAM_LOAD_MANAGED_POLICIES", "true");
         let command = command.args(["--host", "127.0.0.1", "--port", "0"]);
         let started = Program::start(command, &["Running on http://"]);
         let (program, line) = started.unwrap_or_else(|said| panic!("moto ended at once:\n{said}"));

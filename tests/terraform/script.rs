@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 
 use super::code::run;
 use super::program::{self, Folder};
+use super::world::said;
 
 /// What curl, aws, rpm and systemctl do on a host: each writes down how it was called. The package is "package", the host is
 /// ready at the third question.
@@ -48,18 +49,40 @@ fn play(script: &str, seconds: u32) -> (Output, String) {
     (output, calls)
 }
 
-/// What a host calls, in order, as the script does it for `package` as its package.
-pub fn check(script: &str) {
-    let linted = Folder::new();
-    let path = linted.write("user-data", script);
-    let output = run(Command::new(program::path("RDS_TETHER_TEST_SHELLCHECK")).arg(path));
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+/// The sum of the package that is played.
+pub const PACKAGE_SHA256: &str = "bc4a71180870f7945155fbb02f4b0a2e3faa2a62d6d31b7039013055ed19869a";
 
-    // The sum of "package".
-    let sum = "4b3a2a4d8f6a0f0a";
-    let _ = sum;
+/// What the script calls, in order.
+const CALLS: &[&str] = &[
+    "aws s3api get-object --bucket packages --key rds-tether-0.1.0-1.x86_64.rpm TMP/",
+    "rpm --upgrade --replacepkgs TMP/",
+    "systemctl enable rds-tether.service",
+    "systemctl restart rds-tether.service",
+    "aws autoscaling complete-lifecycle-action --lifecycle-action-result CONTINUE --instance-id i-0123456789abcdef0 \
+     --lifecycle-hook-name installed --auto-scaling-group-name orders",
+];
+
+/// A host's script installs the package it was told to, with its settings, and speaks up when it is ready and only then.
+pub fn check(script: &str) {
+    let folder = Folder::new();
+    let path = folder.write("user-data", script);
+    let linted = run(Command::new(program::path("RDS_TETHER_TEST_SHELLCHECK")).arg(path));
+    assert!(linted.status.success(), "{}", String::from_utf8_lossy(&linted.stdout));
+
     let (output, calls) = play(script, 0);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success(), "another package than the one of the sum is installed: {said}");
-    assert!(!calls.contains("rpm ") && !calls.contains("complete-lifecycle-action"), "{calls}");
+    assert!(output.status.success(), "{}", said(&output));
+    let lines: Vec<&str> = calls.lines().collect();
+    assert_eq!(lines.len(), CALLS.len(), "{calls}");
+    for (line, call) in lines.iter().zip(CALLS) {
+        assert!(line.starts_with(call) && line.ends_with(" eu-west-1"), "{line}: not {call}");
+    }
+    assert!(said(&output).contains("listen = "), "no settings in /etc: {}", said(&output));
+
+    let (output, calls) = play(&script.replace(PACKAGE_SHA256, &"0".repeat(64)), 0);
+    assert!(!output.status.success(), "a package with another sum is installed: {}", said(&output));
+    assert_eq!(calls.lines().count(), 1, "after it was fetched: {calls}");
+
+    let (output, calls) = play(script, 600);
+    assert!(!output.status.success() && said(&output).contains("is not ready after"), "{}", said(&output));
+    assert!(!calls.contains("complete-lifecycle-action"), "{calls}");
 }

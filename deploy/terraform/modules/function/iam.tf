@@ -10,7 +10,6 @@ data "aws_iam_policy_document" "assume" {
 }
 
 data "aws_iam_policy_document" "function" {
-  #checkov:skip=CKV_AWS_356:Elastic Load Balancing knows no resources for its Describe calls
   statement {
     sid       = "Look"
     actions   = ["elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetHealth"]

@@ -25,7 +25,6 @@ resource "aws_cloudwatch_log_group" "function" {
 
 resource "aws_lambda_function" "this" {
   #checkov:skip=CKV_AWS_116:Failed events go to the on-failure destination below, which tells the error, too
-  #checkov:skip=CKV_AWS_117:A private endpoint's name gives its private address everywhere, so the function needs no VPC unless the variable says so
   #checkov:skip=CKV_AWS_50:The executable writes logs and metrics, and no traces
   #checkov:skip=CKV_AWS_173:The settings have no secrets; Lambda encrypts them with its own key
   #checkov:skip=CKV_AWS_272:The zip is one that its user has built or chosen; a signing profile is the account's business

@@ -10,7 +10,6 @@ data "aws_iam_policy_document" "assume" {
 }
 
 data "aws_iam_policy_document" "host" {
-  #checkov:skip=CKV_AWS_356:Elastic Load Balancing knows no resources for its Describe calls
   dynamic "statement" {
     for_each = length(var.target_groups) == 0 ? [] : ["look"]
 

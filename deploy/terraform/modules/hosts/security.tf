@@ -12,7 +12,6 @@ locals {
 }
 
 resource "aws_security_group" "this" {
-  #checkov:skip=CKV2_AWS_5:It is the launch template's
   name_prefix = "${var.name}-hosts-"
   description = "Hosts of rds-tether: ${var.name}"
   vpc_id      = var.vpc_id

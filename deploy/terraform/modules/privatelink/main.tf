@@ -15,7 +15,6 @@ data "aws_subnet" "this" {
 resource "aws_lb" "this" {
   #checkov:skip=CKV_AWS_91:A load balancer with a TCP listener writes no access logs
   #checkov:skip=CKV_AWS_150:A destroy is to work in one go; who wants protection sets deletion_protection
-  #checkov:skip=CKV2_AWS_28:A web application firewall is for HTTP
   name               = var.name
   load_balancer_type = "network"
   internal           = true
@@ -49,7 +48,6 @@ resource "aws_lb" "this" {
 
 # The targets are rds-tether's or the Auto Scaling group's, never Terraform's, which would put an old address back.
 resource "aws_lb_target_group" "this" {
-  #checkov:skip=CKV_AWS_378:This is TCP to a database, which has its own TLS; nothing here is HTTP
   name        = local.target_group_name
   vpc_id      = var.vpc_id
   target_type = var.targets == "hosts" ? "instance" : "ip"
@@ -87,8 +85,6 @@ resource "aws_lb_target_group" "this" {
 }
 
 resource "aws_lb_listener" "this" {
-  #checkov:skip=CKV_AWS_2:The database's own TLS passes through; the load balancer has no part in it
-  #checkov:skip=CKV_AWS_103:The database's own TLS passes through; the load balancer has no part in it
   load_balancer_arn = aws_lb.this.arn
   protocol          = "TCP"
   port              = var.port
@@ -104,7 +100,6 @@ resource "aws_lb_listener" "this" {
 }
 
 resource "aws_vpc_endpoint_service" "this" {
-  #checkov:skip=CKV_AWS_123:Acceptance is required unless acceptance_required says otherwise
   network_load_balancer_arns = [aws_lb.this.arn]
   allowed_principals         = var.allowed_principals
   acceptance_required        = var.acceptance_required

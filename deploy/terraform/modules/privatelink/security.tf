@@ -1,5 +1,4 @@
 resource "aws_security_group" "this" {
-  #checkov:skip=CKV2_AWS_5:It is the load balancer's
   name_prefix = "${var.name}-nlb-"
   description = "Load balancer of rds-tether: ${var.name}"
   vpc_id      = var.vpc_id

@@ -1,0 +1,88 @@
+//! The Terraform code of deploy/terraform: formatted, valid, with its own tests passed, and each example made, looked at again
+//! and unmade against moto.
+//!
+//! Moto is believed on what is made and on what it tells afterwards, but for the differences that are listed. It starts no
+//! hosts and, without docker, runs no function: the first call of one is answered by moto itself.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)]
+
+mod checks;
+mod code;
+mod examples;
+mod moto;
+#[path = "../program/mod.rs"]
+mod program;
+mod script;
+#[allow(dead_code, reason = "shared with the stories, which need more of it")]
+#[path = "../stories/world.rs"]
+mod world;
+
+use std::path::Path;
+
+use code::{CODE, Copy, files, folders, run, succeed};
+use world::said;
+
+/// Fails if the code is not as `terraform fmt` writes it.
+#[test]
+#[ignore = "needs terraform: tests/run provides it"]
+fn the_code_is_formatted() {
+    let copy = Copy::new();
+    let output = run(copy.terraform(".").args(["fmt", "-check", "-recursive", "-diff"]));
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+/// Fails if a module is not valid, if one of its own tests fails, or if it has none.
+#[test]
+#[ignore = "needs terraform and the AWS provider: tests/run provides them"]
+fn each_module_is_valid_and_passes_its_tests() {
+    let copy = Copy::new();
+    for module in [".".to_owned()].into_iter().chain(folders("modules")) {
+        copy.init(&module);
+        succeed(copy.terraform(&module).args(["validate", "-no-color"]));
+        let said = succeed(copy.terraform(&module).args(["test", "-no-color"]));
+        let passed = said.split("Success! ").nth(1).and_then(|rest| rest.split(' ').next());
+        let passed: usize = passed.and_then(|number| number.parse().ok()).unwrap_or_default();
+        assert!(passed > 0, "{module} has no tests: {said}");
+        for file in ["README.md", "variables.tf", "outputs.tf", "versions.tf"] {
+            assert!(copy.path(&module).join(file).exists(), "{module} has no {file}");
+        }
+    }
+}
+
+/// Fails if Terraform owns a target: it would put an old address back.
+#[test]
+fn no_target_is_terraforms() {
+    let code = files().into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "tf"));
+    let mut groups = 0;
+    for path in code {
+        let text = std::fs::read_to_string(&path).unwrap();
+        groups += text.matches("resource \"aws_lb_target_group\"").count();
+        for owner in ["aws_lb_target_group_attachment", "aws_alb_target_group_attachment"] {
+            assert!(!text.contains(owner), "{}: {owner}", path.display());
+        }
+    }
+    assert!(groups > 0, "no target group in {CODE}: this test looks at nothing");
+}
+
+/// Fails if a module can be used with another version of Terraform or the provider than the others, or asks for another provider.
+#[test]
+fn all_ask_for_the_same_versions() {
+    let mut asked = 0;
+    for path in files() {
+        let text = match path.extension() {
+            Some(extension) if extension == "tf" => std::fs::read_to_string(&path).unwrap(),
+            _ => continue,
+        };
+        for line in text.lines().map(str::trim) {
+            let wanted = match line.split_whitespace().next() {
+                Some("required_version") => "required_version = \">= 1.7\"",
+                Some("version") if line.contains(">=") => "version = \">= 5.73\"",
+                Some("source") if line.contains("hashicorp/") => "source  = \"hashicorp/aws\"",
+                _ => continue,
+            };
+            let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert_eq!(squeezed(line), squeezed(wanted), "{}", Path::new(&path).display());
+            asked += 1;
+        }
+    }
+    assert!(asked > 10, "this test looks at nothing");
+}
