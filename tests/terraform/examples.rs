@@ -30,6 +30,7 @@ const MOTO_DIFFERS: &[&str] = &[
     "aws_launch_template.this default_version",
     "aws_launch_template.this latest_version",
     "aws_autoscaling_group.this launch_template",
+    "aws_autoscaling_group.this capacity_reservation_specification",
 ];
 
 /// An example against an AWS of its own.

@@ -48,6 +48,31 @@ fn each_module_is_valid_and_passes_its_tests() {
     }
 }
 
+/// Fails if what a README says to write is not valid, or not formatted.
+#[test]
+#[ignore = "needs terraform and the AWS provider: tests/run provides them"]
+fn what_the_readmes_say_to_write_is_valid() {
+    let copy = Copy::new();
+    for module in [".".to_owned()].into_iter().chain(folders("modules")) {
+        let readme = std::fs::read_to_string(copy.path(&module).join("README.md")).unwrap();
+        let blocks: Vec<&str> = readme.split("```hcl\n").skip(1).filter_map(|rest| rest.split("```\n").next()).collect();
+        if blocks.is_empty() {
+            assert_eq!(module, "modules/settings", "{module}/README.md shows no use");
+            continue;
+        }
+        let text = blocks.join("\n");
+        assert!(text.contains("\"./rds-tether/deploy/terraform"), "{module}: {text}");
+        let folder = format!("readme-of-{}", module.replace(['.', '/'], "-"));
+        std::fs::create_dir(copy.path(&folder)).unwrap();
+        let text = text.replace("\"./rds-tether/deploy/terraform", "\"./..");
+        std::fs::write(copy.path(&folder).join("main.tf"), text).unwrap();
+        let formatted = run(copy.terraform(&folder).args(["fmt", "-check", "-diff"]));
+        assert!(formatted.status.success(), "{module}: {}", said(&formatted));
+        copy.init(&folder);
+        succeed(copy.terraform(&folder).args(["validate", "-no-color"]));
+    }
+}
+
 /// Fails if Terraform owns a target: it would put an old address back.
 #[test]
 fn no_target_is_terraforms() {
