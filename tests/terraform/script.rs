@@ -1,4 +1,4 @@
-//! The script that a new host runs, in a file system of its own, with everything that is not there played by a shell script.
+//! The script that a new host runs, with what a host has and this machine has not played by a shell script.
 
 use std::fs;
 use std::process::{Command, Output};
@@ -24,20 +24,21 @@ esac
 [[ $program == curl || $program == sleep ]] || echo "$program $* ${AWS_DEFAULT_REGION:-}" >>"$PLAY/calls"
 "#;
 
-/// Runs a script as root of a file system whose /etc is empty and whose temporary files are below a folder; prints its settings.
+/// Runs a script whose settings and temporary files are below a folder, after it has gone on for these seconds; prints the
+/// settings. Says what was called, with the folder as `TMP`.
 fn play(script: &str, seconds: u32) -> (Output, String) {
     let folder = Folder::new();
-    folder.write("user-data", script);
+    let settings = folder.path.join("settings");
+    folder.write("user-data", &script.replace("/etc/rds-tether", &settings.display().to_string()));
     for program in ["curl", "aws", "rpm", "systemctl", "sleep"] {
         let path = folder.write(program, PLAYED);
         let made = Command::new("chmod").arg("+x").arg(path).status();
         assert!(made.is_ok_and(|status| status.success()));
     }
     let path = std::env::var("PATH").unwrap_or_default();
-    let inside = "mount -t tmpfs none /etc && bash \"$PLAY/user-data\" && cat /etc/rds-tether/config.toml";
-    let mut command = Command::new("unshare");
+    let mut command = Command::new("bash");
     command
-        .args(["--user", "--map-root-user", "--mount", "bash", "-c", inside])
+        .args(["-c", "bash \"$PLAY/user-data\" && cat \"$PLAY/settings/config.toml\""])
         .env_clear()
         .env("PATH", format!("{}:{path}", folder.path.display()))
         .env("PLAY", &folder.path)
