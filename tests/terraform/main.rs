@@ -100,7 +100,7 @@ fn all_ask_for_the_same_versions() {
         for line in text.lines().map(str::trim) {
             let wanted = match line.split_whitespace().next() {
                 Some("required_version") => "required_version = \">= 1.7\"",
-                Some("version") if line.contains(">=") => "version = \">= 5.73\"",
+                Some("version") if line.contains(">=") => "version = \">= 5.80\"",
                 Some("source") if line.contains("hashicorp/") => "source  = \"hashicorp/aws\"",
                 _ => continue,
             };

@@ -80,7 +80,7 @@ resource "aws_lb_target_group" "this" {
     create_before_destroy = true
 
     # The function's, in which it keeps since when DNS has not named a target.
-    ignore_changes = [tags["rds-tether:absent"], tags_all["rds-tether:absent"]]
+    ignore_changes = [tags["rds-tether:absent"]]
   }
 }
 
@@ -103,7 +103,9 @@ resource "aws_vpc_endpoint_service" "this" {
   network_load_balancer_arns = [aws_lb.this.arn]
   allowed_principals         = var.allowed_principals
   acceptance_required        = var.acceptance_required
-  supported_regions          = length(var.supported_regions) == 0 ? null : var.supported_regions
+
+  # The load balancer's own region is one of them, whether it is named or not.
+  supported_regions = length(var.supported_regions) == 0 ? null : distinct(concat([split(":", aws_lb.this.arn)[3]], var.supported_regions))
 
   tags = merge({ Name = var.name }, var.tags)
 }

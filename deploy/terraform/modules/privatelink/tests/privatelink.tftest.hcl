@@ -153,8 +153,9 @@ run "in_front_of_hosts" {
   }
 }
 
-run "enforced_rules" {
+run "enforced_rules_and_another_region" {
   variables {
+    supported_regions            = ["eu-central-1"]
     enforce_rules_on_privatelink = true
     consumer_cidrs               = ["10.7.0.0/16"]
   }
@@ -162,6 +163,10 @@ run "enforced_rules" {
   assert {
     condition     = aws_lb.this.enforce_security_group_inbound_rules_on_private_link_traffic == "on"
     error_message = "As asked for."
+  }
+  assert {
+    condition     = aws_vpc_endpoint_service.this.supported_regions == toset(["eu-west-1", "eu-central-1"])
+    error_message = "The other region, and its own."
   }
 }
 
