@@ -16,8 +16,17 @@ pub type Made = (String, Value);
 
 /// The values of the resources of a type.
 fn of_type<'a>(made: &'a [Made], kind: &str) -> Vec<&'a Value> {
-    let is_one = |address: &str| address.rsplit("module.").next().unwrap_or_default().contains(&format!("{kind}."));
-    made.iter().filter(|(address, _)| is_one(address)).map(|(_, values)| values).collect()
+    let is_one = |address: &str| {
+        address
+            .rsplit("module.")
+            .next()
+            .unwrap_or_default()
+            .contains(&format!("{kind}."))
+    };
+    made.iter()
+        .filter(|(address, _)| is_one(address))
+        .map(|(_, values)| values)
+        .collect()
 }
 
 /// The alarms are those of deploy/cloudwatch; how many.
@@ -36,7 +45,9 @@ pub fn alarms(example: &str, made: &[Made]) -> usize {
                 alarm["alarm_description"],
                 alarm["namespace"],
                 alarm["metric_name"],
-                alarm["dimensions"].as_object().map(|all| all.keys().cloned().collect::<Vec<_>>()),
+                alarm["dimensions"]
+                    .as_object()
+                    .map(|all| all.keys().cloned().collect::<Vec<_>>()),
                 alarm["statistic"],
                 alarm["period"].as_f64(),
                 alarm["evaluation_periods"].as_f64(),
@@ -49,8 +60,16 @@ pub fn alarms(example: &str, made: &[Made]) -> usize {
         );
     }
     if !alarms.is_empty() {
-        assert_eq!(ours, alarms_of_cloudwatch(), "{example}: as deploy/cloudwatch/alarms.json has them");
-        assert_eq!(alarms.len(), ours.len() * groups.len(), "{example}: each group has each alarm");
+        assert_eq!(
+            ours,
+            alarms_of_cloudwatch(),
+            "{example}: as deploy/cloudwatch/alarms.json has them"
+        );
+        assert_eq!(
+            alarms.len(),
+            ours.len() * groups.len(),
+            "{example}: each group has each alarm"
+        );
     }
     alarms.len()
 }
@@ -66,7 +85,10 @@ fn alarms_of_cloudwatch() -> BTreeSet<String> {
             alarm["AlarmDescription"],
             alarm["Namespace"],
             alarm["MetricName"],
-            dimensions.iter().map(|dimension| &dimension["Name"]).collect::<Vec<_>>(),
+            dimensions
+                .iter()
+                .map(|dimension| &dimension["Name"])
+                .collect::<Vec<_>>(),
             alarm["Statistic"],
             alarm["Period"].as_f64(),
             alarm["EvaluationPeriods"].as_f64(),
@@ -88,7 +110,10 @@ pub fn settings(example: &str, made: &[Made]) -> usize {
         text.as_str().expect("settings").to_owned()
     });
     let hosts = user_data(made).into_iter().map(|script| {
-        let coded = script.split("<<'SETTINGS'\n").nth(1).and_then(|rest| rest.split("\nSETTINGS\n").next());
+        let coded = script
+            .split("<<'SETTINGS'\n")
+            .nth(1)
+            .and_then(|rest| rest.split("\nSETTINGS\n").next());
         decoded(coded.expect("settings in the script"))
     });
     let all: Vec<String> = functions.chain(hosts).collect();
@@ -109,7 +134,9 @@ pub fn settings(example: &str, made: &[Made]) -> usize {
 /// The scripts of the hosts.
 pub fn user_data(made: &[Made]) -> Vec<String> {
     let templates = of_type(made, "aws_launch_template");
-    let coded = templates.iter().map(|template| template["user_data"].as_str().expect("a script"));
+    let coded = templates
+        .iter()
+        .map(|template| template["user_data"].as_str().expect("a script"));
     coded.map(decoded).collect()
 }
 

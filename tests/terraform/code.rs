@@ -54,7 +54,10 @@ impl Copy {
     /// The provider comes from the mirror, never from the network.
     pub fn init(&self, configuration: &str) {
         let mirror = format!("-plugin-dir={}", program::path("TF_PLUGIN_MIRROR").display());
-        succeed(self.terraform(configuration).args(["init", "-input=false", "-no-color", &mirror]));
+        succeed(
+            self.terraform(configuration)
+                .args(["init", "-input=false", "-no-color", &mirror]),
+        );
     }
 }
 
@@ -182,7 +185,9 @@ pub fn changes(plan: &Value) -> Vec<String> {
 /// The attributes that a change changes, or that nobody knows before it is made.
 fn attributes(change: &Value) -> Vec<String> {
     let unknown = change["after_unknown"].as_object().into_iter().flatten();
-    let unknown = unknown.filter(|(_, is)| **is == Value::Bool(true)).map(|(name, _)| name);
+    let unknown = unknown
+        .filter(|(_, is)| **is == Value::Bool(true))
+        .map(|(name, _)| name);
     let after = change["after"].as_object().into_iter().flatten();
     let other = after.filter(|(name, value)| change["before"][name.as_str()] != **value);
     unknown.chain(other.map(|(name, _)| name)).cloned().collect()

@@ -123,11 +123,16 @@ impl Stage {
         self.sync(&dns, group);
         dns.set(WRITER, Behaviour::a(NEW, 1));
         self.sync(&dns, group);
-        let listed = self.moto.call(ELB, "DescribeTargetHealth", &format!("TargetGroupArn={group}"));
+        let listed = self
+            .moto
+            .call(ELB, "DescribeTargetHealth", &format!("TargetGroupArn={group}"));
         assert!(listed.contains(NEW) && !listed.contains(OLD), "{listed}");
-        let tag = format!("ResourceArns.member.1={group}&Tags.member.1.Key=rds-tether:absent&Tags.member.1.Value=1763880060");
+        let tag =
+            format!("ResourceArns.member.1={group}&Tags.member.1.Key=rds-tether:absent&Tags.member.1.Value=1763880060");
         self.moto.call(ELB, "AddTags", &tag);
-        let tags = self.moto.call(ELB, "DescribeTags", &format!("ResourceArns.member.1={group}"));
+        let tags = self
+            .moto
+            .call(ELB, "DescribeTags", &format!("ResourceArns.member.1={group}"));
         assert!(tags.contains("rds-tether:absent"), "{tags}");
     }
 }
@@ -171,10 +176,17 @@ fn each_example_is_made_looked_at_again_and_unmade() {
     });
     let seen = seen.into_inner().expect("what was seen");
     let wanted: BTreeSet<String> = MOTO_DIFFERS.iter().map(ToString::to_string).collect();
-    assert_eq!(seen.differences, wanted, "a second plan differs by what moto differs by");
+    assert_eq!(
+        seen.differences, wanted,
+        "a second plan differs by what moto differs by"
+    );
     assert!(seen.failed_over > 0, "no example has a group to fail over");
     assert!(seen.alarms >= 6, "no example has alarms");
-    assert_eq!(seen.settings, folders("examples").len(), "each example has one function, or one kind of hosts");
+    assert_eq!(
+        seen.settings,
+        folders("examples").len(),
+        "each example has one function, or one kind of hosts"
+    );
     assert!(!seen.scripts.is_empty(), "no example has hosts");
     for script in &seen.scripts {
         script::check(script);
@@ -196,5 +208,6 @@ fn groups_of_addresses(made: &[Made]) -> Vec<String> {
     let ours = made
         .iter()
         .filter(|(address, values)| address.contains("aws_lb_target_group.") && values["target_type"] == "ip");
-    ours.map(|(_, values)| values["arn"].as_str().expect("an ARN").to_owned()).collect()
+    ours.map(|(_, values)| values["arn"].as_str().expect("an ARN").to_owned())
+        .collect()
 }

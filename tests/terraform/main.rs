@@ -16,7 +16,10 @@ mod script;
 #[path = "../stories/world.rs"]
 mod world;
 
+use std::collections::BTreeSet;
 use std::path::Path;
+
+use rds_tether::settings::keys::TABLES;
 
 use code::{CODE, Copy, files, folders, run, succeed};
 use world::said;
@@ -55,7 +58,11 @@ fn what_the_readmes_say_to_write_is_valid() {
     let copy = Copy::new();
     for module in [".".to_owned()].into_iter().chain(folders("modules")) {
         let readme = std::fs::read_to_string(copy.path(&module).join("README.md")).unwrap();
-        let blocks: Vec<&str> = readme.split("```hcl\n").skip(1).filter_map(|rest| rest.split("```\n").next()).collect();
+        let blocks: Vec<&str> = readme
+            .split("```hcl\n")
+            .skip(1)
+            .filter_map(|rest| rest.split("```\n").next())
+            .collect();
         if blocks.is_empty() {
             assert_eq!(module, "modules/settings", "{module}/README.md shows no use");
             continue;
@@ -76,7 +83,9 @@ fn what_the_readmes_say_to_write_is_valid() {
 /// Fails if Terraform owns a target: it would put an old address back.
 #[test]
 fn no_target_is_terraforms() {
-    let code = files().into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "tf"));
+    let code = files()
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "tf"));
     let mut groups = 0;
     for path in code {
         let text = std::fs::read_to_string(&path).unwrap();
@@ -110,4 +119,56 @@ fn all_ask_for_the_same_versions() {
         }
     }
     assert!(asked > 10, "this test looks at nothing");
+}
+
+/// Fails if there is something in the settings file that Terraform's variables cannot say, or something else than there is.
+#[test]
+fn the_variables_say_what_the_settings_file_does() {
+    let module = |path: &str| std::fs::read_to_string(Path::new(CODE).join("modules").join(path)).unwrap();
+    let keys = |header: &str| {
+        let table = TABLES.iter().find(|table| table.header == header).expect("a table");
+        table
+            .keys
+            .iter()
+            .map(|key| key.name.to_owned())
+            .collect::<BTreeSet<_>>()
+    };
+    let written = module("settings/main.tf");
+    for table in TABLES {
+        for key in table.keys {
+            let is_written = ["\"", "\\n"]
+                .iter()
+                .any(|before| written.contains(&format!("{before}{} = ", key.name)));
+            assert!(is_written, "{} {}", table.header, key.name);
+        }
+    }
+    // The attributes of a variable's objects, but for those of the tables in them.
+    let attributes = |path: &str, variable: &str| {
+        let text = module(path);
+        let text = text
+            .split(&format!("variable \"{variable}\" {{"))
+            .nth(1)
+            .expect(variable);
+        let object = text
+            .split("  type = ")
+            .nth(1)
+            .and_then(|rest| rest.split("\n  }").next())
+            .expect("a type");
+        let lines = object
+            .lines()
+            .filter(|line| line.starts_with("    ") && !line.starts_with("     "));
+        let names = lines.filter_map(|line| line.split_once('=').map(|(name, _)| name.trim().to_owned()));
+        names.collect::<BTreeSet<_>>()
+    };
+    for module in ["settings", "function", "hosts"] {
+        let path = format!("{module}/variables.tf");
+        assert_eq!(attributes(&path, "target_groups"), keys("[[target_group]]"), "{path}");
+        assert_eq!(attributes(&path, "dns"), keys("[dns]"), "{path}");
+    }
+    assert_eq!(attributes("settings/variables.tf", "proxies"), keys("[[proxy]]"));
+    let with_port = attributes("hosts/variables.tf", "proxies");
+    let with_listen = with_port
+        .iter()
+        .map(|name| if name == "port" { "listen" } else { name }.to_owned());
+    assert_eq!(with_listen.collect::<BTreeSet<_>>(), keys("[[proxy]]"));
 }

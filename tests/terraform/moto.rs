@@ -31,7 +31,11 @@ impl Moto {
             address: address.trim().to_owned(),
         };
         // Without docker it answers a call of a function by itself, and runs nothing.
-        moto.post("/moto-api/config", "Content-Type: application/json", r#"{"lambda":{"use_docker":false}}"#);
+        moto.post(
+            "/moto-api/config",
+            "Content-Type: application/json",
+            r#"{"lambda":{"use_docker":false}}"#,
+        );
         moto
     }
 

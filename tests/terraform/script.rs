@@ -29,7 +29,10 @@ esac
 fn play(script: &str, seconds: u32) -> (Output, String) {
     let folder = Folder::new();
     let settings = folder.path.join("settings");
-    folder.write("user-data", &script.replace("/etc/rds-tether", &settings.display().to_string()));
+    folder.write(
+        "user-data",
+        &script.replace("/etc/rds-tether", &settings.display().to_string()),
+    );
     for program in ["curl", "aws", "rpm", "systemctl", "sleep"] {
         let path = folder.write(program, PLAYED);
         let made = Command::new("chmod").arg("+x").arg(path).status();
@@ -75,15 +78,30 @@ pub fn check(script: &str) {
     let lines: Vec<&str> = calls.lines().collect();
     assert_eq!(lines.len(), CALLS.len(), "{calls}");
     for (line, call) in lines.iter().zip(CALLS) {
-        assert!(line.starts_with(call) && line.ends_with(" eu-west-1"), "{line}: not {call}");
+        assert!(
+            line.starts_with(call) && line.ends_with(" eu-west-1"),
+            "{line}: not {call}"
+        );
     }
-    assert!(said(&output).contains("listen = "), "no settings in /etc: {}", said(&output));
+    assert!(
+        said(&output).contains("listen = "),
+        "no settings in /etc: {}",
+        said(&output)
+    );
 
     let (output, calls) = play(&script.replace(PACKAGE_SHA256, &"0".repeat(64)), 0);
-    assert!(!output.status.success(), "a package with another sum is installed: {}", said(&output));
+    assert!(
+        !output.status.success(),
+        "a package with another sum is installed: {}",
+        said(&output)
+    );
     assert_eq!(calls.lines().count(), 1, "after it was fetched: {calls}");
 
     let (output, calls) = play(script, 600);
-    assert!(!output.status.success() && said(&output).contains("is not ready after"), "{}", said(&output));
+    assert!(
+        !output.status.success() && said(&output).contains("is not ready after"),
+        "{}",
+        said(&output)
+    );
     assert!(!calls.contains("complete-lifecycle-action"), "{calls}");
 }

@@ -68,6 +68,10 @@ resource "aws_lambda_function" "this" {
       condition     = length(module.settings.text) <= local.settings_max_bytes
       error_message = "The settings are longer than Lambda lets variables be: make a second function for some of the target groups."
     }
+    precondition {
+      condition     = var.vpc != null || alltrue([for group in var.target_groups : coalesce(group.probe, "none") == "none"])
+      error_message = "A function outside the VPC cannot probe a database: give it vpc, or leave probe out."
+    }
   }
 
   # Without the group Lambda would make one of its own that keeps everything for ever; without the policy a VPC's network

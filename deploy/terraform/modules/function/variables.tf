@@ -41,17 +41,20 @@ variable "architecture" {
 
 # What is wrong with them is said by ../settings.
 variable "target_groups" {
-  description = "Target groups to follow, each under a name of your choice: `arn` and `endpoints` (a list of HOST:PORT), and what the settings file knows besides."
+  description = "Target groups to follow, each under a name of your choice: `arn` and `endpoints` (a list of HOST:PORT), and what the settings file knows besides. A `ca_bundle` lies in the zip, below /var/task."
   type = map(object({
-    arn         = string
-    endpoints   = list(string)
-    role        = optional(string)
-    forget      = optional(string)
-    patience    = optional(string)
-    allow_cidrs = optional(list(string), [])
-    keep        = optional(list(string), [])
-    upsert_only = optional(bool, false)
-    observe     = optional(bool, false)
+    arn            = string
+    endpoints      = list(string)
+    role           = optional(string)
+    forget         = optional(string)
+    patience       = optional(string)
+    allow_cidrs    = optional(list(string), [])
+    keep           = optional(list(string), [])
+    upsert_only    = optional(bool, false)
+    probe          = optional(string)
+    probe_patience = optional(string)
+    ca_bundle      = optional(string)
+    observe        = optional(bool, false)
     assume_role = optional(object({
       arn         = string
       external_id = optional(string)
@@ -170,7 +173,7 @@ variable "alarm_topic_arns" {
 }
 
 variable "vpc" {
-  description = "Subnets and security groups to run in, with a way to the Elastic Load Balancing API and DNS. Only for publicly accessible databases and names in private zones: everybody else leaves it out."
+  description = "Subnets and security groups to run in, with a way to the Elastic Load Balancing API and DNS. Only for publicly accessible databases, names in private zones and probes: everybody else leaves it out."
   type = object({
     subnet_ids         = list(string)
     security_group_ids = list(string)

@@ -2,8 +2,11 @@ locals {
   # Where IPv4 databases behind a load balancer can be at all.
   private_cidrs = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"]
 
-  # As one range for all proxies: their number is known before an apply, the ports may not be.
-  database_ports = [for proxy in var.proxies : try(tonumber(regex("[0-9]+$", proxy.endpoint)), 0)]
+  # What the hosts connect to: the proxies' databases, and those that are probed. As one range of ports, because before an
+  # apply their number is known, and the ports may not be.
+  probed         = flatten([for group in var.target_groups : group.endpoints if coalesce(group.probe, "none") != "none"])
+  databases      = concat([for proxy in var.proxies : proxy.endpoint], local.probed)
+  database_ports = [for endpoint in local.databases : try(tonumber(regex("[0-9]+$", endpoint)), 0)]
 
   load_balancer_ports = var.load_balancer == null ? {} : merge(
     { for name, proxy in var.proxies : "proxy ${name}" => proxy.port },
@@ -48,7 +51,7 @@ resource "aws_vpc_security_group_egress_rule" "load_balancer" {
 }
 
 resource "aws_vpc_security_group_egress_rule" "database_groups" {
-  count = length(var.proxies) == 0 ? 0 : length(var.database_security_group_ids)
+  count = length(local.databases) == 0 ? 0 : length(var.database_security_group_ids)
 
   security_group_id            = aws_security_group.this.id
   description                  = "The database"
@@ -60,7 +63,7 @@ resource "aws_vpc_security_group_egress_rule" "database_groups" {
 }
 
 resource "aws_vpc_security_group_ingress_rule" "database" {
-  count = length(var.proxies) == 0 ? 0 : length(var.database_security_group_ids)
+  count = length(local.databases) == 0 ? 0 : length(var.database_security_group_ids)
 
   security_group_id            = var.database_security_group_ids[count.index]
   description                  = "rds-tether's hosts ${var.name}"
@@ -72,7 +75,7 @@ resource "aws_vpc_security_group_ingress_rule" "database" {
 }
 
 resource "aws_vpc_security_group_egress_rule" "database_cidrs" {
-  for_each = length(var.proxies) > 0 && length(var.database_security_group_ids) == 0 ? toset(local.private_cidrs) : toset([])
+  for_each = length(local.databases) > 0 && length(var.database_security_group_ids) == 0 ? toset(local.private_cidrs) : toset([])
 
   security_group_id = aws_security_group.this.id
   description       = "The database"

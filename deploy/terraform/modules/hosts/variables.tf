@@ -80,17 +80,20 @@ variable "subnet_ids" {
 
 # What is wrong with them is said by ../settings.
 variable "target_groups" {
-  description = "Target groups to follow, each under a name of your choice: `arn` and `endpoints` (a list of HOST:PORT), and what the settings file knows besides."
+  description = "Target groups to follow, each under a name of your choice: `arn` and `endpoints` (a list of HOST:PORT), and what the settings file knows besides. A `ca_bundle` must be on the hosts' image."
   type = map(object({
-    arn         = string
-    endpoints   = list(string)
-    role        = optional(string)
-    forget      = optional(string)
-    patience    = optional(string)
-    allow_cidrs = optional(list(string), [])
-    keep        = optional(list(string), [])
-    upsert_only = optional(bool, false)
-    observe     = optional(bool, false)
+    arn            = string
+    endpoints      = list(string)
+    role           = optional(string)
+    forget         = optional(string)
+    patience       = optional(string)
+    allow_cidrs    = optional(list(string), [])
+    keep           = optional(list(string), [])
+    upsert_only    = optional(bool, false)
+    probe          = optional(string)
+    probe_patience = optional(string)
+    ca_bundle      = optional(string)
+    observe        = optional(bool, false)
     assume_role = optional(object({
       arn         = string
       external_id = optional(string)
@@ -146,7 +149,7 @@ variable "load_balancer" {
 }
 
 variable "database_security_group_ids" {
-  description = "Security groups of the database that shall let the hosts' proxies in: a rule is added to each. Empty: you add it yourself (security_group_id of the outputs)."
+  description = "Security groups of the database that shall let the hosts in, whose proxies connect to it or which probe it: a rule is added to each. Empty: you add it yourself (security_group_id of the outputs)."
   type        = list(string)
   default     = []
   nullable    = false

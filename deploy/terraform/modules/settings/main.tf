@@ -11,6 +11,9 @@ locals {
       length(group.allow_cidrs) == 0 ? "" : "allow_cidrs = ${jsonencode(group.allow_cidrs)}",
       length(group.keep) == 0 ? "" : "keep = ${jsonencode(group.keep)}",
       group.upsert_only ? "upsert_only = true" : "",
+      group.probe == null ? "" : "probe = ${jsonencode(group.probe)}",
+      group.probe_patience == null ? "" : "probe_patience = ${jsonencode(group.probe_patience)}",
+      group.ca_bundle == null ? "" : "ca_bundle = ${jsonencode(group.ca_bundle)}",
       group.observe ? "observe = true" : "",
       group.assume_role == null ? "" : format("assume_role = { %s }", join(", ", compact([
         "arn = ${jsonencode(group.assume_role.arn)}",

@@ -1,15 +1,18 @@
 variable "target_groups" {
   description = "Target groups to follow, each under a name of your choice: `arn` and `endpoints` (a list of HOST:PORT), and what the settings file knows besides."
   type = map(object({
-    arn         = string
-    endpoints   = list(string)
-    role        = optional(string)
-    forget      = optional(string)
-    patience    = optional(string)
-    allow_cidrs = optional(list(string), [])
-    keep        = optional(list(string), [])
-    upsert_only = optional(bool, false)
-    observe     = optional(bool, false)
+    arn            = string
+    endpoints      = list(string)
+    role           = optional(string)
+    forget         = optional(string)
+    patience       = optional(string)
+    allow_cidrs    = optional(list(string), [])
+    keep           = optional(list(string), [])
+    upsert_only    = optional(bool, false)
+    probe          = optional(string)
+    probe_patience = optional(string)
+    ca_bundle      = optional(string)
+    observe        = optional(bool, false)
     assume_role = optional(object({
       arn         = string
       external_id = optional(string)
@@ -55,6 +58,21 @@ variable "target_groups" {
       ]
     ]))
     error_message = "forget and patience are durations with a unit: \"30s\", \"5m\"."
+  }
+  validation {
+    condition     = alltrue([for group in var.target_groups : contains(["none", "tcp", "tls"], coalesce(group.probe, "none"))])
+    error_message = "probe is \"none\", \"tcp\" or \"tls\"."
+  }
+  validation {
+    condition     = alltrue([for group in var.target_groups : group.probe != "tls" || group.ca_bundle != null])
+    error_message = "probe = \"tls\" needs ca_bundle, the path of the file with the CAs that sign the database's certificate, where rds-tether runs."
+  }
+  validation {
+    condition = alltrue([
+      for group in var.target_groups :
+      group.probe_patience == null || can(regex("^(forever|([0-9]+(ms|s|m|h))+)$", group.probe_patience))
+    ])
+    error_message = "probe_patience is a duration with a unit, \"30s\", or \"forever\"."
   }
   validation {
     condition = alltrue(flatten([

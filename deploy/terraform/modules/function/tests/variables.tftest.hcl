@@ -86,3 +86,19 @@ run "settings_that_lambda_does_not_take" {
 
   expect_failures = [aws_lambda_function.this]
 }
+
+run "a_probe_from_outside" {
+  command = plan
+
+  variables {
+    target_groups = {
+      orders = {
+        arn       = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/73e2d6bc24d8a067"
+        endpoints = ["orders.cluster-abc123.eu-west-1.rds.amazonaws.com:5432"]
+        probe     = "tcp"
+      }
+    }
+  }
+
+  expect_failures = [aws_lambda_function.this]
+}

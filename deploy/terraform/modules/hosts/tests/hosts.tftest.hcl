@@ -220,14 +220,20 @@ run "the_hosts" {
   }
 }
 
-run "on_arm" {
+run "on_arm_with_a_probe" {
   command = plan
 
   variables {
     architecture = "arm64"
     target_groups = {
-      orders = { arn = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/1", endpoints = ["orders.example.com:5432"] }
+      orders = { arn = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/1", endpoints = ["orders.example.com:5432"], probe = "tcp" }
     }
+    database_security_group_ids = ["sg-0000000000000000d"]
+  }
+
+  assert {
+    condition     = aws_vpc_security_group_ingress_rule.database[0].from_port == 5432 && aws_vpc_security_group_egress_rule.database_groups[0].to_port == 5432
+    error_message = "Who probes connects."
   }
 
   assert {

@@ -26,16 +26,19 @@ run "everything" {
   variables {
     target_groups = {
       orders = {
-        arn         = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/73e2d6bc24d8a067"
-        endpoints   = ["orders.cluster-abc123.eu-west-1.rds.amazonaws.com:5432", "blue.cluster-abc123.eu-west-1.rds.amazonaws.com:5433"]
-        role        = "reader"
-        forget      = "5m"
-        patience    = "1m30s"
-        allow_cidrs = ["10.0.0.0/16"]
-        keep        = ["10.0.9.0/24"]
-        upsert_only = true
-        observe     = true
-        assume_role = { arn = "arn:aws:iam::444455556666:role/tether", external_id = "or\"ders" }
+        arn            = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/73e2d6bc24d8a067"
+        endpoints      = ["orders.cluster-abc123.eu-west-1.rds.amazonaws.com:5432", "blue.cluster-abc123.eu-west-1.rds.amazonaws.com:5433"]
+        role           = "reader"
+        forget         = "5m"
+        patience       = "1m30s"
+        allow_cidrs    = ["10.0.0.0/16"]
+        keep           = ["10.0.9.0/24"]
+        upsert_only    = true
+        probe          = "tls"
+        probe_patience = "forever"
+        ca_bundle      = "/etc/rds-tether/rds-ca.pem"
+        observe        = true
+        assume_role    = { arn = "arn:aws:iam::444455556666:role/tether", external_id = "or\"ders" }
       }
     }
     proxies = {
@@ -69,6 +72,9 @@ run "everything" {
       allow_cidrs = ["10.0.0.0/16"]
       keep = ["10.0.9.0/24"]
       upsert_only = true
+      probe = "tls"
+      probe_patience = "forever"
+      ca_bundle = "/etc/rds-tether/rds-ca.pem"
       observe = true
       assume_role = { arn = "arn:aws:iam::444455556666:role/tether", external_id = "or\"ders" }
 
@@ -206,6 +212,42 @@ run "duration_without_unit" {
   variables {
     target_groups = {
       orders = { arn = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/1", endpoints = ["orders.example.com:5432"], forget = "60" }
+    }
+  }
+
+  expect_failures = [var.target_groups]
+}
+
+run "unknown_probe" {
+  command = plan
+
+  variables {
+    target_groups = {
+      orders = { arn = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/1", endpoints = ["orders.example.com:5432"], probe = "ping" }
+    }
+  }
+
+  expect_failures = [var.target_groups]
+}
+
+run "tls_without_cas" {
+  command = plan
+
+  variables {
+    target_groups = {
+      orders = { arn = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/1", endpoints = ["orders.example.com:5432"], probe = "tls" }
+    }
+  }
+
+  expect_failures = [var.target_groups]
+}
+
+run "probe_patience_without_unit" {
+  command = plan
+
+  variables {
+    target_groups = {
+      orders = { arn = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/1", endpoints = ["orders.example.com:5432"], probe_patience = "30" }
     }
   }
 
