@@ -33,14 +33,18 @@ fn the_code_is_formatted() {
     assert!(output.status.success(), "{}", said(&output));
 }
 
-/// Fails if a module is not valid, if one of its own tests fails, or if it has none.
+/// The root module and those below it.
+fn modules() -> Vec<String> {
+    [".".to_owned()].into_iter().chain(folders("modules")).collect()
+}
+
+/// Fails if one of a module's own tests fails, or if it has none.
 #[test]
 #[ignore = "needs terraform and the AWS provider: tests/run provides them"]
-fn each_module_is_valid_and_passes_its_tests() {
+fn each_module_passes_its_tests() {
     let copy = Copy::new();
-    for module in [".".to_owned()].into_iter().chain(folders("modules")) {
+    for module in modules() {
         copy.init(&module);
-        succeed(copy.terraform(&module).args(["validate", "-no-color"]));
         let said = succeed(copy.terraform(&module).args(["test", "-no-color"]));
         let passed = said.split("Success! ").nth(1).and_then(|rest| rest.split(' ').next());
         let passed: usize = passed.and_then(|number| number.parse().ok()).unwrap_or_default();
@@ -51,33 +55,31 @@ fn each_module_is_valid_and_passes_its_tests() {
     }
 }
 
-/// Fails if what a README says to write is not valid, or not formatted.
+/// Fails if what the READMEs say to write is not formatted, or not valid all together, and with it the modules that it uses.
 #[test]
 #[ignore = "needs terraform and the AWS provider: tests/run provides them"]
 fn what_the_readmes_say_to_write_is_valid() {
     let copy = Copy::new();
-    for module in [".".to_owned()].into_iter().chain(folders("modules")) {
+    let mut all = Vec::new();
+    for module in modules() {
         let readme = std::fs::read_to_string(copy.path(&module).join("README.md")).unwrap();
-        let blocks: Vec<&str> = readme
-            .split("```hcl\n")
-            .skip(1)
-            .filter_map(|rest| rest.split("```\n").next())
-            .collect();
-        if blocks.is_empty() {
-            assert_eq!(module, "modules/settings", "{module}/README.md shows no use");
-            continue;
-        }
-        let text = blocks.join("\n");
-        assert!(text.contains("\"./rds-tether/deploy/terraform"), "{module}: {text}");
-        let folder = format!("readme-of-{}", module.replace(['.', '/'], "-"));
-        std::fs::create_dir(copy.path(&folder)).unwrap();
-        let text = text.replace("\"./rds-tether/deploy/terraform", "\"./..");
-        std::fs::write(copy.path(&folder).join("main.tf"), text).unwrap();
-        let formatted = run(copy.terraform(&folder).args(["fmt", "-check", "-diff"]));
-        assert!(formatted.status.success(), "{module}: {}", said(&formatted));
-        copy.init(&folder);
-        succeed(copy.terraform(&folder).args(["validate", "-no-color"]));
+        let blocks = readme.split("```hcl\n").skip(1);
+        let blocks: Vec<&str> = blocks.filter_map(|rest| rest.split("```\n").next()).collect();
+        let use_of_it = format!("\"./rds-tether/deploy/terraform/{module}\"").replace("/.\"", "\"");
+        let is_shown = blocks.iter().any(|block| block.contains(&use_of_it));
+        assert!(is_shown || module == "modules/settings", "{module}: no {use_of_it}");
+        all.extend(
+            blocks
+                .iter()
+                .map(|block| block.replace("\"./rds-tether/deploy/terraform", "\"./..")),
+        );
     }
+    std::fs::create_dir(copy.path("readmes")).unwrap();
+    std::fs::write(copy.path("readmes").join("main.tf"), all.join("\n")).unwrap();
+    let formatted = run(copy.terraform("readmes").args(["fmt", "-check", "-diff"]));
+    assert!(formatted.status.success(), "{}", said(&formatted));
+    copy.init("readmes");
+    succeed(copy.terraform("readmes").args(["validate", "-no-color"]));
 }
 
 /// Fails if Terraform owns a target: it would put an old address back.
