@@ -12,6 +12,7 @@ use crate::elb::Arn;
 use crate::output;
 use crate::planner::endpoint::Endpoint;
 use crate::planner::time::Timestamp;
+use crate::proxy::{self, Moment};
 use crate::report::{Exit, Report};
 
 /// Changes that are remembered, the oldest of which goes first.
@@ -44,7 +45,7 @@ pub struct Line {
 pub struct Change {
     /// When.
     pub at: Timestamp,
-    /// The name of the target group.
+    /// The name of the target group, or of the proxy.
     pub subject: String,
     /// What.
     pub text: String,
@@ -77,6 +78,14 @@ impl Board {
         drop(lines);
         for milestone in reached {
             self.tell(report.ended, report.binding.arn.name(), milestone.to_string());
+        }
+    }
+
+    /// Takes note of what befell a proxy's endpoint.
+    pub fn note_proxy(&self, moment: &Moment) {
+        if let Some(text) = moment.what.text(moment.role) {
+            let subject = proxy::name(moment.listen);
+            self.tell(moment.at, &subject, format!("{} {text}", moment.endpoint));
         }
     }
 

@@ -1,11 +1,11 @@
 //! Follows a change from the first sight of a new address to convergence, over the reports of one binding.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use crate::planner::endpoint::Role;
-use crate::planner::plan::{Held, Reason};
+use crate::planner::plan::Held;
 use crate::planner::target::{State, Target};
 use crate::planner::time::Timestamp;
 use crate::report::Report;
@@ -69,7 +69,7 @@ impl Tracker {
 
     fn note_named(&mut self, report: &Report, reached: &mut Vec<Milestone>) {
         let at = report.at;
-        let missing = missing(report);
+        let missing = report.plan.candidates();
         for target in &missing {
             self.named.entry(*target).or_insert_with(|| {
                 reached.push(Milestone::Named(*target));
@@ -120,18 +120,4 @@ impl Tracker {
             ));
         }
     }
-}
-
-/// The named targets that are not registered. A reader endpoint names each member now and then only, so one that is still to
-/// show that the database is there counts when it has.
-fn missing(report: &Report) -> BTreeSet<Target> {
-    let held = report
-        .plan
-        .holds
-        .iter()
-        .filter_map(|hold| match (&hold.what, &hold.reason) {
-            (Held::Target(target), Reason::Unproven(_)) if report.plan.role == Role::Writer => Some(*target),
-            _ => None,
-        });
-    held.chain(report.plan.register.keys().copied()).collect()
 }

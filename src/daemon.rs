@@ -74,7 +74,10 @@ pub async fn run(settings: Settings, reload: impl Fn() -> Result<Settings, setti
             _ = interrupt.recv() => break,
             _ = hangup.recv() => daemon.reload(reload()).await,
             Some(report) = reports.recv() => daemon.note(&report),
-            Some(moment) = befallen.recv() => daemon.notifier.note_proxy(&moment, TRIGGER),
+            Some(moment) = befallen.recv() => {
+                daemon.board.note_proxy(&moment);
+                daemon.notifier.note_proxy(&moment, TRIGGER);
+            }
             Some(ended) = daemon.tasks.join_next_with_id() => daemon.restart(ended).await,
             _ = summary.tick() => info!("{}", daemon.summary()),
             _ = status.tick() => {

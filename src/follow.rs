@@ -104,7 +104,8 @@ enum Wake {
     Unknown(Box<Report>),
     /// It is time to look at the group, and the turn for that has come.
     Look { turn: Turn, is_for_change: bool },
-    /// DNS says something new for which nothing is to be written, so the group is taken as it was last seen.
+    /// DNS says, or a candidate shows, something new for which nothing is to be written, so the group is taken as it was last
+    /// seen.
     DnsAlone(Box<Report>),
 }
 
@@ -354,7 +355,7 @@ impl Known {
     /// Looks without a change, and asks the candidates that there are once.
     async fn look(&mut self, turn: Turn) -> Report {
         let report = self.reconciler.look(&self.sights, turn).await;
-        self.prober.follow(&report);
+        self.prober.ask(&report);
         self.prober.all_asked().await;
         self.reconciler.look_at_dns(&self.sights).unwrap_or(report)
     }
@@ -445,7 +446,7 @@ impl Known {
     }
 
     fn note(&mut self, report: &Report, now: Timestamp, verify: Duration, is_for_change: bool) {
-        self.prober.follow(report);
+        self.prober.ask(report);
         let wrote = !report.registered.done.is_empty() || !report.deregistered.done.is_empty();
         // Removals that were put off are to be looked at as soon as those that were made.
         let put_off = report.applied && !report.plan.deregister.is_empty();
@@ -473,7 +474,7 @@ impl Known {
 
     /// Takes note of a report that no look at the group was made for.
     fn note_dns(&mut self, report: &Report, now: Timestamp) {
-        self.prober.follow(report);
+        self.prober.ask(report);
         if let Some(last) = &mut self.last {
             last.look.hold_end = report.plan.next_end(now);
             last.shape = Shape::of(&report.plan);

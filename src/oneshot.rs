@@ -17,6 +17,7 @@ use crate::elb::{Arn, Clients};
 use crate::follow::Follower;
 use crate::metrics::Looks;
 use crate::output;
+use crate::planner::candidate::{Probe, ProbePatience};
 use crate::planner::endpoint::Role;
 use crate::reconcile::Binding;
 use crate::report::{Exit, Report};
@@ -150,7 +151,7 @@ fn for_many(settings: &Settings) -> Duration {
     PER_BINDING * u32::try_from(settings.bindings.len()).unwrap_or(u32::MAX)
 }
 
-/// The clocks of a removal. The role may only show in the first answer.
+/// The clocks of a change: of what a new address has to show, and of the removal. The role may only show in the first answer.
 fn clocks(binding: &Binding, last: Option<&Report>) -> Duration {
     let by_name = || {
         let reader = binding
@@ -163,7 +164,12 @@ fn clocks(binding: &Binding, last: Option<&Report>) -> Duration {
             .unwrap_or(if reader { Role::Reader } else { Role::Writer })
     };
     let role = last.map_or_else(by_name, |report| report.plan.role);
-    binding.policy.forget(role) + binding.policy.patience(role)
+    let policy = &binding.policy;
+    let probing = match (policy.probe, policy.probe_patience()) {
+        (Probe::None, _) | (_, ProbePatience::Forever) => Duration::ZERO,
+        (_, ProbePatience::For(patience)) => patience,
+    };
+    probing + policy.forget(role) + policy.patience(role)
 }
 
 /// Shows on standard error how a sync gets on: one live line on a terminal, a line per change elsewhere.

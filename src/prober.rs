@@ -1,16 +1,17 @@
 //! Asks candidates, addresses that are to become targets, to show that the database is there, until they do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
+use crate::planner::answer::GAP;
+use crate::planner::cadence;
 use crate::planner::candidate::{Doubt, Probe};
-use crate::planner::plan::{Held, Reason};
 use crate::planner::target::Target;
 use crate::probe::{Depth, Trouble, Trust, probe};
 use crate::reconcile::Binding;
@@ -18,8 +19,11 @@ use crate::report::Report;
 
 /// How long a candidate has for its answer: more than a handshake takes of which a packet is lost.
 pub const ANSWER_MAX: Duration = Duration::from_secs(3);
-/// How long after a failure it is asked again.
-const AGAIN: Duration = Duration::from_secs(1);
+/// The longest wait before a candidate that failed is asked again.
+const AGAIN_MAX: Duration = Duration::from_secs(10);
+/// How long what was shown is believed. A reader endpoint names each member now and then only, so one that is not named is
+/// asked on for as long.
+const BELIEVED: Duration = GAP;
 
 /// What candidates have shown.
 pub type Shown = Arc<BTreeMap<Target, Result<(), Doubt>>>;
@@ -32,11 +36,16 @@ pub struct Prober {
 }
 
 /// A candidate that is asked until this is dropped.
-struct Asked(JoinHandle<()>);
+struct Asked {
+    task: JoinHandle<()>,
+    hosts: BTreeSet<String>,
+    /// The latest report that it was a candidate of.
+    wanted: Instant,
+}
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
@@ -55,28 +64,36 @@ impl Prober {
         self.shown.subscribe()
     }
 
-    /// Asks the candidates of a report, and no others any more.
-    pub fn follow(&mut self, report: &Report) {
+    /// Asks the candidates of a report from now on, and nobody any more who has not been one for a while.
+    pub fn ask(&mut self, report: &Report) {
         let trust = match (self.binding.policy.probe, &self.binding.trust) {
             (Probe::Tcp, _) => None,
             (Probe::Tls, Some(trust)) => Some(trust),
             // Whom nobody can be asked about shows nothing.
             (Probe::None, _) | (Probe::Tls, None) => return,
         };
-        let candidates = candidates(report);
-        self.asked.retain(|target, _| candidates.contains_key(target));
+        let now = Instant::now();
+        for (target, hosts) in candidates(report) {
+            match self.asked.get_mut(&target) {
+                Some(asked) if asked.hosts == hosts => asked.wanted = now,
+                _ => {
+                    let shown = self.shown.clone();
+                    let task = tokio::spawn(ask(target, hosts.clone(), trust.cloned(), shown));
+                    let wanted = now;
+                    self.asked.insert(target, Asked { task, hosts, wanted });
+                }
+            }
+        }
+        self.asked
+            .retain(|_, asked| now.duration_since(asked.wanted) < BELIEVED);
         self.shown.send_if_modified(|shown| {
-            let is_over = |target: &Target| !candidates.contains_key(target);
+            let is_over = |target: &Target| !self.asked.contains_key(target);
             let is_news = shown.keys().any(is_over);
             if is_news {
                 Arc::make_mut(shown).retain(|target, _| !is_over(target));
             }
             is_news
         });
-        for (target, host) in candidates {
-            let ask = || Asked(tokio::spawn(ask(target, host, trust.cloned(), self.shown.clone())));
-            self.asked.entry(target).or_insert_with(ask);
-        }
     }
 
     /// Waits until each of them has been asked once.
@@ -87,37 +104,26 @@ impl Prober {
     }
 }
 
-/// The named targets that are not registered, each with the name of an endpoint that names it. A name that a CNAME led to
-/// would not do: who makes up an address can make up that, too.
-fn candidates(report: &Report) -> BTreeMap<Target, String> {
-    let held = report
-        .plan
-        .holds
-        .iter()
-        .filter_map(|hold| match (&hold.what, &hold.reason) {
-            (Held::Target(target), Reason::Unproven(_)) => Some(*target),
-            _ => None,
-        });
-    let host_of = |target: Target| {
-        let mut sights = report.sights.iter();
-        let (endpoint, _) = sights.find(|(endpoint, sight)| {
+/// The named targets that are not registered, each with the endpoints that name it. A name that a CNAME led to would not
+/// do: who makes up an address can make up that, too.
+fn candidates(report: &Report) -> BTreeMap<Target, BTreeSet<String>> {
+    let hosts_of = |target: Target| {
+        let names = report.sights.iter().filter(|(endpoint, sight)| {
             let addresses = sight.seen.as_ref().map(|answer| answer.resolution.addresses());
             endpoint.port() == target.port && addresses.is_ok_and(|addresses| addresses.contains(&target.ip))
-        })?;
-        Some((target, endpoint.host().to_owned()))
+        });
+        let hosts: BTreeSet<String> = names.map(|(endpoint, _)| endpoint.host().to_owned()).collect();
+        (!hosts.is_empty()).then_some((target, hosts))
     };
-    held.chain(report.plan.register.keys().copied())
-        .filter_map(host_of)
-        .collect()
+    report.plan.candidates().into_iter().filter_map(hosts_of).collect()
 }
 
-/// Asks until the candidate has shown what it has to.
-async fn ask(target: Target, host: String, trust: Option<Trust>, shown: watch::Sender<Shown>) {
-    let depth = trust.as_ref().map_or(Depth::Tcp, |trust| Depth::Tls(&host, trust));
+/// Asks again and again what a candidate shows now.
+async fn ask(target: Target, hosts: BTreeSet<String>, trust: Option<Trust>, shown: watch::Sender<Shown>) {
+    let mut failures = 0;
     loop {
-        let answer = probe(SocketAddr::new(target.ip, target.port), depth, ANSWER_MAX).await;
-        let is_proven = answer.is_ok();
-        let answer = answer.map(|_| ()).map_err(|trouble| doubt(&trouble));
+        let answer = ask_once(target, &hosts, trust.as_ref()).await;
+        failures = if answer.is_ok() { 0 } else { failures + 1 };
         shown.send_if_modified(|shown| {
             let is_news = shown.get(&target) != Some(&answer);
             if is_news {
@@ -125,16 +131,38 @@ async fn ask(target: Target, host: String, trust: Option<Trust>, shown: watch::S
             }
             is_news
         });
-        if is_proven {
-            return;
-        }
-        sleep(AGAIN).await;
+        sleep(match failures {
+            0 => BELIEVED,
+            failures => cadence::backoff(failures, AGAIN_MAX).max(cadence::APART),
+        })
+        .await;
     }
 }
 
-fn doubt(trouble: &Trouble) -> Doubt {
+/// One of the endpoints that name it has to be the one that it is.
+async fn ask_once(target: Target, hosts: &BTreeSet<String>, trust: Option<&Trust>) -> Result<(), Doubt> {
+    let mut doubt = Doubt::NotYet;
+    for host in hosts {
+        let depth = trust.map_or(Depth::Tcp, |trust| Depth::Tls(host, trust));
+        match probe(SocketAddr::new(target.ip, target.port), depth, ANSWER_MAX).await {
+            Ok(_) => return Ok(()),
+            Err(trouble) => doubt = doubt_in(&trouble),
+        }
+    }
+    Err(doubt)
+}
+
+fn doubt_in(trouble: &Trouble) -> Doubt {
+    /// What PostgreSQL answers to SSLRequest when it fails, such as for want of memory.
+    const ERROR: u8 = b'E';
     let why = trouble.to_string();
     match trouble {
+        Trouble::NotPostgres(ERROR)
+        | Trouble::Refused
+        | Trouble::Unreachable(_)
+        | Trouble::TimedOut(_)
+        | Trouble::Closed(..)
+        | Trouble::Handshake(_) => Doubt::Silent(why),
         Trouble::NotPostgres(_)
         | Trouble::TlsRefused
         | Trouble::WrongName(_)
@@ -142,10 +170,5 @@ fn doubt(trouble: &Trouble) -> Doubt {
         | Trouble::Expired
         | Trouble::NotYetValid
         | Trouble::BadCertificate(_) => Doubt::Impostor(why),
-        Trouble::Refused
-        | Trouble::Unreachable(_)
-        | Trouble::TimedOut(_)
-        | Trouble::Closed(..)
-        | Trouble::Handshake(_) => Doubt::Silent(why),
     }
 }

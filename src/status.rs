@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::oneshot;
 use crate::output::{self, SCHEMA, ago, heading, list, time, words};
 use crate::planner::answer::Blind;
-use crate::proxy::Proxy;
+use crate::proxy::{self, Proxy};
 use crate::report::Exit;
 use crate::settings::Settings;
 
@@ -148,14 +148,16 @@ fn is_same(view: &Value, proxy: &Proxy) -> bool {
 fn told(mut document: Value, settings: &Settings, listen: SocketAddr) -> Value {
     if !settings.bindings.is_empty() || !settings.proxies.is_empty() {
         let has = |arn: &Value| settings.bindings.iter().any(|binding| arn == binding.arn.as_str());
-        let names: Vec<&str> = settings.bindings.iter().map(|binding| binding.arn.name()).collect();
+        let groups = settings.bindings.iter().map(|binding| binding.arn.name().to_owned());
+        let proxies = settings.proxies.iter().map(|proxy| proxy::name(proxy.listen));
+        let names: Vec<String> = groups.chain(proxies).collect();
         keep(&mut document["target_groups"], |group| has(&group["arn"]));
         keep(&mut document["not_looked_at_yet"], has);
         keep(&mut document["proxies"], |view| {
             settings.proxies.iter().any(|proxy| is_same(view, proxy))
         });
         keep(&mut document["changes"], |change| {
-            names.iter().any(|name| change["subject"] == *name)
+            names.iter().any(|name| change["subject"] == name.as_str())
         });
     }
     document["source"] = json!({ "url": format!("http://{}/status", reachable(listen)), "why": null });

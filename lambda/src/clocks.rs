@@ -8,7 +8,7 @@ use rds_tether::elb::{self, Arn, Client};
 use rds_tether::planner::memory::Memory;
 use rds_tether::planner::time::Timestamp;
 use rds_tether::reconcile::Binding;
-use rds_tether::tag::{self, Clocks};
+use rds_tether::tag;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
@@ -20,7 +20,7 @@ pub const TAG_READ_MAX: Duration = Duration::from_secs(2);
 /// What lives as long as the process.
 #[derive(Default)]
 pub struct Remembered {
-    clocks: Mutex<BTreeMap<Arn, (Clocks, Memory)>>,
+    memories: Mutex<BTreeMap<Arn, Memory>>,
     /// The denials that were warned of: an action and what it was denied for.
     warned: Mutex<BTreeSet<(&'static str, Option<Arn>)>>,
 }
@@ -52,30 +52,31 @@ impl Remembered {
         tags
     }
 
-    /// The absence clocks that an earlier invocation left, in this process or in the tag, whichever are younger. Without any, the
-    /// waiting starts anew.
-    pub fn recall(&self, arn: &Arn, tag: Option<&str>, now: Timestamp) -> Option<Memory> {
-        let (here, memory) = locked(&self.clocks).get(arn).cloned().unzip();
-        let clocks = [tag.and_then(tag::read), here].into_iter().flatten();
+    /// What an earlier invocation left: the absence clocks, in this process or in the tag, whichever are younger, and in this
+    /// process the waiting for candidates to show something. Without any, the waiting starts anew.
+    pub fn recall(&self, arn: &Arn, tag: Option<&str>, now: Timestamp) -> Memory {
+        let here = locked(&self.memories).get(arn).cloned().unwrap_or_default();
+        let clocks = [tag.and_then(tag::read), here.clocks()].into_iter().flatten();
         // What claims to come from the future must not outdo what this process knows.
-        let (last_look, clocks) = clocks
+        let youngest = clocks
             .filter(|(last_look, _)| *last_look <= now)
-            .max_by_key(|(last_look, _)| *last_look)?;
-        debug!(group = arn.name(), targets = clocks.len(), "recalled absence clocks");
-        let mut recalled = Memory::recall(last_look, clocks);
-        if let Some(memory) = memory {
-            recalled.recall_candidates(&memory);
+            .max_by_key(|(last_look, _)| *last_look);
+        let mut memory = Memory::default();
+        if let Some((last_look, clocks)) = youngest {
+            debug!(group = arn.name(), targets = clocks.len(), "recalled absence clocks");
+            memory = Memory::recall(last_look, clocks);
         }
-        Some(recalled)
+        memory.recall_candidates(&here);
+        memory
     }
 
     /// Leaves the absence clocks for the next invocation. A tag that could not be read is replaced, because what it says may
     /// no longer be so.
     pub async fn keep(&self, binding: &Binding, client: &Client, memory: &Memory, tag: Option<String>, end: Instant) {
         const NOT_KEPT: &str = "absence clocks are not kept in the tag";
+        locked(&self.memories).insert(binding.arn.clone(), memory.clone());
         let Some(clocks) = memory.clocks() else { return };
         let value = tag::write(&clocks);
-        locked(&self.clocks).insert(binding.arn.clone(), (clocks, memory.clone()));
         if binding.observe || tag.is_some_and(|tag| tag == value) {
             return;
         }
@@ -104,4 +105,59 @@ impl Remembered {
 /// A poisoned lock only says that another invocation failed.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use rds_tether::planner::answer::{Answer, History, Resolution};
+    use rds_tether::planner::candidate::{Doubt, Probe};
+    use rds_tether::planner::decide::{Seen, decide};
+    use rds_tether::planner::plan::Plan;
+    use rds_tether::planner::policy::Policy;
+    use rds_tether::planner::target::{Family, Target};
+
+    use super::*;
+
+    const HOST: &str = "orders.cluster-abc123.eu-west-1.rds.amazonaws.com:5432";
+    const ARN: &str = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/73e2d6bc24d8a067";
+
+    /// A step of a new invocation whose candidate does not answer.
+    fn step(remembered: &Remembered, now: Timestamp) -> Plan {
+        let arn: Arn = ARN.parse().expect("an ARN");
+        let resolution = Resolution::new(["10.0.2.7".parse().expect("ip")].into(), Duration::from_secs(5));
+        let resolution = resolution.expect("an address");
+        let history = History::new(&resolution, now);
+        let target = Target {
+            ip: "10.0.2.7".parse().expect("ip"),
+            port: 5432,
+        };
+        let seen = Seen {
+            family: Family::Ipv4,
+            endpoints: BTreeMap::from([(HOST.parse().expect("an endpoint"), Ok(Answer { resolution, history }))]),
+            probed: BTreeMap::from([(target, Err(Doubt::Silent("no answer in time".into())))]),
+            group: Ok(BTreeMap::new()),
+        };
+        let policy = Policy {
+            probe: Probe::Tls,
+            ..Policy::default()
+        };
+        let memory = remembered.recall(&arn, None, now);
+        let decision = decide(&policy, &memory, &seen, now);
+        locked(&remembered.memories).insert(arn, decision.memory);
+        decision.plan
+    }
+
+    #[test]
+    fn patience_with_a_candidate_goes_on_from_invocation_to_invocation() {
+        let at = |secs: u64| Timestamp::from_millis(1_795_000_000_000 + secs * 1000);
+        for (apart_secs, registered_after_secs) in [(60, Some(300)), (100, None)] {
+            let remembered = Remembered::default();
+            let ticks = (0..10).map(|tick| tick * apart_secs);
+            let mut registered = ticks.filter(|secs| !step(&remembered, at(*secs)).register.is_empty());
+            assert_eq!(registered.next(), registered_after_secs, "a tick every {apart_secs} s");
+        }
+    }
 }

@@ -30,7 +30,7 @@ pub fn write(measured: &Measured, now: Timestamp, request_id: &str) {
 }
 
 /// Reasons for which an address that DNS names is not let into the group.
-const REFUSED: [&str; 3] = ["refused", "rejected", "no_room"];
+const REFUSED: [&str; 5] = ["refused", "rejected", "no_room", "unproven", "impostor"];
 /// Reasons that say that nothing is known of an endpoint.
 const UNRESOLVED: [&str; 2] = ["blind", "no_quorum"];
 

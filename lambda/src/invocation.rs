@@ -193,10 +193,8 @@ impl Invocation {
         let watchers = Arc::clone(&self.watchers);
         let mut follower = Follower::new(Arc::clone(binding), client, watchers, self.clock);
         let now = self.clock.now();
-        if !self.only_looks()
-            && let Some(memory) = self.remembered.recall(&binding.arn, tag, now)
-        {
-            follower.recall(memory);
+        if !self.only_looks() {
+            follower.recall(self.remembered.recall(&binding.arn, tag, now));
         }
         follower
     }

@@ -9,6 +9,7 @@ use rds_tether::event::{Command, Doorbell, Phase};
 use rds_tether::follow::Follower;
 use rds_tether::journal::Journal;
 use rds_tether::notify::Notifier;
+use rds_tether::planner::candidate::Doubt;
 use rds_tether::planner::plan::{Hold, Reason};
 use rds_tether::planner::time::Timestamp;
 use rds_tether::report::{Exit, Report};
@@ -175,21 +176,26 @@ impl Looking {
         if report.is_settled() {
             return false;
         }
-        let is_unproven = |hold: &Hold| matches!(hold.reason, Reason::Unproven(_));
-        let awaits_proof = report.plan.holds.iter().any(is_unproven);
+        let holds = || report.plan.holds.iter();
+        let ends_in_time = |hold: &Hold| hold.until.is_some_and(|end| now < end && end < self.until.deadline);
         let hopeless = match report.trouble() {
             Some(Exit::Denied | Exit::Settings) => true,
-            Some(Exit::Refused) => !awaits_proof,
+            // What has to show something is waited for no longer than that can help in this invocation.
+            Some(Exit::Refused) => {
+                !holds().any(|hold| matches!(hold.reason, Reason::Unproven(_)) && ends_in_time(hold))
+            }
             _ => false,
         };
         if hopeless {
             return false;
         }
-        let awaits = |reason: &Reason| matches!(reason, Reason::AwaitsReplacement(_));
-        let awaits_own_write = self.has_written && report.plan.holds.iter().any(|hold| awaits(&hold.reason));
+        let awaits = |hold: &Hold| match hold.reason {
+            Reason::Unproven(Doubt::NotYet) => true,
+            Reason::AwaitsReplacement(_) => self.has_written,
+            _ => ends_in_time(hold),
+        };
         let wrote = !report.registered.done.is_empty() || !report.deregistered.done.is_empty();
-        let clock_ends = report.plan.next_end(now).is_some_and(|end| end < self.until.deadline);
-        self.until.insists || report.trouble().is_some() || awaits_proof || wrote || awaits_own_write || clock_ends
+        self.until.insists || report.trouble().is_some() || wrote || holds().any(awaits)
     }
 
     fn note(&mut self, report: &Report) {

@@ -189,6 +189,12 @@ fn followers<'a>(settings: &'a Settings, endpoint: &'a Endpoint) -> Vec<Followed
     followers
 }
 
+/// The CAs that the settings of an endpoint's target group name for its databases.
+fn bundle_of(settings: &Settings, endpoint: &Endpoint) -> Option<Trust> {
+    let mut bindings = settings.bindings.iter();
+    bindings.find_map(|binding| binding.trust.clone().filter(|_| binding.endpoints.contains(endpoint)))
+}
+
 fn of_binding<'a>(binding: &'a Binding, endpoint: &'a Endpoint, family: Family) -> Followed<'a> {
     Followed {
         endpoint,
@@ -225,10 +231,11 @@ async fn look_at_endpoints(
         .collect();
     let servers = Arc::new(servers.clone());
     let settings = Arc::new(settings.clone());
-    let trust = order.bundle.clone().unwrap_or_else(Trust::anybody);
     let is_reached = order.selection.has_any(&["reach"]);
     let looks = endpoints.into_iter().cloned().map(|endpoint| {
-        let (servers, settings, trust) = (Arc::clone(&servers), Arc::clone(&settings), trust.clone());
+        let (servers, settings) = (Arc::clone(&servers), Arc::clone(&settings));
+        let trust = order.bundle.clone().or_else(|| bundle_of(&settings, &endpoint));
+        let trust = trust.unwrap_or_else(Trust::anybody);
         let named = endpoint.clone();
         let look = async move {
             let looks = servers.look(named.host()).await;

@@ -10,7 +10,7 @@ use crate::output;
 use crate::planner::answer::Blind;
 use crate::planner::candidate::Doubt;
 use crate::planner::endpoint::{Endpoint, Role};
-use crate::planner::plan::{Held, Reason};
+use crate::planner::plan::{Held, Note, Reason};
 use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
 use crate::report::Report;
@@ -104,6 +104,7 @@ impl Group {
             told.extend(self.tell_change(at));
         }
         told.extend(self.tell_refusals(report));
+        told.extend(self.tell_unproven(report));
         if report.is_settled()
             && let Some(change) = self.change.take()
         {
@@ -145,6 +146,7 @@ impl Group {
     /// What DNS names no more and what it names now, of what may be a target.
     fn moved(&mut self, report: &Report) -> (BTreeSet<Target>, BTreeSet<Target>) {
         let refused = refused_targets(report);
+        let candidates = report.plan.candidates();
         let (mut old, mut new) = (BTreeSet::new(), BTreeSet::new());
         for (endpoint, sight) in &report.sights {
             let Ok(answer) = &sight.seen else { continue };
@@ -160,10 +162,7 @@ impl Group {
                     new.extend(&now - &before);
                 }
                 // Nobody knows what DNS said before, but what the group lacks is new, and what it has besides is old.
-                None => new.extend(
-                    now.into_iter()
-                        .filter(|target| report.plan.register.contains_key(target)),
-                ),
+                None => new.extend(now.into_iter().filter(|target| candidates.contains(target))),
             }
         }
         let named: BTreeSet<Target> = self.named.values().flatten().copied().collect();
@@ -241,6 +240,28 @@ impl Group {
             ..Said::default()
         };
         self.subject.tell(Kind::Refused, at, text, said)
+    }
+
+    /// Tells of what is registered although it has not shown what it has to.
+    fn tell_unproven(&mut self, report: &Report) -> Option<Message> {
+        let at = report.ended;
+        let (mut new, mut reasons) = (BTreeSet::new(), Vec::new());
+        for note in &report.plan.notes {
+            if let Note::Unproven { target, .. } = note
+                && report.registered.done.contains(target)
+            {
+                new.insert(*target);
+                reasons.push(note.to_string());
+            }
+        }
+        let first = reasons.first()?;
+        let text = format!("{}: {first}", self.subject.name());
+        let said = Said {
+            new,
+            reasons,
+            ..Said::default()
+        };
+        self.subject.tell(Kind::Unproven, at, text, said)
     }
 
     fn note_trouble(&mut self, report: &Report) {
@@ -391,10 +412,15 @@ fn refused(what: &Held, reason: &Reason) -> Vec<Target> {
     }
 }
 
-/// The addresses that are refused by a guard, so that they are no addresses to move to.
+/// The addresses that are no addresses to move to: refused by a guard, or not known yet to be any better.
 fn refused_targets(report: &Report) -> BTreeSet<Target> {
     let holds = report.plan.holds.iter();
-    holds.flat_map(|hold| refused(&hold.what, &hold.reason)).collect()
+    let unprobed = holds.clone().filter_map(|hold| match (&hold.what, &hold.reason) {
+        (Held::Target(target), Reason::Unproven(Doubt::NotYet)) => Some(*target),
+        _ => None,
+    });
+    let refused = holds.flat_map(|hold| refused(&hold.what, &hold.reason));
+    unprobed.chain(refused).collect()
 }
 
 /// The targets that are to go, at once or later.

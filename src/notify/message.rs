@@ -31,6 +31,8 @@ pub enum Kind {
     Converged,
     /// A guard or ELB refused an address.
     Refused,
+    /// An address was registered although it has not shown that the database is there.
+    Unproven,
     /// The target group has not equalled DNS for longer than a change takes.
     Unsettled,
     /// A name could not be resolved for minutes.
@@ -43,10 +45,11 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::AddressChanged,
         Self::Converged,
         Self::Refused,
+        Self::Unproven,
         Self::Unsettled,
         Self::Unresolved,
         Self::Recovered,
@@ -59,6 +62,7 @@ impl Kind {
             Self::AddressChanged => "address_changed",
             Self::Converged => "converged",
             Self::Refused => "refused",
+            Self::Unproven => "unproven",
             Self::Unsettled => "unsettled",
             Self::Unresolved => "unresolved",
             Self::Recovered => "recovered",
@@ -70,7 +74,7 @@ impl Kind {
     pub fn severity(self) -> &'static str {
         match self {
             Self::AddressChanged | Self::Converged | Self::Recovered => "info",
-            Self::Refused | Self::Unsettled | Self::Unresolved | Self::Summary => "warning",
+            Self::Refused | Self::Unproven | Self::Unsettled | Self::Unresolved | Self::Summary => "warning",
         }
     }
 }

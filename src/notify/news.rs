@@ -110,7 +110,9 @@ impl Subject {
     pub(super) fn tell(&mut self, kind: Kind, at: Timestamp, text: String, said: Said) -> Option<Message> {
         let gate = match kind {
             Kind::Unsettled | Kind::Unresolved | Kind::Recovered => &mut self.troubles,
-            Kind::AddressChanged | Kind::Converged | Kind::Refused | Kind::Summary => &mut self.changes,
+            Kind::AddressChanged | Kind::Converged | Kind::Refused | Kind::Unproven | Kind::Summary => {
+                &mut self.changes
+            }
         };
         gate.admits(kind, at).then(|| self.message(kind, at, text, said))
     }

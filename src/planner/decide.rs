@@ -80,10 +80,12 @@ pub fn decide(policy: &Policy, memory: &Memory, seen: &Seen, now: Timestamp) -> 
         Ok(group) => {
             let candidates = Candidates {
                 policy,
+                named: &named,
+                group,
                 probed: &seen.probed,
                 now,
             };
-            candidates.register(&named, group, &mut memory, &mut plan);
+            candidates.sort_out(&mut memory, &mut plan);
             if named.blind.is_empty() {
                 let surplus = Surplus {
                     policy,
@@ -93,7 +95,7 @@ pub fn decide(policy: &Policy, memory: &Memory, seen: &Seen, now: Timestamp) -> 
                     now,
                 };
                 let all_may_stay = surplus.sort_out(&mut memory, &mut plan);
-                plan.settled = all_may_stay && named.all_registered(group);
+                plan.settled = all_may_stay && named.all_registered(group) && plan.candidates().is_empty();
             }
         }
     }
@@ -239,30 +241,36 @@ fn is_registered(group: &BTreeMap<Target, Listed>, target: Target) -> bool {
 /// The named targets that are not registered.
 struct Candidates<'a> {
     policy: &'a Policy,
+    named: &'a Named<'a>,
+    group: &'a BTreeMap<Target, Listed>,
     probed: &'a BTreeMap<Target, Result<(), Doubt>>,
     now: Timestamp,
 }
 
 impl Candidates<'_> {
     /// Plans the registration or the hold of each.
-    fn register(&self, named: &Named, group: &BTreeMap<Target, Listed>, memory: &mut Memory, plan: &mut Plan) {
-        memory.forget_candidates(self.now);
-        for target in named.targets().copied().collect::<BTreeSet<_>>() {
-            let hold = |reason, until| Hold {
-                what: Held::Target(target),
-                reason,
-                until,
-            };
-            if is_registered(group, target) {
+    fn sort_out(&self, memory: &mut Memory, plan: &mut Plan) {
+        let sees = !self.named.legal.is_empty();
+        if sees {
+            memory.begin_candidates(self.now);
+        }
+        for target in self.named.targets().copied().collect::<BTreeSet<_>>() {
+            if is_registered(self.group, target) {
                 memory.proven(target);
             } else if self.policy.keeps(target) {
-                plan.holds.push(hold(Reason::KeptOut, None));
+                plan.holds.push(hold_target(target, Reason::KeptOut, None));
             } else if let Some((doubt, until)) = self.judge(target, memory, plan) {
-                plan.holds.push(hold(Reason::Unproven(doubt), until));
+                plan.holds.push(hold_target(target, Reason::Unproven(doubt), until));
             } else {
-                let zone = group.get(&target).and_then(|listed| listed.zone.clone());
+                let zone = self.group.get(&target).and_then(|listed| listed.zone.clone());
                 plan.register.insert(target, zone);
             }
+        }
+        if sees {
+            memory.end_candidates(self.policy.forget(plan.role), self.now);
+        }
+        if plan.role == Role::Reader {
+            self.hold_unnamed(memory, plan);
         }
     }
 
@@ -271,24 +279,66 @@ impl Candidates<'_> {
         if self.policy.probe == Probe::None {
             return None;
         }
-        let doubt = match self.probed.get(&target) {
-            Some(Ok(())) => {
-                memory.proven(target);
-                return None;
-            }
-            Some(Err(doubt)) => doubt.clone(),
-            None => Doubt::NotYet,
+        let Some(doubt) = self.doubt(target) else {
+            memory.proven(target);
+            return None;
         };
         let since = memory.unproven(target, self.now);
-        let ProbePatience::For(patience) = self.policy.probe_patience() else {
-            return Some((doubt, None));
-        };
-        let waited = self.now.since(since);
-        if waited < patience {
-            return Some((doubt, Some(since + patience)));
+        let until = self.patience_ends(since);
+        if until.is_some() || doubt == Doubt::NotYet {
+            return Some((doubt, until));
         }
-        plan.notes.push(Note::Unproven { target, doubt, waited });
-        None
+        match self.policy.probe_patience() {
+            ProbePatience::Forever => Some((doubt, None)),
+            ProbePatience::For(patience) => {
+                plan.notes.push(Note::Unproven {
+                    target,
+                    doubt,
+                    patience,
+                });
+                None
+            }
+        }
+    }
+
+    /// When the patience with a candidate ends, if that is still to come.
+    fn patience_ends(&self, since: Timestamp) -> Option<Timestamp> {
+        match self.policy.probe_patience() {
+            ProbePatience::For(patience) => Some(since + patience).filter(|end| *end > self.now),
+            ProbePatience::Forever => None,
+        }
+    }
+
+    /// Why a candidate is not believed, if it is not.
+    fn doubt(&self, target: Target) -> Option<Doubt> {
+        match self.probed.get(&target) {
+            Some(shown) => shown.clone().err(),
+            None => Some(Doubt::NotYet),
+        }
+    }
+
+    /// A member of a reader endpoint that is waited for stays in sight while answers name others.
+    fn hold_unnamed(&self, memory: &mut Memory, plan: &mut Plan) {
+        for (target, since) in memory.candidates() {
+            if self.named.names(target) {
+                continue;
+            }
+            match self.doubt(target) {
+                Some(doubt) if !is_registered(self.group, target) => {
+                    let until = self.patience_ends(since);
+                    plan.holds.push(hold_target(target, Reason::Unproven(doubt), until));
+                }
+                _ => memory.proven(target),
+            }
+        }
+    }
+}
+
+fn hold_target(target: Target, reason: Reason, until: Option<Timestamp>) -> Hold {
+    Hold {
+        what: Held::Target(target),
+        reason,
+        until,
     }
 }
 

@@ -39,7 +39,10 @@ struct Counters {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Unproven {
     since: Timestamp,
-    last: Timestamp,
+    /// When it was last named.
+    named: Timestamp,
+    /// The latest step that saw what DNS names.
+    seen: Timestamp,
 }
 
 /// A target that a plan removed, to be recognised if it comes back without DNS naming it.
@@ -204,15 +207,21 @@ impl Memory {
         }
     }
 
-    /// Takes note of a candidate that has not shown what it has to, and tells since when. A reader endpoint does not name
-    /// every member each time; after a gap the waiting starts anew.
+    /// Takes note of a named candidate that has not shown what it has to, and tells since when.
     pub(super) fn unproven(&mut self, target: Target, now: Timestamp) -> Timestamp {
-        let unproven = self
-            .unproven
-            .entry(target)
-            .or_insert(Unproven { since: now, last: now });
-        unproven.last = now;
+        let unproven = self.unproven.entry(target).or_insert(Unproven {
+            since: now,
+            named: now,
+            seen: now,
+        });
+        unproven.named = now;
         unproven.since
+    }
+
+    /// The candidates that are waited for, named now or not, and since when.
+    pub(super) fn candidates(&self) -> Vec<(Target, Timestamp)> {
+        let candidates = self.unproven.iter();
+        candidates.map(|(target, unproven)| (*target, unproven.since)).collect()
     }
 
     /// Takes note of a target that is registered, or may be.
@@ -220,10 +229,17 @@ impl Memory {
         self.unproven.remove(&target);
     }
 
-    /// Forgets the candidates that have not been seen for too long to tell what they showed meanwhile.
-    pub(super) fn forget_candidates(&mut self, now: Timestamp) {
+    /// Begins a step that sees what DNS names: after a gap in seeing, or a jump of the wall clock, the waiting starts anew.
+    pub(super) fn begin_candidates(&mut self, now: Timestamp) {
         self.unproven
-            .retain(|_, unproven| unproven.last <= now && now.since(unproven.last) <= GAP);
+            .retain(|_, unproven| unproven.seen <= now && now.since(unproven.seen) <= GAP);
+        self.unproven.values_mut().for_each(|unproven| unproven.seen = now);
+    }
+
+    /// Ends it: forgets the candidates that DNS has not named for so long.
+    pub(super) fn end_candidates(&mut self, forget: Duration, now: Timestamp) {
+        self.unproven
+            .retain(|_, unproven| now.since(unproven.named) < forget || unproven.named == now);
     }
 
     /// Takes note that a plan removes the target.

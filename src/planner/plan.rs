@@ -1,6 +1,6 @@
 //! What a decision says: what to change, and what is deliberately left alone, and why. It leaves no choice to the doing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -33,6 +33,15 @@ impl Plan {
     pub fn is_pending(&self) -> bool {
         let waits = |hold: &Hold| matches!(hold.what, Held::Target(_)) && hold.reason.is_waiting();
         !self.register.is_empty() || !self.deregister.is_empty() || self.differences().any(waits)
+    }
+
+    /// The named targets that are not registered and may be: at once, or when they have shown what they have to.
+    pub fn candidates(&self) -> BTreeSet<Target> {
+        let held = self.holds.iter().filter_map(|hold| match (&hold.what, &hold.reason) {
+            (Held::Target(target), Reason::Unproven(_)) => Some(*target),
+            _ => None,
+        });
+        held.chain(self.register.keys().copied()).collect()
     }
 
     /// The holds that tell of a change. Most answers of a reader endpoint miss most of its members, so what is held about a
@@ -216,8 +225,8 @@ pub enum Note {
         target: Target,
         /// Why it is not believed.
         doubt: Doubt,
-        /// For how long that was waited for.
-        waited: Duration,
+        /// How long that was to be waited for.
+        patience: Duration,
     },
     /// The name follows an instance, and would go on doing so after a failover inside a cluster.
     FollowsInstance(Endpoint),
@@ -238,10 +247,14 @@ impl fmt::Display for Note {
                 "{target} is registered but unused ({reason}): enable its zone on the load balancer and attach the \
                  group to a listener"
             ),
-            Self::Unproven { target, doubt, waited } => write!(
+            Self::Unproven {
+                target,
+                doubt,
+                patience,
+            } => write!(
                 f,
-                "{target} is registered after {} s (probe_patience) although {doubt}",
-                waited.as_secs()
+                "{target} is to be registered although {doubt}; the {} s of probe_patience are over",
+                patience.as_secs()
             ),
             Self::FollowsInstance(endpoint) => write!(
                 f,

@@ -123,6 +123,26 @@ pub enum What {
     Refused(Vec<IpAddr>),
 }
 
+/// What people call the proxy that listens there.
+pub fn name(listen: SocketAddr) -> String {
+    format!("proxy {listen}")
+}
+
+impl What {
+    /// What people should know of it later. Where it is at the start is no change, and neither are the moves of a reader
+    /// endpoint, of which each answer is one random member.
+    pub fn text(&self, role: Role) -> Option<String> {
+        let list = |ips: &[IpAddr]| ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        match self {
+            Self::Moved { from, .. } if from.is_empty() || role == Role::Reader => None,
+            Self::Moved { from, to } => Some(format!("moved from {} to {}", list(from), list(to))),
+            Self::Unresolved(why) => Some(format!("cannot be resolved: {why}")),
+            Self::Resolved => Some("resolved again".into()),
+            Self::Refused(ips) => Some(format!("may not be connected to at {}", list(ips))),
+        }
+    }
+}
+
 /// How far a proxy is on its way to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {

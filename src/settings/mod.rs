@@ -212,15 +212,25 @@ impl Flags {
             binding.observe |= self.observe;
             binding.trust = bundle.clone().or(binding.trust.take());
             if policy.probe == Probe::Tls && binding.trust.is_none() {
-                return Err(Error::Usage(format!(
-                    "target group {} is to be probed with tls, which needs --ca-bundle FILE (ca_bundle in the settings \
-                     file): the CA certificates that sign the database's; AWS publishes those of RDS, \
-                     https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem",
-                    binding.arn.name()
-                )));
+                return Err(self.without_bundle(binding));
             }
         }
         Ok(())
+    }
+
+    /// Whoever asked for the probe has to say which authorities are believed.
+    fn without_bundle(&self, binding: &Binding) -> Error {
+        let message = format!(
+            "target group {} is to be probed with tls, which needs ca_bundle (--ca-bundle FILE): the CA certificates that \
+             sign the database's; AWS publishes those of RDS, \
+             https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem",
+            binding.arn.name()
+        );
+        match &self.config {
+            _ if self.probe.is_some() => Error::Usage(message),
+            Some(path) => Error::File(format!("{}: {message}", path.display())),
+            None => Error::File(message),
+        }
     }
 
     /// The CA certificates that are to be trusted.

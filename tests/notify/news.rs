@@ -63,11 +63,32 @@ fn an_impostor_is_told_at_once_and_silence_when_it_lasts() {
             .told
             .iter()
             .map(|message| (message.kind, message.at.since(at(0)).as_secs()));
-        let expect = [(expect, 60), (Kind::Unsettled, 60 + 180)];
+        // Nothing is known of it at first.
+        let expect = [(expect, 65), (Kind::Unsettled, 65 + 180)];
         assert_eq!(told.collect::<Vec<_>>(), expect, "{doubt:?}: {:?}", world.texts());
-        let reasons = world.told.iter().flat_map(|message| &message.reasons);
-        assert!(reasons.cloned().any(|reason| reason.contains(&why())), "{doubt:?}");
+        let mut reasons = world.told.iter().flat_map(|message| &message.reasons);
+        assert!(reasons.any(|reason| reason.contains(&why())), "{doubt:?}");
     }
+}
+
+/// What is registered without having shown anything is told, and so is the change that it makes.
+#[test]
+fn the_end_of_patience_is_told() {
+    let mut world = Simulation::writer(&[OLD]);
+    world.probe(Probe::Tls, ProbePatience::For(Duration::from_secs(60)));
+    world
+        .probed
+        .insert(target(NEW), Err(Doubt::Silent("no answer in time".into())));
+    world.run(10 * 60, |_| Names(&[NEW]));
+    let kinds = [Kind::AddressChanged, Kind::Unproven, Kind::Converged];
+    assert_eq!(world.kinds(), kinds, "{:?}", world.texts());
+    let unproven = &world.told[1];
+    assert_eq!(
+        unproven.text,
+        "orders: 10.0.2.7:5432 is to be registered although its probe fails: no answer in time; the 60 s of probe_patience \
+         are over"
+    );
+    assert_eq!(unproven.new, [target(NEW)].into());
 }
 
 /// The state of the group when the process starts, what DNS says, and what is told of it.

@@ -40,6 +40,8 @@ pub struct Simulation {
     /// What candidates show when they are probed.
     pub probed: BTreeMap<Target, Result<(), Doubt>>,
     memory: Memory,
+    /// The candidates of the step before, which have been probed meanwhile.
+    asked: BTreeSet<Target>,
     history: Option<History>,
     blind_since: Option<Timestamp>,
 }
@@ -78,6 +80,7 @@ impl Simulation {
             denied: false,
             targets: registered.iter().map(|ip| (target(ip), healthy())).collect(),
             memory: Memory::default(),
+            asked: BTreeSet::new(),
             history: None,
             blind_since: None,
             probed: BTreeMap::new(),
@@ -164,11 +167,17 @@ impl Simulation {
         let seen = Seen {
             family: Family::Ipv4,
             endpoints: BTreeMap::from([(endpoint.clone(), sight.seen.clone())]),
-            probed: self.probed.clone(),
+            probed: self
+                .probed
+                .iter()
+                .filter(|(target, _)| self.asked.contains(target))
+                .map(|(target, shown)| (*target, shown.clone()))
+                .collect(),
             group: targets.clone().map_err(|error| error.to_string()),
         };
         let Decision { plan, memory } = decide(&self.binding.policy, &self.memory, &seen, self.now);
         self.memory = memory;
+        self.asked = plan.candidates();
         let written = |targets: Vec<Target>| Written {
             done: targets.into_iter().collect(),
             failed: Vec::new(),

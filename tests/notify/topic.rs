@@ -1,5 +1,6 @@
 //! The built binary and a simulated topic: what is told, and that nothing waits for it.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
@@ -89,6 +90,7 @@ fn a_topic_that_does_not_take_messages_delays_no_change() {
     std::thread::scope(|scope| {
         for (behaviour, said) in [
             (sns::Behaviour::Hang, None),
+            (sns::Behaviour::Slow, None),
             (sns::Behaviour::Deny, Some("AuthorizationError (403)")),
             (sns::Behaviour::Missing, Some("NotFound (404)")),
             (sns::Behaviour::Fail, None),
@@ -106,7 +108,13 @@ fn a_topic_that_does_not_take_messages_delays_no_change() {
                         count(calls, "Register", to) >= 1 && count(calls, "Deregister", from) >= 1
                     });
                 }
-                topic.wait_for("anything", |calls| !calls.is_empty());
+                // Three changes have two messages each. Had they waited for these, each would have been tried to its end.
+                let attempts = topic.sns.calls().len();
+                assert!(
+                    behaviour != sns::Behaviour::Hang || attempts <= 6,
+                    "{attempts} attempts"
+                );
+                topic.wait_for("two attempts or messages", |calls| calls.len() >= 2);
                 if let Some(said) = said {
                     daemon.wait_for_log(&["cannot tell the topic", said]);
                 }
@@ -116,6 +124,12 @@ fn a_topic_that_does_not_take_messages_delays_no_change() {
                 assert!(asked.elapsed() < Duration::from_secs(10), "{log}");
                 if behaviour == sns::Behaviour::Hang {
                     assert_says(&log, &["notifications were not sent"]);
+                }
+                if behaviour == sns::Behaviour::Slow {
+                    let calls = topic.sns.calls();
+                    let ids: BTreeSet<&str> = calls.iter().map(|call| call.message.as_str()).collect();
+                    assert_eq!(ids.len(), calls.len(), "what is slow is not sent twice: {calls:?}");
+                    assert!(!log.contains("cannot tell the topic"), "{log}");
                 }
             });
         }

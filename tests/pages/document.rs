@@ -170,6 +170,29 @@ fn the_document_shows_the_proxies() {
     assert_says(proxy["why"].as_str().unwrap(), &["127.0.0.1 accepted a connection"]);
 }
 
+/// Fails if what befell a proxy is not among the last changes.
+#[test]
+fn the_changes_tell_of_the_proxies() {
+    let site = Site::settled();
+    let port = site.database.local_addr().unwrap().port();
+    let wait_for = |text: String| {
+        site.wait_for(&text, |site| {
+            let status = site.status();
+            let changes = status["changes"].as_array()?.clone();
+            let is_told = |change: &Value| {
+                change["text"] == text.as_str()
+                    && change["subject"]
+                        .as_str()
+                        .is_some_and(|subject| subject.starts_with("proxy 127.0.0.1:"))
+            };
+            changes.iter().any(is_told).then_some(())
+        });
+    };
+    site.wait_for_status("/proxies/0/ready", true);
+    site.world.dns.set(PROXIED, Behaviour::a("127.0.0.9", 1));
+    wait_for(format!("{PROXIED}:{port} moved from 127.0.0.1 to 127.0.0.9"));
+}
+
 /// Fails if a daemon that has not looked yet calls itself settled.
 #[test]
 fn what_has_not_been_looked_at_is_not_settled() {

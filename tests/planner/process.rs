@@ -27,8 +27,10 @@ pub struct Process {
     pub recalls: bool,
     /// How often it planned to remove a target: at most so often has its forget doubled.
     pub removals: BTreeMap<Target, u32>,
-    /// Since when, and at which step last, a candidate had not shown what it has to.
+    /// Since when a candidate had not shown what it has to, and when it was last named.
     unproven: BTreeMap<Target, (u64, u64)>,
+    /// The latest step that saw what DNS names.
+    unproven_seen: u64,
 }
 
 /// A plan, and the legal addresses that each endpoint named when it was made.
@@ -71,6 +73,7 @@ impl Process {
             recalls: false,
             removals: BTreeMap::new(),
             unproven: BTreeMap::new(),
+            unproven_seen: 0,
         }
     }
 
@@ -147,7 +150,7 @@ impl Process {
             seen: &seen,
             plan: &plan,
             named: named(policy, &seen, now),
-            held: self.unproven(policy, &seen, now),
+            held: self.unproven(policy, plan.role, &seen, now),
         };
         check.all();
         let wanted = check.named.into_values().collect();
@@ -160,24 +163,39 @@ impl Process {
     }
 
     /// The candidates that must be held until they show something, by the test's own count.
-    fn unproven(&mut self, policy: &Policy, seen: &Seen, now: u64) -> BTreeSet<Target> {
-        self.unproven.retain(|_, (_, last)| now - *last <= GAP_SECS);
+    fn unproven(&mut self, policy: &Policy, role: Role, seen: &Seen, now: u64) -> BTreeSet<Target> {
         let mut held = BTreeSet::new();
+        let named: BTreeSet<Target> = named(policy, seen, now).into_values().flatten().collect();
         let Ok(group) = &seen.group else { return held };
-        for target in named(policy, seen, now).into_values().flatten() {
+        if !named.is_empty() {
+            let forget_secs = policy.forget(role).as_secs();
+            let gap = now - self.unproven_seen > GAP_SECS;
+            let stays = |target: &Target, last: u64| now - last < forget_secs || named.contains(target);
+            self.unproven.retain(|target, (_, last)| !gap && stays(target, *last));
+            self.unproven_seen = now;
+        }
+        // A member that is not named now may have shown it, too.
+        if role == Role::Reader {
+            let is_registered = |target: &Target| group.get(target).is_some_and(|listed| listed.state.is_registered());
+            let shown = |target: &Target| seen.probed.get(target) == Some(&Ok(()));
+            self.unproven
+                .retain(|target, _| !is_registered(target) && !shown(target));
+        }
+        for target in named {
             let is_registered = group.get(&target).is_some_and(|listed| listed.state.is_registered());
-            if is_registered || policy.probe == Probe::None || seen.probed.get(&target) == Some(&Ok(())) {
+            let shown = seen.probed.get(&target);
+            if is_registered || policy.keeps(target) || policy.probe == Probe::None || shown == Some(&Ok(())) {
                 self.unproven.remove(&target);
-            } else if !policy.keeps(target) {
-                let (since, last) = self.unproven.entry(target).or_insert((now, now));
-                *last = now;
-                let is_over = match policy.probe_patience() {
-                    ProbePatience::For(patience) => now - *since >= patience.as_secs(),
-                    ProbePatience::Forever => false,
-                };
-                if !is_over {
-                    held.insert(target);
-                }
+                continue;
+            }
+            let (since, named) = self.unproven.entry(target).or_insert((now, now));
+            *named = now;
+            let is_over = match policy.probe_patience() {
+                ProbePatience::For(patience) => now - *since >= patience.as_secs(),
+                ProbePatience::Forever => false,
+            };
+            if !is_over || shown.is_none() {
+                held.insert(target);
             }
         }
         held

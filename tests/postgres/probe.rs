@@ -10,7 +10,7 @@ use testkit::dns::Behaviour;
 
 use crate::server::{Server, succeed};
 use crate::stage::{self, Stage};
-use crate::world::{Daemon, NEW, OLD, WRITER, World, assert_exit, assert_says, is};
+use crate::world::{Daemon, NEW, OLD, PATIENCE, READER, WRITER, World, assert_exit, assert_says, is, looks};
 
 /// Where something accepts connections and never says a word, where nothing listens, and where packets vanish.
 const MUTE: &str = "10.0.2.8";
@@ -223,8 +223,50 @@ fn patience_ends_and_says_so() {
         command.args(["--probe-patience", "3s"]);
         let daemon = Daemon::start(&mut command);
         daemon.wait_for_log(&["WARN", "its probe fails: connection refused"]);
-        let note = format!("{NEW}:{port} is registered after 3 s (probe_patience) although its probe fails");
+        let note = format!("{NEW}:{port} is to be registered although its probe fails");
         daemon.wait_for_log(&["WARN", &note]);
+        scene.world.wait("the registration", |calls| {
+            calls.iter().any(|call| is(call, "RegisterTargets", NEW))
+        });
+        let (status, log) = daemon.stop();
+        assert!(status.success(), "{status}:\n{log}");
+    });
+}
+
+/// A reader endpoint names its members by chance, one in each answer.
+#[test]
+#[ignore = "needs PostgreSQL and root: tests/run provides them"]
+fn a_member_that_does_not_answer_is_held_in_sight_while_answers_name_others() {
+    stage::play(|stage| {
+        let mut scene = Scene::new(stage);
+        let port = scene.server.port();
+        scene.world.dns.set(READER, Behaviour::random(&[OLD, NEW], 0, 7));
+        let mut command = scene.world.command("run");
+        command.args([
+            "--endpoint",
+            &format!("{READER}:{port}"),
+            "--target-group",
+            &scene.world.arn,
+        ]);
+        command.args(["--probe", "tcp", "--probe-patience", "forever", "-v"]);
+        let daemon = Daemon::start(&mut command);
+        let held = format!("{NEW}:{port} is named but not registered: its probe fails: connection refused");
+        daemon.wait_for_log(&["WARN", &held]);
+        // Both members have been named again and again by then.
+        let asked = scene.world.dns.queries().len();
+        stage::wait_until("eight more looks", PATIENCE, || {
+            scene.world.dns.queries().len() >= asked + 8
+        });
+        let log = daemon.log();
+        assert_eq!(log.matches(&held).count(), 1, "it is told once:\n{log}");
+        assert!(!log.contains("recovered"), "nothing has recovered:\n{log}");
+        let listed = looks(&scene.world.elb.calls());
+        assert!(
+            listed <= 4,
+            "{listed} looks at a group in which nothing changes:\n{log}"
+        );
+
+        scene.server.start_on(NEW);
         scene.world.wait("the registration", |calls| {
             calls.iter().any(|call| is(call, "RegisterTargets", NEW))
         });

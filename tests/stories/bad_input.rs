@@ -442,6 +442,31 @@ fn values_that_are_not_what_their_key_wants() {
         ("GROUP\n[dns]\nnameservers = [\"dns.example\"]", Some(5), &["ADDR:PORT"]),
         ("GROUP\n[dns]\ntimeout = \"bananas\"", Some(5), &["with a unit"]),
         ("GROUP\n[dns]\nquorum = \"all\"", Some(5), &["`all`", "`majority`"]),
+        (
+            "GROUP\nprobe = \"udp\"",
+            Some(4),
+            &["`udp`", "`none`", "`tcp`", "`tls`"],
+        ),
+        (
+            "GROUP\nprobe = \"tcp\"\nprobe_patience = \"never\"",
+            Some(5),
+            &["with a unit", "or write forever"],
+        ),
+        (
+            "GROUP\nprobe = \"tls\"",
+            None,
+            &["orders", "needs ca_bundle", "--ca-bundle FILE", "truststore"],
+        ),
+        (
+            "GROUP\nprobe = \"tls\"\nca_bundle = \"/nowhere/ca.pem\"",
+            Some(5),
+            &["ca_bundle", "cannot read", "/nowhere/ca.pem"],
+        ),
+        (
+            "GROUP\nprobe = \"tls\"\nca_bundle = \"/dev/null\"",
+            Some(5),
+            &["ca_bundle", "no certificate", "PEM"],
+        ),
     ]);
 }
 

@@ -19,12 +19,17 @@ use crate::elb::{element, form, text};
 
 const NAMESPACE: &str = "http://sns.amazonaws.com/doc/2010-03-31/";
 
+/// How long a slow reply takes.
+const SLOW: Duration = Duration::from_secs(2);
+
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Behaviour {
     /// The message is taken.
     #[default]
     Take,
+    /// The message is taken, but the reply takes seconds, less than a client waits for it.
+    Slow,
     /// No reply ever comes, and the message is lost.
     Hang,
     /// The caller is not allowed to publish.
@@ -197,6 +202,10 @@ async fn serve(shared: Arc<Shared>, request: hyper::Request<Incoming>) -> io::Re
     } else {
         match shared.take(&call) {
             Behaviour::Take => (200, success()),
+            Behaviour::Slow => {
+                tokio::time::sleep(SLOW).await;
+                (200, success())
+            }
             Behaviour::Hang => std::future::pending().await,
             Behaviour::Deny => refused(
                 403,

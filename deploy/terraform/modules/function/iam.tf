@@ -23,13 +23,13 @@ data "aws_iam_policy_document" "function" {
   }
 
   statement {
-    sid       = "ReadTheAbsenceClocks"
+    sid       = "OptionalReadClocks"
     actions   = ["elasticloadbalancing:DescribeTags"]
     resources = ["*"]
   }
 
   statement {
-    sid       = "KeepTheAbsenceClocks"
+    sid       = "OptionalKeepClocks"
     actions   = ["elasticloadbalancing:AddTags"]
     resources = [for group in var.target_groups : group.arn]
 
@@ -44,7 +44,7 @@ data "aws_iam_policy_document" "function" {
     for_each = var.notify == null ? [] : [var.notify.topic_arn]
 
     content {
-      sid       = "Notify"
+      sid       = "OptionalNotify"
       actions   = ["sns:Publish"]
       resources = [statement.value]
     }
@@ -54,7 +54,7 @@ data "aws_iam_policy_document" "function" {
     for_each = anytrue([for group in var.target_groups : group.assume_role != null]) ? ["roles"] : []
 
     content {
-      sid       = "ActForOtherAccounts"
+      sid       = "AssumeRoles"
       actions   = ["sts:AssumeRole"]
       resources = distinct([for group in var.target_groups : group.assume_role.arn if group.assume_role != null])
     }

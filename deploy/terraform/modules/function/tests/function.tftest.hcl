@@ -111,19 +111,19 @@ run "defaults" {
     condition = {
       for statement in data.aws_iam_policy_document.function.statement : statement.sid => join(" ", sort(statement.actions))
       } == {
-      Look                 = "elasticloadbalancing:DescribeTargetGroups elasticloadbalancing:DescribeTargetHealth"
-      Change               = "elasticloadbalancing:DeregisterTargets elasticloadbalancing:RegisterTargets"
-      ReadTheAbsenceClocks = "elasticloadbalancing:DescribeTags"
-      KeepTheAbsenceClocks = "elasticloadbalancing:AddTags"
-      Log                  = "logs:CreateLogStream logs:PutLogEvents"
-      KeepFailedEvents     = "sqs:SendMessage"
+      Look               = "elasticloadbalancing:DescribeTargetGroups elasticloadbalancing:DescribeTargetHealth"
+      Change             = "elasticloadbalancing:DeregisterTargets elasticloadbalancing:RegisterTargets"
+      OptionalReadClocks = "elasticloadbalancing:DescribeTags"
+      OptionalKeepClocks = "elasticloadbalancing:AddTags"
+      Log                = "logs:CreateLogStream logs:PutLogEvents"
+      KeepFailedEvents   = "sqs:SendMessage"
     }
     error_message = "No more than it needs."
   }
   assert {
     condition = alltrue([
       for statement in data.aws_iam_policy_document.function.statement :
-      statement.resources == toset([for group in var.target_groups : group.arn]) if contains(["Change", "KeepTheAbsenceClocks"], statement.sid)
+      statement.resources == toset([for group in var.target_groups : group.arn]) if contains(["Change", "OptionalKeepClocks"], statement.sid)
     ])
     error_message = "It changes its own target groups only."
   }
@@ -131,14 +131,14 @@ run "defaults" {
     condition = alltrue([
       for statement in data.aws_iam_policy_document.function.statement :
       one(statement.condition).variable == "aws:TagKeys" && one(one(statement.condition).values) == "rds-tether:absent" && one(statement.condition).test == "ForAllValues:StringEquals"
-      if statement.sid == "KeepTheAbsenceClocks"
+      if statement.sid == "OptionalKeepClocks"
     ])
     error_message = "It writes its own tag only."
   }
   assert {
     condition = alltrue([
       for statement in data.aws_iam_policy_document.function.statement :
-      !contains(statement.resources, "*") if !contains(["Look", "ReadTheAbsenceClocks"], statement.sid)
+      !contains(statement.resources, "*") if !contains(["Look", "OptionalReadClocks"], statement.sid)
     ])
     error_message = "Everything only where only Describe calls are."
   }
@@ -267,7 +267,7 @@ run "permissions_to_notify_and_to_act_for_others" {
   assert {
     condition = {
       for statement in data.aws_iam_policy_document.function.statement : one(statement.actions) => one(statement.resources)
-      if contains(["Notify", "ActForOtherAccounts"], statement.sid)
+      if contains(["OptionalNotify", "AssumeRoles"], statement.sid)
       } == {
       "sns:Publish"    = "arn:aws:sns:eu-west-1:111122223333:database"
       "sts:AssumeRole" = "arn:aws:iam::444455556666:role/tether"

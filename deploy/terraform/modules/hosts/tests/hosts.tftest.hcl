@@ -148,7 +148,7 @@ run "target_groups" {
       } == {
       Look             = "elasticloadbalancing:DescribeTargetGroups elasticloadbalancing:DescribeTargetHealth"
       Change           = "elasticloadbalancing:DeregisterTargets elasticloadbalancing:RegisterTargets"
-      Notify           = "sns:Publish"
+      OptionalNotify   = "sns:Publish"
       Install          = "s3:GetObjectVersion"
       SayThatItIsReady = "autoscaling:CompleteLifecycleAction"
     }

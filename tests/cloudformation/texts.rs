@@ -1,0 +1,491 @@
+//! What the templates say, read from their text.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::bridge;
+use crate::{TEMPLATES, path, program};
+
+/// The lines of a section, such as Parameters, without the line that begins it.
+pub fn section(template: &'static str, name: &str) -> Vec<&'static str> {
+    let mut lines = template.lines();
+    assert!(lines.any(|line| line == format!("{name}:")), "no {name}");
+    let is_within = |line: &&str| line.is_empty() || line.starts_with([' ', '#']);
+    lines.take_while(is_within).collect()
+}
+
+/// The entries of a section, each with its lines.
+pub fn entries(template: &'static str, name: &str) -> Vec<(&'static str, Vec<&'static str>)> {
+    let mut entries: Vec<(&str, Vec<&str>)> = Vec::new();
+    for line in section(template, name) {
+        let key = line.strip_prefix("  ").and_then(|line| line.strip_suffix(':'));
+        match key.filter(|key| !key.starts_with([' ', '#'])) {
+            Some(key) => entries.push((key, Vec::new())),
+            None => entries
+                .iter_mut()
+                .next_back()
+                .into_iter()
+                .for_each(|(_, lines)| lines.push(line)),
+        }
+    }
+    entries
+}
+
+/// The value of a key of an entry, without quotes.
+pub fn value(lines: &[&'static str], key: &str) -> Option<&'static str> {
+    let found = lines.iter().find_map(|line| line.strip_prefix(&format!("    {key}: ")));
+    found.map(|value| value.trim_matches('"'))
+}
+
+#[test]
+fn every_template_is_tested() {
+    let folder = std::fs::read_dir(path("")).unwrap();
+    let names = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let found: BTreeSet<String> = names.filter(|name| !name.ends_with(".md")).collect();
+    let known: BTreeSet<String> = TEMPLATES.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(found, known, "list it in TEMPLATES");
+}
+
+#[test]
+fn every_parameter_is_described_shown_and_used() {
+    for (name, template) in TEMPLATES {
+        let parameters = entries(template, "Parameters");
+        assert!(parameters.len() > 8, "{name}: {parameters:?}");
+        let groups = section(template, "Metadata");
+        let listed: Vec<&str> = groups
+            .iter()
+            .filter_map(|line| line.trim().strip_prefix("Parameters: [")?.strip_suffix(']'))
+            .flat_map(|list| list.split(", "))
+            .collect();
+        let all: BTreeSet<&str> = parameters.iter().map(|(parameter, _)| *parameter).collect();
+        assert_eq!(
+            listed.iter().copied().collect::<BTreeSet<_>>(),
+            all,
+            "{name}: ParameterGroups"
+        );
+        assert_eq!(listed.len(), all.len(), "{name}: a parameter is in two groups");
+        for (parameter, lines) in parameters {
+            let what = format!("{name}: {parameter}");
+            let label = groups
+                .windows(2)
+                .any(|pair| pair[0] == format!("      {parameter}:") && pair[1].starts_with("        default: "));
+            assert!(label, "{what} has no label");
+            let description = value(&lines, "Description").unwrap_or_else(|| panic!("{what} has no Description"));
+            assert!(description.ends_with('.'), "{what}: {description}");
+            let restricted = ["AllowedPattern", "MinValue", "MaxValue"];
+            let is_restricted = restricted.iter().any(|key| value(&lines, key).is_some());
+            let has_advice = value(&lines, "ConstraintDescription").is_some();
+            assert_eq!(is_restricted, has_advice, "{what}: say what to type instead");
+            let uses = [format!("!Ref {parameter}"), format!("${{{parameter}}}")];
+            let body = &template[template.find("\nConditions:").unwrap()..];
+            let is_used = |text: &&str| uses.iter().any(|used| text.contains(used.as_str()));
+            assert!(body.lines().any(|line| is_used(&line)), "{what} is not used");
+        }
+    }
+}
+
+#[test]
+fn targets_are_nobodys_but_the_programs() {
+    let mut groups = 0;
+    for (name, template) in TEMPLATES {
+        for (resource, lines) in entries(template, "Resources") {
+            let is_group = value(&lines, "Type") == Some("AWS::ElasticLoadBalancingV2::TargetGroup");
+            groups += usize::from(is_group);
+            let attaches = |line: &str| line.starts_with("      Targets:");
+            assert!(
+                !is_group || !lines.iter().any(|line| attaches(line)),
+                "{name}: {resource} would put an old address back at the next update"
+            );
+        }
+    }
+    assert!(groups > 0, "this test looks at nothing");
+}
+
+#[test]
+#[ignore = "needs cfn-lint: tests/run provides it"]
+fn cfn_lint_finds_nothing() {
+    let mut command = Command::new(program::path("RDS_TETHER_TEST_CFN_LINT"));
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    // Informational rules too; several regions, because the types of resources differ.
+    let command = command.args(["--include-checks", "I", "--regions", "eu-west-1", "us-east-1", "--"]);
+    let output = command
+        .args(TEMPLATES.iter().map(|(name, _)| path(name)))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.trim().is_empty(), "{said}");
+}
+
+/// The properties of an alarm, with the same text for what is written in several ways.
+fn alarm(properties: &Value) -> Value {
+    let mut properties = properties.clone();
+    let name = &properties["AlarmName"]["Fn::Sub"];
+    let name = name.as_str().or_else(|| name[0].as_str()).unwrap().to_owned();
+    properties["AlarmName"] = json!(name);
+    let dimension = &mut properties["Dimensions"][0];
+    assert_eq!(dimension["Name"], "TargetGroup");
+    dimension["Value"] = json!("the target group's name");
+    for actions in ["AlarmActions", "OKActions"] {
+        let mut text = properties[actions].to_string();
+        for (long, short) in [("AlarmTopicArn", "Topic"), ("HasAlarmTopic", "HasTopic")] {
+            text = text.replace(long, short);
+        }
+        properties[actions] = json!(text);
+    }
+    properties
+}
+
+#[test]
+#[ignore = "needs cfn-lint: tests/run provides it"]
+fn the_alarms_are_those_of_the_template_of_alarms() {
+    let wanted: Value = serde_json::from_str(include_str!("../../deploy/cloudwatch/alarms.json")).unwrap();
+    let template = bridge::template("lambda.yaml");
+    let alarms = |template: &Value| -> Vec<(String, Value)> {
+        let resources = template["Resources"].as_object().unwrap().iter();
+        let mut alarms: Vec<_> = resources
+            .filter(|(_, resource)| resource["Type"] == "AWS::CloudWatch::Alarm")
+            .map(|(name, resource)| (name.clone(), alarm(&resource["Properties"])))
+            .collect();
+        alarms.sort_by(|a, b| a.0.cmp(&b.0));
+        alarms
+    };
+    let wanted = alarms(&wanted);
+    assert_eq!(wanted.len(), 6, "this test looks at nothing");
+    assert_eq!(alarms(&template), wanted);
+    let first = json!({"Fn::Select": [1, {"Fn::Split": ["/", {"Fn::Select": [0, {"Ref": "TargetGroupArns"}]}]}]});
+    for (name, _) in wanted {
+        let properties = &template["Resources"][&name]["Properties"];
+        assert_eq!(properties["Dimensions"][0]["Value"], first, "{name}");
+        assert_eq!(properties["AlarmName"]["Fn::Sub"][1]["TargetGroup"], first, "{name}");
+    }
+}
+
+/// What moto skips, so that nothing but the text can show it.
+#[test]
+#[ignore = "needs cfn-lint: tests/run provides it"]
+fn what_moto_does_not_know_says_what_it_should() {
+    let template = bridge::template("lambda.yaml");
+    let lambda = |name: &str| template["Resources"][name]["Properties"].clone();
+    assert_eq!(lambda("Function")["Architectures"], json!([{"Ref": "Architecture"}]));
+    let managed = |condition: &str, policy: &str| {
+        let arn = format!("arn:${{AWS::Partition}}:iam::aws:policy/{policy}");
+        json!({"Fn::If": [condition, [{"Fn::Sub": arn}], {"Ref": "AWS::NoValue"}]})
+    };
+    let boundary =
+        json!({"Fn::If": ["HasPermissionsBoundary", {"Ref": "PermissionsBoundaryArn"}, {"Ref": "AWS::NoValue"}]});
+    for role in ["Role", "FirstSyncRole"] {
+        assert_eq!(lambda(role)["PermissionsBoundary"], boundary, "{role}");
+    }
+    let in_vpc = managed("HasVpc", "service-role/AWSLambdaVPCAccessExecutionRole");
+    assert_eq!(lambda("Role")["ManagedPolicyArns"], in_vpc);
+    assert_eq!(lambda("FirstSyncRole").get("ManagedPolicyArns"), None);
+    let sessions = managed("HasSessionManager", "AmazonSSMManagedInstanceCore");
+    let role = &bridge::template("ec2.yaml")["Resources"]["Role"]["Properties"];
+    assert_eq!(role["ManagedPolicyArns"], sessions);
+    assert_eq!(role["PermissionsBoundary"], boundary);
+    let invocations = lambda("Invocations");
+    assert_eq!(invocations["MaximumRetryAttempts"], 0);
+    assert_eq!(invocations["MaximumEventAgeInSeconds"], 120);
+    let queue = json!({"Fn::GetAtt": ["FailedEvents", "Arn"]});
+    assert_eq!(invocations["DestinationConfig"]["OnFailure"]["Destination"], queue);
+    for (name, source_type) in [
+        ("InstanceEvents", "db-instance"),
+        ("ClusterEvents", "db-cluster"),
+        ("BlueGreenEvents", "blue-green-deployment"),
+    ] {
+        let wanted = json!({"SnsTopicArn": {"Ref": "EventTopic"}, "SourceType": source_type, "Enabled": true});
+        assert_eq!(lambda(name), wanted, "{name}");
+        // RDS publishes a trial to a topic before it accepts the subscription.
+        assert_eq!(template["Resources"][name]["DependsOn"], "EventTopicPolicy", "{name}");
+    }
+    let statements = &lambda("EventTopicPolicy")["PolicyDocument"]["Statement"];
+    assert_eq!(statements.as_array().unwrap().len(), 1);
+    let statement = &statements[0];
+    assert_eq!(statement["Principal"], json!({"Service": "events.rds.amazonaws.com"}));
+    assert_eq!(statement["Action"], "sns:Publish");
+    let condition = json!({
+        "StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}},
+        "ArnLike": {"aws:SourceArn": {"Fn::Sub": "arn:${AWS::Partition}:rds:${AWS::Region}:${AWS::AccountId}:*"}},
+    });
+    assert_eq!(statement["Condition"], condition);
+    let subscription = lambda("EventTopicSubscription");
+    assert_eq!(subscription["Protocol"], "lambda");
+    assert_eq!(subscription["Endpoint"], json!({"Fn::GetAtt": ["Function", "Arn"]}));
+
+    let template = bridge::template("privatelink.yaml");
+    let privatelink = |name: &str| template["Resources"][name]["Properties"].clone();
+    assert_eq!(privatelink("LoadBalancer")["Type"], "network");
+    let rules = &privatelink("LoadBalancer")["EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic"];
+    assert_eq!(rules, "off", "a consumer's addresses are in no rule");
+    let attributes = json!([
+        {"Key": "load_balancing.cross_zone.enabled", "Value": "true"},
+        {"Key": "deletion_protection.enabled", "Value": {"Ref": "DeletionProtection"}},
+    ]);
+    assert_eq!(privatelink("LoadBalancer")["LoadBalancerAttributes"], attributes);
+    let attributes = json!([
+        {"Key": "deregistration_delay.connection_termination.enabled", "Value": "true"},
+        {"Key": "deregistration_delay.timeout_seconds", "Value": "30"},
+        {"Key": "preserve_client_ip.enabled", "Value": "false"},
+        {"Key": "proxy_protocol_v2.enabled", "Value": "false"},
+    ]);
+    assert_eq!(privatelink("TargetGroup")["TargetGroupAttributes"], attributes);
+    let service = privatelink("EndpointService");
+    assert_eq!(service["NetworkLoadBalancerArns"], json!([{"Ref": "LoadBalancer"}]));
+    assert_eq!(service["AcceptanceRequired"], json!({"Ref": "AcceptanceRequired"}));
+    let listener = privatelink("Listener");
+    assert_eq!(
+        (&listener["Protocol"], &listener["Port"]),
+        (&json!("TCP"), &json!({"Ref": "Port"}))
+    );
+    let forward = json!([{"Type": "forward", "TargetGroupArn": {"Ref": "TargetGroup"}}]);
+    assert_eq!(listener["DefaultActions"], forward);
+    let silent = json!([{"Key": "tcp.idle_timeout.seconds", "Value": "6000"}]);
+    assert_eq!(listener["ListenerAttributes"], silent);
+    let principals = &privatelink("EndpointServicePermissions")["AllowedPrincipals"];
+    assert_eq!(*principals, json!({"Ref": "AllowedPrincipals"}));
+}
+
+/// A rule of a security group, as its ports and where it leads.
+fn way(rule: &Value) -> String {
+    assert_eq!(rule["IpProtocol"], "tcp", "{rule}");
+    let port = |value: &Value| value["Ref"].as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let (from, to) = (port(&rule["FromPort"]), port(&rule["ToPort"]));
+    assert_eq!(from, to, "{rule}");
+    let group = rule["DestinationSecurityGroupId"]["Ref"].as_str();
+    let place = rule["CidrIp"].as_str().or(group);
+    format!("{from} {}", place.unwrap_or_else(|| panic!("{rule}")))
+}
+
+/// What the security groups let out, by condition.
+#[test]
+#[ignore = "needs cfn-lint: tests/run provides it"]
+fn nothing_goes_out_that_need_not() {
+    let template = bridge::template("privatelink.yaml");
+    let own = &template["Resources"]["LoadBalancerSecurityGroup"]["Properties"]["SecurityGroupEgress"]["Fn::If"];
+    let (condition, hosts, database) = (&own[0], &own[1], &own[2]["Fn::If"]);
+    assert_eq!((condition, &database[0]), (&json!("ToHosts"), &json!("OpensDatabase")));
+    let ways = |rules: &Value| rules.as_array().unwrap().iter().map(way).collect::<Vec<_>>();
+    let private = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"];
+    let private: Vec<String> = private.iter().map(|network| format!("Port {network}")).collect();
+    assert_eq!(ways(hosts), ["Port 127.0.0.1/32"]);
+    assert_eq!(ways(&database[1]), ["Port DatabaseSecurityGroupId"]);
+    assert_eq!(ways(&database[2]), private);
+
+    let template = bridge::template("ec2.yaml");
+    let properties = |name: &str| &template["Resources"][name]["Properties"];
+    let own = properties("HostSecurityGroup")["SecurityGroupEgress"]
+        .as_array()
+        .unwrap();
+    assert_eq!(way(&own[0]), "443 0.0.0.0/0");
+    let conditional = own[1..].iter().map(|rule| {
+        let (condition, rule) = (&rule["Fn::If"][0], &rule["Fn::If"][1]);
+        format!("{}: {}", condition.as_str().unwrap(), way(rule))
+    });
+    let searches = private.iter().map(|way| format!("SearchesDatabase: {way}"));
+    let wanted = std::iter::once("OpensDatabase: Port DatabaseSecurityGroupId".to_owned()).chain(searches);
+    assert_eq!(conditional.collect::<Vec<_>>(), wanted.collect::<Vec<_>>());
+    for (name, wanted) in [
+        ("ConnectionsToHosts", "Port HostSecurityGroup"),
+        ("HealthChecksOfHosts", "9477 HostSecurityGroup"),
+    ] {
+        assert_eq!(way(properties(name)), wanted);
+        assert_eq!(
+            properties(name)["GroupId"],
+            json!({"Ref": "LoadBalancerSecurityGroupId"}),
+            "{name}"
+        );
+        assert_eq!(template["Resources"][name]["Condition"], "HasLoadBalancer", "{name}");
+    }
+}
+
+/// The patterns let in what is right and refuse what people type instead.
+#[test]
+#[ignore = "needs cfn-lint: tests/run provides it"]
+fn the_patterns_refuse_what_would_fail_later() {
+    let topic = "arn:aws:sns:eu-west-1:111122223333:database";
+    let group = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/73e2d6bc24d8a067";
+    let balancer = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:loadbalancer/net/orders/73e2d6bc24d8a067";
+    let endpoint = "orders.cluster-abc123.eu-west-1.rds.amazonaws.com:5432";
+    let role = "arn:aws:iam::111122223333:role/tether";
+    let fifo = format!("{topic}.fifo");
+    let roles = format!("{role},{role}");
+    let uri = format!("postgres://{endpoint}/orders");
+    let tables: &[(&str, &str, &[&str], &[&str])] = &[
+        ("lambda.yaml", "Endpoint", &["", endpoint], &["orders", &uri, "orders:"]),
+        ("lambda.yaml", "TargetGroupArns", &[group], &["", "orders", balancer]),
+        (
+            "lambda.yaml",
+            "AssumeRoleArns",
+            &["", role, &roles],
+            &["arn:aws:iam::111122223333:role/*", "tether"],
+        ),
+        (
+            "lambda.yaml",
+            "CodeBucket",
+            &["orders-packages"],
+            &["s3://orders-packages", "", "Orders"],
+        ),
+        (
+            "lambda.yaml",
+            "CodeKey",
+            &["rds-tether/bootstrap.zip"],
+            &["", "/bootstrap.zip", "bootstrap"],
+        ),
+        ("lambda.yaml", "NotifyTopicArn", &["", topic], &["database", &fifo]),
+        ("lambda.yaml", "AlarmTopicArn", &["", topic], &["database", &fifo]),
+        (
+            "lambda.yaml",
+            "FunctionName",
+            &["rds-tether"],
+            &["", "rds tether", "rds/tether"],
+        ),
+        (
+            "lambda.yaml",
+            "SubnetIds",
+            &["", "subnet-1a,subnet-2b"],
+            &["subnet-1a, subnet-2b", "10.0.0.0/24"],
+        ),
+        (
+            "lambda.yaml",
+            "SecurityGroupIds",
+            &["", "sg-1a"],
+            &["default", "sg-1a,"],
+        ),
+        (
+            "privatelink.yaml",
+            "DatabaseSecurityGroupId",
+            &["", "sg-1a"],
+            &["default"],
+        ),
+        (
+            "privatelink.yaml",
+            "AllowedPrincipals",
+            &["arn:aws:iam::072088201116:root", role],
+            &["*", "072088201116", ""],
+        ),
+        (
+            "privatelink.yaml",
+            "SupportedRegions",
+            &["", "us-east-1,us-gov-west-1"],
+            &["Frankfurt", "us-east-1a"],
+        ),
+        (
+            "privatelink.yaml",
+            "ConsumerCidr",
+            &["", "10.0.0.0/16"],
+            &["0.0.0.0/0", "10.0.0.1", "::/0"],
+        ),
+        (
+            "ec2.yaml",
+            "Endpoint",
+            &["", endpoint],
+            &["orders", &uri, "$(reboot):5432"],
+        ),
+        ("ec2.yaml", "TargetGroupArn", &[group], &["", balancer]),
+        ("ec2.yaml", "NotifyTopicArn", &["", topic], &[&fifo]),
+        (
+            "ec2.yaml",
+            "PackageBucket",
+            &["orders-packages"],
+            &["s3://orders-packages", "a'b"],
+        ),
+        (
+            "ec2.yaml",
+            "PackageKey",
+            &["rds-tether-0.1.0-1.x86_64.rpm"],
+            &["/a.rpm", "a'b.rpm", "rds-tether", "$(a).rpm"],
+        ),
+        (
+            "ec2.yaml",
+            "PackageSha256",
+            &[&"0a".repeat(32)],
+            &["", "0A", &"0A".repeat(32), &"0a".repeat(31)],
+        ),
+        ("ec2.yaml", "LoadBalancerSecurityGroupId", &["", "sg-1a"], &["default"]),
+        ("ec2.yaml", "DatabaseSecurityGroupId", &["", "sg-1a"], &["default"]),
+        (
+            "ec2.yaml",
+            "InstanceType",
+            &["", "t4g.micro", "u7i-12tb.224xlarge"],
+            &["micro", "t4g."],
+        ),
+    ];
+    let boundary: (&[&str], &[&str]) = (&["", "arn:aws:iam::111122223333:policy/boundary"], &["boundary", role]);
+    let mut tables = tables.to_vec();
+    for name in ["lambda.yaml", "ec2.yaml"] {
+        tables.push((name, "PermissionsBoundaryArn", boundary.0, boundary.1));
+    }
+    let mut patterns = 0;
+    for (name, _) in TEMPLATES {
+        let template = bridge::template(name);
+        for (parameter, described) in template["Parameters"].as_object().unwrap() {
+            let Some(pattern) = described["AllowedPattern"].as_str() else {
+                continue;
+            };
+            patterns += 1;
+            let found = tables.iter().find(|row| (row.0, row.1) == (*name, parameter.as_str()));
+            let (_, _, good, bad) = found.unwrap_or_else(|| panic!("no example for {name} {parameter}"));
+            for (texts, fits) in [(good, true), (bad, false)] {
+                assert!(!texts.is_empty());
+                for text in *texts {
+                    assert_eq!(
+                        bridge::fits(pattern, text),
+                        fits,
+                        "{name} {parameter}: {text:?} and {pattern}"
+                    );
+                }
+            }
+            if let Some(default) = described["Default"].as_str() {
+                assert!(bridge::fits(pattern, default), "{name} {parameter}: its default");
+            }
+        }
+    }
+    assert_eq!(patterns, tables.len(), "an example for a pattern that there is not");
+}
+
+/// The Python of the first sync.
+pub fn inline_python() -> String {
+    let template = bridge::template("lambda.yaml");
+    let code = &template["Resources"]["FirstSyncFunction"]["Properties"]["Code"]["ZipFile"];
+    code.as_str().unwrap().to_owned()
+}
+
+#[test]
+#[ignore = "needs cfn-lint: tests/run provides it"]
+fn the_first_sync_has_the_time_that_it_takes() {
+    let template = bridge::template("lambda.yaml");
+    let code = inline_python();
+    let folder = program::Folder::new();
+    folder.write("index.py", &code);
+    let script = "import index, json; print(json.dumps([index.PATIENCE_SECONDS, index.SYNC.read_timeout, \
+                  2 * (index.QUICK.connect_timeout + index.QUICK.read_timeout)]))";
+    let output = bridge::python()
+        .current_dir(&folder.path)
+        .args(["-c", script])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let seconds: Vec<u64> = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    let [patience, read_timeout, asks] = seconds[..] else {
+        panic!("{said}")
+    };
+    let properties = |name: &str| &template["Resources"][name]["Properties"];
+    let number = |value: &Value| value.as_u64().unwrap();
+    let sync = number(&properties("Function")["Timeout"]);
+    let whole = number(&properties("FirstSyncFunction")["Timeout"]);
+    assert!(read_timeout > sync + 10, "it hangs up while the function still works");
+    // Its last try begins within its patience; then it asks for the stack, twice at most, and tries to answer three times.
+    assert!(
+        whole > patience + read_timeout + asks + 3 * 6,
+        "it ends before it has answered"
+    );
+    assert!(
+        number(&properties("Sync")["ServiceTimeout"]) > whole,
+        "the stack stops waiting before it ends"
+    );
+    assert!(code.len() < 4096, "{} bytes", code.len());
+}
