@@ -1,0 +1,126 @@
+data "aws_partition" "current" {}
+
+module "settings" {
+  source = "../settings"
+
+  target_groups = var.target_groups
+  dns           = var.dns
+  notify        = var.notify
+}
+
+locals {
+  file_hash = var.package.file == null ? null : filebase64sha256(var.package.file)
+
+  # Lambda's limit for all variables together is 4 KB.
+  settings_max_bytes = 4000
+}
+
+resource "aws_cloudwatch_log_group" "function" {
+  #checkov:skip=CKV_AWS_338:A year of lines that each invocation writes anew is worth nothing; the retention is a variable
+  #checkov:skip=CKV_AWS_158:The lines have addresses and names of databases, no secrets; CloudWatch Logs encrypts them with its own key
+  name              = "/aws/lambda/${var.name}"
+  retention_in_days = var.log_retention_days
+  tags              = var.tags
+}
+
+resource "aws_lambda_function" "this" {
+  #checkov:skip=CKV_AWS_116:Failed events go to the on-failure destination below, which tells the error, too
+  #checkov:skip=CKV_AWS_50:The executable writes logs and metrics, and no traces
+  #checkov:skip=CKV_AWS_173:The settings have no secrets; Lambda encrypts them with its own key
+  #checkov:skip=CKV_AWS_272:The zip is one that its user has built or chosen; a signing profile is the account's business
+  function_name = var.name
+  description   = "Keeps target groups equal to the addresses that RDS endpoints have now"
+  role          = aws_iam_role.function.arn
+
+  runtime       = "provided.al2023"
+  handler       = "bootstrap"
+  architectures = [var.architecture]
+
+  filename          = var.package.file
+  source_code_hash  = local.file_hash
+  s3_bucket         = var.package.s3_bucket
+  s3_key            = var.package.s3_key
+  s3_object_version = var.package.s3_object_version
+
+  timeout                        = var.timeout
+  memory_size                    = var.memory
+  reserved_concurrent_executions = var.reserved_concurrency
+
+  environment {
+    variables = {
+      RDS_TETHER_CONFIG = module.settings.text
+    }
+  }
+
+  dynamic "vpc_config" {
+    for_each = var.vpc == null ? [] : [var.vpc]
+
+    content {
+      subnet_ids         = vpc_config.value.subnet_ids
+      security_group_ids = vpc_config.value.security_group_ids
+    }
+  }
+
+  tags = var.tags
+
+  lifecycle {
+    precondition {
+      condition     = length(module.settings.text) <= local.settings_max_bytes
+      error_message = "The settings are longer than Lambda lets variables be: make a second function for some of the target groups."
+    }
+    precondition {
+      condition     = var.vpc != null || alltrue([for group in var.target_groups : coalesce(group.probe, "none") == "none"])
+      error_message = "A function outside the VPC cannot probe a database: give it vpc, or leave probe out."
+    }
+  }
+
+  # Without the group Lambda would make one of its own that keeps everything for ever; without the policy a VPC's network
+  # interfaces cannot be made.
+  depends_on = [
+    aws_cloudwatch_log_group.function,
+    aws_iam_role_policy.function,
+    aws_iam_role_policy_attachment.vpc,
+  ]
+}
+
+# A failed event is not tried again: the next tick comes sooner than Lambda's retry.
+resource "aws_lambda_function_event_invoke_config" "this" {
+  function_name                = aws_lambda_function.this.function_name
+  maximum_retry_attempts       = 0
+  maximum_event_age_in_seconds = 120
+
+  destination_config {
+    on_failure {
+      destination = aws_sqs_queue.failed.arn
+    }
+  }
+}
+
+# What became of events that failed, for whoever looks for the cause.
+resource "aws_sqs_queue" "failed" {
+  name                      = "${var.name}-failed"
+  message_retention_seconds = 1209600
+  sqs_managed_sse_enabled   = true
+  tags                      = var.tags
+}
+
+# At the end, when everything it needs is there. It fails if a target group could not be made equal to DNS, and then is made
+# again by the next apply; meanwhile the schedule goes on trying.
+resource "aws_lambda_invocation" "first_sync" {
+  count = var.first_sync ? 1 : 0
+
+  function_name = aws_lambda_function.this.function_name
+  input         = jsonencode({ command = "sync" })
+
+  triggers = {
+    settings = sha256(module.settings.text)
+    code     = var.package.file == null ? join("/", [var.package.s3_bucket, var.package.s3_key, coalesce(var.package.s3_object_version, "latest")]) : local.file_hash
+  }
+
+  depends_on = [
+    aws_iam_role_policy.function,
+    aws_lambda_function_event_invoke_config.this,
+    aws_cloudwatch_event_target.schedule,
+    aws_cloudwatch_metric_alarm.this,
+  ]
+}

@@ -1,0 +1,61 @@
+# Texts and lists are written as JSON writes them: each is TOML, too.
+locals {
+  target_groups = [
+    for group in var.target_groups : join("\n", compact([
+      "[[target_group]]",
+      "arn = ${jsonencode(group.arn)}",
+      "endpoints = ${jsonencode(group.endpoints)}",
+      group.role == null ? "" : "role = ${jsonencode(group.role)}",
+      group.forget == null ? "" : "forget = ${jsonencode(group.forget)}",
+      group.patience == null ? "" : "patience = ${jsonencode(group.patience)}",
+      length(group.allow_cidrs) == 0 ? "" : "allow_cidrs = ${jsonencode(group.allow_cidrs)}",
+      length(group.keep) == 0 ? "" : "keep = ${jsonencode(group.keep)}",
+      group.upsert_only ? "upsert_only = true" : "",
+      group.probe == null ? "" : "probe = ${jsonencode(group.probe)}",
+      group.probe_patience == null ? "" : "probe_patience = ${jsonencode(group.probe_patience)}",
+      group.ca_bundle == null ? "" : "ca_bundle = ${jsonencode(group.ca_bundle)}",
+      group.observe ? "observe = true" : "",
+      group.assume_role == null ? "" : format("assume_role = { %s }", join(", ", compact([
+        "arn = ${jsonencode(group.assume_role.arn)}",
+        group.assume_role.external_id == null ? "" : "external_id = ${jsonencode(group.assume_role.external_id)}",
+      ]))),
+    ]))
+  ]
+
+  proxies = [
+    for proxy in var.proxies : join("\n", compact([
+      "[[proxy]]",
+      "listen = ${jsonencode(proxy.listen)}",
+      "endpoint = ${jsonencode(proxy.endpoint)}",
+      proxy.role == null ? "" : "role = ${jsonencode(proxy.role)}",
+      proxy.linger == null ? "" : "linger = ${jsonencode(proxy.linger)}",
+      proxy.drain == null ? "" : "drain = ${jsonencode(proxy.drain)}",
+      proxy.dial_timeout == null ? "" : "dial_timeout = ${jsonencode(proxy.dial_timeout)}",
+      proxy.max_sessions == null ? "" : "max_sessions = ${proxy.max_sessions}",
+      length(proxy.allow_peers) == 0 ? "" : "allow_peers = ${jsonencode(proxy.allow_peers)}",
+      length(proxy.allow_cidrs) == 0 ? "" : "allow_cidrs = ${jsonencode(proxy.allow_cidrs)}",
+      proxy.accept_proxy_protocol ? "accept_proxy_protocol = true" : "",
+      proxy.ip_family == null ? "" : "ip_family = ${jsonencode(proxy.ip_family)}",
+    ]))
+  ]
+
+  dns = compact([
+    length(var.dns.nameservers) == 0 ? "" : "nameservers = ${jsonencode(var.dns.nameservers)}",
+    var.dns.timeout == null ? "" : "timeout = ${jsonencode(var.dns.timeout)}",
+    var.dns.interval == null ? "" : "interval = ${jsonencode(var.dns.interval)}",
+    var.dns.quorum == null ? "" : "quorum = ${jsonencode(var.dns.quorum)}",
+  ])
+
+  notify = var.notify == null ? [] : compact([
+    "sns_topic_arn = ${jsonencode(var.notify.topic_arn)}",
+    var.notify.after == null ? "" : "after = ${jsonencode(var.notify.after)}",
+  ])
+
+  tables = concat(
+    local.target_groups,
+    local.proxies,
+    length(local.dns) == 0 ? [] : [join("\n", concat(["[dns]"], local.dns))],
+    var.http_listen == null ? [] : ["[http]\nlisten = ${jsonencode(var.http_listen)}"],
+    length(local.notify) == 0 ? [] : [join("\n", concat(["[notify]"], local.notify))],
+  )
+}

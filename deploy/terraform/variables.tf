@@ -1,0 +1,187 @@
+variable "name" {
+  description = "Beginning of the names of everything that is made."
+  type        = string
+  default     = "rds-tether"
+
+  validation {
+    condition     = can(regex("^[A-Za-z]([A-Za-z0-9-]{0,18}[A-Za-z0-9])?$", var.name))
+    error_message = "name has 1 to 20 letters, digits and hyphens, begins with a letter and does not end with a hyphen: \"orders\"."
+  }
+}
+
+variable "endpoint" {
+  description = "The endpoint to follow, HOST:PORT: of a cluster its writer endpoint, of an instance its own."
+  type        = string
+
+  validation {
+    condition = (
+      can(regex("^([A-Za-z0-9_-]{1,63}\\.)+[A-Za-z][A-Za-z0-9_-]*\\.?:[0-9]{1,5}$", var.endpoint)) &&
+      try(tonumber(regex("[0-9]+$", var.endpoint)) >= 1 && tonumber(regex("[0-9]+$", var.endpoint)) <= 65535, false)
+    )
+    error_message = "endpoint is HOST:PORT with a DNS name, which follows a failover, and a port from 1 to 65535: orders.cluster-abc123.eu-west-1.rds.amazonaws.com:5432. An address does not follow anything."
+  }
+}
+
+variable "follow_with" {
+  description = "What follows the endpoint: \"function\" (a Lambda function; no host), \"hosts\" (two small hosts, seconds faster) or \"proxy\" (two small hosts that the traffic goes through; seconds instead of minutes at a failover)."
+  type        = string
+
+  validation {
+    condition     = contains(["function", "hosts", "proxy"], var.follow_with)
+    error_message = "follow_with is \"function\", \"hosts\" or \"proxy\"; README.md says which to choose."
+  }
+}
+
+variable "package" {
+  description = "What to install. The function's zip: `file`, or `s3_bucket` and `s3_key` (and `s3_object_version`). The hosts' .rpm: `s3_bucket`, `s3_key` (and `s3_object_version`) and `sha256`."
+  type = object({
+    file              = optional(string)
+    s3_bucket         = optional(string)
+    s3_key            = optional(string)
+    s3_object_version = optional(string)
+    sha256            = optional(string)
+  })
+
+  validation {
+    condition     = (var.package.file != null) != (var.package.s3_bucket != null && var.package.s3_key != null)
+    error_message = "package is { file = \"bootstrap.zip\" } or { s3_bucket = \"...\", s3_key = \"...\" }; hosts take the latter, with sha256."
+  }
+}
+
+variable "architecture" {
+  description = "The processor that the package is for: x86_64 or arm64."
+  type        = string
+  default     = "x86_64"
+
+  validation {
+    condition     = contains(["x86_64", "arm64"], var.architecture)
+    error_message = "architecture is \"x86_64\" or \"arm64\", whichever the package was built for."
+  }
+}
+
+variable "vpc_id" {
+  description = "The database's VPC."
+  type        = string
+
+  validation {
+    condition     = can(regex("^vpc-[0-9a-f]+$", var.vpc_id))
+    error_message = "vpc_id is the ID of a VPC: vpc-0123456789abcdef0."
+  }
+}
+
+variable "subnet_ids" {
+  description = "Subnets of the load balancer: one in every zone that the database can be in, that is one for each zone of the database's subnet group."
+  type        = list(string)
+
+  validation {
+    condition     = length(var.subnet_ids) > 0 && alltrue([for id in var.subnet_ids : can(regex("^subnet-[0-9a-f]+$", id))])
+    error_message = "subnet_ids are IDs of subnets, at least one: [\"subnet-0123456789abcdef0\"]. Give one for each zone of the database's subnet group."
+  }
+}
+
+variable "host_subnet_ids" {
+  description = "Subnets of the hosts, in two zones, with a way to AWS's APIs. Empty: those of the load balancer."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for id in var.host_subnet_ids : can(regex("^subnet-[0-9a-f]+$", id))])
+    error_message = "host_subnet_ids are IDs of subnets: [\"subnet-0123456789abcdef0\", \"subnet-0fedcba9876543210\"]."
+  }
+}
+
+variable "database_security_group_ids" {
+  description = "Security groups of the database that shall let the load balancer in, or the proxies: a rule is added to each. Empty: you add it yourself."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for id in var.database_security_group_ids : can(regex("^sg-[0-9a-f]+$", id))])
+    error_message = "database_security_group_ids are IDs of security groups: [\"sg-0123456789abcdef0\"]."
+  }
+}
+
+variable "allowed_principals" {
+  description = "Who may make endpoints to the service: ARNs of accounts, users or roles. ClickPipes is arn:aws:iam::072088201116:root."
+  type        = list(string)
+
+  validation {
+    condition     = alltrue([for arn in var.allowed_principals : can(regex("^arn:[A-Za-z0-9_-]+:iam::[0-9]{12}:(root|user/.+|role/.+)$", arn))])
+    error_message = "Each of allowed_principals is the ARN of an account, user or role: arn:aws:iam::072088201116:root. \"*\", everybody, is refused."
+  }
+}
+
+variable "acceptance_required" {
+  description = "Whether somebody has to accept each endpoint before it works. The allowed principals alone can ask."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "supported_regions" {
+  description = "Other regions from which endpoints may be made, for consumers that are elsewhere. Empty: this region only."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for region in var.supported_regions : can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", region))])
+    error_message = "supported_regions are names of regions: [\"eu-central-1\"]."
+  }
+}
+
+variable "consumer_cidrs" {
+  description = "Networks that reach the load balancer without PrivateLink: your own VPC, a peered one."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for cidr in var.consumer_cidrs : cidr != "0.0.0.0/0" && try(cidrsubnet(cidr, 0, 0) == cidr && !strcontains(cidr, ":"), false)])
+    error_message = "consumer_cidrs are IPv4 networks in CIDR form without host bits, and not everybody: \"10.0.0.0/16\", not \"10.0.0.5/16\" or \"0.0.0.0/0\"."
+  }
+}
+
+variable "event_subscriptions" {
+  description = "Whether RDS events reach the function through RDS event subscriptions and an SNS topic, too, besides EventBridge."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "first_sync" {
+  description = "Whether an apply that makes the function or changes it calls it at its end, and fails if the target group cannot be made equal to DNS."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "alarm_topic_arns" {
+  description = "SNS topics that the function's alarms tell."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for arn in var.alarm_topic_arns : can(regex("^arn:[A-Za-z0-9_-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+$", arn))])
+    error_message = "Each of alarm_topic_arns is the ARN of a standard SNS topic, not FIFO: arn:aws:sns:eu-west-1:111122223333:database."
+  }
+}
+
+variable "notify" {
+  description = "Whom rds-tether itself tells of changes and trouble: `topic_arn` (an SNS topic), `after` (how long trouble lasts before it is told)."
+  type = object({
+    topic_arn = string
+    after     = optional(string)
+  })
+  default = null
+}
+
+variable "tags" {
+  description = "Tags of everything that can have some."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}

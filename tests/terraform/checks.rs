@@ -1,0 +1,157 @@
+//! What an example has made is what the rest of the project says.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use super::program::Folder;
+use super::world::{bare_command, finish, said};
+
+const ALARMS: &str = include_str!("../../deploy/cloudwatch/alarms.json");
+
+/// A resource with its address and values.
+pub type Made = (String, Value);
+
+/// The values of the resources of a type.
+fn of_type<'a>(made: &'a [Made], kind: &str) -> Vec<&'a Value> {
+    let is_one = |address: &str| {
+        address
+            .rsplit("module.")
+            .next()
+            .unwrap_or_default()
+            .contains(&format!("{kind}."))
+    };
+    made.iter()
+        .filter(|(address, _)| is_one(address))
+        .map(|(_, values)| values)
+        .collect()
+}
+
+/// The alarms are those of deploy/cloudwatch; how many.
+pub fn alarms(example: &str, made: &[Made]) -> usize {
+    let mut groups: BTreeSet<String> = BTreeSet::new();
+    let mut ours = BTreeSet::new();
+    let alarms = of_type(made, "aws_cloudwatch_metric_alarm");
+    for alarm in &alarms {
+        let group = alarm["dimensions"]["TargetGroup"].as_str().expect("a group");
+        groups.insert(group.to_owned());
+        assert_eq!(alarm["alarm_actions"], alarm["ok_actions"], "{example}: {alarm}");
+        let name = alarm["alarm_name"].as_str().expect("a name");
+        ours.insert(
+            json!([
+                name.replace(group, "${TargetGroup}"),
+                alarm["alarm_description"],
+                alarm["namespace"],
+                alarm["metric_name"],
+                alarm["dimensions"]
+                    .as_object()
+                    .map(|all| all.keys().cloned().collect::<Vec<_>>()),
+                alarm["statistic"],
+                alarm["period"].as_f64(),
+                alarm["evaluation_periods"].as_f64(),
+                alarm["datapoints_to_alarm"].as_f64(),
+                alarm["comparison_operator"],
+                alarm["threshold"].as_f64(),
+                alarm["treat_missing_data"],
+            ])
+            .to_string(),
+        );
+    }
+    if !alarms.is_empty() {
+        assert_eq!(
+            ours,
+            alarms_of_cloudwatch(),
+            "{example}: as deploy/cloudwatch/alarms.json has them"
+        );
+        assert_eq!(
+            alarms.len(),
+            ours.len() * groups.len(),
+            "{example}: each group has each alarm"
+        );
+    }
+    alarms.len()
+}
+
+fn alarms_of_cloudwatch() -> BTreeSet<String> {
+    let template: Value = serde_json::from_str(ALARMS).expect("the template is JSON");
+    let alarms = template["Resources"].as_object().expect("resources").values();
+    let line = |alarm: &Value| {
+        let alarm = &alarm["Properties"];
+        let dimensions = alarm["Dimensions"].as_array().expect("dimensions");
+        json!([
+            alarm["AlarmName"]["Fn::Sub"],
+            alarm["AlarmDescription"],
+            alarm["Namespace"],
+            alarm["MetricName"],
+            dimensions
+                .iter()
+                .map(|dimension| &dimension["Name"])
+                .collect::<Vec<_>>(),
+            alarm["Statistic"],
+            alarm["Period"].as_f64(),
+            alarm["EvaluationPeriods"].as_f64(),
+            alarm["DatapointsToAlarm"].as_f64(),
+            alarm["ComparisonOperator"],
+            alarm["Threshold"].as_f64(),
+            alarm["TreatMissingData"],
+        ])
+        .to_string()
+    };
+    alarms.map(line).collect()
+}
+
+/// The settings of functions and hosts are such as the program takes; how many.
+pub fn settings(example: &str, made: &[Made]) -> usize {
+    let functions = of_type(made, "aws_lambda_function");
+    let functions = functions.iter().map(|function| {
+        let text = &function["environment"][0]["variables"]["RDS_TETHER_CONFIG"];
+        text.as_str().expect("settings").to_owned()
+    });
+    let hosts = user_data(made).into_iter().map(|script| {
+        let coded = script
+            .split("<<'SETTINGS'\n")
+            .nth(1)
+            .and_then(|rest| rest.split("\nSETTINGS\n").next());
+        decoded(coded.expect("settings in the script"))
+    });
+    let all: Vec<String> = functions.chain(hosts).collect();
+    for text in &all {
+        let folder = Folder::new();
+        let path = folder.write("config.toml", text);
+        // Nothing listens on the discard port.
+        let mut command = bare_command("http://127.0.0.1:9");
+        command
+            .args(["status", "--timeout", "2s", "--nameserver", "127.0.0.1:9", "--config"])
+            .arg(path);
+        let output = finish(&mut command);
+        assert_eq!(output.status.code(), Some(2), "{example}: {text}\n{}", said(&output));
+    }
+    all.len()
+}
+
+/// The scripts of the hosts.
+pub fn user_data(made: &[Made]) -> Vec<String> {
+    let templates = of_type(made, "aws_launch_template");
+    let coded = templates
+        .iter()
+        .map(|template| template["user_data"].as_str().expect("a script"));
+    coded.map(decoded).collect()
+}
+
+/// The text that is coded in base64.
+fn decoded(coded: &str) -> String {
+    let mut child = Command::new("base64")
+        .arg("--decode")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("base64 starts");
+    let mut input = child.stdin.take().expect("piped");
+    input.write_all(coded.as_bytes()).expect("base64 reads");
+    drop(input);
+    let output = child.wait_with_output().expect("base64 ends");
+    assert!(output.status.success(), "{coded}");
+    String::from_utf8(output.stdout).expect("text")
+}

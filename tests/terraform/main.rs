@@ -1,0 +1,176 @@
+//! The Terraform code of deploy/terraform: formatted, valid, with its own tests passed, and each example made, looked at again
+//! and unmade against moto.
+//!
+//! Moto is believed on what is made and on what it tells afterwards, but for the differences that are listed. It starts no
+//! hosts and, without docker, runs no function: the first call of one is answered by moto itself.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)]
+
+mod checks;
+mod code;
+mod examples;
+mod moto;
+#[path = "../program/mod.rs"]
+mod program;
+mod script;
+#[allow(dead_code, reason = "shared with the stories, which need more of it")]
+#[path = "../stories/world.rs"]
+mod world;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use rds_tether::settings::keys::TABLES;
+
+use code::{CODE, Copy, files, folders, run, succeed};
+use world::said;
+
+/// Fails if the code is not as `terraform fmt` writes it.
+#[test]
+#[ignore = "needs terraform: tests/run provides it"]
+fn the_code_is_formatted() {
+    let copy = Copy::new();
+    let output = run(copy.terraform(".").args(["fmt", "-check", "-recursive", "-diff"]));
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+/// The root module and those below it.
+fn modules() -> Vec<String> {
+    [".".to_owned()].into_iter().chain(folders("modules")).collect()
+}
+
+/// Fails if one of a module's own tests fails, or if it has none.
+#[test]
+#[ignore = "needs terraform and the AWS provider: tests/run provides them"]
+fn each_module_passes_its_tests() {
+    let copy = Copy::new();
+    for module in modules() {
+        copy.init(&module);
+        let said = succeed(copy.terraform(&module).args(["test", "-no-color"]));
+        let passed = said.split("Success! ").nth(1).and_then(|rest| rest.split(' ').next());
+        let passed: usize = passed.and_then(|number| number.parse().ok()).unwrap_or_default();
+        assert!(passed > 0, "{module} has no tests: {said}");
+        for file in ["README.md", "variables.tf", "outputs.tf", "versions.tf"] {
+            assert!(copy.path(&module).join(file).exists(), "{module} has no {file}");
+        }
+    }
+}
+
+/// Fails if what the READMEs say to write is not formatted, or not valid all together, and with it the modules that it uses.
+#[test]
+#[ignore = "needs terraform and the AWS provider: tests/run provides them"]
+fn what_the_readmes_say_to_write_is_valid() {
+    let copy = Copy::new();
+    let mut all = Vec::new();
+    for module in modules() {
+        let readme = std::fs::read_to_string(copy.path(&module).join("README.md")).unwrap();
+        let blocks = readme.split("```hcl\n").skip(1);
+        let blocks: Vec<&str> = blocks.filter_map(|rest| rest.split("```\n").next()).collect();
+        let use_of_it = format!("\"./rds-tether/deploy/terraform/{module}\"").replace("/.\"", "\"");
+        let is_shown = blocks.iter().any(|block| block.contains(&use_of_it));
+        assert!(is_shown || module == "modules/settings", "{module}: no {use_of_it}");
+        all.extend(
+            blocks
+                .iter()
+                .map(|block| block.replace("\"./rds-tether/deploy/terraform", "\"./..")),
+        );
+    }
+    std::fs::create_dir(copy.path("readmes")).unwrap();
+    std::fs::write(copy.path("readmes").join("main.tf"), all.join("\n")).unwrap();
+    let formatted = run(copy.terraform("readmes").args(["fmt", "-check", "-diff"]));
+    assert!(formatted.status.success(), "{}", said(&formatted));
+    copy.init("readmes");
+    succeed(copy.terraform("readmes").args(["validate", "-no-color"]));
+}
+
+/// Fails if Terraform owns a target: it would put an old address back.
+#[test]
+fn no_target_is_terraforms() {
+    let code = files()
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "tf"));
+    let mut groups = 0;
+    for path in code {
+        let text = std::fs::read_to_string(&path).unwrap();
+        groups += text.matches("resource \"aws_lb_target_group\"").count();
+        for owner in ["aws_lb_target_group_attachment", "aws_alb_target_group_attachment"] {
+            assert!(!text.contains(owner), "{}: {owner}", path.display());
+        }
+    }
+    assert!(groups > 0, "no target group in {CODE}: this test looks at nothing");
+}
+
+/// Fails if a module can be used with another version of Terraform or the provider than the others, or asks for another provider.
+#[test]
+fn all_ask_for_the_same_versions() {
+    let mut asked = 0;
+    for path in files() {
+        let text = match path.extension() {
+            Some(extension) if extension == "tf" => std::fs::read_to_string(&path).unwrap(),
+            _ => continue,
+        };
+        for line in text.lines().map(str::trim) {
+            let wanted = match line.split_whitespace().next() {
+                Some("required_version") => "required_version = \">= 1.7\"",
+                Some("version") if line.contains(">=") => "version = \">= 5.80\"",
+                Some("source") if line.contains("hashicorp/") => "source  = \"hashicorp/aws\"",
+                _ => continue,
+            };
+            let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert_eq!(squeezed(line), squeezed(wanted), "{}", Path::new(&path).display());
+            asked += 1;
+        }
+    }
+    assert!(asked > 10, "this test looks at nothing");
+}
+
+/// Fails if there is something in the settings file that Terraform's variables cannot say, or something else than there is.
+#[test]
+fn the_variables_say_what_the_settings_file_does() {
+    let module = |path: &str| std::fs::read_to_string(Path::new(CODE).join("modules").join(path)).unwrap();
+    let keys = |header: &str| {
+        let table = TABLES.iter().find(|table| table.header == header).expect("a table");
+        table
+            .keys
+            .iter()
+            .map(|key| key.name.to_owned())
+            .collect::<BTreeSet<_>>()
+    };
+    let written = module("settings/main.tf");
+    for table in TABLES {
+        for key in table.keys {
+            let is_written = ["\"", "\\n"]
+                .iter()
+                .any(|before| written.contains(&format!("{before}{} = ", key.name)));
+            assert!(is_written, "{} {}", table.header, key.name);
+        }
+    }
+    // The attributes of a variable's objects, but for those of the tables in them.
+    let attributes = |path: &str, variable: &str| {
+        let text = module(path);
+        let text = text
+            .split(&format!("variable \"{variable}\" {{"))
+            .nth(1)
+            .expect(variable);
+        let object = text
+            .split("  type = ")
+            .nth(1)
+            .and_then(|rest| rest.split("\n  }").next())
+            .expect("a type");
+        let lines = object
+            .lines()
+            .filter(|line| line.starts_with("    ") && !line.starts_with("     "));
+        let names = lines.filter_map(|line| line.split_once('=').map(|(name, _)| name.trim().to_owned()));
+        names.collect::<BTreeSet<_>>()
+    };
+    for module in ["settings", "function", "hosts"] {
+        let path = format!("{module}/variables.tf");
+        assert_eq!(attributes(&path, "target_groups"), keys("[[target_group]]"), "{path}");
+        assert_eq!(attributes(&path, "dns"), keys("[dns]"), "{path}");
+    }
+    assert_eq!(attributes("settings/variables.tf", "proxies"), keys("[[proxy]]"));
+    let with_port = attributes("hosts/variables.tf", "proxies");
+    let with_listen = with_port
+        .iter()
+        .map(|name| if name == "port" { "listen" } else { name }.to_owned());
+    assert_eq!(with_listen.collect::<BTreeSet<_>>(), keys("[[proxy]]"));
+}

@@ -1,0 +1,107 @@
+//! The script that a new host runs, with what a host has and this machine has not played by a shell script.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use super::code::run;
+use super::program::{self, Folder};
+use super::world::said;
+
+/// What curl, aws, rpm and systemctl do on a host: each writes down how it was called. The package is "package", the host is
+/// ready at the third question.
+const PLAYED: &str = r#"#!/bin/bash
+program=${0##*/}
+case "$program $*" in
+*api/token) echo token ;;
+*"X-aws-ec2-metadata-token: token"*instance-id) echo i-0123456789abcdef0 ;;
+*"X-aws-ec2-metadata-token: token"*placement/region) echo eu-west-1 ;;
+*/readyz)
+    echo x >>"$PLAY/asked"
+    [[ $(wc -l <"$PLAY/asked") -ge 3 ]] || exit 22
+    ;;
+"aws s3api"*) printf package >"${*: -1}" ;;
+esac
+[[ $program == curl || $program == sleep ]] || echo "$program $* ${AWS_DEFAULT_REGION:-}" >>"$PLAY/calls"
+"#;
+
+/// Runs a script whose settings and temporary files are below a folder, after it has gone on for these seconds; prints the
+/// settings. Says what was called, with the folder as `TMP`.
+fn play(script: &str, seconds: u32) -> (Output, String) {
+    let folder = Folder::new();
+    let settings = folder.path.join("settings");
+    folder.write(
+        "user-data",
+        &script.replace("/etc/rds-tether", &settings.display().to_string()),
+    );
+    for program in ["curl", "aws", "rpm", "systemctl", "sleep"] {
+        let path = folder.write(program, PLAYED);
+        let made = Command::new("chmod").arg("+x").arg(path).status();
+        assert!(made.is_ok_and(|status| status.success()));
+    }
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut command = Command::new("bash");
+    command
+        .args(["-c", "bash \"$PLAY/user-data\" && cat \"$PLAY/settings/config.toml\""])
+        .env_clear()
+        .env("PATH", format!("{}:{path}", folder.path.display()))
+        .env("PLAY", &folder.path)
+        .env("TMPDIR", &folder.path)
+        .env("SECONDS", seconds.to_string());
+    let output = run(&mut command);
+    let calls = fs::read_to_string(folder.path.join("calls")).unwrap_or_default();
+    let calls = calls.replace(&folder.path.display().to_string(), "TMP");
+    (output, calls)
+}
+
+/// The sum of the package that is played.
+pub const PACKAGE_SHA256: &str = "bc4a71180870f7945155fbb02f4b0a2e3faa2a62d6d31b7039013055ed19869a";
+
+/// What the script calls, in order.
+const CALLS: &[&str] = &[
+    "aws s3api get-object --bucket packages --key rds-tether-0.1.0-1.x86_64.rpm TMP/",
+    "rpm --upgrade --replacepkgs TMP/",
+    "systemctl enable rds-tether.service",
+    "systemctl restart rds-tether.service",
+    "aws autoscaling complete-lifecycle-action --lifecycle-action-result CONTINUE --instance-id i-0123456789abcdef0 \
+     --lifecycle-hook-name installed --auto-scaling-group-name orders",
+];
+
+/// A host's script installs the package it was told to, with its settings, and speaks up when it is ready and only then.
+pub fn check(script: &str) {
+    let folder = Folder::new();
+    let path = folder.write("user-data", script);
+    let linted = run(Command::new(program::path("RDS_TETHER_TEST_SHELLCHECK")).arg(path));
+    assert!(linted.status.success(), "{}", String::from_utf8_lossy(&linted.stdout));
+
+    let (output, calls) = play(script, 0);
+    assert!(output.status.success(), "{}", said(&output));
+    let lines: Vec<&str> = calls.lines().collect();
+    assert_eq!(lines.len(), CALLS.len(), "{calls}");
+    for (line, call) in lines.iter().zip(CALLS) {
+        assert!(
+            line.starts_with(call) && line.ends_with(" eu-west-1"),
+            "{line}: not {call}"
+        );
+    }
+    assert!(
+        said(&output).contains("listen = "),
+        "no settings in /etc: {}",
+        said(&output)
+    );
+
+    let (output, calls) = play(&script.replace(PACKAGE_SHA256, &"0".repeat(64)), 0);
+    assert!(
+        !output.status.success(),
+        "a package with another sum is installed: {}",
+        said(&output)
+    );
+    assert_eq!(calls.lines().count(), 1, "after it was fetched: {calls}");
+
+    let (output, calls) = play(script, 600);
+    assert!(
+        !output.status.success() && said(&output).contains("is not ready after"),
+        "{}",
+        said(&output)
+    );
+    assert!(!calls.contains("complete-lifecycle-action"), "{calls}");
+}
