@@ -34,6 +34,7 @@
 //! - [`manual`]: man pages and completions, from the command line's own definition and one table of settings.
 //! - [`doctor`]: named checks of all that has to be right; its looks are apart from its judgements too. [`probe`] asks an
 //!   address whether PostgreSQL is there, [`identity`] asks STS who we are.
+//! - [`iam`]: every AWS action that is called, in one list, and the policies that follow from it.
 //! - [`event`] and [`tag`]: for the Lambda function of the `lambda` package: what woke it, and what it remembers.
 //! - [`change`], [`journal`], [`logging`] and [`output`]: what people get to read, all of it from reports.
 //! - [`settings`]: flags, environment and file become one struct.
@@ -58,6 +59,7 @@ pub mod elb;
 pub mod event;
 pub mod follow;
 pub mod http;
+pub mod iam;
 pub mod identity;
 pub mod journal;
 pub mod logging;

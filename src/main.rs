@@ -10,8 +10,8 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use rds_tether::report::{Exit, Report};
 use rds_tether::settings::value::Span;
-use rds_tether::settings::{self, DoctorFlags, Flags, LogFormat, Logging, Output, ProxyFlags, Settings};
-use rds_tether::{daemon, dns, doctor, logging, manual, oneshot, output, proxy, status};
+use rds_tether::settings::{self, DoctorFlags, Flags, IamFlags, LogFormat, Logging, Output, ProxyFlags, Settings};
+use rds_tether::{daemon, dns, doctor, iam, logging, manual, oneshot, output, proxy, status};
 use serde_json::Value;
 
 /// Keeps the IP target groups of a Network Load Balancer equal to the address an RDS or Aurora endpoint has now.
@@ -42,6 +42,8 @@ enum Verb {
     Doctor(DoctorFlags),
     /// Show where every binding and proxy stands: asks the running process, or looks; never writes
     Status(Status),
+    /// Print the least IAM policy that the settings need, ready for aws iam put-role-policy; calls nothing
+    Iam(IamFlags),
     /// Print a shell's completions
     Completions {
         /// The shell
@@ -160,6 +162,10 @@ async fn run_verb(verb: &Verb) -> Result<Exit, Failed> {
             let settings = given.look.flags.settings_or_address().map_err(told)?;
             given.show(&settings).await
         }
+        Verb::Iam(flags) => {
+            print_policy(flags).map_err(told)?;
+            Ok(Exit::Settled)
+        }
         Verb::Completions { shell } => {
             print(&manual::completions(Cli::command(), *shell));
             Ok(Exit::Settled)
@@ -190,6 +196,18 @@ async fn examine(flags: &DoctorFlags) -> Result<Exit, Failed> {
     };
     say(&mut stdout(), &text);
     Ok(doctor::draw::exit(&sections))
+}
+
+/// Standard output is the document and nothing else.
+fn print_policy(flags: &IamFlags) -> Result<(), settings::Error> {
+    let settings = flags.settings()?;
+    let role = flags.role(&settings)?;
+    let policy = iam::policy(&settings, flags.caller, role);
+    say(&mut stdout(), &policy.json());
+    for note in iam::notes(&policy, &settings, flags.caller, role) {
+        say(&mut stderr(), &format!("rds-tether: {note}"));
+    }
+    Ok(())
 }
 
 /// What looks at target groups needs some.

@@ -76,7 +76,7 @@ fn the_commands_are_taken() {
                 words.get_args().any(|word| word == "status"),
                 "{line}: what else is watched ends by itself"
             );
-        } else if line.starts_with("rds-tether completions") || line.starts_with("rds-tether man") {
+        } else if ["completions", "man", "iam"].contains(&line.split(' ').nth(1).unwrap_or_default()) {
             assert_exit(&mut as_in_readme(line), 0);
         } else if line.starts_with("rds-tether status") {
             assert_exit(as_in_readme(line).args(["--timeout", "2s"]), 2);
@@ -135,37 +135,7 @@ fn texts(value: &Value) -> BTreeSet<&str> {
 }
 
 #[test]
-fn the_functions_policy_allows_what_is_called_and_no_more() {
-    let policy = json(LAMBDA).remove(0);
-    let allowed: BTreeSet<&str> = policy["Statement"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .flat_map(|statement| texts(&statement["Action"]))
-        .map(|action| action.strip_prefix("elasticloadbalancing:").unwrap())
-        .collect();
-    let called: BTreeSet<&str> = include_str!("../src/elb/mod.rs")
-        .split('"')
-        .skip(1)
-        .step_by(2)
-        .filter(|text| {
-            let verbs = ["Describe", "Register", "Deregister", "Add", "Remove", "Modify", "Set"];
-            verbs.iter().any(|verb| text.starts_with(verb)) && text.bytes().all(|byte| byte.is_ascii_alphabetic())
-        })
-        .collect();
-    assert!(
-        called.contains("RegisterTargets"),
-        "the calls are not where this test looks: {called:?}"
-    );
-    assert_eq!(allowed, called);
-    for statement in policy["Statement"].as_array().unwrap() {
-        let describes = texts(&statement["Action"])
-            .iter()
-            .all(|action| action.contains(":Describe"));
-        assert_eq!(statement["Resource"] == "*", describes, "{statement}");
-    }
-    let keys = &policy["Statement"][3]["Condition"]["ForAllValues:StringEquals"]["aws:TagKeys"];
-    assert_eq!(texts(keys), BTreeSet::from([tag::KEY]));
+fn terraform_is_told_to_leave_the_functions_tag_alone() {
     let terraform = blocks_of(LAMBDA, "hcl").concat().join("\n");
     assert!(terraform.contains(&format!("keys = [\"{}\"]", tag::KEY)), "{terraform}");
 }

@@ -95,10 +95,10 @@ impl Failure {
                         message.to_owned(),
                     )
                 }
-                None => bad_response(&format!(
-                    "status {} without an error code",
-                    service.raw().status().as_u16()
-                )),
+                None => {
+                    let body = service.raw().body().bytes().unwrap_or_default();
+                    without_code(service.raw().status().as_u16(), &String::from_utf8_lossy(body), action)
+                }
             },
             SdkError::TimeoutError(_) => (Kind::Unavailable, "Timeout".into(), "no answer in time".into()),
             SdkError::ResponseError(_) => bad_response(&chain(error)),
@@ -255,8 +255,28 @@ const UNAVAILABLE: [&str; 3] = ["ServiceUnavailable", "InternalFailure", "Intern
 const MESSAGE_MAX_CHARS: usize = 600;
 
 fn bad_response(why: &str) -> (Kind, String, String) {
-    let message = format!("the answer is not one of ELB's: {why}");
+    let message = format!("the answer is not one of AWS's: {why}");
     (Kind::Unavailable, "BadResponse".into(), message)
+}
+
+/// Reads an error that is in the form of another of AWS's query APIs, such as EC2's: what stands round the code differs.
+fn without_code(status: u16, body: &str, action: &str) -> (Kind, String, String) {
+    let element = |name: &str| {
+        let (_, rest) = body.split_once(&format!("<{name}>"))?;
+        let (text, _) = rest.split_once(&format!("</{name}>"))?;
+        let quoted = text
+            .trim()
+            .strip_prefix("<![CDATA[")
+            .and_then(|text| text.strip_suffix("]]>"));
+        Some(quoted.unwrap_or(text).trim().to_owned()).filter(|text| !text.is_empty())
+    };
+    match element("Code") {
+        Some(code) => {
+            let message = element("Message").unwrap_or_else(|| "no message".into());
+            (Kind::of(&code, status, action), code, message)
+        }
+        None => bad_response(&format!("status {status} without an error code")),
+    }
 }
 
 fn of_credentials(error: &CredentialsError) -> (Kind, String, String) {
@@ -330,4 +350,47 @@ fn chain(error: &dyn StdError) -> String {
         .collect::<Vec<_>>()
         .join("; ")
         .replace(":; ", ": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_in_the_form_of_another_api_is_read() {
+        let of_ec2 = "<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>not you</Message></Error></Errors></Response>";
+        let quoted =
+            "<ErrorResponse>\n<Errors><Error>\n<Code>AccessDenied</Code> <Message><![CDATA[not <you>]]></Message>";
+        for (status, body, kind, code, message) in [
+            (403, of_ec2, Kind::Denied, "UnauthorizedOperation", "not you"),
+            (403, quoted, Kind::Denied, "AccessDenied", "not <you>"),
+            (
+                403,
+                "<Error><Code>InvalidClientTokenId</Code></Error>",
+                Kind::Credentials,
+                "InvalidClientTokenId",
+                "no message",
+            ),
+            (
+                503,
+                "<Code> SlowDown </Code>",
+                Kind::Throttled,
+                "SlowDown",
+                "no message",
+            ),
+            (
+                403,
+                "<html>Forbidden</html>",
+                Kind::Unavailable,
+                "BadResponse",
+                "status 403 without an error code",
+            ),
+            (403, "<Code></Code>", Kind::Unavailable, "BadResponse", "status 403"),
+            (502, "", Kind::Unavailable, "BadResponse", "status 502"),
+        ] {
+            let read = without_code(status, body, "RegisterTargets");
+            assert_eq!((read.0, read.1.as_str()), (kind, code), "{body}");
+            assert!(read.2.contains(message), "{body}: {}", read.2);
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use aws_sdk_sns::Client;
-use aws_sdk_sns::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_sns::error::{DisplayErrorContext, SdkError};
 use aws_sdk_sns::operation::publish::PublishError;
 use aws_sdk_sns::types::MessageAttributeValue;
 use tokio::sync::{mpsc, watch};
@@ -14,6 +14,7 @@ use tracing::{debug, warn};
 use super::TopicArn;
 use super::message::Message;
 use crate::aws;
+use crate::elb;
 use crate::metrics::Notifications;
 use crate::settings::value::shorten;
 
@@ -153,10 +154,9 @@ impl Failure {
             };
         };
         let status = service.raw().status().as_u16();
-        let code = service.err().code().unwrap_or("no error code");
-        let message = service.err().message().unwrap_or("no message");
-        let mut text = format!("{code} ({status}): {}", shorten(message));
-        let remedy = match code {
+        let elb::Failure { code, message, .. } = elb::Failure::of("Publish", None, error);
+        let mut text = format!("{code} ({status}): {}", shorten(&message));
+        let remedy = match code.as_str() {
             "NotFound" => "; check the ARN, its account and its region".to_owned(),
             "AuthorizationError" | "AccessDenied" | "AccessDeniedException" => {
                 format!("; allow sns:Publish on {topic} to this identity")

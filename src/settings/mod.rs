@@ -3,6 +3,7 @@
 mod doctor;
 mod file;
 mod flags;
+mod iam;
 pub mod keys;
 pub mod value;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 pub use doctor::DoctorFlags;
 pub use flags::{DnsFlags, Flags, LogFormat, Logging, NotifyFlags, Output, ProxyFlags, explain, read_command_line};
+pub use iam::IamFlags;
 
 use crate::notify::TopicArn;
 use crate::planner::answer::{GAP, Quorum};

@@ -8,5 +8,6 @@ mod failover;
 mod failures;
 mod notify;
 mod output;
+mod permissions;
 mod settings;
 mod world;

@@ -1,143 +1,23 @@
 //! The built binary against moto, an ELBv2 API that somebody else wrote: the second opinion on the wire format of calls,
 //! replies and errors, on signatures, on the permissions needed and on assumed roles.
-//!
-//! Moto is not believed on what it simplifies. It keeps one target per address, whatever the port. A
-//! deregistered target is gone at once, so nothing ever drains, and a registered one is healthy at once. It lists no zones,
-//! accepts any address in any zone, and knows neither quotas nor throttling. Deregistering what is not there fails with
-//! InvalidTarget, where ELB says nothing. A refusal for want of permission is not in ELB's form, so that its code cannot be
-//! read, and any role may be assumed, whatever the external id. All that is for the simulated ELB of tests/testkit. Of SNS it
-//! is believed that a message reaches the queue that is subscribed, attributes and filter policies included.
-//!
-//! Each test has a server of its own, started and ended by it.
 #![allow(clippy::disallowed_methods)]
 
+mod permissions;
+#[path = "../program/mod.rs"]
 mod program;
+mod server;
 #[allow(dead_code, reason = "shared with the stories, which need more of it")]
-#[path = "stories/world.rs"]
+#[path = "../stories/world.rs"]
 mod world;
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::process::{Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use program::{Folder, Program};
+use program::Folder;
+use server::{ACCOUNT, ANYBODY, EC2, ELB, Moto, OTHER_ACCOUNT, SNS, SQS, STS, element};
 use testkit::dns::{self, Behaviour};
 use world::{Daemon, NEW, OLD, PATIENCE, WRITER, bare_command, finish, said};
-
-const ACCOUNT: &str = "123456789012";
-const OTHER_ACCOUNT: &str = "222233334444";
-const EC2: (&str, &str) = ("ec2", "2016-11-15");
-const ELB: (&str, &str) = ("elasticloadbalancing", "2015-12-01");
-const IAM: (&str, &str) = ("iam", "2010-05-08");
-const SNS: (&str, &str) = ("sns", "2010-03-31");
-const SQS: (&str, &str) = ("sqs", "2012-11-05");
-const STS: (&str, &str) = ("sts", "2011-06-15");
-
-/// Moto does not look at the secret unless a test asks for it, only at whose key it is.
-const ANYBODY: &str = "AKIAEXAMPLE";
-
-struct Moto {
-    _program: Program,
-    address: String,
-}
-
-impl Moto {
-    fn start() -> Self {
-        let mut command = Command::new(program::path("RDS_TETHER_TEST_MOTO"));
-        command
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        let command = command.args(["--host", "127.0.0.1", "--port", "0"]);
-        let started = Program::start(command, &["Running on http://"]);
-        let (program, line) = started.unwrap_or_else(|said| panic!("moto ended at once:\n{said}"));
-        let (_, address) = line.split_once("http://").expect("the line it waited for");
-        Self {
-            _program: program,
-            address: address.trim().to_owned(),
-        }
-    }
-
-    /// Sends a body and returns the reply, which must not be an error.
-    #[track_caller]
-    fn post(&self, path: &str, head: &str, body: &str) -> String {
-        let mut stream = TcpStream::connect(&self.address).expect("moto listens");
-        let length = body.len();
-        write!(
-            stream,
-            "POST {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {length}\r\n\
-             {head}\r\n\r\n{body}",
-            self.address
-        )
-        .expect("moto reads");
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply).expect("moto answers in text");
-        let status = reply.split(' ').nth(1).unwrap_or_default();
-        assert_eq!(status, "200", "{body}: {reply}");
-        reply
-    }
-
-    /// Calls an action as the owner of an access key. Values must need no escaping in a form.
-    #[track_caller]
-    fn call(&self, key: &str, (service, version): (&str, &str), action: &str, parameters: &str) -> String {
-        let scope = format!("{key}/20260101/eu-west-1/{service}/aws4_request");
-        let head = format!(
-            "Content-Type: application/x-www-form-urlencoded\r\n\
-             Authorization: AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=not-looked-at"
-        );
-        let body = format!("Action={action}&Version={version}&{parameters}");
-        self.post("/", &head, &body)
-    }
-
-    /// Creates a target group in a VPC of its own and returns its ARN.
-    fn group(&self, key: &str, name: &str, target_type: &str) -> String {
-        let vpc = element(&self.call(key, EC2, "CreateVpc", "CidrBlock=10.0.0.0/16"), "vpcId");
-        let parameters = format!("Name={name}&Protocol=TCP&Port=5432&TargetType={target_type}&VpcId={vpc}");
-        element(&self.call(key, ELB, "CreateTargetGroup", &parameters), "TargetGroupArn")
-    }
-
-    /// The registered targets.
-    fn targets(&self, key: &str, arn: &str) -> Vec<String> {
-        let reply = self.call(key, ELB, "DescribeTargetHealth", &format!("TargetGroupArn={arn}"));
-        let targets = reply.split("<Target>").skip(1);
-        targets
-            .map(|target| format!("{}:{}", element(target, "Id"), element(target, "Port")))
-            .collect()
-    }
-
-    /// From now on calls must be signed by somebody known and allowed; or no longer.
-    fn guard(&self, on: bool) {
-        let calls_before = if on { "0" } else { "inf" };
-        self.post("/moto-api/reset-auth", "Content-Type: text/plain", calls_before);
-    }
-
-    /// The access key and secret of a user who is allowed these actions of ELB.
-    fn user(&self, actions: &[&str]) -> (String, String) {
-        self.call(ANYBODY, IAM, "CreateUser", "UserName=tether");
-        let actions = actions
-            .iter()
-            .map(|action| format!(r#""elasticloadbalancing:{action}""#));
-        let actions = actions.collect::<Vec<_>>().join(",");
-        let statement = format!(r#"{{"Effect":"Allow","Action":[{actions}],"Resource":"*"}}"#);
-        let policy = format!(r#"{{"Version":"2012-10-17","Statement":[{statement}]}}"#);
-        let parameters = format!("UserName=tether&PolicyName=tether&PolicyDocument={policy}");
-        self.call(ANYBODY, IAM, "PutUserPolicy", &parameters);
-        let reply = self.call(ANYBODY, IAM, "CreateAccessKey", "UserName=tether");
-        (element(&reply, "AccessKeyId"), element(&reply, "SecretAccessKey"))
-    }
-}
-
-/// The text of the first element of this name.
-#[track_caller]
-fn element(xml: &str, name: &str) -> String {
-    let (open, close) = (format!("<{name}>"), format!("</{name}>"));
-    let text = xml
-        .split_once(&open)
-        .and_then(|(_, rest)| rest.split_once(&close))
-        .map(|(text, _)| text);
-    text.unwrap_or_else(|| panic!("no {name} in {xml}")).to_owned()
-}
 
 struct World {
     moto: Moto,
@@ -167,6 +47,31 @@ impl World {
         command
     }
 
+    /// Puts the group behind a network load balancer with a listener; gives the VPC.
+    fn put_behind_balancer(&self) -> String {
+        let described = self.moto.call(
+            ANYBODY,
+            ELB,
+            "DescribeTargetGroups",
+            &format!("TargetGroupArns.member.1={}", self.arn),
+        );
+        let vpc = element(&described, "VpcId");
+        let subnet = format!("VpcId={vpc}&CidrBlock=10.0.1.0/24&AvailabilityZone=eu-west-1a");
+        let subnet = element(&self.moto.call(ANYBODY, EC2, "CreateSubnet", &subnet), "subnetId");
+        let balancer = format!("Name=orders&Type=network&Scheme=internal&Subnets.member.1={subnet}");
+        let balancer = element(
+            &self.moto.call(ANYBODY, ELB, "CreateLoadBalancer", &balancer),
+            "LoadBalancerArn",
+        );
+        let action = format!(
+            "DefaultActions.member.1.Type=forward&DefaultActions.member.1.TargetGroupArn={}",
+            self.arn
+        );
+        let listener = format!("LoadBalancerArn={balancer}&Protocol=TCP&Port=5432&{action}");
+        self.moto.call(ANYBODY, ELB, "CreateListener", &listener);
+        vpc
+    }
+
     fn targets(&self) -> Vec<String> {
         self.moto.targets(ANYBODY, &self.arn)
     }
@@ -191,12 +96,6 @@ impl World {
 #[track_caller]
 fn assert_exit(output: &Output, code: i32) {
     assert_eq!(output.status.code(), Some(code), "{}", said(output));
-}
-
-fn as_user<'a>(command: &'a mut Command, key: &str, secret: &str) -> &'a mut Command {
-    command
-        .env("AWS_ACCESS_KEY_ID", key)
-        .env("AWS_SECRET_ACCESS_KEY", secret)
 }
 
 fn target(ip: &str) -> String {
@@ -268,37 +167,6 @@ fn a_target_group_that_cannot_be_used_is_a_settings_error() {
 
 #[test]
 #[ignore = "needs moto: tests/run provides it"]
-fn signatures_hold_and_four_permissions_are_enough() {
-    let world = World::new();
-    let (key, secret) = world.moto.user(&[
-        "DescribeTargetGroups",
-        "DescribeTargetHealth",
-        "RegisterTargets",
-        "DeregisterTargets",
-    ]);
-    assert_exit(&finish(&mut world.bound("sync", &world.arn)), 0);
-    world.dns.set(WRITER, Behaviour::a(NEW, 1));
-
-    world.moto.guard(true);
-    let forged = finish(as_user(&mut world.bound("plan", &world.arn), &key, "a-wrong-secret"));
-    let signed = finish(as_user(
-        world.bound("sync", &world.arn).args(["--forget", "2s"]),
-        &key,
-        &secret,
-    ));
-    world.moto.guard(false);
-
-    assert!(
-        said(&forged).contains("403"),
-        "moto looks at signatures: {}",
-        said(&forged)
-    );
-    assert_exit(&signed, 0);
-    assert_eq!(world.targets(), [target(NEW)]);
-}
-
-#[test]
-#[ignore = "needs moto: tests/run provides it"]
 fn a_group_of_another_account_is_reached_by_an_assumed_role() {
     let world = World::new();
     let role = format!("arn:aws:iam::{OTHER_ACCOUNT}:role/tether");
@@ -325,26 +193,7 @@ fn a_group_of_another_account_is_reached_by_an_assumed_role() {
 #[ignore = "needs moto: tests/run provides it"]
 fn a_group_behind_a_load_balancer_is_examined() {
     let world = World::new();
-    let described = world.moto.call(
-        ANYBODY,
-        ELB,
-        "DescribeTargetGroups",
-        &format!("TargetGroupArns.member.1={}", world.arn),
-    );
-    let vpc = element(&described, "VpcId");
-    let subnet = format!("VpcId={vpc}&CidrBlock=10.0.1.0/24&AvailabilityZone=eu-west-1a");
-    let subnet = element(&world.moto.call(ANYBODY, EC2, "CreateSubnet", &subnet), "subnetId");
-    let balancer = format!("Name=orders&Type=network&Scheme=internal&Subnets.member.1={subnet}");
-    let balancer = element(
-        &world.moto.call(ANYBODY, ELB, "CreateLoadBalancer", &balancer),
-        "LoadBalancerArn",
-    );
-    let action = format!(
-        "DefaultActions.member.1.Type=forward&DefaultActions.member.1.TargetGroupArn={}",
-        world.arn
-    );
-    let listener = format!("LoadBalancerArn={balancer}&Protocol=TCP&Port=5432&{action}");
-    world.moto.call(ANYBODY, ELB, "CreateListener", &listener);
+    let vpc = world.put_behind_balancer();
     assert_exit(&finish(&mut world.bound("sync", &world.arn)), 0);
 
     let mut command = world.bound("doctor", &world.arn);

@@ -1,0 +1,51 @@
+//! What the function calls, as the simulated servers are asked for it.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use rds_tether::iam::Use;
+use testkit::sns;
+
+use super::world::*;
+
+const TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:database";
+const ROLE: &str = "arn:aws:iam::222233334444:role/tether";
+/// A time-out so short that no invocation lives to see the end of an absence of three seconds.
+const SHORT: Duration = Duration::from_millis(4500);
+
+/// Fails if the function calls anything that its policy does not allow, or no longer calls something that it does.
+#[test]
+fn it_calls_what_is_listed_and_nothing_else() {
+    let (world, sns) = (World::failed_over(), sns::Server::start());
+    let there = world.add_settled("billing");
+    let settings = format!(
+        "{}{}assume_role = {{ arn = \"{ROLE}\" }}\n[notify]\nsns_topic_arn = \"{TOPIC}\"\n",
+        world.binding(),
+        binding(&there)
+    );
+    let url = sns.url();
+    let _function = world.start(&[
+        ("RDS_TETHER_CONFIG", &settings),
+        ("RDS_TETHER_FORGET", "3s"),
+        ("AWS_ENDPOINT_URL_SNS", &url),
+    ]);
+    let end = Instant::now() + PATIENCE;
+    while world.registered() != [NEW] {
+        assert!(Instant::now() < end, "{}", world.story());
+        world.ask(TICK, SHORT);
+    }
+    let mut asked: BTreeSet<String> = world
+        .elb
+        .calls()
+        .iter()
+        .map(|call| match call.action.as_str() {
+            "AssumeRole" => "sts:AssumeRole".to_owned(),
+            action => format!("elasticloadbalancing:{action}"),
+        })
+        .collect();
+    if !sns.calls().is_empty() {
+        asked.insert("sns:Publish".to_owned());
+    }
+    let listed: BTreeSet<String> = Use::Lambda.actions().map(|action| action.name.to_owned()).collect();
+    assert_eq!(asked, listed, "{}", world.story());
+}

@@ -1,0 +1,21 @@
+//! The list of AWS actions is the truth: the code calls what is in it and nothing else, `iam` prints it for given settings, and
+//! whatever this repository says of permissions equals it.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, missing_docs)]
+
+mod calls;
+mod documents;
+mod sources;
+mod text;
+mod verb;
+#[allow(dead_code, reason = "shared with the stories, which need more of it")]
+#[path = "../stories/world.rs"]
+mod world;
+
+use std::collections::BTreeSet;
+
+use rds_tether::iam::Use;
+
+/// The names of the actions of a caller.
+fn listed(caller: Use) -> BTreeSet<String> {
+    caller.actions().map(|action| action.name.to_owned()).collect()
+}

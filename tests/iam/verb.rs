@@ -1,0 +1,144 @@
+//! `iam` as it is typed.
+
+use serde_json::{Value, json};
+
+use super::world::*;
+
+const GROUP: &str = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/73e2d6bc24d8a067";
+const ROLE: &str = "arn:aws:iam::222233334444:role/tether";
+const TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:database";
+
+/// A settings file with one group of this account and one that is reached by a role.
+fn two_groups() -> String {
+    let there = GROUP.replace("111122223333:targetgroup/orders", "222233334444:targetgroup/billing");
+    let group = |arn: &str| format!("[[target_group]]\narn = \"{arn}\"\nendpoints = [\"{WRITER}:5432\"]\n");
+    format!(
+        "{}{}assume_role = {{ arn = \"{ROLE}\", external_id = \"orders\" }}\n",
+        group(GROUP),
+        group(&there)
+    )
+}
+
+/// What is printed for these arguments, which must be taken: the document, and what is said besides.
+#[track_caller]
+fn printed(arguments: &[&str]) -> (Value, String) {
+    // Nothing listens on the discard port: it would be noticed if AWS were asked.
+    let output = finish(bare_command("http://127.0.0.1:9").arg("iam").args(arguments));
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", said(&output));
+    let policy = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(&output)));
+    (policy, String::from_utf8(output.stderr).unwrap())
+}
+
+/// The Sids of a policy.
+fn sids(policy: &Value) -> Vec<&str> {
+    let statements = policy["Statement"].as_array().unwrap().iter();
+    statements.map(|statement| statement["Sid"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn flags_are_enough() {
+    let endpoint = format!("{WRITER}:5432");
+    let flags = [
+        "--endpoint",
+        &endpoint,
+        "--target-group",
+        GROUP,
+        "--notify-topic",
+        TOPIC,
+    ];
+    let (policy, notes) = printed(&flags);
+    assert_eq!(policy["Version"], "2012-10-17");
+    assert_eq!(sids(&policy), ["Look", "Change", "OptionalNotify"]);
+    assert_eq!(policy["Statement"][1]["Resource"], GROUP);
+    assert_eq!(
+        policy["Statement"][2],
+        json!({
+            "Sid": "OptionalNotify", "Effect": "Allow", "Action": "sns:Publish", "Resource": TOPIC
+        })
+    );
+    assert_says(&notes, &["begins with Optional", "kms:GenerateDataKey"]);
+    let (policy, _) = printed(&[&flags[..], &["--observe", "--for", "lambda"]].concat());
+    assert_eq!(sids(&policy), ["Look", "OptionalReadClocks", "OptionalNotify"]);
+}
+
+#[test]
+fn each_identity_has_a_document_of_its_own() {
+    let scratch = Scratch::new();
+    let path = scratch.write("config.toml", &two_groups());
+    let config = ["--config", path.to_str().unwrap()];
+    let (own, notes) = printed(&config);
+    assert_eq!(sids(&own), ["Look", "Change", "AssumeRoles"]);
+    assert_eq!(own["Statement"][2]["Resource"], ROLE);
+    assert_says(
+        &notes,
+        &[
+            &format!("--assumed-role {ROLE}"),
+            "sts:ExternalId orders",
+            "trust policy",
+        ],
+    );
+    let (of_role, notes) = printed(&[&config[..], &["--assumed-role", ROLE]].concat());
+    assert_eq!(sids(&of_role), ["Look", "Change"]);
+    assert!(
+        of_role["Statement"][1]["Resource"]
+            .as_str()
+            .unwrap()
+            .contains(":222233334444:"),
+        "{of_role}"
+    );
+    assert_eq!(notes, "");
+}
+
+#[test]
+fn a_proxy_needs_a_permission_for_its_topic_only() {
+    for (flags, wanted) in [
+        (
+            &["--for", "proxy", "--notify-topic", TOPIC][..],
+            &["OptionalNotify"][..],
+        ),
+        (&["--for", "proxy"], &[]),
+    ] {
+        assert_eq!(sids(&printed(flags).0), wanted, "{flags:?}");
+    }
+    assert_says(&printed(&["--for", "proxy"]).1, &["no policy is needed"]);
+
+    let scratch = Scratch::new();
+    let proxy = format!("[[proxy]]\nlisten = \"127.0.0.1:5432\"\nendpoint = \"{WRITER}:5432\"\n");
+    let topic = format!("[notify]\nsns_topic_arn = \"{TOPIC}\"\n");
+    let path = scratch.write("config.toml", &format!("{proxy}{topic}"));
+    let (policy, _) = printed(&["--config", path.to_str().unwrap()]);
+    assert_eq!(
+        sids(&policy),
+        ["OptionalNotify"],
+        "run with proxies alone calls nothing else"
+    );
+}
+
+#[test]
+fn what_cannot_be_answered_is_told_with_a_remedy() {
+    let scratch = Scratch::new();
+    let good = scratch.write("config.toml", &two_groups());
+    let bad = scratch.write("bad.toml", &two_groups().replace("arn:aws:elastic", "arn:aws:plastic"));
+    let config = |path: &std::path::Path| vec!["--config".to_owned(), path.to_str().unwrap().to_owned()];
+    let with = |more: &[&str]| [config(&good), more.iter().map(ToString::to_string).collect()].concat();
+    for (arguments, code, parts) in [
+        (vec![], 64, &["nothing to follow", "--endpoint"][..]),
+        (config(&bad), 78, &["bad.toml:2:", "another service"]),
+        (with(&["--for", "somebody"]), 64, &["somebody", "write-check"]),
+        (
+            with(&["--assumed-role", "tether"]),
+            64,
+            &["no role ARN", "arn:aws:iam::"],
+        ),
+        (
+            with(&["--assumed-role", "arn:aws:iam::222233334444:role/other"]),
+            64,
+            &["role/other", "do not assume", ROLE],
+        ),
+        (with(&["--assumed-role", ROLE, "--for", "proxy"]), 64, &["leave it out"]),
+    ] {
+        let said = assert_exit(bare_command("http://127.0.0.1:9").arg("iam").args(&arguments), code);
+        assert_says(&said, parts);
+        assert!(!said.contains("\"Statement\""), "{said}");
+    }
+}
