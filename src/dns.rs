@@ -38,6 +38,16 @@ pub enum Error {
     Client(SocketAddr, String),
 }
 
+impl Error {
+    /// Whether a later start may succeed by itself: a host that starts gets its name servers late.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::System(_) | Self::NoNameServer => true,
+            Self::Client(..) => false,
+        }
+    }
+}
+
 /// The name servers of /etc/resolv.conf.
 pub fn system_name_servers() -> Result<Vec<SocketAddr>, Error> {
     let (config, _) =

@@ -270,7 +270,10 @@ impl Status {
 }
 
 fn failed(error: anyhow::Error) -> Failed {
-    if error.is::<status::NobodyKnows>() {
+    let may_pass = error.is::<status::NobodyKnows>()
+        || error.downcast_ref::<dns::Error>().is_some_and(dns::Error::may_pass)
+        || error.downcast_ref::<proxy::Error>().is_some_and(proxy::Error::may_pass);
+    if may_pass {
         return (Exit::Unavailable, error.to_string());
     }
     if error.is::<dns::Error>() || error.is::<proxy::Error>() {

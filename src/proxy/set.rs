@@ -1,7 +1,7 @@
 //! The proxies of a process: started together, changed by new settings, and ended together.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,6 +35,16 @@ pub enum Error {
     /// The threads that are to serve it cannot be started.
     #[error("cannot start the threads of the proxy: {0}")]
     Threads(io::Error),
+}
+
+impl Error {
+    /// Whether a later start may succeed by itself: another process may end, and a host that starts gets its address late.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Listen(_, error) => matches!(error.kind(), ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable),
+            Self::Threads(_) => true,
+        }
+    }
 }
 
 /// All proxies of a process, by the address they were told to listen on.

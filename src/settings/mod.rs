@@ -8,6 +8,7 @@ pub mod keys;
 pub mod value;
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -327,7 +328,10 @@ pub fn without_command_line(packaged: &Path) -> Result<Settings, Error> {
 fn read_file(path: &Path) -> Result<Settings, Error> {
     let failed =
         |why: &dyn std::fmt::Display| Error::File(format!("cannot read the settings file {}: {why}", path.display()));
-    let bytes = std::fs::read(path).map_err(|error| failed(&error))?;
+    let bytes = std::fs::read(path).map_err(|error| match error.kind() {
+        ErrorKind::PermissionDenied => failed(&format!("{error}; let this user read it (chmod a+r)")),
+        _ => failed(&error),
+    })?;
     let text = String::from_utf8(bytes).map_err(|_| failed(&"it is no UTF-8 text; save it as UTF-8"))?;
     file::parse(path, &text)
 }

@@ -12,6 +12,8 @@ use crate::world::{
 };
 
 const SETTINGS: i32 = 78;
+/// What may pass by itself, so that a service manager tries again.
+const UNAVAILABLE: i32 = 69;
 
 /// A `run` whose settings file a test rewrites.
 struct Run {
@@ -370,7 +372,10 @@ fn an_address_that_cannot_be_listened_on_ends_it_before_it_starts() {
         let mut typed = bare_command("http://127.0.0.1:9");
         typed.args(["proxy", "--listen", address, "--endpoint", &endpoint]);
         for mut command in [typed, command(&path, "http://127.0.0.1:9")] {
-            let said = assert_exit(command.args(["--nameserver", &world.dns.addr().to_string()]), SETTINGS);
+            let said = assert_exit(
+                command.args(["--nameserver", &world.dns.addr().to_string()]),
+                UNAVAILABLE,
+            );
             assert_says(
                 &said,
                 &[&format!("cannot listen on {address}"), why, "choose another address"],
