@@ -5,6 +5,22 @@ locals {
   target_groups = {
     (var.name) = { arn = module.privatelink.target_group_arn, endpoints = [var.endpoint] }
   }
+
+  # Proxies get their connections from the load balancer.
+  proxy_subnet_ids = var.follow_with == "proxy" ? var.host_subnet_ids : []
+}
+
+data "aws_subnet" "proxy" {
+  count = length(local.proxy_subnet_ids)
+
+  id = local.proxy_subnet_ids[count.index]
+
+  lifecycle {
+    postcondition {
+      condition     = contains(module.privatelink.zone_ids, self.availability_zone_id)
+      error_message = "host_subnet_ids: ${self.id} is in zone ${self.availability_zone_id}, where the load balancer has no subnet and sends nothing to a host. Give subnet_ids one of this zone, too, or take hosts in ${join(", ", module.privatelink.zone_ids)}."
+    }
+  }
 }
 
 module "privatelink" {
@@ -23,6 +39,9 @@ module "privatelink" {
   supported_regions   = var.supported_regions
   consumer_cidrs      = var.consumer_cidrs
 
+  deregistration_delay = var.deregistration_delay
+  deletion_protection  = var.deletion_protection
+
   tags = var.tags
 }
 
@@ -40,6 +59,10 @@ module "function" {
   alarm_topic_arns    = var.alarm_topic_arns
   notify              = var.notify
 
+  reserved_concurrency = var.reserved_concurrency
+  vpc                  = var.vpc
+  permissions_boundary = var.permissions_boundary
+
   tags = var.tags
 }
 
@@ -51,7 +74,10 @@ module "hosts" {
   package      = var.package
   architecture = var.architecture
   vpc_id       = var.vpc_id
-  subnet_ids   = length(var.host_subnet_ids) > 0 ? var.host_subnet_ids : var.subnet_ids
+  subnet_ids = (
+    length(var.host_subnet_ids) == 0 ? var.subnet_ids :
+    var.follow_with == "proxy" ? data.aws_subnet.proxy[*].id : var.host_subnet_ids
+  )
 
   target_groups = var.follow_with == "hosts" ? local.target_groups : {}
   proxies       = var.follow_with == "proxy" ? { (var.name) = { endpoint = var.endpoint, port = local.port } } : {}
@@ -61,6 +87,9 @@ module "hosts" {
     security_group_id = module.privatelink.security_group_id
   }
   database_security_group_ids = var.follow_with == "proxy" ? var.database_security_group_ids : []
+
+  session_manager      = var.session_manager
+  permissions_boundary = var.permissions_boundary
 
   notify = var.notify
   tags   = var.tags

@@ -80,7 +80,7 @@ variable "subnet_ids" {
 }
 
 variable "host_subnet_ids" {
-  description = "Subnets of the hosts, in two zones, with a way to AWS's APIs. Empty: those of the load balancer."
+  description = "Subnets of the hosts, in two zones, with a way to AWS's APIs; with proxies in zones of the load balancer, which sends nothing elsewhere. Empty: those of the load balancer."
   type        = list(string)
   default     = []
   nullable    = false
@@ -144,6 +144,69 @@ variable "consumer_cidrs" {
   }
 }
 
+variable "deregistration_delay" {
+  description = "Seconds after which the connections to a removed target are ended. Who still uses it uses the wrong server."
+  type        = number
+  default     = 30
+  nullable    = false
+
+  validation {
+    condition     = var.deregistration_delay >= 0 && var.deregistration_delay <= 3600
+    error_message = "deregistration_delay is 0 to 3600 seconds."
+  }
+}
+
+variable "deletion_protection" {
+  description = "Whether the load balancer refuses to be deleted. If so, switch it off and apply before a destroy."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "reserved_concurrency" {
+  description = "Invocations of the function at a time: a tick beside an event that is still waited for. -1 reserves nothing, for accounts whose quota leaves no room."
+  type        = number
+  default     = 2
+  nullable    = false
+
+  validation {
+    condition     = var.reserved_concurrency == -1 || (var.reserved_concurrency >= 1 && var.reserved_concurrency <= 100)
+    error_message = "reserved_concurrency is 1 to 100, or -1 to reserve nothing; 0 would keep the function from ever running."
+  }
+}
+
+variable "vpc" {
+  description = "Subnets and security groups for the function to run in, with a way to the Elastic Load Balancing API and DNS. Only for publicly accessible databases and names in private zones: everybody else leaves it out."
+  type = object({
+    subnet_ids         = list(string)
+    security_group_ids = list(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.vpc == null || try(length(var.vpc.subnet_ids) > 0 && length(var.vpc.security_group_ids) > 0, false)
+    error_message = "vpc needs at least one subnet and one security group."
+  }
+}
+
+variable "session_manager" {
+  description = "Whether people may open a shell on the hosts by AWS Systems Manager. There is no other way in: no key, no port."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "permissions_boundary" {
+  description = "ARN of the permissions boundary of the role that is made, where your account demands one."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.permissions_boundary == null || can(regex("^arn:[A-Za-z0-9_-]+:iam::([0-9]{12}|aws):policy/.+$", var.permissions_boundary))
+    error_message = "permissions_boundary is the ARN of a policy: arn:aws:iam::111122223333:policy/boundary."
+  }
+}
+
 variable "event_subscriptions" {
   description = "Whether RDS events reach the function through RDS event subscriptions and an SNS topic, too, besides EventBridge."
   type        = bool
@@ -152,7 +215,7 @@ variable "event_subscriptions" {
 }
 
 variable "first_sync" {
-  description = "Whether an apply that makes the function or changes it calls it at its end, and fails if the target group cannot be made equal to DNS."
+  description = "Whether an apply that makes the function or changes it calls it at its end, and fails if the function does."
   type        = bool
   default     = true
   nullable    = false

@@ -3,7 +3,8 @@ terraform {
 
   required_providers {
     aws = {
-      source  = "hashicorp/aws"
+      source = "hashicorp/aws"
+      # aws_lb_listener has tcp_idle_timeout_seconds from 5.73 on, aws_vpc_endpoint_service supported_regions from 5.80 on.
       version = ">= 5.80"
     }
   }

@@ -27,7 +27,10 @@ mock_provider "aws" {
     defaults = { arn = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders-5432-db/73e2d6bc24d8a067" }
   }
   mock_resource "aws_security_group" {
-    defaults = { id = "sg-0123456789abcdef0" }
+    defaults = {
+      id  = "sg-0123456789abcdef0"
+      arn = "arn:aws:ec2:eu-west-1:111122223333:security-group/sg-0123456789abcdef0"
+    }
   }
   mock_resource "aws_vpc_endpoint_service" {
     defaults = { service_name = "com.amazonaws.vpce.eu-west-1.vpce-svc-0123456789abcdef0" }
@@ -138,6 +141,64 @@ run "proxy" {
   }
 }
 
+# Of the load balancer's zones two are enough for two hosts.
+run "proxies_in_subnets_of_their_own" {
+  command = plan
+
+  variables {
+    follow_with     = "proxy"
+    host_subnet_ids = ["subnet-0000000000000000a", "subnet-0000000000000000b"]
+  }
+
+  override_data {
+    target = data.aws_subnet.proxy[0]
+    values = { id = "subnet-0000000000000000a", availability_zone_id = "euw1-az1" }
+  }
+  override_data {
+    target = data.aws_subnet.proxy[1]
+    values = { id = "subnet-0000000000000000b", availability_zone_id = "euw1-az2" }
+  }
+
+  assert {
+    condition     = length(data.aws_subnet.proxy) == 2 && output.autoscaling_group_name == "orders"
+    error_message = "They are looked at, and found good."
+  }
+}
+
+run "proxies_where_the_load_balancer_is_not" {
+  command = plan
+
+  variables {
+    follow_with     = "proxy"
+    host_subnet_ids = ["subnet-0000000000000000a", "subnet-0000000000000000c"]
+  }
+
+  override_data {
+    target = data.aws_subnet.proxy[0]
+    values = { id = "subnet-0000000000000000a", availability_zone_id = "euw1-az1" }
+  }
+  override_data {
+    target = data.aws_subnet.proxy[1]
+    values = { id = "subnet-0000000000000000c", availability_zone_id = "euw1-az3" }
+  }
+
+  expect_failures = [data.aws_subnet.proxy[1]]
+}
+
+run "hosts_where_the_load_balancer_is_not" {
+  command = plan
+
+  variables {
+    follow_with     = "hosts"
+    host_subnet_ids = ["subnet-0000000000000000a", "subnet-0000000000000000c"]
+  }
+
+  assert {
+    condition     = length(data.aws_subnet.proxy) == 0
+    error_message = "No connection comes to them: any zone will do."
+  }
+}
+
 run "odd_values" {
   command = plan
 
@@ -155,6 +216,10 @@ run "odd_values" {
     supported_regions           = ["Ireland"]
     consumer_cidrs              = ["0.0.0.0/0"]
     alarm_topic_arns            = ["database"]
+    deregistration_delay        = 3601
+    reserved_concurrency        = 0
+    vpc                         = { subnet_ids = ["subnet-0123456789abcdef0"], security_group_ids = [] }
+    permissions_boundary        = "boundary"
   }
 
   expect_failures = [
@@ -171,5 +236,9 @@ run "odd_values" {
     var.supported_regions,
     var.consumer_cidrs,
     var.alarm_topic_arns,
+    var.deregistration_delay,
+    var.reserved_concurrency,
+    var.vpc,
+    var.permissions_boundary,
   ]
 }

@@ -9,34 +9,70 @@ data "aws_iam_policy_document" "assume" {
   }
 }
 
+# As `rds-tether iam --for lambda` has it. What a role is assumed for, that role is allowed.
+locals {
+  own          = [for group in var.target_groups : group if group.assume_role == null]
+  written      = [for group in local.own : group.arn if !group.observe]
+  removed_from = [for group in local.own : group.arn if !group.observe && !group.upsert_only]
+
+  # Their numbers are known before an apply, the ARNs may not be.
+  is_one_statement = length(local.written) == length(local.removed_from)
+}
+
 data "aws_iam_policy_document" "function" {
-  statement {
-    sid       = "Look"
-    actions   = ["elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetHealth"]
-    resources = ["*"]
+  dynamic "statement" {
+    for_each = length(local.own) == 0 ? [] : ["look"]
+
+    content {
+      sid       = "Look"
+      actions   = ["elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetHealth"]
+      resources = ["*"]
+    }
   }
 
-  statement {
-    sid       = "Change"
-    actions   = ["elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets"]
-    resources = [for group in var.target_groups : group.arn]
+  dynamic "statement" {
+    for_each = length(local.written) == 0 ? [] : ["change"]
+
+    content {
+      sid       = local.is_one_statement ? "Change" : "RegisterTargets"
+      actions   = local.is_one_statement ? ["elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets"] : ["elasticloadbalancing:RegisterTargets"]
+      resources = local.written
+    }
   }
 
-  statement {
-    sid       = "OptionalReadClocks"
-    actions   = ["elasticloadbalancing:DescribeTags"]
-    resources = ["*"]
+  dynamic "statement" {
+    for_each = local.is_one_statement || length(local.removed_from) == 0 ? [] : ["remove"]
+
+    content {
+      sid       = "DeregisterTargets"
+      actions   = ["elasticloadbalancing:DeregisterTargets"]
+      resources = local.removed_from
+    }
   }
 
-  statement {
-    sid       = "OptionalKeepClocks"
-    actions   = ["elasticloadbalancing:AddTags"]
-    resources = [for group in var.target_groups : group.arn]
+  dynamic "statement" {
+    for_each = length(local.own) == 0 ? [] : ["read"]
 
-    condition {
-      test     = "ForAllValues:StringEquals"
-      variable = "aws:TagKeys"
-      values   = ["rds-tether:absent"]
+    content {
+      sid       = "OptionalReadClocks"
+      actions   = ["elasticloadbalancing:DescribeTags"]
+      resources = ["*"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(local.written) == 0 ? [] : ["keep"]
+
+    content {
+      sid       = "OptionalKeepClocks"
+      actions   = ["elasticloadbalancing:AddTags"]
+      resources = local.written
+
+      condition {
+        test     = "ForAllValues:StringEquals"
+        variable = "aws:TagKeys"
+        values   = ["rds-tether:absent"]
+      }
     }
   }
 
@@ -72,6 +108,24 @@ data "aws_iam_policy_document" "function" {
     actions   = ["sqs:SendMessage"]
     resources = [aws_sqs_queue.failed.arn]
   }
+
+  # Not AWSLambdaVPCAccessExecutionRole: what that allows of logs would make the log group again after a destroy.
+  dynamic "statement" {
+    for_each = var.vpc == null ? [] : ["vpc"]
+
+    content {
+      sid = "NetworkInterfaces"
+      actions = [
+        "ec2:CreateNetworkInterface",
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeSubnets",
+        "ec2:DeleteNetworkInterface",
+        "ec2:AssignPrivateIpAddresses",
+        "ec2:UnassignPrivateIpAddresses",
+      ]
+      resources = ["*"]
+    }
+  }
 }
 
 resource "aws_iam_role" "function" {
@@ -86,11 +140,4 @@ resource "aws_iam_role_policy" "function" {
   name   = "rds-tether"
   role   = aws_iam_role.function.id
   policy = data.aws_iam_policy_document.function.json
-}
-
-resource "aws_iam_role_policy_attachment" "vpc" {
-  count = var.vpc == null ? 0 : 1
-
-  role       = aws_iam_role.function.name
-  policy_arn = "arn:${data.aws_partition.current.partition}:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole"
 }

@@ -1,5 +1,3 @@
-data "aws_partition" "current" {}
-
 module "settings" {
   source = "../settings"
 
@@ -79,7 +77,6 @@ resource "aws_lambda_function" "this" {
   depends_on = [
     aws_cloudwatch_log_group.function,
     aws_iam_role_policy.function,
-    aws_iam_role_policy_attachment.vpc,
   ]
 }
 
@@ -104,8 +101,8 @@ resource "aws_sqs_queue" "failed" {
   tags                      = var.tags
 }
 
-# At the end, when everything it needs is there. It fails if a target group could not be made equal to DNS, and then is made
-# again by the next apply; meanwhile the schedule goes on trying.
+# At the end, when everything it needs is there. If the function fails, so does the apply, and the next one calls again;
+# meanwhile the schedule goes on trying.
 resource "aws_lambda_invocation" "first_sync" {
   count = var.first_sync ? 1 : 0
 

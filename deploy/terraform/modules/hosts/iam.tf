@@ -9,9 +9,22 @@ data "aws_iam_policy_document" "assume" {
   }
 }
 
+# As `rds-tether iam` has it. What a role is assumed for, that role is allowed.
+locals {
+  own          = [for group in var.target_groups : group if group.assume_role == null]
+  written      = [for group in local.own : group.arn if !group.observe]
+  removed_from = [for group in local.own : group.arn if !group.observe && !group.upsert_only]
+
+  # Their numbers are known before an apply, the ARNs may not be.
+  is_one_statement = length(local.written) == length(local.removed_from)
+
+  # arn:PARTITION:ec2:REGION:ACCOUNT:security-group/ID
+  group_arn = split(":", aws_security_group.this.arn)
+}
+
 data "aws_iam_policy_document" "host" {
   dynamic "statement" {
-    for_each = length(var.target_groups) == 0 ? [] : ["look"]
+    for_each = length(local.own) == 0 ? [] : ["look"]
 
     content {
       sid       = "Look"
@@ -21,12 +34,22 @@ data "aws_iam_policy_document" "host" {
   }
 
   dynamic "statement" {
-    for_each = length(var.target_groups) == 0 ? [] : ["change"]
+    for_each = length(local.written) == 0 ? [] : ["change"]
 
     content {
-      sid       = "Change"
-      actions   = ["elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets"]
-      resources = [for group in var.target_groups : group.arn]
+      sid       = local.is_one_statement ? "Change" : "RegisterTargets"
+      actions   = local.is_one_statement ? ["elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets"] : ["elasticloadbalancing:RegisterTargets"]
+      resources = local.written
+    }
+  }
+
+  dynamic "statement" {
+    for_each = local.is_one_statement || length(local.removed_from) == 0 ? [] : ["remove"]
+
+    content {
+      sid       = "DeregisterTargets"
+      actions   = ["elasticloadbalancing:DeregisterTargets"]
+      resources = local.removed_from
     }
   }
 
@@ -58,9 +81,9 @@ data "aws_iam_policy_document" "host" {
   }
 
   statement {
-    sid       = "SayThatItIsReady"
+    sid       = "SayHowItGoes"
     actions   = ["autoscaling:CompleteLifecycleAction"]
-    resources = ["arn:${data.aws_partition.current.partition}:autoscaling:*:*:autoScalingGroup:*:autoScalingGroupName/${var.name}"]
+    resources = ["arn:${local.group_arn[1]}:autoscaling:${local.group_arn[3]}:${local.group_arn[4]}:autoScalingGroup:*:autoScalingGroupName/${var.name}"]
   }
 }
 

@@ -27,6 +27,10 @@ locals {
 
   # How long a host may take to install and to find its databases, in seconds; after that it is thrown away.
   start_max = 600
+
+  # How long a new host is in its place, in seconds, before the next old one goes. ELB takes 3 to 5 minutes until it sends
+  # connections to a new target, and begins when the host is in its place: nothing can be waited for before.
+  settle = var.load_balancer == null ? 30 : 600
 }
 
 resource "aws_launch_template" "this" {
@@ -114,14 +118,14 @@ resource "aws_autoscaling_group" "this" {
     heartbeat_timeout    = local.start_max
   }
 
-  # Other settings, another package: a new host first, then an old one goes.
+  # Other settings, another package: a new host first, then an old one goes, when the load balancer can do without it.
   instance_refresh {
     strategy = "Rolling"
 
     preferences {
       min_healthy_percentage = 100
       max_healthy_percentage = 150
-      instance_warmup        = 30
+      instance_warmup        = local.settle
       auto_rollback          = false
     }
   }

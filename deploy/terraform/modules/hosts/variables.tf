@@ -128,7 +128,7 @@ variable "proxies" {
 }
 
 variable "load_balancer" {
-  description = "The load balancer in front of the proxies: `target_group_arns` (of target type instance, health check HTTP on port 9477, /readyz) and its `security_group_id`. Without proxies leave it out."
+  description = "The load balancer in front of the proxies: `target_group_arns` (of target type instance, health check HTTP on port 9477, /readyz/PORT with the port of its proxy) and its `security_group_id`. Without proxies leave it out."
   type = object({
     target_group_arns = list(string)
     security_group_id = string

@@ -63,10 +63,11 @@ resource "aws_lb_target_group" "this" {
   preserve_client_ip = false
   proxy_protocol_v2  = false
 
+  # Of hosts the readiness of this port's proxy: another's database may be down meanwhile.
   health_check {
     protocol            = var.targets == "hosts" ? "HTTP" : "TCP"
     port                = var.targets == "hosts" ? tostring(var.health_port) : "traffic-port"
-    path                = var.targets == "hosts" ? "/readyz" : null
+    path                = var.targets == "hosts" ? "/readyz/${var.port}" : null
     matcher             = var.targets == "hosts" ? "200" : null
     interval            = 10
     timeout             = 5

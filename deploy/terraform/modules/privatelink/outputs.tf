@@ -18,6 +18,11 @@ output "consumer" {
   }
 }
 
+output "zone_ids" {
+  description = "IDs of the load balancer's zones."
+  value       = sort(data.aws_subnet.this[*].availability_zone_id)
+}
+
 output "target_group_arn" {
   description = "ARN of the target group, for the function or hosts module."
   value       = aws_lb_target_group.this.arn

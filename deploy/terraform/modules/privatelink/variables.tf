@@ -55,7 +55,7 @@ variable "targets" {
 }
 
 variable "health_port" {
-  description = "Port on which hosts answer /readyz. Not for databases: whether they accept connections is seen on their own port."
+  description = "Port on which hosts answer /readyz/PORT. Not for databases: whether they accept connections is seen on their own port."
   type        = number
   default     = 9477
   nullable    = false

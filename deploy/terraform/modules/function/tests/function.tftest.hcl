@@ -2,9 +2,6 @@ mock_provider "aws" {
   mock_data "aws_iam_policy_document" {
     defaults = { json = "{\"Version\":\"2012-10-17\",\"Statement\":[]}" }
   }
-  mock_data "aws_partition" {
-    defaults = { partition = "aws" }
-  }
   mock_resource "aws_iam_role" {
     defaults = { arn = "arn:aws:iam::111122223333:role/rds-tether" }
   }
@@ -62,7 +59,7 @@ run "defaults" {
     error_message = output.settings
   }
   assert {
-    condition     = length(aws_lambda_function.this.vpc_config) == 0 && length(aws_iam_role_policy_attachment.vpc) == 0
+    condition     = length(aws_lambda_function.this.vpc_config) == 0
     error_message = "No VPC unless asked for."
   }
   assert {
@@ -284,6 +281,61 @@ run "permissions_to_notify_and_to_act_for_others" {
   }
 }
 
+run "target_groups_of_several_kinds" {
+  variables {
+    target_groups = {
+      both     = { arn = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/both/1", endpoints = ["orders.example.com:5432"] }
+      kept     = { arn = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/kept/2", endpoints = ["orders.example.com:5432"], upsert_only = true }
+      observed = { arn = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/observed/3", endpoints = ["orders.example.com:5432"], observe = true }
+      theirs = {
+        arn         = "arn:aws:elasticloadbalancing:eu-west-1:444455556666:targetgroup/theirs/4"
+        endpoints   = ["orders.example.com:5432"]
+        assume_role = { arn = "arn:aws:iam::444455556666:role/tether" }
+      }
+    }
+  }
+
+  assert {
+    condition = {
+      for statement in data.aws_iam_policy_document.function.statement :
+      statement.sid => join(" ", sort([for arn in statement.resources : element(split("/", arn), 1)]))
+      if !contains(["Log", "KeepFailedEvents"], statement.sid)
+      } == {
+      Look               = "*"
+      RegisterTargets    = "both kept"
+      DeregisterTargets  = "both"
+      OptionalReadClocks = "*"
+      OptionalKeepClocks = "both kept"
+      AssumeRoles        = "tether"
+    }
+    error_message = "Each group is allowed what is done with it."
+  }
+  assert {
+    condition = alltrue([
+      for statement in data.aws_iam_policy_document.function.statement :
+      statement.actions == toset(["elasticloadbalancing:${statement.sid}"]) if endswith(statement.sid, "Targets")
+    ])
+    error_message = "Each is called by what it allows."
+  }
+}
+
+run "target_groups_of_others_only" {
+  variables {
+    target_groups = {
+      theirs = {
+        arn         = "arn:aws:elasticloadbalancing:eu-west-1:444455556666:targetgroup/theirs/4"
+        endpoints   = ["orders.example.com:5432"]
+        assume_role = { arn = "arn:aws:iam::444455556666:role/tether" }
+      }
+    }
+  }
+
+  assert {
+    condition     = toset(data.aws_iam_policy_document.function.statement[*].sid) == toset(["AssumeRoles", "Log", "KeepFailedEvents"])
+    error_message = "What the role is for, the role is allowed."
+  }
+}
+
 run "in_a_vpc" {
   variables {
     architecture = "arm64"
@@ -295,8 +347,21 @@ run "in_a_vpc" {
     error_message = "It is where it was asked to be."
   }
   assert {
-    condition     = aws_iam_role_policy_attachment.vpc[0].policy_arn == "arn:aws:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole"
+    condition = {
+      for statement in data.aws_iam_policy_document.function.statement : one(statement.resources) => join(" ", sort(statement.actions))
+      if statement.sid == "NetworkInterfaces"
+      } == {
+      "*" = "ec2:AssignPrivateIpAddresses ec2:CreateNetworkInterface ec2:DeleteNetworkInterface ec2:DescribeNetworkInterfaces ec2:DescribeSubnets ec2:UnassignPrivateIpAddresses"
+    }
     error_message = "It may make its network interfaces."
+  }
+  assert {
+    condition = alltrue([
+      for statement in data.aws_iam_policy_document.function.statement :
+      statement.resources == toset(["${aws_cloudwatch_log_group.function.arn}:*"]) && !contains(statement.actions, "logs:CreateLogGroup")
+      if anytrue([for action in statement.actions : startswith(action, "logs:")])
+    ])
+    error_message = "A function that still runs at a destroy makes no log group anew."
   }
 }
 

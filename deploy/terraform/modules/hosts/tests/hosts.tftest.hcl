@@ -11,6 +11,12 @@ mock_provider "aws" {
   mock_resource "aws_launch_template" {
     defaults = { id = "lt-0123456789abcdef0" }
   }
+  mock_resource "aws_security_group" {
+    defaults = {
+      id  = "sg-0123456789abcdef0"
+      arn = "arn:aws:ec2:eu-west-1:111122223333:security-group/sg-0123456789abcdef0"
+    }
+  }
 }
 
 override_data {
@@ -92,11 +98,15 @@ run "proxies" {
     error_message = "A database that is down must not cost the hosts."
   }
   assert {
+    condition     = tonumber(aws_autoscaling_group.this.instance_refresh[0].preferences[0].instance_warmup) == 600
+    error_message = "ELB takes 3 to 5 minutes until a new host gets connections; until then the old ones are needed."
+  }
+  assert {
     condition = {
       for statement in data.aws_iam_policy_document.host.statement : one(statement.actions) => one(statement.resources)
       } == {
       "s3:GetObject"                        = "arn:aws:s3:::orders-packages/rds-tether-0.1.0-1.x86_64.rpm"
-      "autoscaling:CompleteLifecycleAction" = "arn:aws:autoscaling:*:*:autoScalingGroup:*:autoScalingGroupName/rds-tether"
+      "autoscaling:CompleteLifecycleAction" = "arn:aws:autoscaling:eu-west-1:111122223333:autoScalingGroup:*:autoScalingGroupName/rds-tether"
     }
     error_message = "A proxy needs nothing of AWS but its package."
   }
@@ -143,14 +153,18 @@ run "target_groups" {
     error_message = "The hosts are in no target group."
   }
   assert {
+    condition     = tonumber(aws_autoscaling_group.this.instance_refresh[0].preferences[0].instance_warmup) == 30
+    error_message = "No load balancer is waited for."
+  }
+  assert {
     condition = {
       for statement in data.aws_iam_policy_document.host.statement : statement.sid => join(" ", sort(statement.actions))
       } == {
-      Look             = "elasticloadbalancing:DescribeTargetGroups elasticloadbalancing:DescribeTargetHealth"
-      Change           = "elasticloadbalancing:DeregisterTargets elasticloadbalancing:RegisterTargets"
-      OptionalNotify   = "sns:Publish"
-      Install          = "s3:GetObjectVersion"
-      SayThatItIsReady = "autoscaling:CompleteLifecycleAction"
+      Look           = "elasticloadbalancing:DescribeTargetGroups elasticloadbalancing:DescribeTargetHealth"
+      Change         = "elasticloadbalancing:DeregisterTargets elasticloadbalancing:RegisterTargets"
+      OptionalNotify = "sns:Publish"
+      Install        = "s3:GetObjectVersion"
+      SayHowItGoes   = "autoscaling:CompleteLifecycleAction"
     }
     error_message = "No more than it needs."
   }
@@ -217,6 +231,59 @@ run "the_hosts" {
   assert {
     condition     = length(split("--version-id", base64decode(aws_launch_template.this.user_data))) == 1
     error_message = "No version unless asked for."
+  }
+}
+
+run "target_groups_of_several_kinds" {
+  variables {
+    target_groups = {
+      both     = { arn = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/both/1", endpoints = ["orders.example.com:5432"] }
+      kept     = { arn = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/kept/2", endpoints = ["orders.example.com:5432"], upsert_only = true }
+      observed = { arn = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/observed/3", endpoints = ["orders.example.com:5432"], observe = true }
+      theirs = {
+        arn         = "arn:aws:elasticloadbalancing:eu-west-1:444455556666:targetgroup/theirs/4"
+        endpoints   = ["orders.example.com:5432"]
+        assume_role = { arn = "arn:aws:iam::444455556666:role/tether" }
+      }
+    }
+  }
+
+  assert {
+    condition = {
+      for statement in data.aws_iam_policy_document.host.statement :
+      statement.sid => join(" ", sort([for arn in statement.resources : element(split("/", arn), 1)]))
+      if contains(["Look", "RegisterTargets", "DeregisterTargets", "AssumeRoles"], statement.sid)
+      } == {
+      Look              = "*"
+      RegisterTargets   = "both kept"
+      DeregisterTargets = "both"
+      AssumeRoles       = "tether"
+    }
+    error_message = "Each group is allowed what is done with it."
+  }
+  assert {
+    condition = alltrue([
+      for statement in data.aws_iam_policy_document.host.statement :
+      statement.actions == toset(["elasticloadbalancing:${statement.sid}"]) if endswith(statement.sid, "Targets")
+    ])
+    error_message = "Each is called by what it allows."
+  }
+}
+
+run "target_groups_of_others_only" {
+  variables {
+    target_groups = {
+      theirs = {
+        arn         = "arn:aws:elasticloadbalancing:eu-west-1:444455556666:targetgroup/theirs/4"
+        endpoints   = ["orders.example.com:5432"]
+        assume_role = { arn = "arn:aws:iam::444455556666:role/tether" }
+      }
+    }
+  }
+
+  assert {
+    condition     = toset(data.aws_iam_policy_document.host.statement[*].sid) == toset(["AssumeRoles", "Install", "SayHowItGoes"])
+    error_message = "What the role is for, the role is allowed."
   }
 }
 

@@ -86,6 +86,10 @@ run "defaults" {
     }
     error_message = jsonencode(output.consumer)
   }
+  assert {
+    condition     = output.zone_ids == output.consumer.zone_ids
+    error_message = "Where hosts get traffic."
+  }
 }
 
 run "who_is_let_in" {
@@ -138,10 +142,10 @@ run "in_front_of_hosts" {
   }
   assert {
     condition = (
-      aws_lb_target_group.this.health_check[0].protocol == "HTTP" && aws_lb_target_group.this.health_check[0].path == "/readyz" &&
+      aws_lb_target_group.this.health_check[0].protocol == "HTTP" && aws_lb_target_group.this.health_check[0].path == "/readyz/5432" &&
       aws_lb_target_group.this.health_check[0].port == "9477" && aws_lb_target_group.this.health_check[0].matcher == "200"
     )
-    error_message = "Whether the proxy reaches its database."
+    error_message = "Whether this port's proxy reaches its database, whatever becomes of others."
   }
   assert {
     condition     = aws_lb_target_group.this.preserve_client_ip == "false"
