@@ -1,6 +1,6 @@
 //! What an example has made is what the rest of the project says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -102,8 +102,8 @@ fn alarms_of_cloudwatch() -> BTreeSet<String> {
     alarms.map(line).collect()
 }
 
-/// The settings of functions and hosts are such as the program takes; how many.
-pub fn settings(example: &str, made: &[Made]) -> usize {
+/// The settings of functions and hosts.
+fn settings_of(made: &[Made]) -> Vec<String> {
     let functions = of_type(made, "aws_lambda_function");
     let functions = functions.iter().map(|function| {
         let text = &function["environment"][0]["variables"]["RDS_TETHER_CONFIG"];
@@ -116,7 +116,12 @@ pub fn settings(example: &str, made: &[Made]) -> usize {
             .and_then(|rest| rest.split("\nSETTINGS\n").next());
         decoded(coded.expect("settings in the script"))
     });
-    let all: Vec<String> = functions.chain(hosts).collect();
+    functions.chain(hosts).collect()
+}
+
+/// The settings of functions and hosts are such as the program takes; how many.
+pub fn settings(example: &str, made: &[Made]) -> usize {
+    let all = settings_of(made);
     for text in &all {
         let folder = Folder::new();
         let path = folder.write("config.toml", text);
@@ -129,6 +134,59 @@ pub fn settings(example: &str, made: &[Made]) -> usize {
         assert_eq!(output.status.code(), Some(2), "{example}: {text}\n{}", said(&output));
     }
     all.len()
+}
+
+/// What `rds-tether iam` prints for the settings of functions and hosts is what their roles are allowed; how many roles.
+pub fn permissions(example: &str, made: &[Made]) -> usize {
+    let policies = of_type(made, "aws_iam_role_policy");
+    let texts = settings_of(made);
+    assert_eq!(policies.len(), texts.len(), "{example}: each role has settings");
+    for (policy, text) in policies.iter().zip(&texts) {
+        let is_function = !of_type(made, "aws_lambda_function").is_empty();
+        let policy: Value = serde_json::from_str(policy["policy"].as_str().expect("a policy")).expect("JSON");
+        let folder = Folder::new();
+        let mut command = bare_command("http://127.0.0.1:9");
+        command.args(["iam", "--for", if is_function { "lambda" } else { "run" }, "--config"]);
+        let output = finish(command.arg(folder.write("config.toml", text)));
+        assert_eq!(output.status.code(), Some(0), "{example}: {}", said(&output));
+        let printed: Value = serde_json::from_slice(&output.stdout).expect("a policy");
+        let (ours, theirs) = (statements(&printed), statements(&policy));
+        let is_called = |(_, statement): &(&String, &String)| {
+            ["\"elasticloadbalancing:", "\"sns:", "\"sts:"]
+                .iter()
+                .any(|service| statement.contains(service))
+        };
+        let called: BTreeMap<_, _> = theirs.iter().filter(is_called).collect();
+        assert_eq!(called, ours.iter().collect(), "{example}");
+    }
+    policies.len()
+}
+
+/// The statements of a policy by their names, each list in order.
+fn statements(policy: &Value) -> BTreeMap<String, String> {
+    let in_order = |value: &Value| {
+        let all = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+        let mut all: Vec<String> = all.iter().map(ToString::to_string).collect();
+        all.sort();
+        all.join(", ")
+    };
+    let all = policy["Statement"].as_array().expect("statements").iter();
+    let line = |statement: &Value| {
+        let condition = statement.get("Condition").into_iter();
+        let keys = condition
+            .flat_map(|condition| condition["ForAllValues:StringEquals"].as_object())
+            .flatten();
+        let keys: Vec<String> = keys
+            .map(|(name, values)| format!("{name} {}", in_order(values)))
+            .collect();
+        let text = format!(
+            "{} on {} {keys:?}",
+            in_order(&statement["Action"]),
+            in_order(&statement["Resource"])
+        );
+        (statement["Sid"].as_str().expect("a name").to_owned(), text)
+    };
+    all.map(line).collect()
 }
 
 /// The scripts of the hosts.

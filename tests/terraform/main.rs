@@ -8,12 +8,15 @@
 mod checks;
 mod code;
 mod examples;
+mod first_sync;
 #[allow(dead_code, reason = "shared with the suite of moto, which needs more of it")]
 #[path = "../moto/server.rs"]
 mod moto;
 #[path = "../program/mod.rs"]
 mod program;
+mod root;
 mod script;
+mod stage;
 #[allow(dead_code, reason = "shared with the stories, which need more of it")]
 #[path = "../stories/world.rs"]
 mod world;

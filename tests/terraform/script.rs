@@ -76,7 +76,7 @@ const CALLS: &[&str] = &[
 /// succeed before it gives itself up.
 const FAULTS: &[(u32, &str, &str, usize)] = &[
     (0, "get-object", "get s3://packages/rds-tether-0.1.0-1.x86_64.rpm", 0),
-    (0, "rpm", "install s3://packages/rds-tether-0.1.0-1.x86_64.rpm", 1),
+    (0, "rpm --upgrade", "install s3://packages/rds-tether-0.1.0-1.x86_64.rpm", 1),
     (0, "doctor", "read the settings: rds-tether fails", 2),
     (0, "restart", "start rds-tether", 4),
     (600, "", "become ready in 540 s: orders: no connection", 5),
@@ -107,17 +107,17 @@ pub fn check(script: &str) {
     );
 
     let with_other_sum = script.replace(PACKAGE_SHA256, &"0".repeat(64));
-    assert_given_up(
-        &with_other_sum,
-        (0, "", "whose SHA-256 is not 0000000000", 1),
-    );
+    assert_given_up(&with_other_sum, (0, "", "whose SHA-256 is not 0000000000", 1));
     for fault in FAULTS {
         assert_given_up(script, *fault);
     }
 
     let (output, calls) = play(script, 0, "169.254.169.254");
     let said = said(&output);
-    assert!(!output.status.success() && said.contains("could not ask for its identity"), "{said}");
+    assert!(
+        !output.status.success() && said.contains("could not ask for its identity"),
+        "{said}"
+    );
     assert_eq!(calls, "", "a host that does not know who it is can tell nobody");
 }
 
@@ -126,8 +126,14 @@ fn assert_given_up(script: &str, (seconds, fails, why, good): (u32, &str, &str, 
     let (output, calls) = play(script, seconds, fails);
     let said = said(&output);
     assert!(!output.status.success(), "{why}: {said}");
-    let last = said.lines().rev().find(|line| line.starts_with("rds-tether: this host could not "));
-    assert!(last.is_some_and(|line| line.contains(why) && line.ends_with("; it is not used")), "{why}: {said}");
+    let last = said
+        .lines()
+        .rev()
+        .find(|line| line.starts_with("rds-tether: this host could not "));
+    assert!(
+        last.is_some_and(|line| line.contains(why) && line.ends_with("; it is not used")),
+        "{why}: {said}"
+    );
     let lines: Vec<&str> = calls.lines().collect();
     assert_eq!(lines.len(), good + 1, "{why}: {calls}");
     for (line, call) in lines.iter().zip(&CALLS[..good]) {
@@ -135,5 +141,9 @@ fn assert_given_up(script: &str, (seconds, fails, why, good): (u32, &str, &str, 
     }
     let ready = CALLS[CALLS.len() - 1];
     let given_up = ready.replace("CONTINUE", "ABANDON");
-    assert!(ready != given_up && lines[good].starts_with(&given_up), "{why}: {}", lines[good]);
+    assert!(
+        ready != given_up && lines[good].starts_with(&given_up),
+        "{why}: {}",
+        lines[good]
+    );
 }

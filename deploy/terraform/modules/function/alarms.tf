@@ -4,8 +4,9 @@ locals {
     "stale" = {
       metric     = "InSync"
       statistic  = "SampleCount"
-      period     = 300
-      points     = 2
+      period     = 60
+      periods    = 10
+      points     = 10
       comparison = "LessThanThreshold"
       threshold  = 1
       missing    = "breaching"
@@ -14,8 +15,9 @@ locals {
     "no serving target" = {
       metric     = "HealthyTargets"
       statistic  = "Maximum"
-      period     = 60
-      points     = 10
+      period     = 300
+      periods    = 2
+      points     = 2
       comparison = "LessThanThreshold"
       threshold  = 1
       missing    = "ignore"
@@ -24,8 +26,9 @@ locals {
     "drift" = {
       metric     = "InSync"
       statistic  = "Maximum"
-      period     = 60
-      points     = 20
+      period     = 300
+      periods    = 4
+      points     = 4
       comparison = "LessThanThreshold"
       threshold  = 1
       missing    = "ignore"
@@ -33,33 +36,36 @@ locals {
     }
     "refused" = {
       metric     = "Refused"
-      statistic  = "Minimum"
+      statistic  = "Maximum"
       period     = 60
-      points     = 5
+      periods    = 10
+      points     = 3
       comparison = "GreaterThanThreshold"
       threshold  = 0
       missing    = "ignore"
-      text       = "An address that DNS names has not been let into the target group for 5 minutes. Correct allow_cidrs or the zone that answers, or raise ELB's limit; the function's log says which."
+      text       = "An address that DNS names has not been let into the target group in 3 of the last 10 minutes. Correct allow_cidrs or the zone that answers, or raise ELB's limit; the function's log says which."
     }
     "denied" = {
       metric     = "Denied"
-      statistic  = "Minimum"
+      statistic  = "Maximum"
       period     = 60
+      periods    = 10
       points     = 3
       comparison = "GreaterThanThreshold"
       threshold  = 0
       missing    = "ignore"
-      text       = "AWS denies the function's calls. Allow the call that its log names to its role."
+      text       = "AWS has denied calls of the function in 3 of the last 10 minutes. Allow the call that its log names to its role."
     }
     "not resolving" = {
       metric     = "Unresolved"
-      statistic  = "Minimum"
+      statistic  = "Maximum"
       period     = 60
+      periods    = 10
       points     = 3
       comparison = "GreaterThanThreshold"
       threshold  = 0
       missing    = "ignore"
-      text       = "An endpoint has not been resolved for 3 minutes. Check the endpoint's name, and the name servers of the function's VPC; nothing is removed meanwhile, but a failover is not followed."
+      text       = "An endpoint has not been resolved in 3 of the last 10 minutes. Check the endpoint's name, and the name servers of the function's VPC; nothing is removed meanwhile, but a failover is not followed."
     }
   }
 
@@ -85,7 +91,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
 
   statistic           = each.value.statistic
   period              = each.value.period
-  evaluation_periods  = each.value.points
+  evaluation_periods  = each.value.periods
   datapoints_to_alarm = each.value.points
   comparison_operator = each.value.comparison
   threshold           = each.value.threshold

@@ -109,12 +109,12 @@ data "aws_iam_policy_document" "function" {
     resources = [aws_sqs_queue.failed.arn]
   }
 
-  # Not AWSLambdaVPCAccessExecutionRole: what that allows of logs would make the log group again after a destroy.
+  # AWS's managed policy for this also allows every log group to be made, and so that of a destroyed function again.
   dynamic "statement" {
     for_each = var.vpc == null ? [] : ["vpc"]
 
     content {
-      sid = "NetworkInterfaces"
+      sid = "BeInTheVpc"
       actions = [
         "ec2:CreateNetworkInterface",
         "ec2:DescribeNetworkInterfaces",

@@ -164,7 +164,7 @@ run "defaults" {
     ])
     error_message = join(", ", output.alarm_names)
   }
-  # One datapoint a minute comes from the schedule.
+  # A tick writes one datapoint; one that waits writes it after some minutes, at its end.
   assert {
     condition = alltrue([
       for alarm in aws_cloudwatch_metric_alarm.this :
@@ -190,13 +190,19 @@ run "defaults" {
     ])
     error_message = "Each is green on a good value and red on a bad one."
   }
-  # The best value of a bad period must be bad, and so each period of a bad time.
+  # What is good from 1 on must be bad in each period of a bad time, and periods are longer than the longest invocation. What is
+  # good at 0 is counted: there is no datapoint for most minutes of trouble.
   assert {
     condition = alltrue([
       for alarm in aws_cloudwatch_metric_alarm.this :
-      alarm.statistic == "SampleCount" || alarm.statistic == (alarm.comparison_operator == "LessThanThreshold" ? "Maximum" : "Minimum")
+      alarm.statistic == "Maximum" && (
+        alarm.comparison_operator == "LessThanThreshold"
+        ? alarm.period > var.timeout && alarm.datapoints_to_alarm == alarm.evaluation_periods
+        : alarm.datapoints_to_alarm < alarm.evaluation_periods && alarm.period * alarm.evaluation_periods > var.timeout * alarm.datapoints_to_alarm
+      )
+      if alarm.statistic != "SampleCount"
     ])
-    error_message = "One good look in a period keeps an alarm green."
+    error_message = "Each can be red although an invocation in trouble lasts for minutes."
   }
   assert {
     condition = alltrue([
@@ -349,7 +355,7 @@ run "in_a_vpc" {
   assert {
     condition = {
       for statement in data.aws_iam_policy_document.function.statement : one(statement.resources) => join(" ", sort(statement.actions))
-      if statement.sid == "NetworkInterfaces"
+      if statement.sid == "BeInTheVpc"
       } == {
       "*" = "ec2:AssignPrivateIpAddresses ec2:CreateNetworkInterface ec2:DeleteNetworkInterface ec2:DescribeNetworkInterfaces ec2:DescribeSubnets ec2:UnassignPrivateIpAddresses"
     }

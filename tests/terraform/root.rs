@@ -1,0 +1,165 @@
+//! The root module hands on what it is given, and checks it as its modules do; and what its README says of a group of one's own.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::code::{CODE, Copy, resources};
+use super::stage::Stage;
+
+const BOUNDARY: &str = "arn:aws:iam::111122223333:policy/boundary";
+
+/// What would be made: values by their address.
+struct Planned(Vec<(String, Value)>);
+
+impl Planned {
+    fn of(way: &str, further: impl Fn(&Value) -> Value) -> Self {
+        let stage = Stage::with(Copy::new(), ".", |here| {
+            let mut all = further(here);
+            all["follow_with"] = way.into();
+            all["allowed_principals"] = json!(["arn:aws:iam::072088201116:root"]);
+            all["permissions_boundary"] = BOUNDARY.into();
+            all
+        });
+        let plan = stage.planned();
+        Self(resources(&json!({ "values": plan["planned_values"] })))
+    }
+
+    #[track_caller]
+    fn value(&self, address: &str, pointer: &str) -> &Value {
+        let found = self.0.iter().find(|(found, _)| found == address);
+        let (_, values) = found.unwrap_or_else(|| panic!("no {address}"));
+        values
+            .pointer(pointer)
+            .unwrap_or_else(|| panic!("{address} has no {pointer}: {values}"))
+    }
+}
+
+/// Fails if the root module keeps an option to itself.
+#[test]
+#[ignore = "needs terraform, the AWS provider and moto: tests/run provides them"]
+fn the_root_module_hands_its_options_on() {
+    let planned = Planned::of("function", |here| {
+        json!({
+            "deletion_protection": true,
+            "deregistration_delay": 45,
+            "reserved_concurrency": -1,
+            "vpc": { "subnet_ids": [here["subnet_ids"][0]], "security_group_ids": ["sg-0123456789abcdef0"] },
+        })
+    });
+    let function = "module.function[0].aws_lambda_function.this";
+    assert_eq!(planned.value(function, "/reserved_concurrent_executions"), -1);
+    assert_eq!(
+        planned.value(function, "/vpc_config/0/security_group_ids"),
+        &json!(["sg-0123456789abcdef0"])
+    );
+    assert_eq!(
+        planned.value("module.function[0].aws_iam_role.function", "/permissions_boundary"),
+        BOUNDARY
+    );
+    assert_eq!(
+        planned.value("module.privatelink.aws_lb.this", "/enable_deletion_protection"),
+        true
+    );
+    let group = "module.privatelink.aws_lb_target_group.this";
+    assert_eq!(planned.value(group, "/deregistration_delay"), "45");
+
+    let planned = Planned::of(
+        "proxy",
+        |here| json!({ "session_manager": true, "host_subnet_ids": [here["subnet_ids"][2], here["subnet_ids"][0]] }),
+    );
+    assert_eq!(
+        planned.value("module.hosts[0].aws_iam_role.host", "/permissions_boundary"),
+        BOUNDARY
+    );
+    planned.value(
+        "module.hosts[0].aws_iam_role_policy_attachment.session_manager[0]",
+        "/policy_arn",
+    );
+    let hosts = planned.value("module.hosts[0].aws_autoscaling_group.this", "/vpc_zone_identifier");
+    assert_eq!(hosts.as_array().map(Vec::len), Some(2), "{hosts}");
+}
+
+/// Fails if the root module lets through what a module refuses, and so names a variable that its user does not have.
+#[test]
+fn the_root_module_checks_as_its_modules_do() {
+    let checks = |path: &str, variable: &str| {
+        let text = fs::read_to_string(Path::new(CODE).join(path).join("variables.tf")).unwrap();
+        let start = format!("variable \"{variable}\" {{\n");
+        let block = text
+            .split(&start)
+            .nth(1)
+            .unwrap_or_else(|| panic!("{path} has no {variable}"));
+        let block = block.split("\n}\n").next().unwrap_or_default();
+        let lines = block.lines().filter(|line| !line.starts_with("  description = "));
+        lines.map(|line| format!("{line}\n")).collect::<String>()
+    };
+    for (module, variables) in [
+        (
+            "function",
+            &[
+                "reserved_concurrency",
+                "vpc",
+                "permissions_boundary",
+                "alarm_topic_arns",
+                "architecture",
+            ][..],
+        ),
+        ("hosts", &["session_manager", "permissions_boundary"]),
+        (
+            "privatelink",
+            &[
+                "name",
+                "vpc_id",
+                "deregistration_delay",
+                "deletion_protection",
+                "allowed_principals",
+                "supported_regions",
+            ],
+        ),
+    ] {
+        for variable in variables {
+            let theirs = checks(&format!("modules/{module}"), variable);
+            let ours = checks(".", variable);
+            let squeezed = |text: &str| text.replace("the zip was built", "the package was built");
+            assert_eq!(squeezed(&ours), squeezed(&theirs), "{variable} of {module}");
+        }
+    }
+}
+
+/// Fails if the function's tag makes a difference to a group that is written as the README says.
+#[test]
+#[ignore = "needs terraform, the AWS provider and moto: tests/run provides them"]
+fn a_group_as_the_readme_writes_it_ignores_the_tag() {
+    let copy = Copy::new();
+    let readme = fs::read_to_string(copy.path(".").join("README.md")).unwrap();
+    let blocks = readme
+        .split("```hcl\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```\n").next());
+    let mut blocks = blocks.filter(|block| block.contains("ignore_changes"));
+    let block = blocks.next().expect("a group that ignores the tag").to_owned();
+    assert!(blocks.next().is_none(), "several");
+    let block = block.replace("\"vpc-0123456789abcdef0\"", "var.vpc_id");
+    let without = block.replace("ignore_changes = [tags[\"rds-tether:absent\"]]", "");
+    assert!(block.contains("var.vpc_id") && without != block, "{block}");
+    let path = copy.path("of-your-own");
+    fs::create_dir(&path).unwrap();
+    let path = path.join("main.tf");
+    let write = |block: &str| fs::write(&path, format!("variable \"vpc_id\" {{}}\n\n{block}")).unwrap();
+    write(&block);
+    let stage = Stage::with(copy, "of-your-own", |_| json!({}));
+    let made = resources(&stage.apply());
+    let [(_, group)] = made.as_slice() else {
+        panic!("{made:?}")
+    };
+    stage.fail_over(group["arn"].as_str().expect("an ARN"));
+    assert_eq!(stage.plan().into_iter().collect::<Vec<_>>(), Vec::<String>::new());
+    write(&without);
+    let changes = stage.plan();
+    assert!(
+        changes.contains("aws_lb_target_group.orders tags"),
+        "nothing would be lost without it: {changes:?}"
+    );
+}

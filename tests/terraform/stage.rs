@@ -1,0 +1,144 @@
+//! A configuration against an AWS of its own.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use testkit::dns::{self, Behaviour};
+
+use super::code::{Copy, REGION, against, changes, json as json_of, succeed};
+use super::moto::{ACCOUNT, ANYBODY, EC2, ELB, Moto, element};
+use super::script;
+use super::world::{NEW, OLD, WRITER, bare_command, finish, said};
+
+/// A configuration against an AWS of its own.
+pub struct Stage {
+    pub moto: Moto,
+    pub copy: Copy,
+    configuration: String,
+}
+
+impl Stage {
+    /// What the configuration assumes is there, and its variables say so.
+    pub fn new(configuration: &str) -> Self {
+        Self::with(Copy::new(), configuration, |_| json!({}))
+    }
+
+    /// With further variables, which are told what is there.
+    pub fn with(copy: Copy, configuration: &str, further: impl Fn(&Value) -> Value) -> Self {
+        // Session Manager's policy is one of AWS's own.
+        let moto = Moto::start_with(&[("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")]);
+        // Without docker it answers a call of a function by itself, and runs nothing.
+        let without_docker = r#"{"lambda":{"use_docker":false}}"#;
+        moto.post("/moto-api/config", "Content-Type: application/json", without_docker);
+        let vpc = element(&moto.call(ANYBODY, EC2, "CreateVpc", "CidrBlock=10.0.0.0/16"), "vpcId");
+        let subnets: Vec<String> = (["a", "b", "c"].iter().enumerate())
+            .map(|(number, zone)| {
+                let subnet = format!("VpcId={vpc}&CidrBlock=10.0.{number}.0/24&AvailabilityZone={REGION}{zone}");
+                element(&moto.call(ANYBODY, EC2, "CreateSubnet", &subnet), "subnetId")
+            })
+            .collect();
+        let database = format!("GroupName=database&GroupDescription=database&VpcId={vpc}");
+        let database = element(&moto.call(ANYBODY, EC2, "CreateSecurityGroup", &database), "groupId");
+        let group = format!("Name=orders-of-old&Protocol=TCP&Port=5432&TargetType=ip&VpcId={vpc}");
+        let group = element(&moto.call(ANYBODY, ELB, "CreateTargetGroup", &group), "TargetGroupArn");
+        // A zip of nothing: moto does not run it.
+        let zip = copy.write("bootstrap.zip", &format!("PK\u{5}\u{6}{}", "\0".repeat(18)));
+        let all = json!({
+            "region": REGION,
+            "endpoint": format!("{WRITER}:5432"),
+            "vpc_id": vpc,
+            "subnet_ids": subnets,
+            "database_security_group_id": database,
+            "target_group_arn": group,
+            "zip": zip,
+            "alarm_topic_arn": format!("arn:aws:sns:{REGION}:{ACCOUNT}:database"),
+            "package": { "s3_bucket": "packages", "s3_key": "rds-tether-0.1.0-1.x86_64.rpm", "sha256": script::PACKAGE_SHA256 },
+        });
+        let text = ["main.tf", "variables.tf"].map(|name| fs::read_to_string(copy.path(configuration).join(name)));
+        let text: String = text.into_iter().flatten().collect();
+        let is_declared = |name: &str| text.contains(&format!("variable \"{name}\" {{"));
+        let mut variables = all.as_object().expect("an object").clone();
+        variables.retain(|name, _| is_declared(name));
+        for (name, value) in further(&all).as_object().expect("an object") {
+            assert!(is_declared(name), "{configuration} has no {name}");
+            variables.insert(name.clone(), value.clone());
+        }
+        let path = copy.path(configuration).join("here.auto.tfvars.json");
+        fs::write(path, Value::Object(variables).to_string()).expect("the variables are written");
+        copy.init(configuration);
+        Self {
+            moto,
+            copy,
+            configuration: configuration.to_owned(),
+        }
+    }
+
+    pub fn terraform(&self, arguments: &[&str]) -> Command {
+        let mut command = against(&self.copy, &self.configuration, &self.moto);
+        command.args(arguments);
+        command
+    }
+
+    pub fn apply(&self) -> Value {
+        succeed(&mut self.terraform(&["apply", "-auto-approve", "-input=false", "-no-color"]));
+        json_of(&mut self.terraform(&["show", "-json"]))
+    }
+
+    /// A plan, as Terraform shows it.
+    pub fn planned(&self) -> Value {
+        succeed(&mut self.terraform(&["plan", "-input=false", "-no-color", "-out=plan"]));
+        json_of(&mut self.terraform(&["show", "-json", "plan"]))
+    }
+
+    /// What a plan would change now.
+    pub fn plan(&self) -> BTreeSet<String> {
+        changes(&self.planned())
+            .iter()
+            .map(|change| within_module(change))
+            .collect()
+    }
+
+    pub fn destroy(&self) {
+        succeed(&mut self.terraform(&["destroy", "-auto-approve", "-input=false", "-no-color"]));
+        let left = succeed(&mut self.terraform(&["state", "list"]));
+        assert_eq!(left, "", "{}: something is left", self.configuration);
+    }
+
+    /// rds-tether as `sync` makes this group follow the name.
+    pub fn sync(&self, dns: &dns::Server, group: &str) {
+        let mut command = bare_command(&format!("http://{}", self.moto.address));
+        command
+            .args(["sync", "--forget", "1s", "--nameserver", &dns.addr().to_string()])
+            .args(["--endpoint", &format!("{WRITER}:5432"), "--target-group", group]);
+        let output = finish(&mut command);
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    }
+
+    /// A failover as rds-tether leaves it behind: another target, and the function's tag.
+    pub fn fail_over(&self, group: &str) {
+        let dns = dns::Server::start();
+        dns.set(WRITER, Behaviour::a(OLD, 1));
+        self.sync(&dns, group);
+        dns.set(WRITER, Behaviour::a(NEW, 1));
+        self.sync(&dns, group);
+        let listed = self
+            .moto
+            .call(ANYBODY, ELB, "DescribeTargetHealth", &format!("TargetGroupArn={group}"));
+        assert!(listed.contains(NEW) && !listed.contains(OLD), "{listed}");
+        let tag =
+            format!("ResourceArns.member.1={group}&Tags.member.1.Key=rds-tether:absent&Tags.member.1.Value=1763880060");
+        self.moto.call(ANYBODY, ELB, "AddTags", &tag);
+        let tags = self
+            .moto
+            .call(ANYBODY, ELB, "DescribeTags", &format!("ResourceArns.member.1={group}"));
+        assert!(tags.contains("rds-tether:absent"), "{tags}");
+    }
+}
+
+/// An address without the modules that it is in.
+fn within_module(address: &str) -> String {
+    let start = address.find("aws_").unwrap_or_default();
+    address[start..].to_owned()
+}
