@@ -6,9 +6,11 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use super::moto::{Moto, REGION};
+use super::moto::{ANYBODY, Moto};
 use super::program::{self, Folder};
 
+/// Where everything is.
+pub const REGION: &str = "eu-west-1";
 /// Where the code is.
 pub const CODE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/terraform");
 
@@ -65,8 +67,8 @@ impl Copy {
 pub fn against(copy: &Copy, configuration: &str, moto: &Moto) -> Command {
     let mut command = copy.terraform(configuration);
     command
-        .env("AWS_ENDPOINT_URL", moto.url())
-        .env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+        .env("AWS_ENDPOINT_URL", format!("http://{}", moto.address))
+        .env("AWS_ACCESS_KEY_ID", ANYBODY)
         .env("AWS_SECRET_ACCESS_KEY", "secret")
         .env("AWS_REGION", REGION)
         .env("AWS_EC2_METADATA_DISABLED", "true");

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use testkit::dns::{self, Behaviour};
 
 use super::checks::{self, Made};
-use super::code::{Copy, against, changes, folders, json as json_of, resources, succeed};
-use super::moto::{EC2, ELB, Moto, REGION, element};
+use super::code::{Copy, REGION, against, changes, folders, json as json_of, resources, succeed};
+use super::moto::{ACCOUNT, ANYBODY, EC2, ELB, Moto, element};
 use super::script;
 use super::world::{NEW, OLD, WRITER, bare_command, finish, said};
 
@@ -43,18 +43,23 @@ struct Stage {
 impl Stage {
     /// What the example assumes is there, and its variables say so.
     fn new(example: &str) -> Self {
-        let (moto, copy) = (Moto::start(), Copy::new());
-        let vpc = element(&moto.call(EC2, "CreateVpc", "CidrBlock=10.0.0.0/16"), "vpcId");
+        let copy = Copy::new();
+        // Session Manager's policy is one of AWS's own.
+        let moto = Moto::start_with(&[("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")]);
+        // Without docker it answers a call of a function by itself, and runs nothing.
+        let without_docker = r#"{"lambda":{"use_docker":false}}"#;
+        moto.post("/moto-api/config", "Content-Type: application/json", without_docker);
+        let vpc = element(&moto.call(ANYBODY, EC2, "CreateVpc", "CidrBlock=10.0.0.0/16"), "vpcId");
         let subnets: Vec<String> = (["a", "b", "c"].iter().enumerate())
             .map(|(number, zone)| {
                 let subnet = format!("VpcId={vpc}&CidrBlock=10.0.{number}.0/24&AvailabilityZone={REGION}{zone}");
-                element(&moto.call(EC2, "CreateSubnet", &subnet), "subnetId")
+                element(&moto.call(ANYBODY, EC2, "CreateSubnet", &subnet), "subnetId")
             })
             .collect();
         let database = format!("GroupName=database&GroupDescription=database&VpcId={vpc}");
-        let database = element(&moto.call(EC2, "CreateSecurityGroup", &database), "groupId");
+        let database = element(&moto.call(ANYBODY, EC2, "CreateSecurityGroup", &database), "groupId");
         let group = format!("Name=orders-of-old&Protocol=TCP&Port=5432&TargetType=ip&VpcId={vpc}");
-        let group = element(&moto.call(ELB, "CreateTargetGroup", &group), "TargetGroupArn");
+        let group = element(&moto.call(ANYBODY, ELB, "CreateTargetGroup", &group), "TargetGroupArn");
         // A zip of nothing: moto does not run it.
         let zip = copy.write("bootstrap.zip", &format!("PK\u{5}\u{6}{}", "\0".repeat(18)));
         let all = json!({
@@ -65,7 +70,7 @@ impl Stage {
             "database_security_group_id": database,
             "target_group_arn": group,
             "zip": zip,
-            "alarm_topic_arn": format!("arn:aws:sns:{REGION}:123456789012:database"),
+            "alarm_topic_arn": format!("arn:aws:sns:{REGION}:{ACCOUNT}:database"),
             "package": { "s3_bucket": "packages", "s3_key": "rds-tether-0.1.0-1.x86_64.rpm", "sha256": script::PACKAGE_SHA256 },
         });
         let text = std::fs::read_to_string(copy.path(example).join("main.tf")).expect("main.tf");
@@ -108,7 +113,7 @@ impl Stage {
 
     /// rds-tether as `sync` makes this group follow the name.
     fn sync(&self, dns: &dns::Server, group: &str) {
-        let mut command = bare_command(&self.moto.url());
+        let mut command = bare_command(&format!("http://{}", self.moto.address));
         command
             .args(["sync", "--forget", "1s", "--nameserver", &dns.addr().to_string()])
             .args(["--endpoint", &format!("{WRITER}:5432"), "--target-group", group]);
@@ -125,14 +130,14 @@ impl Stage {
         self.sync(&dns, group);
         let listed = self
             .moto
-            .call(ELB, "DescribeTargetHealth", &format!("TargetGroupArn={group}"));
+            .call(ANYBODY, ELB, "DescribeTargetHealth", &format!("TargetGroupArn={group}"));
         assert!(listed.contains(NEW) && !listed.contains(OLD), "{listed}");
         let tag =
             format!("ResourceArns.member.1={group}&Tags.member.1.Key=rds-tether:absent&Tags.member.1.Value=1763880060");
-        self.moto.call(ELB, "AddTags", &tag);
+        self.moto.call(ANYBODY, ELB, "AddTags", &tag);
         let tags = self
             .moto
-            .call(ELB, "DescribeTags", &format!("ResourceArns.member.1={group}"));
+            .call(ANYBODY, ELB, "DescribeTags", &format!("ResourceArns.member.1={group}"));
         assert!(tags.contains("rds-tether:absent"), "{tags}");
     }
 }

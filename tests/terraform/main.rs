@@ -8,6 +8,8 @@
 mod checks;
 mod code;
 mod examples;
+#[allow(dead_code, reason = "shared with the suite of moto, which needs more of it")]
+#[path = "../moto/server.rs"]
 mod moto;
 #[path = "../program/mod.rs"]
 mod program;

@@ -23,7 +23,7 @@ variable "package" {
     error_message = "package.s3_bucket is the name of a bucket: \"orders-packages\"."
   }
   validation {
-    condition     = can(regex("^[A-Za-z0-9!_.*()/+=@-]+\\.rpm$", var.package.s3_key))
+    condition     = can(regex("^[A-Za-z0-9!_./+=@-]+\\.rpm$", var.package.s3_key))
     error_message = "package.s3_key is that of an .rpm, which Amazon Linux installs: \"rds-tether-0.1.0-1.aarch64.rpm\"."
   }
   validation {
