@@ -219,6 +219,15 @@ fn every_choice_of_the_function_can_be_made_otherwise() {
         allowed(&statements["AssumeRoles"]),
         (json!("sts:AssumeRole"), json!([role]))
     );
+    let interfaces = [
+        "ec2:CreateNetworkInterface",
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeSubnets",
+        "ec2:DeleteNetworkInterface",
+        "ec2:AssignPrivateIpAddresses",
+        "ec2:UnassignPrivateIpAddresses",
+    ];
+    assert_eq!(allowed(&statements["BeInTheVpc"]), (json!(interfaces), json!("*")));
     let policy = site.bridge.call("lambda", "get_policy", asked);
     let topic = stack.id("EventTopic");
     assert!(policy["Policy"].as_str().unwrap().contains(topic), "{policy}");

@@ -115,6 +115,33 @@ fn hosts_that_keep_a_group_let_nobody_in() {
     );
 }
 
+#[test]
+#[ignore = "needs moto: tests/run provides it"]
+fn hosts_that_keep_a_group_may_probe_and_assume_roles() {
+    let mut site = Site::new();
+    let database = site.group("database");
+    let role = "arn:aws:iam::222233334444:role/tether";
+    let parameters = [
+        ("Mode", "run"),
+        ("Endpoint", ENDPOINT),
+        ("TargetGroupArn", GROUP),
+        ("AssumeRoleArns", role),
+        ("PackageObjectVersion", "3sL4kqtJlcpXroDT"),
+        ("DatabaseSecurityGroupId", &database),
+    ];
+    let (stack, _) = hosts(&mut site, &parameters, &[]);
+    let own = stack.id("HostSecurityGroup").to_owned();
+    assert_eq!(site.rules(&own), Vec::<String>::new());
+    assert_eq!(site.rules(&database), [format!("5432-5432 {own}")]);
+    let statements = site.statements(stack.id("Role"), "rds-tether");
+    let names = ["AssumeRoles", "Change", "Install", "Look", "SayThatItIsReady"];
+    assert_eq!(statements.keys().collect::<Vec<_>>(), names);
+    let assumes = (json!("sts:AssumeRole"), json!([role]));
+    assert_eq!(allowed(&statements["AssumeRoles"]), assumes);
+    let (gets, _) = allowed(&statements["Install"]);
+    assert_eq!(gets, "s3:GetObjectVersion");
+}
+
 /// What moto leaves out of an Auto Scaling group: a host takes part when it says so, and has the time that its script takes.
 #[test]
 #[ignore = "needs cfn-lint: tests/run provides it"]

@@ -6,6 +6,7 @@ mod bridge;
 mod first_sync;
 mod function;
 mod hosts;
+mod patterns;
 #[path = "../program/mod.rs"]
 mod program;
 mod readme;

@@ -93,7 +93,7 @@ fn sha256() -> String {
     String::from_utf8(output.stdout).unwrap()[..64].to_owned()
 }
 
-/// The scripts of five stacks.
+/// The scripts of several stacks.
 struct Scripts {
     proxy: String,
     run: String,
@@ -122,7 +122,12 @@ static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| {
     };
     Scripts {
         proxy: script(&[("Endpoint", ENDPOINT), ("NotifyTopicArn", TOPIC)]),
-        run: script(&[("Mode", "run"), ("Endpoint", ENDPOINT), ("TargetGroupArn", GROUP)]),
+        run: script(&[
+            ("Mode", "run"),
+            ("Endpoint", ENDPOINT),
+            ("TargetGroupArn", GROUP),
+            ("PackageObjectVersion", "3sL4kqtJlcpXroDT"),
+        ]),
         own_settings: script(&[("Settings", &own_settings())]),
         settings_with_delimiter: script(&[("Settings", &settings_with_delimiter())]),
         bad_settings: script(&[("Settings", "[[proxy]]\nlisten = 5432\n")]),
@@ -161,12 +166,12 @@ fn a_host_installs_starts_and_takes_part_when_it_is_ready() {
     assert_ends(&host.start("nothing"), 0);
     let calls = host.calls();
     let steps = [
-        "aws s3api get-object --bucket orders-packages --key rds-tether-0.1.0-1.x86_64.rpm",
+        "aws s3api get-object --bucket orders-packages --key rds-tether-0.1.0-1.x86_64.rpm /",
         "rpm --upgrade",
         "rds-tether doctor --only settings",
         "systemctl enable rds-tether.service",
         "systemctl restart rds-tether.service",
-        "/readyz",
+        "http://127.0.0.1:9477/readyz/5432",
         "aws autoscaling complete-lifecycle-action --lifecycle-action-result CONTINUE --instance-id i-0123456789abcdef0",
         "aws elbv2 wait target-in-service --target-group-arn arn:aws:elasticloadbalancing:us-east-1:123456789012",
         "cfn-signal --region us-east-1 --stack arn:aws:cloudformation:us-east-1:123456789012:stack/ec2-",
@@ -195,7 +200,11 @@ fn a_host_installs_starts_and_takes_part_when_it_is_ready() {
 fn a_host_that_keeps_a_group_is_nobodys_target() {
     let host = Host::new(&SCRIPTS.run);
     assert_ends(&host.start("nothing"), 0);
-    assert!(!host.calls().iter().any(|call| call.contains("elbv2")));
+    let calls = host.calls();
+    assert!(!calls.iter().any(|call| call.contains("elbv2")));
+    assert!(calls.iter().any(|call| call.ends_with("/readyz")), "{calls:#?}");
+    let versioned = "--key rds-tether-0.1.0-1.x86_64.rpm --version-id 3sL4kqtJlcpXroDT /";
+    assert!(calls.iter().any(|call| call.contains(versioned)), "{calls:#?}");
     let wanted = format!(
         "[[target_group]]\narn = \"{GROUP}\"\nendpoints = [\"{ENDPOINT}\"]\n\n[http]\nlisten = \"127.0.0.1:9477\"\n\n"
     );

@@ -106,7 +106,7 @@ fn every_choice_of_the_way_can_be_made_otherwise() {
         ("Port", json!(6432)),
         ("HealthCheckProtocol", json!("HTTP")),
         ("HealthCheckPort", json!("9477")),
-        ("HealthCheckPath", json!("/readyz")),
+        ("HealthCheckPath", json!("/readyz/6432")),
         ("Matcher", json!({"HttpCode": "200"})),
     ] {
         assert_eq!(found["TargetGroups"][0][key], value, "{key}");

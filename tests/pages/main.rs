@@ -1,6 +1,7 @@
 //! The pages that `run` and `proxy` serve, read over HTTP from the built binary while simulated servers change under it.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
+mod alarms;
 mod deploy;
 mod document;
 mod metrics;
