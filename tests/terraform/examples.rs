@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::thread;
 
+use serde_json::Value;
+
+use super::calls;
 use super::checks::{self, Made};
 use super::code::{folders, resources};
 use super::script;
@@ -40,8 +43,16 @@ fn each_example_is_made_looked_at_again_and_unmade() {
             let seen = &seen;
             scope.spawn(move || {
                 let stage = Stage::new(&example);
+                let calls = example.ends_with("function-for-existing-group");
+                if calls {
+                    calls::fail(&stage);
+                }
                 let made = resources(&stage.apply());
                 assert!(made.len() > 5, "{example}: {made:?}");
+                let answers = made.iter().filter(|(address, _)| address.ends_with(".first_sync[0]"));
+                let answers: Vec<&Value> = answers.map(|(_, values)| &values["result"]).collect();
+                assert!(!calls || !answers.is_empty(), "{example}: the next apply calls again");
+                assert!(answers.iter().all(|answer| **answer == calls::answer()), "{answers:?}");
                 let second = stage.plan();
                 let groups = groups_of_addresses(&made);
                 for group in &groups {

@@ -2,13 +2,13 @@
 //! and unmade against moto.
 //!
 //! Moto is believed on what is made and on what it tells afterwards, but for the differences that are listed. It starts no
-//! hosts and, without docker, runs no function: the first call of one is answered by moto itself.
+//! hosts; who calls a function is answered by the tests themselves.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
+mod calls;
 mod checks;
 mod code;
 mod examples;
-mod first_sync;
 #[allow(dead_code, reason = "shared with the suite of moto, which needs more of it")]
 #[path = "../moto/server.rs"]
 mod moto;

@@ -1,12 +1,15 @@
 //! The root module hands on what it is given, and checks it as its modules do; and what its README says of a group of one's own.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::code::{CODE, Copy, resources};
+use super::code::{CODE, Copy, resources, run, succeed};
+use super::moto::{ANYBODY, ELB, element};
 use super::stage::Stage;
+use super::world::said;
 
 const BOUNDARY: &str = "arn:aws:iam::111122223333:policy/boundary";
 
@@ -14,14 +17,10 @@ const BOUNDARY: &str = "arn:aws:iam::111122223333:policy/boundary";
 struct Planned(Vec<(String, Value)>);
 
 impl Planned {
-    fn of(way: &str, further: impl Fn(&Value) -> Value) -> Self {
-        let stage = Stage::with(Copy::new(), ".", |here| {
-            let mut all = further(here);
-            all["follow_with"] = way.into();
-            all["allowed_principals"] = json!(["arn:aws:iam::072088201116:root"]);
-            all["permissions_boundary"] = BOUNDARY.into();
-            all
-        });
+    /// With further variables.
+    fn of(stage: &Stage, variables: &Value) -> Self {
+        let path = stage.copy.path(".").join("way.auto.tfvars.json");
+        fs::write(path, variables.to_string()).expect("the variables are written");
         let plan = stage.planned();
         Self(resources(&json!({ "values": plan["planned_values"] })))
     }
@@ -40,45 +39,49 @@ impl Planned {
 #[test]
 #[ignore = "needs terraform, the AWS provider and moto: tests/run provides them"]
 fn the_root_module_hands_its_options_on() {
-    let planned = Planned::of("function", |here| {
+    let mut subnets = Value::Null;
+    let stage = Stage::with(Copy::new(), ".", |here| {
+        subnets = here["subnet_ids"].clone();
         json!({
+            "allowed_principals": ["arn:aws:iam::072088201116:root"],
+            "permissions_boundary": BOUNDARY,
             "deletion_protection": true,
             "deregistration_delay": 45,
             "reserved_concurrency": -1,
-            "vpc": { "subnet_ids": [here["subnet_ids"][0]], "security_group_ids": ["sg-0123456789abcdef0"] },
+            "vpc": { "subnet_ids": [subnets[0]], "security_group_ids": ["sg-0123456789abcdef0"] },
+            "session_manager": true,
+            "host_subnet_ids": [subnets[2], subnets[0]],
         })
     });
+    let planned = Planned::of(&stage, &json!({ "follow_with": "function" }));
     let function = "module.function[0].aws_lambda_function.this";
     assert_eq!(planned.value(function, "/reserved_concurrent_executions"), -1);
     assert_eq!(
-        planned.value(function, "/vpc_config/0/security_group_ids"),
-        &json!(["sg-0123456789abcdef0"])
+        planned.value(function, "/vpc_config/0/subnet_ids"),
+        &json!([subnets[0]])
     );
-    assert_eq!(
-        planned.value("module.function[0].aws_iam_role.function", "/permissions_boundary"),
-        BOUNDARY
-    );
-    assert_eq!(
-        planned.value("module.privatelink.aws_lb.this", "/enable_deletion_protection"),
-        true
-    );
+    let role = "module.function[0].aws_iam_role.function";
+    assert_eq!(planned.value(role, "/permissions_boundary"), BOUNDARY);
+    let balancer = "module.privatelink.aws_lb.this";
+    assert_eq!(planned.value(balancer, "/enable_deletion_protection"), true);
     let group = "module.privatelink.aws_lb_target_group.this";
     assert_eq!(planned.value(group, "/deregistration_delay"), "45");
 
-    let planned = Planned::of(
-        "proxy",
-        |here| json!({ "session_manager": true, "host_subnet_ids": [here["subnet_ids"][2], here["subnet_ids"][0]] }),
-    );
-    assert_eq!(
-        planned.value("module.hosts[0].aws_iam_role.host", "/permissions_boundary"),
-        BOUNDARY
-    );
-    planned.value(
-        "module.hosts[0].aws_iam_role_policy_attachment.session_manager[0]",
-        "/policy_arn",
-    );
-    let hosts = planned.value("module.hosts[0].aws_autoscaling_group.this", "/vpc_zone_identifier");
-    assert_eq!(hosts.as_array().map(Vec::len), Some(2), "{hosts}");
+    let planned = Planned::of(&stage, &json!({ "follow_with": "proxy" }));
+    let role = "module.hosts[0].aws_iam_role.host";
+    assert_eq!(planned.value(role, "/permissions_boundary"), BOUNDARY);
+    let shell = "module.hosts[0].aws_iam_role_policy_attachment.session_manager[0]";
+    let policy = planned.value(shell, "/policy_arn");
+    assert_eq!(policy, "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore");
+    let zones = planned.value("module.hosts[0].aws_autoscaling_group.this", "/vpc_zone_identifier");
+    let zones: BTreeSet<&str> = zones
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let wanted = [&subnets[0], &subnets[2]].map(|subnet| subnet.as_str().expect("an ID"));
+    assert_eq!(zones, BTreeSet::from(wanted));
 }
 
 /// Fails if the root module lets through what a module refuses, and so names a variable that its user does not have.
@@ -150,16 +153,21 @@ fn a_group_as_the_readme_writes_it_ignores_the_tag() {
     let write = |block: &str| fs::write(&path, format!("variable \"vpc_id\" {{}}\n\n{block}")).unwrap();
     write(&block);
     let stage = Stage::with(copy, "of-your-own", |_| json!({}));
-    let made = resources(&stage.apply());
-    let [(_, group)] = made.as_slice() else {
-        panic!("{made:?}")
+    succeed(&mut stage.terraform(&["apply", "-auto-approve", "-input=false", "-no-color"]));
+    let groups = stage
+        .moto
+        .call(ANYBODY, ELB, "DescribeTargetGroups", "Names.member.1=orders");
+    stage.fail_over(&element(&groups, "TargetGroupArn"));
+    let plan = || {
+        let output = run(&mut stage.terraform(&["plan", "-detailed-exitcode", "-input=false", "-no-color"]));
+        (output.status.code(), said(&output))
     };
-    stage.fail_over(group["arn"].as_str().expect("an ARN"));
-    assert_eq!(stage.plan().into_iter().collect::<Vec<_>>(), Vec::<String>::new());
+    let (code, told) = plan();
+    assert_eq!(code, Some(0), "there is something to change: {told}");
     write(&without);
-    let changes = stage.plan();
+    let (code, told) = plan();
     assert!(
-        changes.contains("aws_lb_target_group.orders tags"),
-        "nothing would be lost without it: {changes:?}"
+        code == Some(2) && told.contains("\"rds-tether:absent\" = "),
+        "without that line nothing would be lost: {told}"
     );
 }

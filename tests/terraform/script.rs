@@ -76,7 +76,12 @@ const CALLS: &[&str] = &[
 /// succeed before it gives itself up.
 const FAULTS: &[(u32, &str, &str, usize)] = &[
     (0, "get-object", "get s3://packages/rds-tether-0.1.0-1.x86_64.rpm", 0),
-    (0, "rpm --upgrade", "install s3://packages/rds-tether-0.1.0-1.x86_64.rpm", 1),
+    (
+        0,
+        "rpm --upgrade",
+        "install s3://packages/rds-tether-0.1.0-1.x86_64.rpm",
+        1,
+    ),
     (0, "doctor", "read the settings: rds-tether fails", 2),
     (0, "restart", "start rds-tether", 4),
     (600, "", "become ready in 540 s: orders: no connection", 5),

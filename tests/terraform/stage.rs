@@ -7,6 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use testkit::dns::{self, Behaviour};
 
+use super::calls::Lambda;
 use super::code::{Copy, REGION, against, changes, json as json_of, succeed};
 use super::moto::{ACCOUNT, ANYBODY, EC2, ELB, Moto, element};
 use super::script;
@@ -16,6 +17,7 @@ use super::world::{NEW, OLD, WRITER, bare_command, finish, said};
 pub struct Stage {
     pub moto: Moto,
     pub copy: Copy,
+    pub lambda: Lambda,
     configuration: String,
 }
 
@@ -26,12 +28,10 @@ impl Stage {
     }
 
     /// With further variables, which are told what is there.
-    pub fn with(copy: Copy, configuration: &str, further: impl Fn(&Value) -> Value) -> Self {
+    pub fn with(copy: Copy, configuration: &str, further: impl FnOnce(&Value) -> Value) -> Self {
         // Session Manager's policy is one of AWS's own.
         let moto = Moto::start_with(&[("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")]);
-        // Without docker it answers a call of a function by itself, and runs nothing.
-        let without_docker = r#"{"lambda":{"use_docker":false}}"#;
-        moto.post("/moto-api/config", "Content-Type: application/json", without_docker);
+        let lambda = Lambda::start(&moto.address);
         let vpc = element(&moto.call(ANYBODY, EC2, "CreateVpc", "CidrBlock=10.0.0.0/16"), "vpcId");
         let subnets: Vec<String> = (["a", "b", "c"].iter().enumerate())
             .map(|(number, zone)| {
@@ -71,13 +71,15 @@ impl Stage {
         Self {
             moto,
             copy,
+            lambda,
             configuration: configuration.to_owned(),
         }
     }
 
     pub fn terraform(&self, arguments: &[&str]) -> Command {
         let mut command = against(&self.copy, &self.configuration, &self.moto);
-        command.args(arguments);
+        let lambda = format!("http://{}", self.lambda.address);
+        command.env("AWS_ENDPOINT_URL_LAMBDA", lambda).args(arguments);
         command
     }
 
