@@ -3,6 +3,8 @@
 use std::io::Write as _;
 
 use rds_tether::elb::{Error, Kind};
+use rds_tether::planner::answer::Blind;
+use rds_tether::planner::plan::{Hold, Reason};
 use rds_tether::planner::target::State;
 use rds_tether::planner::time::Timestamp;
 use rds_tether::report::Report;
@@ -31,8 +33,6 @@ pub fn write(measured: &Measured, now: Timestamp, request_id: &str) {
 
 /// Reasons for which an address that DNS names is not let into the group.
 const REFUSED: [&str; 5] = ["refused", "rejected", "no_room", "unproven", "impostor"];
-/// Reasons that say that nothing is known of an endpoint.
-const UNRESOLVED: [&str; 2] = ["blind", "no_quorum"];
 
 /// Changes that are not made for one of these reasons.
 fn held_for(report: &Report, reasons: &[&str]) -> usize {
@@ -41,6 +41,15 @@ fn held_for(report: &Report, reasons: &[&str]) -> usize {
         .iter()
         .filter(|hold| reasons.contains(&hold.reason.name()))
         .count()
+}
+
+/// Endpoints of which nothing is known. One whose every address is refused has been resolved.
+fn unresolved(report: &Report) -> usize {
+    let is_unresolved = |hold: &&Hold| match &hold.reason {
+        Reason::Blind(blind) => !matches!(blind, Blind::AllRefused(_)),
+        reason => matches!(reason, Reason::NoQuorum),
+    };
+    report.holds().iter().filter(is_unresolved).count()
 }
 
 fn denials(report: &Report) -> usize {
@@ -57,7 +66,7 @@ fn line(measured: &Measured, now: Timestamp, request_id: &str) -> Value {
         ("ReconcileErrors", "Count", json!(measured.errors)),
         ("Refused", "Count", json!(held_for(report, &REFUSED))),
         ("Denied", "Count", json!(denials(report))),
-        ("Unresolved", "Count", json!(held_for(report, &UNRESOLVED))),
+        ("Unresolved", "Count", json!(unresolved(report))),
     ];
     if let Ok(targets) = &report.targets {
         let healthy = targets.values().filter(|target| target.state == State::Healthy).count();
