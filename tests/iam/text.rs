@@ -99,12 +99,15 @@ fn enclosing(text: &str, at: usize) -> &str {
     &text[start + 1..end - 1]
 }
 
-/// The value of an attribute that is a list, or a call with one, on one or several lines.
+/// The value of an attribute that is a list, or a call with one, on one or several lines; or the name of a list.
 fn attribute<'a>(block: &'a str, name: &str) -> &'a str {
     let line = block
         .lines()
         .find(|line| line.trim_start().split([' ', '=']).next() == Some(name));
     let line = line.unwrap_or_else(|| panic!("no {name} in {block}"));
+    if !line.contains(['[', '(']) {
+        return line;
+    }
     let at = line.as_ptr() as usize - block.as_ptr() as usize;
     let (start, end) = balanced(block, at, ['[', ']']);
     &block[start..end]

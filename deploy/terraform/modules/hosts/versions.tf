@@ -4,7 +4,7 @@ terraform {
   required_providers {
     aws = {
       source = "hashicorp/aws"
-      # As ../privatelink.
+      # They are tested together, and ../privatelink needs this.
       version = ">= 5.80"
     }
   }
