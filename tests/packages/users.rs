@@ -35,7 +35,7 @@ fn try_out(host: &Host, line: &str) {
         // A running systemd would be asked.
         [
             "systemctl",
-            "status" | "reload" | "restart" | "edit" | "list-timers",
+            "status" | "reload" | "restart" | "stop" | "edit" | "list-timers",
             unit,
         ] => assert!(UNITS.contains(&unit), "{line}"),
         ["rds-tether", ..] => {
