@@ -18,7 +18,7 @@ use crate::reconcile::Binding;
 use crate::report::Report;
 
 /// How long a candidate has for its answer: more than a handshake takes of which a packet is lost.
-pub const ANSWER_MAX: Duration = Duration::from_secs(3);
+const ANSWER_MAX: Duration = Duration::from_secs(3);
 /// The longest wait before a candidate that failed is asked again.
 const AGAIN_MAX: Duration = Duration::from_secs(10);
 /// How long what was shown is believed. A reader endpoint names each member now and then only, so one that is not named is
@@ -94,6 +94,11 @@ impl Prober {
             }
             is_news
         });
+    }
+
+    /// Whether there is nobody to ask.
+    pub fn is_idle(&self) -> bool {
+        self.asked.is_empty()
     }
 
     /// Waits until each of them has been asked once.

@@ -232,14 +232,7 @@ impl Group {
         while self.refused.len() > REFUSED_MAX {
             self.refused.pop_first();
         }
-        let first = reasons.first()?;
-        let text = format!("{}: {first}", self.subject.name());
-        let said = Said {
-            new,
-            reasons,
-            ..Said::default()
-        };
-        self.subject.tell(Kind::Refused, at, text, said)
+        self.tell_addresses(Kind::Refused, at, new, reasons)
     }
 
     /// Tells of what is registered although it has not shown what it has to.
@@ -254,14 +247,24 @@ impl Group {
                 reasons.push(note.to_string());
             }
         }
-        let first = reasons.first()?;
-        let text = format!("{}: {first}", self.subject.name());
+        self.tell_addresses(Kind::Unproven, at, new, reasons)
+    }
+
+    /// Tells what stands against addresses, if there is anything.
+    fn tell_addresses(
+        &mut self,
+        kind: Kind,
+        at: Timestamp,
+        new: BTreeSet<Target>,
+        reasons: Vec<String>,
+    ) -> Option<Message> {
+        let text = format!("{}: {}", self.subject.name(), reasons.first()?);
         let said = Said {
             new,
             reasons,
             ..Said::default()
         };
-        self.subject.tell(Kind::Unproven, at, text, said)
+        self.subject.tell(kind, at, text, said)
     }
 
     fn note_trouble(&mut self, report: &Report) {

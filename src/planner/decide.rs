@@ -376,11 +376,7 @@ impl Surplus<'_> {
                     memory.removing(*target, self.now);
                     plan.deregister.insert(*target, listed.zone.clone());
                 }
-                Some((reason, until)) => plan.holds.push(Hold {
-                    what: Held::Target(*target),
-                    reason,
-                    until,
-                }),
+                Some((reason, until)) => plan.holds.push(hold_target(*target, reason, until)),
             }
         }
         all_may_stay

@@ -2,8 +2,8 @@
 //! and the time are arguments, the plan is the result, and the same facts give the same plan.
 //!
 //! In reading order: [`time`], [`endpoint`] and [`target`] are the nouns; [`answer`] is what DNS said; [`guard`] is what
-//! may be a target at all; [`candidate`] is what it may have to show before; [`policy`] is what the operator wants; [`memory`] is what earlier steps left;
-//! [`decide`] decides; [`plan`] is its outcome; [`cadence`] says when to look next.
+//! may be a target at all; [`candidate`] is what it may have to show before; [`policy`] is what the operator wants;
+//! [`memory`] is what earlier steps left; [`decide`] decides; [`plan`] is its outcome; [`cadence`] says when to look next.
 
 pub mod answer;
 pub mod cadence;

@@ -100,11 +100,7 @@ impl FromStr for Linger {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text.trim() == "never" {
-            return Ok(Self::Never);
-        }
-        let span = Span::within(text, &super::WAIT_RANGE).map_err(|error| format!("{error}; or write never"))?;
-        Ok(Self::For(span.0))
+        Ok(Span::or_word(text, "never")?.map_or(Self::Never, |span| Self::For(span.0)))
     }
 }
 
@@ -112,11 +108,7 @@ impl FromStr for ProbePatience {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text.trim() == "forever" {
-            return Ok(Self::Forever);
-        }
-        let span = Span::within(text, &super::WAIT_RANGE).map_err(|error| format!("{error}; or write forever"))?;
-        Ok(Self::For(span.0))
+        Ok(Span::or_word(text, "forever")?.map_or(Self::Forever, |span| Self::For(span.0)))
     }
 }
 
@@ -141,6 +133,15 @@ impl FromStr for RoleArn {
 }
 
 impl Span {
+    /// Reads a wait, or the word that stands for one without an end.
+    fn or_word(text: &str, word: &str) -> Result<Option<Self>, String> {
+        if text.trim() == word {
+            return Ok(None);
+        }
+        let span = Self::within(text, &super::WAIT_RANGE).map_err(|error| format!("{error}; or write {word}"))?;
+        Ok(Some(span))
+    }
+
     /// Reads a duration within a range.
     pub fn within(text: &str, range: &RangeInclusive<Duration>) -> Result<Self, String> {
         let span: Self = text.parse()?;
