@@ -8,7 +8,7 @@ mod world;
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use rds_tether::{event, tag};
+use rds_tether::function::{event, tag};
 use serde_json::Value;
 use world::*;
 

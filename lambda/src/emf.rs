@@ -2,12 +2,12 @@
 
 use std::io::Write as _;
 
-use rds_tether::elb::{Error, Kind};
+use rds_tether::aws::elb::{Error, Kind};
+use rds_tether::follow::report::Report;
 use rds_tether::planner::answer::Blind;
 use rds_tether::planner::plan::{Hold, Reason};
 use rds_tether::planner::target::State;
 use rds_tether::planner::time::Timestamp;
-use rds_tether::report::Report;
 use serde_json::{Value, json};
 
 /// The namespace; those that begin with AWS/ are reserved.

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use super::message::{Kind, Message, Of, Timings, list, millis, span};
 use super::news::{Said, Subject, since};
-use crate::change::{Milestone, Tracker};
-use crate::output;
+use crate::follow::milestone::{Milestone, Tracker};
+use crate::follow::report::Report;
 use crate::planner::answer::Blind;
 use crate::planner::candidate::Doubt;
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::plan::{Held, Note, Reason};
 use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
-use crate::report::Report;
+use crate::telemetry::output;
 
 /// After this long without a report, what was known says nothing about now: another process may have looked meanwhile.
 const UNSEEN_MAX: Duration = Duration::from_secs(5 * 60);

@@ -7,8 +7,8 @@ use sdk::config::interceptors::BeforeDeserializationInterceptorContextRef;
 use sdk::config::{ConfigBag, Intercept, RuntimeComponents};
 
 use crate::aws::Config;
+use crate::aws::elb::Failure;
 use crate::clock::Clock;
-use crate::elb::Failure;
 use crate::planner::time::Timestamp;
 
 /// An identity.

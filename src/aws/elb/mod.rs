@@ -1,6 +1,5 @@
 //! Target groups through the ELBv2 API: describe, register, deregister. The only module that uses its SDK.
 
-mod arn;
 mod clients;
 mod error;
 mod inspect;
@@ -16,14 +15,14 @@ use sdk::types::{
 };
 use tokio::time::Instant;
 
-pub use arn::{Arn, InvalidArn};
 pub use clients::{ClientKey, Clients};
 pub use error::{Error, Failure, Kind};
 pub use inspect::{Attributes, Balancer, Detail, HealthCheck, Listener};
 
-use crate::bucket::{Bucket, Member, Turn, Urgency};
-use crate::metrics::Calls;
+use crate::aws::arn::Arn;
+use crate::aws::bucket::{Bucket, Member, Turn, Urgency};
 use crate::planner::target::{Family, Listed, State, Target, Zone};
+use crate::telemetry::metrics::Calls;
 
 /// Targets of one write; larger batches are rejected at times.
 const BATCH_MAX: usize = 100;

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::elb::{self, Group, Kind, Written};
+use crate::aws::elb::{self, Group, Kind, Written};
+use crate::dns::watch::Sight;
+use crate::follow::reconcile::Binding;
 use crate::planner::answer::Blind;
 use crate::planner::candidate::Doubt;
 use crate::planner::endpoint::Endpoint;
 use crate::planner::plan::{Held, Hold, Plan, Reason};
 use crate::planner::target::{Listed, Target};
 use crate::planner::time::Timestamp;
-use crate::reconcile::Binding;
-use crate::watch::Sight;
 
 /// One step of one binding.
 #[derive(Clone, Debug)]

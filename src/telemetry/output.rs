@@ -7,12 +7,12 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::dns::watch::Sight;
+use crate::follow::report::{Exit, Report};
 use crate::planner::endpoint::{Endpoint, Kind, Role};
 use crate::planner::plan::Hold;
 use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
-use crate::report::{Exit, Report};
-use crate::watch::Sight;
 
 /// Draws one binding: what was seen, what would change, what is held and why.
 pub fn draw(report: &Report) -> String {
@@ -360,7 +360,7 @@ impl GroupView {
             text: hold_line(hold, report.at),
             until: hold.until,
         };
-        let error = |error: &crate::elb::Error| ErrorView {
+        let error = |error: &crate::aws::elb::Error| ErrorView {
             action: error.action,
             code: error.code.clone(),
             text: error.to_string(),

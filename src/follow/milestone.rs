@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use crate::follow::report::Report;
 use crate::planner::endpoint::Role;
 use crate::planner::plan::Held;
 use crate::planner::target::{State, Target};
 use crate::planner::time::Timestamp;
-use crate::report::Report;
 
 /// A point that a change has reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

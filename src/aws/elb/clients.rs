@@ -6,10 +6,10 @@ use std::sync::Arc;
 use aws_config::SdkConfig;
 
 use super::Client;
+use crate::aws::bucket::Bucket;
 use crate::aws::{self, AssumeRole};
-use crate::bucket::Bucket;
-use crate::metrics::Calls;
-use crate::reconcile::Binding;
+use crate::follow::reconcile::Binding;
+use crate::telemetry::metrics::Calls;
 
 /// What bindings that share a client have in common: the region and the role.
 pub type ClientKey = (String, Option<AssumeRole>);

@@ -9,13 +9,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+use crate::follow::reconcile::Binding;
+use crate::follow::report::Report;
 use crate::planner::answer::GAP;
 use crate::planner::cadence;
 use crate::planner::candidate::{Doubt, Probe};
 use crate::planner::target::Target;
 use crate::probe::{Depth, Trouble, Trust, probe};
-use crate::reconcile::Binding;
-use crate::report::Report;
 
 /// How long a candidate has for its answer: more than a handshake takes of which a packet is lost.
 const ANSWER_MAX: Duration = Duration::from_secs(3);

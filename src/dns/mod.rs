@@ -1,5 +1,7 @@
 //! Looks at a name: asks every name server at once and takes the union of what they give.
 
+pub mod watch;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;

@@ -6,7 +6,7 @@ use std::fmt;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_elasticloadbalancingv2::error::{ErrorMetadata, ProvideErrorMetadata, SdkError};
 
-use super::Arn;
+use crate::aws::arn::Arn;
 
 /// A call about one target group that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]

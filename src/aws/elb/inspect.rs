@@ -7,8 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use aws_sdk_elasticloadbalancingv2 as sdk;
 use sdk::types::{LoadBalancer, TargetDescription, TargetGroup, TargetTypeEnum};
 
-use super::{Arn, Client, Error, Group, Kind, local, plain_group};
-use crate::bucket::Urgency;
+use super::{Client, Error, Group, Kind, local, plain_group};
+use crate::aws::arn::Arn;
+use crate::aws::bucket::Urgency;
 use crate::planner::target::{Family, Target, Zone};
 
 /// Addresses that are nobody's (RFC 5737 and 3849), and so never a target.

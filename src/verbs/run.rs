@@ -13,21 +13,22 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinHandle, JoinSet};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{debug, error, info, warn};
 
-use crate::board::Board;
+use crate::aws::arn::Arn;
+use crate::aws::elb::{self, Clients};
 use crate::clock::Clock;
 use crate::dns;
-use crate::elb::{self, Arn, Clients};
+use crate::dns::watch::Watchers;
+use crate::follow::reconcile::Binding;
+use crate::follow::report::Report;
 use crate::follow::{Follower, introduce};
-use crate::http::{self, Site};
-use crate::journal::Journal;
-use crate::metrics::Metrics;
 use crate::notify::Notifier;
-use crate::oneshot::counted_watchers;
 use crate::proxy::{Moment, Proxies};
-use crate::reconcile::Binding;
-use crate::report::Report;
 use crate::settings::{self, Settings};
-use crate::watch::Watchers;
+use crate::telemetry::board::Board;
+use crate::telemetry::http::{self, Site};
+use crate::telemetry::journal::Journal;
+use crate::telemetry::metrics::Metrics;
+use crate::verbs::once::counted_watchers;
 
 /// How often a settled daemon says that it lives.
 const SUMMARY: Duration = Duration::from_secs(5 * 60);

@@ -8,9 +8,13 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use crate::aws::AssumeRole;
-use crate::bucket::{Turn, Urgency};
+use crate::aws::arn::Arn;
+use crate::aws::bucket::{Turn, Urgency};
+use crate::aws::elb::{self, Client, Group, Written};
 use crate::clock::Clock;
-use crate::elb::{self, Arn, Client, Group, Written};
+use crate::dns::watch::Sight;
+use crate::follow::prober::Shown;
+use crate::follow::report::Report;
 use crate::planner::answer::Blind;
 use crate::planner::decide::{Decision, Seen, decide};
 use crate::planner::endpoint::Endpoint;
@@ -20,9 +24,6 @@ use crate::planner::policy::Policy;
 use crate::planner::target::{Family, Listed, Target, Zone};
 use crate::planner::time::Timestamp;
 use crate::probe::Trust;
-use crate::prober::Shown;
-use crate::report::Report;
-use crate::watch::Sight;
 
 /// A target group and the endpoints it follows.
 #[derive(Clone, Debug, PartialEq, Eq)]

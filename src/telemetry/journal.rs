@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
-use crate::change::{Milestone, Tracker};
-use crate::elb::Arn;
-use crate::output;
+use crate::aws::arn::Arn;
+use crate::follow::milestone::{Milestone, Tracker};
+use crate::follow::report::{Exit, Report};
 use crate::planner::candidate::Doubt;
 use crate::planner::plan::Reason;
 use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
-use crate::report::{Exit, Report};
+use crate::telemetry::output;
 
 /// Trouble that lasts is logged again after this long.
 const AGAIN: Duration = Duration::from_secs(60);

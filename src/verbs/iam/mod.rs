@@ -3,14 +3,16 @@
 //! Whatever else says what is needed, such as the README and the files in `deploy`, is compared with this list by tests, and so
 //! is what the code really calls.
 
+pub mod flags;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::reconcile::Binding;
+use crate::follow::reconcile::Binding;
+use crate::function::tag;
 use crate::settings::Settings;
-use crate::tag;
 
 /// Who calls AWS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -1,5 +1,10 @@
 //! One follower per binding: knows when to take the next step.
 
+pub mod milestone;
+pub mod prober;
+pub mod reconcile;
+pub mod report;
+
 use std::collections::BTreeMap;
 use std::future::{pending, poll_fn};
 use std::pin::Pin;
@@ -10,9 +15,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use crate::bucket::{Member, Turn, Urgency};
+use crate::aws::arn::Arn;
+use crate::aws::bucket::{Member, Turn, Urgency};
+use crate::aws::elb::{self, Client, Group};
 use crate::clock::Clock;
-use crate::elb::{self, Arn, Client, Group};
+use crate::dns::watch::{Hurry, Watch, Watchers};
+use crate::follow::prober::{Prober, Shown};
+use crate::follow::reconcile::{Binding, Reconciler, Sights, group_unknown};
+use crate::follow::report::Report;
 use crate::planner::answer::Blind;
 use crate::planner::cadence::{self, GroupLook};
 use crate::planner::endpoint::Endpoint;
@@ -20,10 +30,6 @@ use crate::planner::memory::Memory;
 use crate::planner::plan::{Held, Plan};
 use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
-use crate::prober::{Prober, Shown};
-use crate::reconcile::{Binding, Reconciler, Sights, group_unknown};
-use crate::report::Report;
-use crate::watch::{Hurry, Watch, Watchers};
 
 /// How often a group is looked at for drift, before jitter.
 const VERIFY: Duration = Duration::from_secs(60);

@@ -16,12 +16,12 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::clock::Clock;
-use crate::oneshot;
-use crate::output::{self, SCHEMA, ago, heading, list, time, words};
+use crate::follow::report::Exit;
 use crate::planner::answer::Blind;
 use crate::proxy::{self, Proxy};
-use crate::report::Exit;
 use crate::settings::Settings;
+use crate::telemetry::output::{self, SCHEMA, ago, heading, list, time, words};
+use crate::verbs::once;
 
 /// A process on this host that does not answer within this time has other troubles than being asked.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -184,7 +184,7 @@ fn judge(document: &mut Value) {
 
 async fn look(settings: &Settings, limit: Option<Duration>, why: &str) -> anyhow::Result<Value> {
     let clock = Clock::start();
-    let reports = oneshot::plan(settings, limit).await?;
+    let reports = once::plan(settings, limit).await?;
     let mut document = output::json_value("status", &reports, Exit::Settled);
     document["proxies"] = look_at_proxies(settings, clock).await?;
     document["at"] = json!(clock.now());
@@ -196,7 +196,7 @@ async fn look(settings: &Settings, limit: Option<Duration>, why: &str) -> anyhow
 
 /// What can be said of proxies from outside: where they would connect to.
 async fn look_at_proxies(settings: &Settings, clock: Clock) -> anyhow::Result<Value> {
-    let watchers = oneshot::watchers(&settings.dns, clock)?;
+    let watchers = once::watchers(&settings.dns, clock)?;
     let follow = |proxy: &Proxy| watchers.follow(proxy.endpoint.host(), proxy.family);
     let watches: Vec<_> = settings.proxies.iter().map(follow).collect();
     let mut views = Vec::new();

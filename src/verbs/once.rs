@@ -10,19 +10,20 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use crate::change::Tracker;
+use crate::aws::arn::Arn;
+use crate::aws::elb::Clients;
 use crate::clock::Clock;
+use crate::dns::watch::Watchers;
 use crate::dns::{self, Resolver};
-use crate::elb::{Arn, Clients};
 use crate::follow::Follower;
-use crate::metrics::Looks;
-use crate::output;
+use crate::follow::milestone::Tracker;
+use crate::follow::reconcile::Binding;
+use crate::follow::report::{Exit, Report};
 use crate::planner::candidate::{Probe, ProbePatience};
 use crate::planner::endpoint::Role;
-use crate::reconcile::Binding;
-use crate::report::{Exit, Report};
 use crate::settings::{Dns, Settings};
-use crate::watch::Watchers;
+use crate::telemetry::metrics::Looks;
+use crate::telemetry::output;
 
 /// How long a dry run may take by default, besides the time that many bindings take.
 const PLAN_TIMEOUT: Duration = Duration::from_secs(15);

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::output::{ago, heading, list, time, words};
 use crate::planner::time::Timestamp;
+use crate::telemetry::output::{ago, heading, list, time, words};
 
 const HEAD: &str = r#"<!doctype html>
 <html lang="en">

@@ -1,5 +1,10 @@
 //! How AWS is reached: one HTTP client, one chain of credentials.
 
+pub mod arn;
+pub mod bucket;
+pub mod elb;
+pub mod sts;
+
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;

@@ -17,15 +17,15 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-use crate::board::Board;
-use crate::change::Milestone;
-use crate::elb::Arn;
-use crate::http::Site;
+use crate::aws::arn::Arn;
+use crate::follow::milestone::Milestone;
+use crate::follow::report::{Exit, Report};
 use crate::planner::answer::{Failure, Said};
 use crate::planner::target::State;
 use crate::planner::time::Timestamp;
 use crate::proxy::health::View;
-use crate::report::{Exit, Report};
+use crate::telemetry::board::Board;
+use crate::telemetry::http::Site;
 
 type Labels = Vec<(&'static str, String)>;
 type Counters = Family<Labels, Counter>;

@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::change::Milestone;
+use crate::aws::arn::Arn;
 use crate::clock::Clock;
-use crate::elb::Arn;
-use crate::output;
+use crate::follow::milestone::Milestone;
+use crate::follow::report::{Exit, Report};
 use crate::planner::endpoint::Endpoint;
 use crate::planner::time::Timestamp;
 use crate::proxy::{self, Moment};
-use crate::report::{Exit, Report};
+use crate::telemetry::output;
 
 /// Changes that are remembered, the oldest of which goes first.
 const CHANGES_MAX: usize = 100;

@@ -7,11 +7,11 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use super::value::Span;
-use super::{Dns, Error, Flags, Notify, Output, Settings, TIMEOUT_RANGE};
 use crate::doctor::Order;
 use crate::doctor::check::{Pattern, Selection};
 use crate::doctor::database::Source;
+use crate::settings::value::Span;
+use crate::settings::{Dns, Error, Flags, Notify, Output, Settings, TIMEOUT_RANGE};
 
 /// How long an examination may take: a call to AWS may take ten seconds, and two follow from each other.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);

@@ -19,10 +19,10 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
-use crate::board::Board;
-use crate::metrics::Metrics;
-use crate::page;
 use crate::proxy::health::View;
+use crate::telemetry::board::Board;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::page;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";

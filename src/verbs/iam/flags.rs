@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use super::value::RoleArn;
-use super::{Error, Flags, Settings};
-use crate::iam::{self, Use};
+use crate::settings::value::RoleArn;
+use crate::settings::{Error, Flags, Settings};
+use crate::verbs::iam::{self, Use};
 
 /// Whose policy to print.
 #[derive(Args, Clone, Debug)]
