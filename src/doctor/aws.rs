@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::check::{Check, Outcome};
 use crate::aws::elb::{self, Failure, Kind};
 use crate::aws::sts::Answer;
-use crate::follow::report::Exit;
+use crate::exit::Exit;
 use crate::planner::target::Target;
 use crate::telemetry::output::span;
 

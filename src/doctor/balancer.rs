@@ -6,7 +6,7 @@ use super::check::{Check, Outcome};
 use super::dns::join;
 use super::group::{Around, BalancerSeen, ListenerSeen, Seen, Wanted};
 use crate::aws::elb::{Attributes, Balancer, Detail};
-use crate::follow::report::Exit;
+use crate::exit::Exit;
 use crate::planner::target::{Listed, State, Target};
 
 /// What a listener has unless somebody sets it.

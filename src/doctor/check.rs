@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::aws::elb;
-use crate::follow::report::Exit;
+use crate::exit::Exit;
 
 /// Every check, with what it is about, in the order in which people read them.
 pub const NAMES: &[(&str, &str)] = &[
