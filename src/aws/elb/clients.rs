@@ -8,8 +8,8 @@ use aws_config::SdkConfig;
 use super::Client;
 use crate::aws::bucket::Bucket;
 use crate::aws::{self, AssumeRole};
+use crate::counts::Calls;
 use crate::follow::binding::Binding;
-use crate::telemetry::metrics::Calls;
 
 /// What bindings that share a client have in common: the region and the role.
 pub type ClientKey = (String, Option<AssumeRole>);
