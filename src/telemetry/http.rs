@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
+use crate::proxy::health::View;
 use crate::telemetry::board::Board;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::page;
@@ -69,35 +70,22 @@ impl Site {
     /// Whether clients are to be sent to the proxies, or to the one on a port, with a line on each.
     fn ready(&self, port: Option<u16>) -> (StatusCode, String) {
         let proxies = self.board.proxies();
-        let mut lines = String::new();
-        let mut status = if port.is_some() {
-            StatusCode::NOT_FOUND
-        } else {
-            StatusCode::OK
-        };
-        for view in proxies
-            .iter()
-            .filter(|view| port.is_none_or(|port| view.address().port() == port))
-        {
-            let (word, why) = match view.ready() {
-                Ok(why) => ("ready", why),
-                Err(why) => ("not ready", why),
-            };
-            if status != StatusCode::SERVICE_UNAVAILABLE {
-                status = if word == "ready" {
-                    StatusCode::OK
-                } else {
-                    StatusCode::SERVICE_UNAVAILABLE
-                };
+        let is_asked_for = |view: &&View| port.is_none_or(|port| view.address().port() == port);
+        let (mut status, mut lines) = (StatusCode::OK, String::new());
+        for view in proxies.iter().filter(is_asked_for) {
+            let ready = view.ready();
+            let word = if ready.is_ok() { "ready" } else { "not ready" };
+            if ready.is_err() {
+                status = StatusCode::SERVICE_UNAVAILABLE;
             }
+            let (Ok(why) | Err(why)) = ready;
             lines.push_str(&format!("{word}: {} for {}: {why}\n", view.address(), view.endpoint()));
         }
         match port {
-            Some(port) if lines.is_empty() => lines = format!("no proxy listens on port {port}\n"),
-            None if lines.is_empty() => lines = "ready: there is no proxy\n".into(),
-            _ => {}
+            _ if !lines.is_empty() => (status, lines),
+            Some(port) => (StatusCode::NOT_FOUND, format!("no proxy listens on port {port}\n")),
+            None => (StatusCode::OK, "ready: there is no proxy\n".into()),
         }
-        (status, lines)
     }
 
     fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {

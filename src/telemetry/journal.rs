@@ -47,15 +47,12 @@ impl Journal {
             info!(group, "{milestone}");
         }
         let concerns = concerns(report);
-        let same = concerns.len() == entry.concerns.len()
-            && concerns
-                .iter()
-                .zip(&entry.concerns)
-                .all(|(one, other)| one.key == other.key);
-        if !same {
+        let keys = |concerns: &[Concern]| concerns.iter().map(|concern| concern.key.clone()).collect::<Vec<_>>();
+        let is_news = keys(&concerns) != keys(&entry.concerns);
+        if is_news {
             entry.logged.forget();
         }
-        if (!same || concerns.iter().any(|concern| concern.is_trouble)) && entry.logged.is_due(report.at) {
+        if (is_news || concerns.iter().any(|concern| concern.is_trouble)) && entry.logged.is_due(report.at) {
             for concern in &concerns {
                 if concern.is_trouble {
                     warn!(group, "{}", concern.text);

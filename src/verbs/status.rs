@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use anyhow::{Context as _, bail};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -72,29 +73,26 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-async fn ask(address: SocketAddr) -> Result<Document, String> {
+async fn ask(address: SocketAddr) -> anyhow::Result<Document> {
     let asked = timeout(ASK_TIMEOUT, get(address)).await;
-    asked.unwrap_or_else(|_| Err(format!("no answer within {} s", ASK_TIMEOUT.as_secs())))
+    asked.unwrap_or_else(|_| bail!("no answer within {} s", ASK_TIMEOUT.as_secs()))
 }
 
-async fn get(address: SocketAddr) -> Result<Document, String> {
-    let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|e| e.to_string())?;
+async fn get(address: SocketAddr) -> anyhow::Result<Document> {
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // It ends with the sender.
     tokio::spawn(connection);
     let request = Request::get("/status").header(HOST, address.to_string());
-    let request = request.body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
-    let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+    let response = sender.send_request(request.body(Empty::<Bytes>::new())?).await?;
     if response.status() != StatusCode::OK {
-        return Err(format!("it answers /status with {}", response.status()));
+        bail!("it answers /status with {}", response.status());
     }
     let body = Limited::new(response.into_body(), DOCUMENT_MAX).collect().await;
-    let body = body.map_err(|error| error.to_string())?.to_bytes();
+    let body = body.map_err(anyhow::Error::from_boxed)?.to_bytes();
     let document: Option<Document> = serde_json::from_slice(&body).ok();
     let ours = document.filter(|document| document.schema == *SCHEMA);
-    ours.ok_or_else(|| "its /status is not that of rds-tether".into())
+    ours.context("its /status is not that of rds-tether")
 }
 
 /// What the settings have that the document lacks.
