@@ -105,11 +105,8 @@ impl Board {
     pub fn unseen(&self) -> Vec<Arn> {
         let lines = lock(&self.lines);
         let followed = lock(&self.followed);
-        followed
-            .iter()
-            .filter(|arn| !lines.contains_key(arn))
-            .cloned()
-            .collect()
+        let unseen = followed.iter().filter(|arn| !lines.contains_key(arn));
+        unseen.cloned().collect()
     }
 
     /// These proxies are served from now on, and no others.

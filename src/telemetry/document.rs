@@ -315,6 +315,18 @@ impl Group {
             reason: listed.reason.as_ref().map(Text::of),
             named: named.contains(target),
         };
+        let hold = |hold: &Hold| Held {
+            what: Text::of(&hold.what),
+            reason: Text::of(hold.reason.name()),
+            text: Text::of(text::hold(hold, report.at)),
+            until: hold.until,
+            told_elsewhere: hold.reason.class() == Class::ToldElsewhere,
+        };
+        let error = |error: &elb::Error| Failed {
+            action: Text::of(error.action),
+            code: Text::of(&error.code),
+            text: Text::of(error),
+        };
         let targets = report.targets.as_ref().ok();
         let group = report.group.as_ref();
         Self {
@@ -341,9 +353,9 @@ impl Group {
             deregister: texts(plan.deregister.keys()),
             registered: texts(&report.registered.done),
             deregistered: texts(&report.deregistered.done),
-            holds: report.holds().iter().map(|hold| Held::of(hold, report.at)).collect(),
+            holds: report.holds().iter().map(hold).collect(),
             notes: texts(&plan.notes),
-            errors: report.errors().map(Failed::of).collect(),
+            errors: report.errors().map(error).collect(),
             in_sync_since: None,
         }
     }
@@ -404,28 +416,6 @@ impl Target {
     pub fn reason_in_brackets(&self) -> String {
         let reason = self.reason.as_ref();
         reason.map_or_else(String::new, |reason| format!(" ({reason})"))
-    }
-}
-
-impl Held {
-    fn of(hold: &Hold, at: Timestamp) -> Self {
-        Self {
-            what: Text::of(&hold.what),
-            reason: Text::of(hold.reason.name()),
-            text: Text::of(text::hold(hold, at)),
-            until: hold.until,
-            told_elsewhere: hold.reason.class() == Class::ToldElsewhere,
-        }
-    }
-}
-
-impl Failed {
-    fn of(error: &elb::Error) -> Self {
-        Self {
-            action: Text::of(error.action),
-            code: Text::of(&error.code),
-            text: Text::of(error),
-        }
     }
 }
 

@@ -84,20 +84,16 @@ impl Metrics {
         ] {
             self.registry.register(name, help, counters.clone());
         }
-        for (name, help, histograms) in [
-            (
-                "convergence_seconds",
-                "Time from the first sight of a change to a point that it reached",
-                &self.convergence,
-            ),
-            (
-                "aws_call_duration_seconds",
-                "How long AWS took to answer",
-                &self.calls.took,
-            ),
-        ] {
-            self.registry.register(name, help, histograms.clone());
-        }
+        self.registry.register(
+            "convergence_seconds",
+            "Time from the first sight of a change to a point that it reached",
+            self.convergence.clone(),
+        );
+        self.registry.register(
+            "aws_call_duration_seconds",
+            "How long AWS took to answer",
+            self.calls.took.clone(),
+        );
         self.registry.register(
             "settings_loaded_timestamp_seconds",
             "When the settings in force were read",
@@ -108,16 +104,13 @@ impl Metrics {
     /// Takes a report, and the points that were reached with it.
     pub fn note(&self, report: &Report, reached: &[Milestone]) {
         let group = ("target_group", group_label(&report.binding.arn));
-        let outcome = outcome(report);
-        self.steps
-            .get_or_create(&vec![group.clone(), ("outcome", outcome.into())])
-            .inc();
+        let labels = vec![group.clone(), ("outcome", outcome(report).to_owned())];
+        self.steps.get_or_create(&labels).inc();
         for (change, targets) in [("register", &report.registered), ("deregister", &report.deregistered)] {
             // It is there from the first step on: an increase from nothing is none to Prometheus.
             let labels = vec![group.clone(), ("change", change.into())];
-            self.address_changes
-                .get_or_create(&labels)
-                .inc_by(targets.done.len() as u64);
+            let count = targets.done.len() as u64;
+            self.address_changes.get_or_create(&labels).inc_by(count);
         }
         for (phase, took) in reached.iter().filter_map(phase) {
             let labels = vec![("phase", phase.to_owned())];
@@ -199,42 +192,25 @@ impl Collector for Standing {
 
 type Count = fn(&Tally) -> u64;
 
-/// Metrics of each proxy: name, meaning, kind, and where a tally has the number.
-const OF_PROXIES: [(&str, &str, MetricType, Count); 6] = [
-    (
-        "proxy_sessions",
-        "Connections that are open",
-        MetricType::Gauge,
-        |tally| tally.open,
-    ),
-    (
-        "proxy_connections",
-        "Sessions that reached the database",
-        MetricType::Counter,
-        |tally| tally.sessions,
-    ),
-    (
-        "proxy_refused",
-        "Connections that were refused",
-        MetricType::Counter,
-        |tally| tally.refused,
-    ),
+/// Counters of each proxy: name, meaning, and where a tally has the number.
+const OF_PROXIES: [(&str, &str, Count); 5] = [
+    ("proxy_connections", "Sessions that reached the database", |tally| {
+        tally.sessions
+    }),
+    ("proxy_refused", "Connections that were refused", |tally| tally.refused),
     (
         "proxy_cut",
         "Sessions closed because their address was gone from DNS",
-        MetricType::Counter,
         |tally| tally.cut,
     ),
     (
         "proxy_silent",
         "Sessions closed because a peer acknowledged nothing",
-        MetricType::Counter,
         |tally| tally.silent,
     ),
     (
         "proxy_redials",
         "Dials begun anew because the address changed",
-        MetricType::Counter,
         |tally| tally.redialled,
     ),
 ];
@@ -295,18 +271,20 @@ impl Standing {
     }
 
     fn encode_proxies(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let (mut ready, mut tallies) = (Vec::new(), Vec::new());
+        let (mut ready, mut open, mut tallies) = (Vec::new(), Vec::new(), Vec::new());
         for view in self.0.proxies() {
-            let listen = ("listen", view.address().to_string());
+            let (listen, tally) = (("listen", view.address().to_string()), view.tally());
             ready.push((vec![listen.clone()], f64::from(view.ready().is_ok())));
-            tallies.push((listen, view.tally()));
+            open.push((vec![listen.clone()], tally.open as f64));
+            tallies.push((listen, tally));
         }
         gauge(out, "proxy_ready", "Whether the proxy wants clients", ready)?;
-        for (name, help, kind, count) in OF_PROXIES {
+        gauge(out, "proxy_sessions", "Connections that are open", open)?;
+        for (name, help, count) in OF_PROXIES {
             let samples = tallies
                 .iter()
                 .map(|(listen, tally)| (vec![listen.clone()], count(tally) as f64));
-            samples_of(out, name, help, samples.collect(), kind)?;
+            samples_of(out, name, help, samples.collect(), MetricType::Counter)?;
         }
         let bytes = tallies.iter().flat_map(|(listen, tally)| {
             let labels = |direction: &str| vec![listen.clone(), ("direction", direction.to_owned())];
