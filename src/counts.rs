@@ -9,14 +9,14 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 
 use crate::planner::answer::{Failure, Said};
 
-/// What tells the samples of one metric apart: names and values.
+/// The labels of one sample: names and values.
 pub type Labels = Vec<(&'static str, String)>;
 /// Counters of one metric, by their labels.
 pub type Counters = Family<Labels, Counter>;
 /// Histograms of one metric, in seconds, by their labels.
 pub type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
 
-/// What each name server said, counted by `resolver` and `outcome`.
+/// Answers and failures of name servers, counted by `resolver` and `outcome`.
 #[derive(Clone, Debug, Default)]
 pub struct Looks(pub(crate) Counters);
 

@@ -1,4 +1,4 @@
-//! What people read, put the same way everywhere: durations, lists, holds, and how often a trouble is told.
+//! Words for people, the same everywhere: durations, lists, holds, and how often a trouble is told.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub fn join(items: impl IntoIterator<Item: ToString>) -> String {
     items.join(", ")
 }
 
-/// What is held, why, and how much longer at least.
+/// A hold in words: the target or endpoint, the reason, and how much longer it lasts at least.
 pub fn hold(hold: &Hold, now: Timestamp) -> String {
     let left = hold.until.map(|until| until.since(now)).filter(|left| !left.is_zero());
     let left = left.map_or_else(String::new, |left| format!(" (at least {} more)", span(left)));

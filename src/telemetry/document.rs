@@ -52,7 +52,7 @@ impl PartialEq<str> for Text {
 pub struct Document {
     /// [`SCHEMA`].
     pub schema: Text,
-    /// What made it: `status`, `plan`, `sync` or `lambda`.
+    /// The verb that made it: `status`, `plan`, `sync` or `lambda`.
     pub verb: Text,
     /// The exit code of the verb.
     pub exit_code: u8,
@@ -75,7 +75,7 @@ pub struct Document {
     /// The proxies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxies: Option<Vec<Proxy>>,
-    /// What a process has seen change lately, oldest first.
+    /// The last changes that a process has seen, oldest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changes: Option<Vec<Change>>,
     /// Where `status` has it from.
@@ -113,7 +113,7 @@ pub struct Group {
     pub applied: bool,
     /// One phrase on where it stands.
     pub verdict: Text,
-    /// What DNS says.
+    /// Its endpoints, with the answers of DNS.
     pub endpoints: Vec<Sighted>,
     /// Its targets; null if they could not be listed.
     pub targets: Option<Vec<Target>>,
@@ -125,9 +125,9 @@ pub struct Group {
     pub registered: Vec<Text>,
     /// Targets that were deregistered.
     pub deregistered: Vec<Text>,
-    /// What is deliberately left alone.
+    /// Changes that are deliberately not made.
     pub holds: Vec<Held>,
-    /// What an operator should know.
+    /// Remarks for an operator.
     pub notes: Vec<Text>,
     /// Calls of AWS that failed.
     pub errors: Vec<Failed>,
@@ -135,7 +135,7 @@ pub struct Group {
     pub in_sync_since: Option<Timestamp>,
 }
 
-/// What is known of one endpoint.
+/// One endpoint and the latest look at its name.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Sighted {
@@ -153,11 +153,11 @@ pub struct Sighted {
     pub blind: Option<Text>,
     /// Since when it could not be resolved.
     pub blind_since: Option<Timestamp>,
-    /// What each name server said.
+    /// The answer of each name server.
     pub name_servers: Vec<Said>,
 }
 
-/// What one name server said.
+/// The answer of one name server.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Said {
@@ -223,7 +223,7 @@ pub struct Failed {
 pub struct Proxy {
     /// Where it listens.
     pub listen: Text,
-    /// What it follows.
+    /// The endpoint that it follows.
     pub endpoint: Text,
     /// The addresses that clients are connected to.
     pub addresses: Vec<Text>,
@@ -243,7 +243,7 @@ pub struct Change {
     pub at: Option<Timestamp>,
     /// The name of the target group or of the proxy.
     pub subject: Text,
-    /// What has changed, for people.
+    /// The change, for people.
     pub text: Text,
 }
 
@@ -258,7 +258,7 @@ pub struct Source {
 }
 
 impl Document {
-    /// What the reports of target groups say.
+    /// A document of these target groups alone.
     pub fn of<'a>(verb: &str, reports: impl IntoIterator<Item = &'a Report>, exit: Exit) -> Self {
         let target_groups: Vec<Group> = reports.into_iter().map(Group::of).collect();
         Self {
@@ -365,7 +365,7 @@ impl Group {
         Text(self.verdict.0.replace(": see above", ""))
     }
 
-    /// What is held and not told elsewhere.
+    /// The holds that nothing else in the document tells.
     pub fn telling_holds(&self) -> impl Iterator<Item = &Held> {
         self.holds.iter().filter(|hold| !hold.told_elsewhere)
     }
@@ -420,7 +420,7 @@ impl Target {
 }
 
 impl Proxy {
-    /// What a proxy of this process says of itself.
+    /// A proxy of this process.
     pub fn of(view: &View) -> Self {
         let ready = view.ready();
         Self {
@@ -433,7 +433,7 @@ impl Proxy {
         }
     }
 
-    /// What can be said of a proxy from outside: the addresses that its name has now, or why it has none.
+    /// A proxy of another process, of which no more is known than the addresses of its name, or why it has none.
     pub fn from_outside(proxy: &proxy::Proxy, seen: Result<Vec<IpAddr>, String>) -> Self {
         Self {
             listen: Text::of(proxy.listen),

@@ -28,7 +28,7 @@ const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
 /// Prometheus' text format.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
-/// What there is to see.
+/// All pages, for whoever asks for another.
 const PAGES: &str = "/, /status, /metrics, /healthz, /readyz and /readyz/PORT";
 /// A taken port is tried again this often.
 const RETRY: Duration = Duration::from_secs(2);

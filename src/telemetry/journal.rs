@@ -13,7 +13,7 @@ use crate::planner::target::Target;
 use crate::telemetry::document::verdict;
 use crate::text::{self, Told, join};
 
-/// What is known of every binding, from its reports.
+/// Logs reports; remembers of each binding what it has logged.
 #[derive(Default)]
 pub struct Journal {
     entries: BTreeMap<Arn, Entry>,
@@ -31,7 +31,7 @@ struct Entry {
 /// Something that keeps a binding from being settled, or that an operator should know.
 #[derive(Clone)]
 struct Concern {
-    /// What makes it the same concern at the next step.
+    /// Concerns of two steps are the same if their keys are.
     key: String,
     text: String,
     is_trouble: bool,

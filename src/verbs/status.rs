@@ -63,7 +63,7 @@ pub fn pause(document: Option<&Document>) -> Duration {
     }
 }
 
-/// Who listens everywhere is asked on this host.
+/// Where to ask a process that listens there: on this host if it listens on every address.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -95,7 +95,7 @@ async fn get(address: SocketAddr) -> anyhow::Result<Document> {
     ours.context("its /status is not that of rds-tether")
 }
 
-/// What the settings have that the document lacks.
+/// Says what the document lacks of what the settings have; nothing if it lacks none of it.
 fn unknown_to(document: &Document, settings: &Settings) -> Option<String> {
     for binding in &settings.bindings {
         let (arn, name) = (binding.arn.as_str(), binding.arn.name());
@@ -128,7 +128,7 @@ fn is_same(theirs: &document::Proxy, proxy: &Proxy) -> bool {
     theirs.listen == *proxy.listen.to_string() && theirs.endpoint == *proxy.endpoint.to_string()
 }
 
-/// What a running process says about what the settings have; about everything if they have nothing.
+/// The document of a running process, without what the settings do not have; all of it if they have nothing.
 fn told(mut document: Document, settings: &Settings, listen: SocketAddr) -> Document {
     if !settings.bindings.is_empty() || !settings.proxies.is_empty() {
         let has = |arn: &Text| settings.bindings.iter().any(|binding| arn == binding.arn.as_str());
@@ -171,7 +171,7 @@ async fn look(settings: &Settings, limit: Option<Duration>, why: &str) -> anyhow
     Ok(document)
 }
 
-/// What can be said of proxies from outside: where they would connect to.
+/// Resolves the names that the proxies follow: more cannot be known from outside.
 async fn look_at_proxies(settings: &Settings, clock: Clock) -> anyhow::Result<Vec<document::Proxy>> {
     let watchers = once::watchers(&settings.dns, clock)?;
     let follow = |proxy: &Proxy| watchers.follow(proxy.endpoint.host(), proxy.family);

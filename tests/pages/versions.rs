@@ -18,7 +18,10 @@ fn document() -> Value {
                 "name_servers": [{ "address": "10.0.0.2:53", "addresses": ["10.0.1.5", "10.0.2.7"], "ttl_seconds": 5 }],
             }],
             "targets": [{ "target": "10.0.1.5:5432", "state": "healthy", "named": true }],
-            "holds": [{ "what": "10.0.9.9:5432", "reason": "kept", "text": "10.0.9.9:5432 is kept" }],
+            "holds": [
+                { "what": "10.0.9.9:5432", "reason": "kept", "text": "10.0.9.9:5432 is kept" },
+                { "what": "the target group", "text": "said by the error", "told_elsewhere": true },
+            ],
             "errors": [{ "action": "DescribeTargetHealth", "code": "X", "text": "it \u{1b}[2J failed" }],
         }],
         "proxies": [{ "listen": "127.0.0.1:1", "endpoint": "e:2", "ready": true, "why": "good", "counts": { "open": 7 } }],
@@ -64,6 +67,9 @@ fn a_document_of_a_newer_process_says_what_this_version_knows() {
         assert!(drawn.contains(says), "no {says:?} in\n{drawn}");
     }
     let page = page::draw(&read(&newer));
+    for drawn in [&drawn, &page] {
+        assert!(!drawn.contains("said by the error"), "{drawn}");
+    }
     assert!(page.contains("5 s ago<td>orders<td>DNS &lt;names&gt;"), "{page}");
 }
 
