@@ -184,7 +184,7 @@ impl Invocation {
         for ((index, binding), follower) in bindings.into_iter().zip(followers) {
             let (invocation, client) = (self.clone(), client.clone());
             let tag = tags.remove(&binding.arn);
-            let answer = async move { (index, invocation.answer(&binding, &client, follower, tag).await) };
+            let answer = async move { (index, invocation.answer(&client, follower, tag).await) };
             answers.spawn(answer.in_current_span());
         }
         answers.join_all().await
@@ -195,12 +195,13 @@ impl Invocation {
         let mut follower = Follower::new(Arc::clone(binding), client, watchers, self.clock);
         let now = self.clock.now();
         if !self.only_looks() {
-            follower.recall(self.remembered.recall(&binding.arn, tag, now));
+            let (memory, under_way) = self.remembered.recall(&binding.arn, tag, now);
+            follower.recall(memory, under_way);
         }
         follower
     }
 
-    async fn answer(self, binding: &Binding, client: &Client, mut follower: Follower, tag: Option<String>) -> Report {
+    async fn answer(self, client: &Client, mut follower: Follower, tag: Option<String>) -> Report {
         let telling = (!self.only_looks()).then(|| self.telling.clone());
         let mut looking = Looking::new(self.until, self.clock, telling);
         if self.only_looks() {
@@ -209,8 +210,7 @@ impl Invocation {
         let report = looking.look(&mut follower).await;
         emf::write(&looking.measured(&report), self.clock.now(), &self.request_id);
         let end = self.clock.instant(self.until.deadline()) + TAG_WRITE_MAX;
-        let memory = follower.memory();
-        self.remembered.keep(binding, client, memory, tag, end).await;
+        self.remembered.keep(&follower, client, tag, end).await;
         report
     }
 

@@ -7,6 +7,7 @@ use crate::aws::elb::{self, Group, Kind, Written};
 use crate::dns::watch::Sight;
 use crate::exit::Exit;
 use crate::follow::binding::Binding;
+use crate::follow::milestone::Milestone;
 use crate::planner::endpoint::Endpoint;
 use crate::planner::plan::{Class, Held, Hold, Plan, Reason};
 use crate::planner::target::{Listed, Target};
@@ -39,6 +40,8 @@ pub struct Report {
     pub registered: Written,
     /// What became of the deregistrations.
     pub deregistered: Written,
+    /// Points of a change that were reached with it.
+    pub reached: Vec<Milestone>,
 }
 
 impl Report {

@@ -18,7 +18,6 @@ use crate::dns::{self, Resolver};
 use crate::exit::Exit;
 use crate::follow::Follower;
 use crate::follow::binding::Binding;
-use crate::follow::milestone::Tracker;
 use crate::follow::report::Report;
 use crate::planner::candidate::{Probe, ProbePatience};
 use crate::planner::endpoint::Role;
@@ -178,7 +177,7 @@ fn clocks(binding: &Binding, last: Option<&Report>) -> Duration {
 struct Progress {
     clock: Clock,
     is_terminal: bool,
-    bindings: BTreeMap<Arn, (Tracker, Report)>,
+    bindings: BTreeMap<Arn, Report>,
     said: BTreeMap<Arn, String>,
     width: usize,
 }
@@ -196,11 +195,7 @@ impl Progress {
 
     fn note(&mut self, report: &Report) {
         let arn = &report.binding.arn;
-        let (mut tracker, _) = self
-            .bindings
-            .remove(arn)
-            .unwrap_or_else(|| (Tracker::default(), report.clone()));
-        for milestone in tracker.note(report) {
+        for milestone in &report.reached {
             self.line(&format!("{}: {milestone}", arn.name()));
         }
         // What is waited for is said once; the seconds that tick away are for the live line.
@@ -211,7 +206,7 @@ impl Progress {
                 self.line(&format!("{}: {wait}", arn.name()));
             }
         }
-        self.bindings.insert(arn.clone(), (tracker, report.clone()));
+        self.bindings.insert(arn.clone(), report.clone());
         self.redraw();
     }
 
@@ -226,8 +221,8 @@ impl Progress {
             return;
         }
         let now = self.clock.now();
-        let unsettled = self.bindings.values().filter(|(_, report)| !report.is_settled());
-        let mut parts = unsettled.filter_map(|(_, report)| {
+        let unsettled = self.bindings.values().filter(|report| !report.is_settled());
+        let mut parts = unsettled.filter_map(|report| {
             let hold = report
                 .plan
                 .holds

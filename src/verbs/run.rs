@@ -211,9 +211,9 @@ impl Daemon {
     fn note(&mut self, report: &Report) {
         let running = self.running.get(&report.binding.arn);
         if running.is_some_and(|running| Arc::ptr_eq(&running.binding, &report.binding)) {
-            let reached = self.journal.note(report);
-            self.board.note(report, &reached);
-            self.metrics.note(report, &reached);
+            self.journal.note(report);
+            self.board.note(report);
+            self.metrics.note(report);
             self.notifier.note(report, TRIGGER);
         }
     }

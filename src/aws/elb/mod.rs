@@ -20,7 +20,7 @@ pub use error::{Error, Failure, Kind};
 pub use inspect::{Attributes, Balancer, Detail, HealthCheck, Listener};
 
 use crate::aws::arn::Arn;
-use crate::aws::bucket::{Bucket, Member, Turn, Urgency};
+use crate::aws::bucket::{Bucket, Turn, Urgency};
 use crate::planner::target::{Family, Listed, State, Target, Zone};
 use crate::telemetry::metrics::Calls;
 
@@ -113,14 +113,14 @@ impl Client {
         self.role.as_deref()
     }
 
+    /// The budget that its calls are drawn from.
+    pub fn bucket(&self) -> &Arc<Bucket> {
+        &self.bucket
+    }
+
     /// Waits for the turn to make a call.
     pub async fn turn(&self, urgency: Urgency) -> Turn {
         self.bucket.take(urgency).await
-    }
-
-    /// Joins those who share the calls of this client.
-    pub fn join(&self) -> Member {
-        self.bucket.join()
     }
 
     /// Describes target groups with one call, which fails as a whole if one of them does not exist.
@@ -137,30 +137,10 @@ impl Client {
                 .target_groups()
                 .iter()
                 .find(|group| group.target_group_arn() == Some(arn.as_str()));
-            let missing = || {
-                local(
-                    ACTION,
-                    arn,
-                    Kind::NotFound,
-                    "NotListed",
-                    "ELB did not list the target group".into(),
-                )
-            };
-            (
-                arn.clone(),
-                group.ok_or_else(missing).and_then(|group| read_group(arn, group)),
-            )
+            let found = group.ok_or_else(|| not_listed(arn));
+            (arn.clone(), found.and_then(|group| read_group(arn, group)))
         };
         Ok(arns.iter().map(described).collect())
-    }
-
-    /// Describes one target group.
-    pub async fn group(&self, arn: &Arn, turn: Turn) -> Result<Group, Error> {
-        let mut described = self.groups(std::slice::from_ref(arn), turn).await?;
-        described.remove(arn).unwrap_or_else(|| {
-            let message = "ELB did not list the target group".into();
-            Err(local("DescribeTargetGroups", arn, Kind::NotFound, "NotListed", message))
-        })
     }
 
     /// Lists the targets of a group, draining ones included.
@@ -316,6 +296,12 @@ impl Client {
         }
         error
     }
+}
+
+/// The failure to be told about a group that was asked for.
+pub fn not_listed(arn: &Arn) -> Error {
+    let message = "ELB did not list the target group".into();
+    local("DescribeTargetGroups", arn, Kind::NotFound, "NotListed", message)
 }
 
 /// A failure that was found on this side.
