@@ -7,7 +7,7 @@ use super::dns::join;
 use super::group::{Around, BalancerSeen, ListenerSeen, Seen, Wanted};
 use crate::aws::elb::{Attributes, Balancer, Detail};
 use crate::follow::report::Exit;
-use crate::planner::target::{Listed, State, Target};
+use crate::planner::target::{Listed, State, Target, ZONE_ALL};
 
 /// What a listener has unless somebody sets it.
 const IDLE_DEFAULT_SECONDS: u32 = 350;
@@ -198,7 +198,7 @@ fn idle_timeout(detail: &Detail, listeners: &[ListenerSeen]) -> Outcome {
 
 fn zones(detail: &Detail, balancer: &Balancer, current: Current<'_>) -> Outcome {
     let outside = current.iter().find_map(|(target, listed)| {
-        let zone = listed.zone.as_deref().filter(|zone| *zone != "all")?;
+        let zone = listed.zone.as_deref().filter(|zone| *zone != ZONE_ALL)?;
         (!balancer.zones.contains(zone)).then_some((target, zone))
     });
     match outside {
@@ -233,8 +233,7 @@ fn cross_zone(
         return Outcome::ok("on: every zone reaches the target, wherever it lies");
     }
     let covers = |zone: &&String| {
-        let is_there =
-            |listed: &Listed| matches!(listed.zone.as_deref(), Some(place) if place == "all" || place == zone.as_str());
+        let is_there = |listed: &Listed| matches!(listed.zone.as_deref(), Some(place) if place == ZONE_ALL || place == zone.as_str());
         current.iter().any(|(_, listed)| is_there(listed))
     };
     let without: BTreeSet<&String> = balancer.zones.iter().filter(|zone| !covers(zone)).collect();

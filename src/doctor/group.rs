@@ -8,7 +8,7 @@ use crate::aws::elb::{self, Attributes, Balancer, Detail, HealthCheck, Listener}
 use crate::follow::report::Exit;
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::policy::Policy;
-use crate::planner::target::{Listed, State, Target};
+use crate::planner::target::{Listed, State, Target, ZONE_ALL};
 
 /// Checks that take longer than this to notice a change keep clients waiting.
 const NOTICE_MAX_SECONDS: u32 = 60;
@@ -228,7 +228,7 @@ fn vpc(detail: &Detail, around: &Around, wanted: &Wanted<'_>) -> Outcome {
         );
     }
     let place = |(target, listed): &(&Target, &Listed)| match listed.zone.as_deref() {
-        Some("all") => format!("{target} lies outside it, so a route must lead there"),
+        Some(ZONE_ALL) => format!("{target} lies outside it, so a route must lead there"),
         Some(zone) => format!("{target} lies in {zone}"),
         None => format!("{target}"),
     };

@@ -56,7 +56,13 @@ pub struct Order {
 }
 
 /// What was seen of an endpoint.
-type Sighting = (Looks, reach::Answers);
+struct Sighting {
+    looks: Looks,
+    answers: reach::Answers,
+    /// Whether certificates were verified.
+    verified: bool,
+}
+
 /// Whose calls are meant: the region, and the role assumed there.
 type Identity = (String, Option<AssumeRole>);
 
@@ -141,7 +147,7 @@ async fn examine_followed(settings: &Settings, order: &Order, end: Instant) -> V
         sections.extend(judge_binding(binding, &cloud, &endpoints, order));
     }
     for proxy in &settings.proxies {
-        sections.push(judge_proxy(proxy, &endpoints, order).await);
+        sections.push(judge_proxy(proxy, &endpoints));
     }
     sections
 }
@@ -200,20 +206,16 @@ fn bundle_of(settings: &Settings, endpoint: &Endpoint) -> Option<Trust> {
 fn of_binding<'a>(binding: &'a Binding, endpoint: &'a Endpoint, family: Family) -> Followed<'a> {
     Followed {
         endpoint,
-        used_as: Use::Targets,
+        used_as: Use::Targets(&binding.policy),
         family,
-        role: binding.policy.role,
-        allow: &binding.policy.allow_cidrs,
     }
 }
 
 fn of_proxy(proxy: &Proxy) -> Followed<'_> {
     Followed {
         endpoint: &proxy.endpoint,
-        used_as: Use::Proxy,
+        used_as: Use::Proxy(&proxy.rules),
         family: proxy.family,
-        role: proxy.rules.role,
-        allow: &proxy.rules.allow_cidrs,
     }
 }
 
@@ -247,7 +249,11 @@ async fn look_at_endpoints(
                 Vec::new()
             };
             let answers = look::reach(&named, &looks, &followers, &trust, end).await;
-            (looks, answers)
+            Sighting {
+                looks,
+                answers,
+                verified: trust.verifies,
+            }
         };
         (endpoint, look)
     });
@@ -280,12 +286,13 @@ fn wanted<'a>(binding: &'a Binding, family: Family, endpoints: &BTreeMap<Endpoin
     let mut wanted = Wanted {
         endpoints: Vec::new(),
         named: Some(BTreeSet::new()),
-        role: binding.policy.role.unwrap_or(Role::Writer),
+        role: Role::Writer,
         policy: &binding.policy,
     };
+    let mut names = Vec::new();
     for endpoint in &binding.endpoints {
         let followed = of_binding(binding, endpoint, family);
-        let looks = endpoints.get(endpoint).map(|(looks, _)| looks);
+        let looks = endpoints.get(endpoint).map(|sighting| &sighting.looks);
         let (own, other) = match family {
             Family::Ipv4 => (Family::Ipv4, Family::Ipv6),
             Family::Ipv6 => (Family::Ipv6, Family::Ipv4),
@@ -293,9 +300,7 @@ fn wanted<'a>(binding: &'a Binding, family: Family, endpoints: &BTreeMap<Endpoin
         let has = |family| looks.is_some_and(|looks: &Looks| looks.of(family).seen.is_ok());
         wanted.endpoints.push((endpoint, has(own), has(other)));
         let addresses = looks.map(|looks| followed.addresses(looks)).unwrap_or_default();
-        if looks.is_some_and(|looks| followed.role(looks) == Role::Reader) {
-            wanted.role = Role::Reader;
-        }
+        names.extend(looks.into_iter().flat_map(|looks| followed.names(looks)));
         let port = endpoint.port();
         wanted.named = match wanted.named.take() {
             Some(mut named) if !addresses.is_empty() => {
@@ -305,6 +310,7 @@ fn wanted<'a>(binding: &'a Binding, family: Family, endpoints: &BTreeMap<Endpoin
             _ => None,
         };
     }
+    wanted.role = binding.policy.role.unwrap_or_else(|| Role::told_by(names));
     wanted
 }
 
@@ -357,7 +363,7 @@ fn judge_binding(
         .iter()
         .map(|endpoint| Section {
             title: format!("endpoint {endpoint} of target group {name}"),
-            checks: judge_endpoint(&of_binding(binding, endpoint, family), endpoints, &healthy, order),
+            checks: judge_endpoint(&of_binding(binding, endpoint, family), endpoints, &healthy),
         })
         .collect();
     let Some(seen) = seen else {
@@ -435,9 +441,13 @@ fn judge_endpoint(
     followed: &Followed<'_>,
     endpoints: &BTreeMap<Endpoint, Sighting>,
     healthy: &BTreeSet<IpAddr>,
-    order: &Order,
 ) -> Vec<Check> {
-    let Some((looks, answers)) = endpoints.get(followed.endpoint) else {
+    let Some(Sighting {
+        looks,
+        answers,
+        verified,
+    }) = endpoints.get(followed.endpoint)
+    else {
         let names = check::NAMES.iter().map(|(name, _)| *name);
         let of_endpoint =
             names.filter(|name| (name.starts_with("dns.") && *name != "dns.servers") || name.starts_with("reach."));
@@ -453,7 +463,7 @@ fn judge_endpoint(
         } else {
             "dns.answer"
         },
-        verified: order.bundle.is_some(),
+        verified: *verified,
         is_healthy: !addresses.is_empty() && addresses.is_subset(healthy),
     };
     let mut checks = dns::judge(followed, looks);
@@ -461,9 +471,9 @@ fn judge_endpoint(
     checks
 }
 
-async fn judge_proxy(proxy: &Proxy, endpoints: &BTreeMap<Endpoint, Sighting>, order: &Order) -> Section {
+fn judge_proxy(proxy: &Proxy, endpoints: &BTreeMap<Endpoint, Sighting>) -> Section {
     let mut checks = vec![Check::new("proxy.listen", local::listen(proxy.listen))];
-    checks.extend(judge_endpoint(&of_proxy(proxy), endpoints, &BTreeSet::new(), order));
+    checks.extend(judge_endpoint(&of_proxy(proxy), endpoints, &BTreeSet::new()));
     Section {
         title: format!("proxy {} for {}", proxy.listen, proxy.endpoint),
         checks,

@@ -20,7 +20,7 @@ use crate::follow::milestone::Tracker;
 use crate::follow::reconcile::Binding;
 use crate::follow::report::{Exit, Report};
 use crate::planner::candidate::{Probe, ProbePatience};
-use crate::planner::endpoint::Role;
+use crate::planner::endpoint::{Endpoint, Role};
 use crate::settings::{Dns, Settings};
 use crate::telemetry::metrics::Looks;
 use crate::telemetry::output;
@@ -154,18 +154,9 @@ fn for_many(settings: &Settings) -> Duration {
 
 /// The clocks of a change: of what a new address has to show, and of the removal. The role may only show in the first answer.
 fn clocks(binding: &Binding, last: Option<&Report>) -> Duration {
-    let by_name = || {
-        let reader = binding
-            .endpoints
-            .iter()
-            .any(|endpoint| endpoint.kind().role() == Role::Reader);
-        binding
-            .policy
-            .role
-            .unwrap_or(if reader { Role::Reader } else { Role::Writer })
-    };
-    let role = last.map_or_else(by_name, |report| report.plan.role);
     let policy = &binding.policy;
+    let told = || Role::told_by(binding.endpoints.iter().map(Endpoint::host));
+    let role = last.map_or_else(|| policy.role.unwrap_or_else(told), |report| report.plan.role);
     let probing = match (policy.probe, policy.probe_patience()) {
         (Probe::None, _) | (_, ProbePatience::Forever) => Duration::ZERO,
         (_, ProbePatience::For(patience)) => patience,

@@ -21,15 +21,13 @@ pub use inspect::{Attributes, Balancer, Detail, HealthCheck, Listener};
 
 use crate::aws::arn::Arn;
 use crate::aws::bucket::{Bucket, Member, Turn, Urgency};
-use crate::planner::target::{Family, Listed, State, Target, Zone};
+use crate::planner::target::{Family, Listed, State, Target, ZONE_ALL, Zone};
 use crate::telemetry::metrics::Calls;
 
 /// Targets of one write; larger batches are rejected at times.
 const BATCH_MAX: usize = 100;
 /// Target groups that one call describes, or the tags of which (ELB, DescribeTags).
 pub const DESCRIBED_MAX: usize = 20;
-/// The zone of a target outside the VPC of its group.
-const ZONE_ALL: &str = "all";
 
 /// What never changes about a target group.
 #[derive(Clone, Debug, PartialEq, Eq)]
