@@ -3,6 +3,7 @@
 pub mod arn;
 pub mod bucket;
 pub mod elb;
+pub mod failure;
 pub mod sts;
 
 use std::time::Duration;

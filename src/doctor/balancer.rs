@@ -233,8 +233,8 @@ fn cross_zone(
         return Outcome::ok("on: every zone reaches the target, wherever it lies");
     }
     let covers = |zone: &&String| {
-        let is_there = |listed: &Listed| matches!(listed.zone.as_deref(), Some(place) if place == ZONE_ALL || place == zone.as_str());
-        current.iter().any(|(_, listed)| is_there(listed))
+        let mut places = current.iter().filter_map(|(_, listed)| listed.zone.as_deref());
+        places.any(|place| place == ZONE_ALL || place == zone.as_str())
     };
     let without: BTreeSet<&String> = balancer.zones.iter().filter(|zone| !covers(zone)).collect();
     if balancer.zones.len() < 2 {

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use crate::aws::arn::Arn;
 use crate::aws::bucket::{Member, Turn, Urgency};
 use crate::aws::elb::{self, Client, Group};
+use crate::aws::failure::{Failure, Kind};
 use crate::clock::Clock;
 use crate::dns::watch::{Hurry, Watch, Watchers};
 use crate::follow::prober::{Prober, Shown};
@@ -261,11 +262,8 @@ impl Follower {
             (None, None) => ("The first look", None),
         };
         let error = elb::Error {
-            action,
             group: self.binding.arn.clone(),
-            kind: elb::Kind::Unavailable,
-            code: "Timeout".into(),
-            message: format!("no answer within {limit}"),
+            failure: Failure::late(action, limit),
         };
         let now = self.clock.now();
         let mut report = group_unknown(&self.binding, error, now, now);
@@ -326,12 +324,9 @@ impl Follower {
     fn note(&mut self, report: &Report, is_for_change: bool) {
         let now = self.clock.now();
         self.is_hopeless = report.errors().next().is_some()
-            && !report.errors().any(|error| {
-                matches!(
-                    error.kind,
-                    elb::Kind::Throttled | elb::Kind::Unavailable | elb::Kind::Other
-                )
-            });
+            && !report
+                .errors()
+                .any(|error| matches!(error.failure.kind, Kind::Throttled | Kind::Unavailable | Kind::Other));
         if report.errors().next().is_some() {
             self.failures = self.failures.saturating_add(1);
             let wait = cadence::backoff(self.failures, BACKOFF_MAX).mul_f64(fastrand::f64());

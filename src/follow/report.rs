@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::aws::elb::{self, Group, Kind, Written};
+use crate::aws::elb::{self, Group, Written};
+use crate::aws::failure::Kind;
 use crate::dns::watch::Sight;
 use crate::follow::reconcile::Binding;
 use crate::planner::answer::Blind;
@@ -89,7 +90,7 @@ impl Exit {
 
     /// What a failed call means.
     pub fn of(error: &elb::Error) -> Self {
-        match error.kind {
+        match error.failure.kind {
             Kind::NotFound | Kind::NotIp => Self::Settings,
             Kind::Denied | Kind::Credentials | Kind::AssumeRole => Self::Denied,
             Kind::Address | Kind::Limit => Self::Refused,
@@ -114,9 +115,9 @@ impl Report {
     pub fn holds(&self) -> Vec<Hold> {
         let mut holds = self.plan.holds.clone();
         for (targets, error) in &self.registered.failed {
-            let reason = |error: &elb::Error| match error.kind {
-                Kind::Limit => Some(Reason::NoRoom(error.code.clone())),
-                Kind::Address => Some(Reason::Rejected(error.code.clone())),
+            let reason = |error: &elb::Error| match error.failure.kind {
+                Kind::Limit => Some(Reason::NoRoom(error.failure.code.clone())),
+                Kind::Address => Some(Reason::Rejected(error.failure.code.clone())),
                 _ => None,
             };
             holds.extend(targets.iter().filter_map(|target| {

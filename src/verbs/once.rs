@@ -254,7 +254,7 @@ impl Progress {
 fn waits(report: &Report) -> String {
     let holds = report.telling_holds();
     let holds = holds.iter().map(|hold| format!("{} {}", hold.what, hold.reason.name()));
-    let errors = report.errors().map(|error| error.code.clone());
+    let errors = report.errors().map(|error| error.failure.code.clone());
     holds.chain(errors).collect::<Vec<_>>().join("\n")
 }
 
