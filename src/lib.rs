@@ -29,7 +29,7 @@
 //! - [`proxy`]: the other way to reach a database that moves: listens on a stable address and carries bytes to it.
 //! - [`function`]: for the Lambda function of the `lambda` package: what woke it, and what it remembers.
 //! - [`aws`], [`dns`] and [`probe`]: the adapters. Each outside library is known to one of them alone.
-//! - [`clock`] and [`logging`]: what time it is, and where the log goes.
+//! - [`clock`], [`exit`] and [`logging`]: what time it is, how a process ends, and where the log goes.
 //! - [`planner`]: the decision and its nouns. Pure: no clock, no I/O, no AWS, no `async`.
 //!
 //! # What is not here
@@ -43,6 +43,7 @@ pub mod aws;
 pub mod clock;
 pub mod dns;
 pub mod doctor;
+pub mod exit;
 pub mod follow;
 pub mod function;
 pub mod logging;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rds_tether::aws::arn::Arn;
 use rds_tether::aws::elb::{self, Client};
 use rds_tether::aws::failure::Kind;
-use rds_tether::follow::reconcile::Binding;
+use rds_tether::follow::binding::Binding;
 use rds_tether::function::tag;
 use rds_tether::planner::memory::Memory;
 use rds_tether::planner::time::Timestamp;

@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rds_tether::clock::Clock;
+use rds_tether::exit::Exit;
 use rds_tether::follow::Follower;
 use rds_tether::follow::milestone::Milestone;
-use rds_tether::follow::report::{Exit, Report};
+use rds_tether::follow::report::Report;
 use rds_tether::function::event::{Command, Doorbell, Phase};
 use rds_tether::notify::Notifier;
 use rds_tether::planner::candidate::Doubt;

@@ -7,6 +7,8 @@ use aws_credential_types::provider::error::CredentialsError;
 // All SDKs share these types, and each gives them on.
 use aws_sdk_sts::error::{ErrorMetadata, ProvideErrorMetadata, SdkError};
 
+use crate::exit::Exit;
+
 /// A call that failed, whatever it was about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -59,6 +61,17 @@ impl Kind {
             Self::Limit => "limit",
             Self::Unavailable => "unavailable",
             Self::Other => "other",
+        }
+    }
+
+    /// The exit code that it stands for.
+    pub fn exit(self) -> Exit {
+        match self {
+            Self::NotFound | Self::NotIp => Exit::Settings,
+            Self::Denied | Self::Credentials | Self::AssumeRole => Exit::Denied,
+            Self::Address | Self::Limit => Exit::Refused,
+            Self::Throttled | Self::Unavailable => Exit::Unavailable,
+            Self::Other => Exit::Unexpected,
         }
     }
 }

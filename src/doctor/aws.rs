@@ -6,7 +6,7 @@ use super::check::{Check, Outcome};
 use crate::aws::elb;
 use crate::aws::failure::Kind;
 use crate::aws::sts::Answer;
-use crate::follow::report::Exit;
+use crate::exit::Exit;
 use crate::planner::target::Target;
 use crate::telemetry::output::span;
 

@@ -6,7 +6,7 @@ use super::check::{Check, Outcome};
 use super::dns::join;
 use super::group::{Around, BalancerSeen, ListenerSeen, Seen, Wanted};
 use crate::aws::elb::{Attributes, Balancer, Detail};
-use crate::follow::report::Exit;
+use crate::exit::Exit;
 use crate::planner::target::{Listed, State, Target, ZONE_ALL};
 
 /// What a listener has unless somebody sets it.
@@ -42,7 +42,7 @@ fn judge_all(seen: &Seen, wanted: &Wanted<'_>, blocked_by: &'static str) -> Vec<
             .collect()
     };
     let (Ok(detail), Some(around)) = (&seen.detail, &seen.around) else {
-        let is_group = matches!(&seen.detail, Err(error) if Exit::of(error) == Exit::Settings);
+        let is_group = matches!(&seen.detail, Err(error) if error.failure.kind.exit() == Exit::Settings);
         return blocked(&ALL, if is_group { "group.type" } else { blocked_by });
     };
     let mut checks = match &around.balancers {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::aws::elb;
-use crate::follow::report::Exit;
+use crate::exit::Exit;
 
 /// Every check, with what it is about, in the order in which people read them.
 pub const NAMES: &[(&str, &str)] = &[
@@ -161,7 +161,7 @@ impl Outcome {
 
     /// What a call that failed means for the check that is about it.
     pub fn of_error(error: &elb::Error) -> Self {
-        Self::failure(Exit::of(error), error.failure.to_string(), error.remedy())
+        Self::failure(error.failure.kind.exit(), error.failure.to_string(), error.remedy())
     }
 
     /// The word for it.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::check::{Check, Outcome};
 use crate::dns::Look;
-use crate::follow::report::Exit;
+use crate::exit::Exit;
 use crate::planner::answer::{Failure, Said};
 use crate::planner::endpoint::{Endpoint, Kind, Role};
 use crate::planner::guard::{self, Refusal};

@@ -6,7 +6,7 @@ use super::check::{Check, Outcome};
 use super::dns::join;
 use crate::aws::elb::{self, Attributes, Balancer, Detail, HealthCheck, Listener};
 use crate::aws::failure::Kind;
-use crate::follow::report::Exit;
+use crate::exit::Exit;
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::policy::Policy;
 use crate::planner::target::{Listed, State, Target, ZONE_ALL};

@@ -8,8 +8,8 @@ use tokio::net::TcpSocket;
 
 use super::check::Outcome;
 use super::dns::join;
-use crate::follow::reconcile::Binding;
-use crate::follow::report::Exit;
+use crate::exit::Exit;
+use crate::follow::binding::Binding;
 use crate::planner::endpoint::Role;
 use crate::settings::{Error, Settings};
 use crate::telemetry::output::span;

@@ -27,8 +27,8 @@ use crate::aws::arn::Arn;
 use crate::aws::elb::{Client, Clients};
 use crate::aws::sts::Answer;
 use crate::clock::Clock;
-use crate::follow::reconcile::Binding;
-use crate::follow::report::Exit;
+use crate::exit::Exit;
+use crate::follow::binding::Binding;
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::target::{Family, State, Target};
 use crate::probe::Trust;
@@ -405,7 +405,7 @@ fn permissions(
     } else if seen
         .detail
         .as_ref()
-        .is_err_and(|error| Exit::of(error) == Exit::Settings)
+        .is_err_and(|error| error.failure.kind.exit() == Exit::Settings)
     {
         "group.type"
     } else {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::check::{Check, Outcome};
 use super::dns::join;
-use crate::follow::report::Exit;
+use crate::exit::Exit;
 use crate::planner::endpoint::{Endpoint, Kind};
 use crate::probe::{Reached, Stage, Trouble};
 

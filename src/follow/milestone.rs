@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use crate::follow::report::Report;
 use crate::planner::endpoint::Role;
-use crate::planner::plan::Held;
 use crate::planner::target::{State, Target};
 use crate::planner::time::Timestamp;
 
@@ -96,12 +95,7 @@ impl Tracker {
 
     fn note_unnamed(&mut self, report: &Report, reached: &mut Vec<Milestone>) {
         let at = report.at;
-        let waiting = report.plan.differences().filter(|hold| hold.reason.is_waiting());
-        let waiting = waiting.filter_map(|hold| match hold.what {
-            Held::Target(target) => Some(target),
-            _ => None,
-        });
-        let surplus: Vec<Target> = waiting.chain(report.plan.deregister.keys().copied()).collect();
+        let surplus = report.plan.surplus();
         if report.targets.is_ok() && report.trouble().is_none() {
             self.unnamed.retain(|target, _| surplus.contains(target));
         }

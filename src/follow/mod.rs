@@ -1,5 +1,6 @@
 //! One follower per binding: knows when to take the next step.
 
+pub mod binding;
 pub mod milestone;
 pub mod prober;
 pub mod reconcile;
@@ -21,8 +22,9 @@ use crate::aws::elb::{self, Client, Group};
 use crate::aws::failure::{Failure, Kind};
 use crate::clock::Clock;
 use crate::dns::watch::{Hurry, Watch, Watchers};
+use crate::follow::binding::Binding;
 use crate::follow::prober::{Prober, Shown};
-use crate::follow::reconcile::{Binding, Reconciler, Sights, group_unknown};
+use crate::follow::reconcile::{Reconciler, Sights, group_unknown};
 use crate::follow::report::Report;
 use crate::planner::answer::Blind;
 use crate::planner::cadence::{self, GroupLook};

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use crate::follow::reconcile::Binding;
+use crate::follow::binding::Binding;
 use crate::follow::report::Report;
 use crate::planner::answer::GAP;
 use crate::planner::cadence;

@@ -7,12 +7,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::warn;
 
-use crate::aws::AssumeRole;
-use crate::aws::arn::Arn;
 use crate::aws::bucket::{Turn, Urgency};
 use crate::aws::elb::{self, Client, Group, Written};
 use crate::clock::Clock;
 use crate::dns::watch::Sight;
+use crate::follow::binding::Binding;
 use crate::follow::prober::Shown;
 use crate::follow::report::Report;
 use crate::planner::answer::Blind;
@@ -20,27 +19,8 @@ use crate::planner::decide::{Decision, Seen, decide};
 use crate::planner::endpoint::Endpoint;
 use crate::planner::memory::Memory;
 use crate::planner::plan::Plan;
-use crate::planner::policy::Policy;
 use crate::planner::target::{Family, Listed, Target, Zone};
 use crate::planner::time::Timestamp;
-use crate::probe::Trust;
-
-/// A target group and the endpoints it follows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Binding {
-    /// The target group.
-    pub arn: Arn,
-    /// The endpoints.
-    pub endpoints: BTreeSet<Endpoint>,
-    /// The rules.
-    pub policy: Policy,
-    /// Look and decide, but change nothing.
-    pub observe: bool,
-    /// The role to assume for calls about this group.
-    pub assume_role: Option<AssumeRole>,
-    /// The CAs that sign the certificates of the databases; there are some where the policy's probe is `tls`.
-    pub trust: Option<Trust>,
-}
 
 /// A removal is not carried out on an older decision than this.
 const DECISION_AGE_MAX: Duration = Duration::from_secs(5);

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 pub use flags::{DnsFlags, Flags, LogFormat, Logging, NotifyFlags, Output, ProxyFlags, explain, read_command_line};
 
-use crate::follow::reconcile::Binding;
-use crate::follow::report::Exit;
+use crate::exit::Exit;
+use crate::follow::binding::Binding;
 use crate::notify::TopicArn;
 use crate::planner::answer::{GAP, Quorum};
 use crate::planner::candidate::Probe;

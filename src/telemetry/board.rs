@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use crate::aws::arn::Arn;
 use crate::clock::Clock;
+use crate::exit::Exit;
 use crate::follow::milestone::Milestone;
-use crate::follow::report::{Exit, Report};
+use crate::follow::report::Report;
 use crate::planner::endpoint::Endpoint;
 use crate::planner::time::Timestamp;
 use crate::proxy::{self, Moment};

@@ -6,10 +6,10 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 
 use crate::aws::arn::Arn;
+use crate::exit::Exit;
 use crate::follow::milestone::{Milestone, Tracker};
-use crate::follow::report::{Exit, Report};
-use crate::planner::candidate::Doubt;
-use crate::planner::plan::Reason;
+use crate::follow::report::Report;
+use crate::planner::plan::Class;
 use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
 use crate::telemetry::output;
@@ -132,18 +132,11 @@ fn concerns(report: &Report) -> Vec<Concern> {
     let differences = report
         .plan
         .differences()
-        .filter(|hold| !hold.reason.is_told_by_an_error());
+        .filter(|hold| hold.reason.class() != Class::ToldElsewhere);
     let of_holds = differences.map(|hold| Concern {
         key: format!("{} {}", hold.what, hold.reason.name()),
         text: output::hold_line(hold, report.at),
-        is_trouble: matches!(
-            hold.reason,
-            Reason::Blind(_)
-                | Reason::Refused(_)
-                | Reason::NoQuorum
-                | Reason::KeptOut
-                | Reason::Unproven(Doubt::Silent(_) | Doubt::Impostor(_))
-        ),
+        is_trouble: hold.reason.class().is_trouble(),
     });
     let of_notes = report.plan.notes.iter().map(|note| Concern {
         key: note.to_string(),

@@ -18,8 +18,9 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::aws::arn::Arn;
+use crate::exit::Exit;
 use crate::follow::milestone::Milestone;
-use crate::follow::report::{Exit, Report};
+use crate::follow::report::Report;
 use crate::planner::answer::{Failure, Said};
 use crate::planner::target::State;
 use crate::planner::time::Timestamp;

@@ -8,7 +8,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::dns::watch::Sight;
-use crate::follow::report::{Exit, Report};
+use crate::exit::Exit;
+use crate::follow::report::Report;
 use crate::planner::endpoint::{Endpoint, Kind, Role};
 use crate::planner::plan::Hold;
 use crate::planner::target::Target;

@@ -18,7 +18,7 @@ use crate::aws::elb::{self, Clients};
 use crate::clock::Clock;
 use crate::dns;
 use crate::dns::watch::Watchers;
-use crate::follow::reconcile::Binding;
+use crate::follow::binding::Binding;
 use crate::follow::report::Report;
 use crate::follow::{Follower, introduce};
 use crate::notify::Notifier;

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::clock::Clock;
-use crate::follow::report::Exit;
+use crate::exit::Exit;
 use crate::planner::answer::Blind;
 use crate::proxy::{self, Proxy};
 use crate::settings::Settings;

@@ -10,7 +10,7 @@ use rds_tether::doctor::aws;
 use rds_tether::doctor::check::{Check, NAMES, Outcome, Pattern, Section, Selection, selected};
 use rds_tether::doctor::database::{self, Facts, Refused, Security, Server, Slot, Table};
 use rds_tether::doctor::{draw, reach};
-use rds_tether::follow::report::Exit;
+use rds_tether::exit::Exit;
 use rds_tether::planner::endpoint::Endpoint;
 use rds_tether::planner::time::Timestamp;
 use rds_tether::probe::{Reached, Stage, Trouble};

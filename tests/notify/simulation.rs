@@ -7,7 +7,7 @@ use std::time::Duration;
 use rds_tether::aws::elb::{self, Written};
 use rds_tether::aws::failure;
 use rds_tether::dns::watch::Sight;
-use rds_tether::follow::reconcile::Binding;
+use rds_tether::follow::binding::Binding;
 use rds_tether::follow::report::Report;
 use rds_tether::notify::News;
 use rds_tether::notify::message::{Kind, Message};

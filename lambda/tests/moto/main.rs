@@ -15,7 +15,7 @@ mod world;
 use std::path::Path;
 use std::time::Duration;
 
-use rds_tether::follow::reconcile::Binding;
+use rds_tether::follow::binding::Binding;
 use rds_tether::planner::policy::Policy;
 use rds_tether::settings::Settings;
 use rds_tether::verbs::iam::{self, Use};

@@ -8,7 +8,7 @@ use aws_config::SdkConfig;
 use super::Client;
 use crate::aws::bucket::Bucket;
 use crate::aws::{self, AssumeRole};
-use crate::follow::reconcile::Binding;
+use crate::follow::binding::Binding;
 use crate::telemetry::metrics::Calls;
 
 /// What bindings that share a client have in common: the region and the role.

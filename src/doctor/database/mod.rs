@@ -13,7 +13,7 @@ pub use connect::{Refused, Security, Source};
 use super::check::{Check, Outcome};
 use super::dns::join;
 use super::reach::BUNDLE;
-use crate::follow::report::Exit;
+use crate::exit::Exit;
 use crate::probe::Trouble;
 
 /// The oldest version that consumers take.

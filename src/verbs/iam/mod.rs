@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::follow::reconcile::Binding;
+use crate::follow::binding::Binding;
 use crate::function::tag;
 use crate::settings::Settings;
 
