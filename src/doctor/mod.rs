@@ -22,9 +22,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::aws::AssumeRole;
 use crate::aws::arn::Arn;
-use crate::aws::elb::{Client, Clients};
+use crate::aws::elb::{Client, ClientKey, Clients};
 use crate::aws::sts::Answer;
 use crate::clock::Clock;
 use crate::exit::Exit;
@@ -63,13 +62,10 @@ struct Sighting {
     verified: bool,
 }
 
-/// Whose calls are meant: the region, and the role assumed there.
-type Identity = (String, Option<AssumeRole>);
-
 /// What AWS said.
 #[derive(Default)]
 struct Cloud {
-    callers: BTreeMap<Identity, Answer>,
+    callers: BTreeMap<ClientKey, Answer>,
     groups: BTreeMap<Arn, Seen>,
     clients: BTreeMap<Arn, Client>,
     tried: BTreeMap<Arn, aws::Tried>,
@@ -152,10 +148,6 @@ async fn examine_followed(settings: &Settings, order: &Order, end: Instant) -> V
     sections
 }
 
-fn identity_of(binding: &Binding) -> Identity {
-    (binding.arn.region().to_owned(), binding.assume_role.clone())
-}
-
 async fn look_at_cloud(settings: &Settings, order: &Order, end: Instant) -> Cloud {
     let mut cloud = Cloud::default();
     let groups = ["aws", "permission", "group", "balancer", "reach"];
@@ -166,13 +158,14 @@ async fn look_at_cloud(settings: &Settings, order: &Order, end: Instant) -> Clou
     let mut clients = Clients::start();
     let mut callers = BTreeMap::new();
     for binding in &settings.bindings {
-        let (client, config) = clients.with_config(binding).await;
+        let key = binding.client_key();
+        let (client, config) = clients.with_config(&key).await;
         cloud.clients.insert(binding.arn.clone(), client.clone());
-        callers.insert(identity_of(binding), (client, config));
+        callers.insert(key, (client, config));
     }
-    let callers = callers.into_iter().map(|(identity, (client, config))| {
+    let callers = callers.into_iter().map(|(key, (client, config))| {
         let ask = async move { look::caller(&client, &config, clock, end).await };
-        (identity, ask)
+        (key, ask)
     });
     let groups = cloud.clients.clone().into_iter().map(|(arn, client)| {
         let named = arn.clone();
@@ -315,12 +308,9 @@ fn wanted<'a>(binding: &'a Binding, family: Family, endpoints: &BTreeMap<Endpoin
 }
 
 fn draw_callers(settings: &Settings, cloud: &Cloud) -> Vec<Section> {
-    let section = |(identity, answer): (&Identity, &Answer)| {
-        let (region, role) = identity;
-        let accounts = settings
-            .bindings
-            .iter()
-            .filter(|binding| identity_of(binding) == *identity);
+    let section = |(key, answer): (&ClientKey, &Answer)| {
+        let ClientKey { region, role } = key;
+        let accounts = settings.bindings.iter().filter(|binding| binding.client_key() == *key);
         let accounts: BTreeSet<&str> = accounts.map(|binding| binding.arn.account()).collect();
         let own = answer
             .caller
@@ -369,7 +359,7 @@ fn judge_binding(
     let Some(seen) = seen else {
         return sections;
     };
-    let caller = cloud.callers.get(&identity_of(binding));
+    let caller = cloud.callers.get(&binding.client_key());
     let is_hopeless = caller.is_some_and(aws::is_hopeless);
     let blocked_by = if is_hopeless {
         "aws.identity"

@@ -58,7 +58,7 @@ async fn followers(settings: &Settings, clock: Clock) -> Result<Vec<Follower>, d
     let mut clients = Clients::start();
     let mut followers = Vec::new();
     for binding in &settings.bindings {
-        let client = clients.of(binding).await;
+        let client = clients.of(&binding.client_key()).await;
         followers.push(Follower::new(
             Arc::new(binding.clone()),
             client,
