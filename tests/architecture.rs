@@ -35,8 +35,14 @@ const SEAMS: &[Seam] = &[
     },
     Seam {
         signs: &["aws_sdk_sts"],
-        only_in: &["aws/sts.rs"],
-        instead: "ask aws::sts::ask",
+        only_in: &["aws/sts.rs", "aws/failure.rs"],
+        instead: "ask aws::sts::ask, and read failures with aws::failure",
+    },
+    Seam {
+        // Each asks one service one thing; what ELB is asked is counted.
+        signs: &[".send().await"],
+        only_in: &["aws/sts.rs", "notify/send.rs"],
+        instead: "hand the request's future to elb::Client::call, which counts it, times it and reads its failure",
     },
     Seam {
         signs: &["rustls::", "tokio_rustls"],
@@ -621,6 +627,12 @@ fn each_rule_finds_what_it_forbids() {
             "src/aws/elb/mod.rs",
             "use aws_sdk_elasticloadbalancingv2 as sdk;",
             false,
+        ),
+        (
+            beside_the_seams,
+            "src/aws/elb/mod.rs",
+            "let output = request.send().await?;",
+            true,
         ),
         (beside_the_seams, "src/notify/news.rs", "use aws_sdk_sns::Client;", true),
         (

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rds_tether::aws::arn::Arn;
 use rds_tether::aws::elb::{self, Client};
+use rds_tether::aws::failure::Kind;
 use rds_tether::follow::Follower;
 use rds_tether::follow::milestone::Tracker;
 use rds_tether::function::tag;
@@ -43,7 +44,7 @@ impl Remembered {
             match read {
                 Ok(read) => tags.extend(read),
                 // A group that does not exist must not hide the tags of the others.
-                Err(error) if error.kind == elb::Kind::NotFound && arns.len() > 1 => {
+                Err(error) if error.failure.kind == Kind::NotFound && arns.len() > 1 => {
                     unread.push(arns.split_off(arns.len() / 2));
                     unread.push(arns);
                 }
@@ -96,8 +97,8 @@ impl Remembered {
     /// A denial is warned of once in the life of the process: it is as it was meant, or will be read.
     fn warn(&self, what: &str, error: &elb::Error, denied_for: Option<&Arn>) {
         let group = error.group.name();
-        let is_new = || locked(&self.warned).insert((error.action, denied_for.cloned()));
-        if error.kind != elb::Kind::Denied || is_new() {
+        let is_new = || locked(&self.warned).insert((error.failure.action, denied_for.cloned()));
+        if error.failure.kind != Kind::Denied || is_new() {
             warn!(group, "{what}: {error}");
         } else {
             debug!(group, "{what}: {error}");

@@ -71,7 +71,7 @@ impl Function {
     pub async fn new(settings: Settings) -> Self {
         let mut clients = Clients::start();
         for binding in &settings.bindings {
-            clients.of(binding).await;
+            clients.of(&binding.client_key()).await;
         }
         let notifier = Notifier::new(&settings.notify, &Notifications::default());
         Self {
@@ -142,20 +142,17 @@ impl Function {
         let concerned = |binding: &&Binding| binding.endpoints.iter().any(|endpoint| scope.covers(endpoint));
         let mut by_client: BTreeMap<ClientKey, Vec<(usize, Arc<Binding>)>> = BTreeMap::new();
         for (index, binding) in self.settings.bindings.iter().filter(concerned).enumerate() {
-            let bindings = by_client.entry(Clients::key(binding)).or_default();
+            let bindings = by_client.entry(binding.client_key()).or_default();
             bindings.push((index, Arc::new(binding.clone())));
         }
         let mut clients = self.clients.lock().await;
         let mut batches = Vec::new();
-        for bindings in by_client
-            .values()
-            .flat_map(|bindings| bindings.chunks(elb::DESCRIBED_MAX))
-        {
-            let [(_, first), ..] = bindings else { continue };
-            batches.push(Batch {
-                client: clients.of(first).await,
+        for (key, bindings) in &by_client {
+            let client = clients.of(key).await;
+            batches.extend(bindings.chunks(elb::DESCRIBED_MAX).map(|bindings| Batch {
+                client: client.clone(),
                 bindings: bindings.to_vec(),
-            });
+            }));
         }
         batches
     }

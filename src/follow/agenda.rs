@@ -13,7 +13,7 @@
 use std::time::Duration;
 
 use crate::aws::bucket::Urgency;
-use crate::aws::elb::Kind;
+use crate::aws::failure::Kind;
 use crate::follow::report::Report;
 use crate::planner::cadence::{self, GroupLook};
 use crate::planner::plan::{Held, Plan};
@@ -254,7 +254,7 @@ impl<'a> Ended<'a> {
         let mut errors = report.errors().peekable();
         let may_pass = |kind| matches!(kind, Kind::Throttled | Kind::Unavailable | Kind::Other);
         let failed = errors.peek().is_some().then(|| {
-            if errors.any(|error| may_pass(error.kind)) {
+            if errors.any(|error| may_pass(error.failure.kind)) {
                 Failed::MayPass
             } else {
                 Failed::ForLong

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use crate::aws::arn::Arn;
 use crate::aws::bucket::{Member, Turn, Urgency};
 use crate::aws::elb::{self, Client, Group};
+use crate::aws::failure::Failure;
 use crate::clock::Clock;
 use crate::dns::watch::{Hurry, Watch, Watchers};
 use crate::follow::agenda::{Agenda, Ended, Luck, Next};
@@ -202,11 +203,8 @@ impl<G: TargetGroups> Follower<G> {
             (None, None) => ("The first look", None),
         };
         let error = elb::Error {
-            action,
             group: self.binding.arn.clone(),
-            kind: elb::Kind::Unavailable,
-            code: "Timeout".into(),
-            message: format!("no answer within {limit}"),
+            failure: Failure::late(action, limit),
         };
         let now = self.clock.now();
         let mut report = group_unknown(&self.binding, error, now, now);

@@ -101,17 +101,13 @@ pub fn decide(policy: &Policy, mut memory: Memory, seen: &Seen, now: Timestamp) 
     Decision { plan, memory }
 }
 
-/// The role given, or the one that the names tell; a reader anywhere makes the binding one.
+/// The role given, or the one that the names and their aliases tell.
 fn role(policy: &Policy, seen: &Seen) -> Role {
-    let tells_reader = |(endpoint, sight): (&&Endpoint, &Result<&Answer, &Blind>)| {
-        let names = sight.as_ref().map_or(&[][..], |answer| &answer.resolution.names);
-        endpoint.kind().role() == Role::Reader || names.iter().any(|name| Kind::of(name).role() == Role::Reader)
-    };
-    policy.role.unwrap_or(if seen.endpoints.iter().any(tells_reader) {
-        Role::Reader
-    } else {
-        Role::Writer
-    })
+    let hosts = seen.endpoints.keys().map(|endpoint| endpoint.host());
+    let answers = seen.endpoints.values().flatten();
+    let aliases = answers.flat_map(|answer| &answer.resolution.names);
+    let told = || Role::told_by(hosts.chain(aliases.map(String::as_str)));
+    policy.role.unwrap_or_else(told)
 }
 
 fn notes(seen: &Seen) -> Vec<Note> {

@@ -125,7 +125,7 @@ fn endpoints(report: &Report) -> String {
 
 fn concerns(report: &Report) -> Vec<Concern> {
     let of_errors = report.errors().map(|error| Concern {
-        key: format!("{} {}", error.action, error.code),
+        key: format!("{} {}", error.failure.action, error.failure.code),
         text: error.to_string(),
         is_trouble: true,
     });

@@ -20,7 +20,7 @@ use crate::follow::Follower;
 use crate::follow::binding::Binding;
 use crate::follow::report::Report;
 use crate::planner::candidate::{Probe, ProbePatience};
-use crate::planner::endpoint::Role;
+use crate::planner::endpoint::{Endpoint, Role};
 use crate::settings::{Dns, Settings};
 use crate::telemetry::metrics::Looks;
 use crate::telemetry::output;
@@ -57,7 +57,7 @@ async fn followers(settings: &Settings, clock: Clock) -> Result<Vec<Follower>, d
     let mut clients = Clients::start();
     let mut followers = Vec::new();
     for binding in &settings.bindings {
-        let client = clients.of(binding).await;
+        let client = clients.of(&binding.client_key()).await;
         followers.push(Follower::new(
             Arc::new(binding.clone()),
             client,
@@ -154,18 +154,9 @@ fn for_many(settings: &Settings) -> Duration {
 
 /// The clocks of a change: of what a new address has to show, and of the removal. The role may only show in the first answer.
 fn clocks(binding: &Binding, last: Option<&Report>) -> Duration {
-    let by_name = || {
-        let reader = binding
-            .endpoints
-            .iter()
-            .any(|endpoint| endpoint.kind().role() == Role::Reader);
-        binding
-            .policy
-            .role
-            .unwrap_or(if reader { Role::Reader } else { Role::Writer })
-    };
-    let role = last.map_or_else(by_name, |report| report.plan.role);
     let policy = &binding.policy;
+    let told = || Role::told_by(binding.endpoints.iter().map(Endpoint::host));
+    let role = last.map_or_else(|| policy.role.unwrap_or_else(told), |report| report.plan.role);
     let probing = match (policy.probe, policy.probe_patience()) {
         (Probe::None, _) | (_, ProbePatience::Forever) => Duration::ZERO,
         (_, ProbePatience::For(patience)) => patience,
@@ -259,7 +250,7 @@ impl Progress {
 fn waits(report: &Report) -> String {
     let holds = report.telling_holds();
     let holds = holds.iter().map(|hold| format!("{} {}", hold.what, hold.reason.name()));
-    let errors = report.errors().map(|error| error.code.clone());
+    let errors = report.errors().map(|error| error.failure.code.clone());
     holds.chain(errors).collect::<Vec<_>>().join("\n")
 }
 

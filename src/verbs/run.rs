@@ -163,8 +163,8 @@ impl Daemon {
             if self.running.contains_key(&binding.arn) {
                 continue;
             }
-            let client = self.clients.of(binding).await;
-            let key = Clients::key(binding);
+            let key = binding.client_key();
+            let client = self.clients.of(&key).await;
             let mut follower = Follower::new(
                 Arc::new(binding.clone()),
                 client,

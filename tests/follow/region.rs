@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use rds_tether::aws::arn::Arn;
 use rds_tether::aws::bucket::{Bucket, Turn, Urgency};
-use rds_tether::aws::elb::{Error, Group, Kind, Written};
+use rds_tether::aws::elb::{Error, Group, Written};
+use rds_tether::aws::failure::{Failure as CallFailure, Kind};
 use rds_tether::clock::Clock;
 use rds_tether::dns::watch::Watchers;
 use rds_tether::dns::{Look, Names};
@@ -265,11 +266,8 @@ impl Region {
             stage.calls.len() - 1
         };
         let error = |kind, code: &str| Error {
-            action,
             group: arn.clone(),
-            kind,
-            code: code.to_owned(),
-            message: "as the story has it".into(),
+            failure: CallFailure::here(action, kind, code, "as the story has it"),
         };
         let fault = {
             let faults = &self.stage().faults;

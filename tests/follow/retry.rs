@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rds_tether::aws::elb::Kind;
+use rds_tether::aws::failure::Kind;
 
 use super::region::{Fault, NEW, OLD, Region};
 

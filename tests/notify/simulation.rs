@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rds_tether::aws::elb::{self, Written};
+use rds_tether::aws::failure;
 use rds_tether::dns::watch::Sight;
 use rds_tether::follow::binding::Binding;
 use rds_tether::follow::milestone::Tracker;
@@ -156,11 +157,13 @@ impl Simulation {
         let sight = self.sight(dns);
         let endpoint = self.binding.endpoints.first().unwrap().clone();
         let error = elb::Error {
-            action: "DescribeTargetHealth",
             group: self.binding.arn.clone(),
-            kind: elb::Kind::Denied,
-            code: "AccessDenied".into(),
-            message: "not allowed".into(),
+            failure: failure::Failure::here(
+                "DescribeTargetHealth",
+                failure::Kind::Denied,
+                "AccessDenied",
+                "not allowed",
+            ),
         };
         let targets = if self.denied {
             Err(error)
