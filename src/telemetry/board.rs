@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::aws::arn::Arn;
 use crate::clock::Clock;
 use crate::exit::Exit;
-use crate::follow::milestone::Milestone;
 use crate::follow::report::Report;
 use crate::planner::endpoint::Endpoint;
 use crate::planner::time::Timestamp;
@@ -60,13 +59,13 @@ impl Board {
         *lock(&self.followed) = followed;
     }
 
-    /// Takes a report, and the points that were reached with it.
-    pub fn note(&self, report: &Report, reached: &[Milestone]) {
+    /// Takes a report.
+    pub fn note(&self, report: &Report) {
         let mut lines = lock(&self.lines);
         let before = lines.remove(&report.binding.arn);
         lines.insert(report.binding.arn.clone(), Line::new(before, report));
         drop(lines);
-        for milestone in reached {
+        for milestone in &report.reached {
             self.tell(report.ended, report.binding.arn.name(), milestone.to_string());
         }
     }

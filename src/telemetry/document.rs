@@ -323,8 +323,8 @@ impl Group {
             told_elsewhere: hold.reason.class() == Class::ToldElsewhere,
         };
         let error = |error: &elb::Error| Failed {
-            action: Text::of(error.action),
-            code: Text::of(&error.code),
+            action: Text::of(error.failure.action),
+            code: Text::of(&error.failure.code),
             text: Text::of(error),
         };
         let targets = report.targets.as_ref().ok();

@@ -101,8 +101,8 @@ impl Metrics {
         );
     }
 
-    /// Takes a report, and the points that were reached with it.
-    pub fn note(&self, report: &Report, reached: &[Milestone]) {
+    /// Takes a report.
+    pub fn note(&self, report: &Report) {
         let group = ("target_group", group_label(&report.binding.arn));
         let labels = vec![group.clone(), ("outcome", outcome(report).to_owned())];
         self.steps.get_or_create(&labels).inc();
@@ -112,7 +112,7 @@ impl Metrics {
             let count = targets.done.len() as u64;
             self.address_changes.get_or_create(&labels).inc_by(count);
         }
-        for (phase, took) in reached.iter().filter_map(phase) {
+        for (phase, took) in report.reached.iter().filter_map(phase) {
             let labels = vec![("phase", phase.to_owned())];
             self.convergence.get_or_create(&labels).observe(took.as_secs_f64());
         }
