@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rds_tether::{event, tag};
+use rds_tether::function::{event, tag};
 use serde_json::Value;
 use testkit::pages::{Page, rows};
 

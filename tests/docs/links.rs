@@ -53,6 +53,38 @@ fn every_link_within_the_project_leads_somewhere() {
     assert!(checked > 100, "{checked}: this test looks at nothing");
 }
 
+/// Fails if a page names a file or folder of the project that is not there.
+#[test]
+fn every_path_that_is_named_exists() {
+    const FOLDERS: [&str; 8] = [
+        "src/",
+        "tests/",
+        "deploy/",
+        "docs/",
+        "lambda/",
+        "benches/",
+        "examples/",
+        ".ci/",
+    ];
+    let mut checked = 0;
+    for page in pages::all() {
+        for (line, text) in page.prose() {
+            let words = text
+                .split('`')
+                .skip(1)
+                .step_by(2)
+                .filter_map(|span| span.split(' ').next());
+            for path in words.filter(|word| FOLDERS.iter().any(|folder| word.starts_with(folder))) {
+                // Files of a kind are as good as their folder.
+                let path = path.split('*').next().unwrap();
+                assert!(root().join(path).exists(), "{}:{line}: there is no {path}", page.path);
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 30, "{checked}: this test looks at nothing");
+}
+
 /// Fails if a page has no way to it from the map.
 #[test]
 fn every_page_is_found_from_the_map() {

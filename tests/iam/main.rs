@@ -13,7 +13,7 @@ mod world;
 
 use std::collections::BTreeSet;
 
-use rds_tether::iam::Use;
+use rds_tether::verbs::iam::Use;
 
 /// The names of the actions of a caller.
 fn listed(caller: Use) -> BTreeSet<String> {
