@@ -44,9 +44,14 @@ impl fmt::Display for Milestone {
     }
 }
 
-/// What is under way in one binding.
-#[derive(Debug, Default)]
+/// After this long without a report, what was known says nothing about now: another process may have looked meanwhile.
+pub const UNSEEN_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// The changes that are under way in one binding.
+#[derive(Clone, Debug, Default)]
 pub struct Tracker {
+    /// When the latest report was.
+    seen: Option<Timestamp>,
     named: BTreeMap<Target, Timestamp>,
     unnamed: BTreeMap<Target, Timestamp>,
     began: Option<Timestamp>,
@@ -55,6 +60,10 @@ pub struct Tracker {
 impl Tracker {
     /// Takes a report and tells which points were reached with it.
     pub fn note(&mut self, report: &Report) -> Vec<Milestone> {
+        if self.seen.is_some_and(|seen| report.ended.since(seen) > UNSEEN_MAX) {
+            *self = Self::default();
+        }
+        self.seen = Some(report.ended);
         let mut reached = Vec::new();
         self.note_named(report, &mut reached);
         self.note_unnamed(report, &mut reached);

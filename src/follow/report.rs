@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::aws::elb::{self, Group, Kind, Written};
+use crate::aws::elb::{self, Group, Written};
+use crate::aws::failure::Kind;
 use crate::dns::watch::Sight;
 use crate::exit::Exit;
 use crate::follow::binding::Binding;
+use crate::follow::milestone::Milestone;
 use crate::planner::endpoint::Endpoint;
 use crate::planner::plan::{Class, Held, Hold, Plan, Reason};
 use crate::planner::target::{Listed, Target};
@@ -39,6 +41,8 @@ pub struct Report {
     pub registered: Written,
     /// What became of the deregistrations.
     pub deregistered: Written,
+    /// Points of a change that were reached with it.
+    pub reached: Vec<Milestone>,
 }
 
 impl Report {
@@ -56,9 +60,9 @@ impl Report {
     pub fn holds(&self) -> Vec<Hold> {
         let mut holds = self.plan.holds.clone();
         for (targets, error) in &self.registered.failed {
-            let reason = |error: &elb::Error| match error.kind {
-                Kind::Limit => Some(Reason::NoRoom(error.code.clone())),
-                Kind::Address => Some(Reason::Rejected(error.code.clone())),
+            let reason = |error: &elb::Error| match error.failure.kind {
+                Kind::Limit => Some(Reason::NoRoom(error.failure.code.clone())),
+                Kind::Address => Some(Reason::Rejected(error.failure.code.clone())),
                 _ => None,
             };
             holds.extend(targets.iter().filter_map(|target| {
@@ -91,7 +95,11 @@ impl Report {
             .holds
             .iter()
             .filter_map(|hold| Exit::of_hold(hold.reason.class()));
-        let all: Vec<Exit> = self.errors().map(Exit::of).chain(holds).collect();
+        let all: Vec<Exit> = self
+            .errors()
+            .map(|error| error.failure.kind.exit())
+            .chain(holds)
+            .collect();
         (!all.is_empty()).then(|| Exit::worst(all))
     }
 

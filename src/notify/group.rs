@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::message::{Kind, Message, Of, Timings, list, millis, span};
 use super::news::{Said, Subject, since};
-use crate::follow::milestone::{Milestone, Tracker};
+use crate::follow::milestone::{Milestone, UNSEEN_MAX};
 use crate::follow::report::Report;
 use crate::planner::answer::Blind;
 use crate::planner::endpoint::{Endpoint, Role};
@@ -14,8 +14,6 @@ use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
 use crate::telemetry::output;
 
-/// After this long without a report, what was known says nothing about now: another process may have looked meanwhile.
-const UNSEEN_MAX: Duration = Duration::from_secs(5 * 60);
 /// A refusal is told again if there has been none for this long.
 const REFUSED_AGAIN: Duration = Duration::from_secs(60 * 60);
 /// Refusals that are remembered: more than the answers of an hour should have.
@@ -26,7 +24,6 @@ pub(super) struct Group {
     subject: Subject,
     /// When the latest report was.
     seen: Timestamp,
-    tracker: Tracker,
     /// What DNS named last, by endpoint.
     named: BTreeMap<Endpoint, BTreeSet<Target>>,
     /// The change that has been told and has not converged.
@@ -77,7 +74,6 @@ impl Group {
                 report.plan.role,
             ),
             seen: report.ended,
-            tracker: Tracker::default(),
             named: BTreeMap::new(),
             change: None,
             refused: BTreeMap::new(),
@@ -96,9 +92,8 @@ impl Group {
         self.subject.role = report.plan.role;
         trigger.clone_into(&mut self.subject.trigger);
         let mut told = self.subject.summaries(at);
-        let reached = self.tracker.note(report);
         let change = self.change_in(report);
-        self.time(&reached);
+        self.time(&report.reached);
         if change {
             told.extend(self.tell_change(at));
         }
@@ -115,7 +110,6 @@ impl Group {
     }
 
     fn start_anew(&mut self) {
-        self.tracker = Tracker::default();
         self.named.clear();
         self.change = None;
         self.blind.clear();

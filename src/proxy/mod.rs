@@ -39,6 +39,7 @@ use tracing::warn;
 pub use self::set::{Error, Proxies};
 use crate::clock::Clock;
 use crate::planner::endpoint::{Endpoint, Role};
+use crate::planner::guard;
 use crate::planner::target::Family;
 use crate::planner::time::Timestamp;
 use health::Health;
@@ -85,8 +86,7 @@ impl Proxy {
     }
 
     fn may_connect(&self, peer: IpAddr) -> bool {
-        let peer = peer.to_canonical();
-        self.allow_peers.is_empty() || self.allow_peers.iter().any(|net| net.contains(&peer))
+        guard::allows(&self.allow_peers, peer)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Feeds a proxy's route with what DNS says about its endpoint, for as long as the proxy lives.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -52,8 +53,8 @@ impl Steering {
         let mut next = proxy.rules.start(proxy.endpoint.host());
         if is_same {
             // What the new rules forbid is left behind, too.
-            let allowed = self.route.addresses.extract_if(.., |ip| proxy.rules.allow(*ip));
-            next.addresses = allowed.collect();
+            let is_allowed = |ip: &mut IpAddr| proxy.rules.check(*ip, proxy.family).is_ok();
+            next.addresses = self.route.addresses.extract_if(.., is_allowed).collect();
             next.asked = self.route.asked;
             (next.role, next.linger) = proxy.rules.obeyed(self.route.role);
         } else {
@@ -85,10 +86,9 @@ impl Steering {
         let before = self.route.clone();
         match &sight.seen {
             Ok(answer) => {
-                let change = self
-                    .proxy
-                    .rules
-                    .answered(&mut self.route, endpoint.host(), &answer.resolution, sight.at);
+                let (host, family) = (endpoint.host(), self.proxy.family);
+                let rules = &self.proxy.rules;
+                let change = rules.answered(&mut self.route, host, family, &answer.resolution, sight.at);
                 let has_moved = change == Change::Addresses && self.route.role == Role::Writer;
                 if has_moved {
                     shared.health.forget_failures();

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use crate::aws::arn::Arn;
 use crate::clock::Clock;
 use crate::exit::Exit;
-use crate::follow::milestone::Milestone;
 use crate::follow::report::Report;
 use crate::planner::endpoint::Endpoint;
 use crate::planner::time::Timestamp;
@@ -71,13 +70,13 @@ impl Board {
         *lock(&self.followed) = followed;
     }
 
-    /// Takes a report, and the points that were reached with it.
-    pub fn note(&self, report: &Report, reached: &[Milestone]) {
+    /// Takes a report.
+    pub fn note(&self, report: &Report) {
         let mut lines = lock(&self.lines);
         let before = lines.remove(&report.binding.arn);
         lines.insert(report.binding.arn.clone(), Line::new(before, report));
         drop(lines);
-        for milestone in reached {
+        for milestone in &report.reached {
             self.tell(report.ended, report.binding.arn.name(), milestone.to_string());
         }
     }

@@ -7,7 +7,7 @@ use tracing::{debug, info, warn};
 
 use crate::aws::arn::Arn;
 use crate::exit::Exit;
-use crate::follow::milestone::{Milestone, Tracker};
+use crate::follow::milestone::Milestone;
 use crate::follow::report::Report;
 use crate::planner::plan::Class;
 use crate::planner::target::Target;
@@ -25,7 +25,6 @@ pub struct Journal {
 
 #[derive(Default)]
 struct Entry {
-    tracker: Tracker,
     settled: Option<bool>,
     trouble: Option<Exit>,
     concerns: Vec<Concern>,
@@ -42,12 +41,11 @@ struct Concern {
 }
 
 impl Journal {
-    /// Logs what is new in a report, and returns the points that were reached with it.
-    pub fn note(&mut self, report: &Report) -> Vec<Milestone> {
+    /// Logs what is new in a report.
+    pub fn note(&mut self, report: &Report) {
         let group = report.binding.arn.name();
         let entry = self.entries.entry(report.binding.arn.clone()).or_default();
-        let reached = entry.tracker.note(report);
-        for milestone in &reached {
+        for milestone in &report.reached {
             info!(group, "{milestone}");
         }
         let concerns = concerns(report);
@@ -67,7 +65,10 @@ impl Journal {
             }
             entry.logged = Some(report.at);
         }
-        let converged = reached.iter().any(|point| matches!(point, Milestone::Converged(_)));
+        let converged = report
+            .reached
+            .iter()
+            .any(|point| matches!(point, Milestone::Converged(_)));
         if entry.trouble.is_some() && report.trouble().is_none() {
             info!(group, "recovered: {}", output::verdict(report));
         } else if entry.settled != Some(true) && report.is_settled() && !converged {
@@ -82,7 +83,6 @@ impl Journal {
             took_ms = report.ended.since(report.started).as_millis(),
             "step"
         );
-        reached
     }
 
     /// Forgets a binding that is no longer followed.
@@ -125,7 +125,7 @@ fn endpoints(report: &Report) -> String {
 
 fn concerns(report: &Report) -> Vec<Concern> {
     let of_errors = report.errors().map(|error| Concern {
-        key: format!("{} {}", error.action, error.code),
+        key: format!("{} {}", error.failure.action, error.failure.code),
         text: error.to_string(),
         is_trouble: true,
     });

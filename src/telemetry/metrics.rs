@@ -115,8 +115,8 @@ impl Metrics {
         );
     }
 
-    /// Takes a report, and the points that were reached with it.
-    pub fn note(&self, report: &Report, reached: &[Milestone]) {
+    /// Takes a report.
+    pub fn note(&self, report: &Report) {
         let group = ("target_group", group_label(&report.binding.arn));
         let outcome = outcome(report);
         self.steps
@@ -129,7 +129,7 @@ impl Metrics {
                 .get_or_create(&labels)
                 .inc_by(targets.done.len() as u64);
         }
-        for (phase, took) in reached.iter().filter_map(phase) {
+        for (phase, took) in report.reached.iter().filter_map(phase) {
             let labels = vec![("phase", phase.to_owned())];
             self.convergence.get_or_create(&labels).observe(took.as_secs_f64());
         }

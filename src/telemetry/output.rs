@@ -362,8 +362,8 @@ impl GroupView {
             until: hold.until,
         };
         let error = |error: &crate::aws::elb::Error| ErrorView {
-            action: error.action,
-            code: error.code.clone(),
+            action: error.failure.action,
+            code: error.failure.code.clone(),
             text: error.to_string(),
         };
         Self {

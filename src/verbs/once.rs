@@ -18,10 +18,9 @@ use crate::dns::{self, Resolver};
 use crate::exit::Exit;
 use crate::follow::Follower;
 use crate::follow::binding::Binding;
-use crate::follow::milestone::Tracker;
 use crate::follow::report::Report;
 use crate::planner::candidate::{Probe, ProbePatience};
-use crate::planner::endpoint::Role;
+use crate::planner::endpoint::{Endpoint, Role};
 use crate::settings::{Dns, Settings};
 use crate::telemetry::metrics::Looks;
 use crate::telemetry::output;
@@ -58,7 +57,7 @@ async fn followers(settings: &Settings, clock: Clock) -> Result<Vec<Follower>, d
     let mut clients = Clients::start();
     let mut followers = Vec::new();
     for binding in &settings.bindings {
-        let client = clients.of(binding).await;
+        let client = clients.of(&binding.client_key()).await;
         followers.push(Follower::new(
             Arc::new(binding.clone()),
             client,
@@ -155,18 +154,9 @@ fn for_many(settings: &Settings) -> Duration {
 
 /// The clocks of a change: of what a new address has to show, and of the removal. The role may only show in the first answer.
 fn clocks(binding: &Binding, last: Option<&Report>) -> Duration {
-    let by_name = || {
-        let reader = binding
-            .endpoints
-            .iter()
-            .any(|endpoint| endpoint.kind().role() == Role::Reader);
-        binding
-            .policy
-            .role
-            .unwrap_or(if reader { Role::Reader } else { Role::Writer })
-    };
-    let role = last.map_or_else(by_name, |report| report.plan.role);
     let policy = &binding.policy;
+    let told = || Role::told_by(binding.endpoints.iter().map(Endpoint::host));
+    let role = last.map_or_else(|| policy.role.unwrap_or_else(told), |report| report.plan.role);
     let probing = match (policy.probe, policy.probe_patience()) {
         (Probe::None, _) | (_, ProbePatience::Forever) => Duration::ZERO,
         (_, ProbePatience::For(patience)) => patience,
@@ -178,7 +168,7 @@ fn clocks(binding: &Binding, last: Option<&Report>) -> Duration {
 struct Progress {
     clock: Clock,
     is_terminal: bool,
-    bindings: BTreeMap<Arn, (Tracker, Report)>,
+    bindings: BTreeMap<Arn, Report>,
     said: BTreeMap<Arn, String>,
     width: usize,
 }
@@ -196,11 +186,7 @@ impl Progress {
 
     fn note(&mut self, report: &Report) {
         let arn = &report.binding.arn;
-        let (mut tracker, _) = self
-            .bindings
-            .remove(arn)
-            .unwrap_or_else(|| (Tracker::default(), report.clone()));
-        for milestone in tracker.note(report) {
+        for milestone in &report.reached {
             self.line(&format!("{}: {milestone}", arn.name()));
         }
         // What is waited for is said once; the seconds that tick away are for the live line.
@@ -211,7 +197,7 @@ impl Progress {
                 self.line(&format!("{}: {wait}", arn.name()));
             }
         }
-        self.bindings.insert(arn.clone(), (tracker, report.clone()));
+        self.bindings.insert(arn.clone(), report.clone());
         self.redraw();
     }
 
@@ -226,8 +212,8 @@ impl Progress {
             return;
         }
         let now = self.clock.now();
-        let unsettled = self.bindings.values().filter(|(_, report)| !report.is_settled());
-        let mut parts = unsettled.filter_map(|(_, report)| {
+        let unsettled = self.bindings.values().filter(|report| !report.is_settled());
+        let mut parts = unsettled.filter_map(|report| {
             let hold = report
                 .plan
                 .holds
@@ -264,7 +250,7 @@ impl Progress {
 fn waits(report: &Report) -> String {
     let holds = report.telling_holds();
     let holds = holds.iter().map(|hold| format!("{} {}", hold.what, hold.reason.name()));
-    let errors = report.errors().map(|error| error.code.clone());
+    let errors = report.errors().map(|error| error.failure.code.clone());
     holds.chain(errors).collect::<Vec<_>>().join("\n")
 }
 

@@ -163,8 +163,8 @@ impl Daemon {
             if self.running.contains_key(&binding.arn) {
                 continue;
             }
-            let client = self.clients.of(binding).await;
-            let key = Clients::key(binding);
+            let key = binding.client_key();
+            let client = self.clients.of(&key).await;
             let mut follower = Follower::new(
                 Arc::new(binding.clone()),
                 client,
@@ -211,9 +211,9 @@ impl Daemon {
     fn note(&mut self, report: &Report) {
         let running = self.running.get(&report.binding.arn);
         if running.is_some_and(|running| Arc::ptr_eq(&running.binding, &report.binding)) {
-            let reached = self.journal.note(report);
-            self.board.note(report, &reached);
-            self.metrics.note(report, &reached);
+            self.journal.note(report);
+            self.board.note(report);
+            self.metrics.note(report);
             self.notifier.note(report, TRIGGER);
         }
     }
