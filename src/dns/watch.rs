@@ -10,12 +10,12 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use crate::clock::Clock;
+use crate::counts::Looks;
 use crate::dns::Names;
 use crate::planner::answer::{Answer, Blind, Failure, History, Said};
 use crate::planner::cadence::{self, Urgency};
 use crate::planner::target::Family;
 use crate::planner::time::Timestamp;
-use crate::telemetry::metrics::Looks;
 
 /// What a watcher knows of its name.
 #[derive(Clone, Debug)]

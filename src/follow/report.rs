@@ -13,6 +13,7 @@ use crate::planner::endpoint::Endpoint;
 use crate::planner::plan::{Class, Held, Hold, Plan, Reason};
 use crate::planner::target::{Listed, Target};
 use crate::planner::time::Timestamp;
+use crate::text;
 
 /// One step of one binding.
 #[derive(Clone, Debug)]
@@ -81,6 +82,13 @@ impl Report {
         let mut holds = self.holds();
         holds.retain(|hold| hold.reason.class() != Class::ToldElsewhere);
         holds
+    }
+
+    /// Why the group does not equal DNS, for people: what failed, and what is held.
+    pub fn causes(&self) -> Vec<String> {
+        let holds = self.telling_holds();
+        let holds = holds.iter().map(|hold| text::hold(hold, self.at));
+        self.errors().map(ToString::to_string).chain(holds).collect()
     }
 
     /// Whether the group equals DNS.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::message::{Kind, Message, Of, Timings, list, millis, span};
+use super::message::{Kind, Message, Of, Timings, millis};
 use super::news::{Said, Subject, since};
 use crate::follow::milestone::{Milestone, UNSEEN_MAX};
 use crate::follow::report::Report;
@@ -12,7 +12,7 @@ use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::plan::{Class, Held, Note, Reason};
 use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
-use crate::telemetry::output;
+use crate::text::{self, join, span};
 
 /// A refusal is told again if there has been none for this long.
 const REFUSED_AGAIN: Duration = Duration::from_secs(60 * 60);
@@ -188,7 +188,7 @@ impl Group {
 
     fn tell_change(&mut self, at: Timestamp) -> Option<Message> {
         let change = self.change.clone()?;
-        let (name, old, new) = (self.subject.name(), list(&change.old), list(&change.new));
+        let (name, old, new) = (self.subject.name(), join(&change.old), join(&change.new));
         let text = match (self.subject.role, old.is_empty(), new.is_empty()) {
             (Role::Writer, false, false) => format!("{name} moved from {old} to {new}"),
             (Role::Writer, true, _) => format!("{name}: DNS names {new}, which is new"),
@@ -202,7 +202,7 @@ impl Group {
 
     fn tell_convergence(&mut self, change: Change, at: Timestamp) -> Option<Message> {
         let name = self.subject.name();
-        let text = format!("{name} equals DNS again after {}", span(at.since(change.began)));
+        let text = format!("{name} equals DNS again after {}", text::took(at.since(change.began)));
         self.subject.tell(Kind::Converged, at, text, change.said(at))
     }
 
@@ -292,7 +292,7 @@ impl Group {
             expected: policy.forget(role) + policy.patience(role),
             old: report.plan.surplus(),
             new: report.plan.register.keys().copied().collect(),
-            reasons: reasons(report),
+            reasons: report.causes(),
         });
     }
 
@@ -414,12 +414,4 @@ fn refused_targets(report: &Report) -> BTreeSet<Target> {
     });
     let refused = holds.flat_map(|hold| refused(&hold.what, &hold.reason));
     unprobed.chain(refused).collect()
-}
-
-/// Why the group does not equal DNS.
-fn reasons(report: &Report) -> Vec<String> {
-    let errors = report.errors().map(ToString::to_string);
-    let holds = report.telling_holds();
-    let holds = holds.iter().map(|hold| output::hold_line(hold, report.at));
-    errors.chain(holds).collect()
 }

@@ -13,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use crate::aws::arn::Arn;
 use crate::aws::elb::Clients;
 use crate::clock::Clock;
+use crate::counts::Looks;
 use crate::dns::watch::Watchers;
 use crate::dns::{self, Resolver};
 use crate::exit::Exit;
@@ -22,8 +23,7 @@ use crate::follow::report::Report;
 use crate::planner::candidate::{Probe, ProbePatience};
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::settings::{Dns, Settings};
-use crate::telemetry::metrics::Looks;
-use crate::telemetry::output;
+use crate::text;
 
 /// How long a dry run may take by default, besides the time that many bindings take.
 const PLAN_TIMEOUT: Duration = Duration::from_secs(15);
@@ -193,7 +193,7 @@ impl Progress {
         let waits = waits(report);
         if self.said.get(arn) != Some(&waits) {
             self.said.insert(arn.clone(), waits);
-            for wait in waits_now(report) {
+            for wait in report.causes() {
                 self.line(&format!("{}: {wait}", arn.name()));
             }
         }
@@ -219,11 +219,7 @@ impl Progress {
                 .holds
                 .iter()
                 .find(|hold| hold.until.is_some_and(|until| until > now))?;
-            Some(format!(
-                "{}: {}",
-                report.binding.arn.name(),
-                output::hold_line(hold, now)
-            ))
+            Some(format!("{}: {}", report.binding.arn.name(), text::hold(hold, now)))
         });
         let Some(text) = parts.next() else { return self.clear() };
         let more = parts.count();
@@ -252,10 +248,4 @@ fn waits(report: &Report) -> String {
     let holds = holds.iter().map(|hold| format!("{} {}", hold.what, hold.reason.name()));
     let errors = report.errors().map(|error| error.failure.code.clone());
     holds.chain(errors).collect::<Vec<_>>().join("\n")
-}
-
-fn waits_now(report: &Report) -> Vec<String> {
-    let holds = report.telling_holds();
-    let holds = holds.iter().map(|hold| output::hold_line(hold, report.at));
-    holds.chain(report.errors().map(ToString::to_string)).collect()
 }

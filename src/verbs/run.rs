@@ -132,9 +132,8 @@ impl Daemon {
     ) -> Result<Self, dns::Error> {
         let clock = Clock::start();
         let board = Arc::new(Board::new(clock));
-        let site = Arc::new(Site::new(&board));
-        let metrics = Arc::new(Metrics::new(&board, &site));
-        site.measure(&metrics);
+        let metrics = Arc::new(Metrics::new(&board));
+        let site = Arc::new(Site::new(&board, &metrics));
         metrics.settings_in_force(clock.now());
         Ok(Self {
             clock,
@@ -274,7 +273,7 @@ impl Daemon {
     async fn show(&mut self) {
         let followed = self.settings.bindings.iter().map(|binding| binding.arn.clone());
         self.board.follow(followed);
-        self.site.show(self.proxies.views());
+        self.board.serve(self.proxies.views());
         self.proxies.probe(self.settings.http.is_some());
         if self.http.as_ref().map(|(listen, _)| *listen) == self.settings.http {
             return;

@@ -8,8 +8,8 @@ use rds_tether::aws::arn::Arn;
 use rds_tether::aws::bucket::{Bucket, Turn, Urgency};
 use rds_tether::aws::elb::{Client, Error, Group};
 use rds_tether::aws::failure::Kind;
+use rds_tether::counts::Calls;
 use rds_tether::planner::target::{Family, Listed, State, Target, Zone};
-use rds_tether::telemetry::metrics::Calls;
 use testkit::elb::{Failure, Group as GroupSpec, Server, TargetType};
 
 async fn client(server: &Server) -> Client {

@@ -22,8 +22,8 @@ pub use inspect::{Attributes, Balancer, Detail, HealthCheck, Listener};
 use crate::aws::arn::Arn;
 use crate::aws::bucket::{Bucket, Turn, Urgency};
 use crate::aws::failure::{Failure, Kind};
+use crate::counts::Calls;
 use crate::planner::target::{Family, Listed, State, Target, ZONE_ALL, Zone};
-use crate::telemetry::metrics::Calls;
 
 /// Targets of one write; larger batches are rejected at times.
 const BATCH_MAX: usize = 100;
