@@ -17,7 +17,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::warn;
 
-use super::Shared;
+use super::shared::{Shared, Silent};
 
 /// How often the kernel's list is read.
 const APART: Duration = Duration::from_secs(5);
@@ -25,9 +25,6 @@ const APART: Duration = Duration::from_secs(5);
 const UNANSWERED: u32 = 7;
 /// The kernel's lists of connections (proc(5)).
 const LISTS: [&str; 2] = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
-
-/// The sockets, by inode, whose peers are silent.
-pub(super) type Silent = Arc<BTreeSet<u64>>;
 
 /// Publishes the silent ones while the proxy has connections.
 pub(super) async fn watch(silent: watch::Sender<Silent>, shared: Arc<Shared>) {

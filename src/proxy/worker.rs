@@ -14,7 +14,8 @@ use tokio::time::sleep;
 use tracing::{error, warn};
 
 use super::session::{Seat, Sessions};
-use super::{Counts, House, Phase, Shared, Trouble, session, socket};
+use super::shared::{Counts, Phase, Seats, Shared, Trouble};
+use super::{session, socket};
 
 /// How long accepting rests when descriptors or memory have run out.
 const REST: Duration = Duration::from_millis(100);
@@ -48,7 +49,7 @@ impl Drop for Accepting {
 /// Threads that serve proxies.
 pub struct Workers {
     threads: Vec<mpsc::UnboundedSender<Job>>,
-    house: Arc<House>,
+    seats: Arc<Seats>,
 }
 
 impl Workers {
@@ -57,8 +58,8 @@ impl Workers {
         let threads = thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             threads: (0..threads).map(start).collect::<io::Result<_>>()?,
-            house: Arc::new(House {
-                open: AtomicUsize::new(0),
+            seats: Arc::new(Seats {
+                taken: AtomicUsize::new(0),
                 most: sessions_of(raise_descriptor_limit()),
             }),
         })
@@ -68,8 +69,8 @@ impl Workers {
         self.threads.len()
     }
 
-    pub fn house(&self) -> &Arc<House> {
-        &self.house
+    pub fn seats(&self) -> &Arc<Seats> {
+        &self.seats
     }
 
     /// Gives each thread its part of a proxy.
