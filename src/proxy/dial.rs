@@ -34,7 +34,7 @@ pub enum Error {
     Failed(SocketAddr, String),
 }
 
-/// Dials until connected or out of time.
+/// Dials until connected or out of time. If it is dropped, the attempt that is under way is closed.
 pub(super) async fn dial(
     shared: &Shared,
     tick: &Tick,

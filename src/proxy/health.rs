@@ -40,7 +40,7 @@ impl View {
         self.address
     }
 
-    /// What it follows.
+    /// The endpoint that it follows.
     pub fn endpoint(&self) -> Endpoint {
         self.shared.endpoint()
     }

@@ -41,12 +41,12 @@ use crate::planner::guard;
 use crate::planner::target::Family;
 use route::Rules;
 
-/// What one proxy is to do.
+/// The settings of one proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proxy {
     /// Where clients connect to.
     pub listen: SocketAddr,
-    /// What they mean by it.
+    /// The database that they want to reach.
     pub endpoint: Endpoint,
     /// Which of the endpoint's addresses are connected to.
     pub family: Family,
@@ -56,7 +56,7 @@ pub struct Proxy {
     pub dial_timeout: Duration,
     /// Sessions at once.
     pub max_sessions: usize,
-    /// Who may connect; empty: everybody.
+    /// The networks from which clients may connect; empty: all.
     pub allow_peers: Vec<IpNet>,
     /// Whether each connection begins with a PROXY protocol v2 header.
     pub accept_proxy_protocol: bool,

@@ -1,4 +1,4 @@
-//! What befalls the endpoint of a proxy, for those who tell of it.
+//! The turns of fate of a proxy's endpoint, for those who tell of them.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,22 +12,22 @@ pub struct Moment {
     pub at: Timestamp,
     /// Where the proxy listens, by its settings.
     pub listen: SocketAddr,
-    /// The endpoint.
+    /// The endpoint that it follows.
     pub endpoint: Endpoint,
     /// The role that the endpoint has by the settings or by its names.
     pub role: Role,
-    /// What befell it.
+    /// The event itself.
     pub what: Happening,
 }
 
-/// What can befall a proxy's endpoint.
+/// Events that can befall a proxy's endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Happening {
     /// It has other addresses.
     Moved {
         /// Those before, none before the first answer.
         from: Vec<IpAddr>,
-        /// Those now.
+        /// Those that it has now.
         to: Vec<IpAddr>,
     },
     /// It cannot be resolved any more.
@@ -39,8 +39,8 @@ pub enum Happening {
 }
 
 impl Happening {
-    /// What people should know of it later. Where it is at the start is no change, and neither are the moves of a reader
-    /// endpoint, of which each answer is one random member.
+    /// The line that people should find later, if it is worth one. The first address is no change, and neither are the moves
+    /// of a reader endpoint, of which each answer is one random member.
     pub fn text(&self, role: Role) -> Option<String> {
         let list = |ips: &[IpAddr]| ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         match self {
@@ -53,7 +53,7 @@ impl Happening {
     }
 }
 
-/// What people call the proxy that listens there.
+/// The name by which people are told of the proxy that listens there.
 pub fn name(listen: SocketAddr) -> String {
     format!("proxy {listen}")
 }

@@ -15,7 +15,7 @@ use crate::planner::time::Timestamp;
 /// Addresses that are remembered after DNS stopped naming them; older ones count as gone for ever.
 const GONE_MAX: usize = 1024;
 
-/// What the sessions of a proxy obey.
+/// The route that the sessions of a proxy obey.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// The last good addresses, in order; none before the first answer.
@@ -60,9 +60,9 @@ pub enum Linger {
     #[default]
     /// By the role: a writer's for [`Linger::OF_A_WRITER`], a reader's for ever.
     ByRole,
-    /// This long.
+    /// For this long.
     For(Duration),
-    /// For ever.
+    /// They end of themselves only.
     Never,
 }
 

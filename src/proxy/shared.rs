@@ -1,4 +1,4 @@
-//! What the threads of a proxy share: its settings, its route, how far it is on its way to its end, and what is counted.
+//! The state that the threads of a proxy share: its settings, its route, how far it is on its way to its end, its counts.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -30,7 +30,7 @@ pub enum Phase {
     Closed,
 }
 
-/// What the threads of a proxy share.
+/// The state that the threads of a proxy share.
 pub struct Shared {
     pub settings: watch::Receiver<Arc<Proxy>>,
     pub route: watch::Receiver<Arc<Route>>,
@@ -97,7 +97,7 @@ pub struct Seats {
     pub most: usize,
 }
 
-/// What is said once when it begins, not for each connection.
+/// Troubles that are told when they begin, not for each connection.
 #[derive(Default)]
 pub struct Troubles {
     pub lack: Trouble,
@@ -126,7 +126,7 @@ impl Trouble {
     }
 }
 
-/// What has become of connections so far.
+/// The fates of connections so far, counted.
 #[derive(Debug, Default)]
 pub struct Counts {
     /// Connections that are open now, those that still wait for the database included.
@@ -141,7 +141,7 @@ pub struct Counts {
     pub silent: AtomicU64,
     /// Dials that were begun anew because the address changed.
     pub redialled: AtomicU64,
-    /// Bytes.
+    /// Bytes that were carried, each way.
     pub carried: Carried,
 }
 

@@ -69,7 +69,7 @@ fn read_lists() -> io::Result<BTreeSet<u64>> {
 
 /// The inode of a listed socket, if its peer is silent.
 fn silent(line: &str) -> Option<u64> {
-    /// What a socket's timer waits to do: repeat data, or ask a peer that closed its window to open it.
+    /// A socket's timer waits either to repeat data, or to ask a peer that closed its window to open it.
     const REPEAT: &str = "01";
     const ASK: &str = "04";
     let fields: Vec<&str> = line.split_ascii_whitespace().collect();

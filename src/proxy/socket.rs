@@ -1,4 +1,4 @@
-//! What every connection of a proxy is set to.
+//! The options of every connection of a proxy, how one is reset, and which failures are for want of something here.
 
 use std::io;
 use std::os::fd::AsFd;

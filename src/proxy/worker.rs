@@ -20,7 +20,7 @@ use super::{session, socket};
 /// How long accepting rests when descriptors or memory have run out.
 const REST: Duration = Duration::from_millis(100);
 
-/// What a worker serves: connections of one proxy.
+/// The part of one proxy that a worker serves.
 pub struct Job {
     pub shared: Arc<Shared>,
     pub listener: std::net::TcpListener,
