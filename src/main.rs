@@ -13,11 +13,11 @@ use rds_tether::exit::Exit;
 use rds_tether::follow::report::Report;
 use rds_tether::settings::value::Span;
 use rds_tether::settings::{self, Flags, LogFormat, Logging, Output, ProxyFlags, Settings};
+use rds_tether::telemetry::document::Document;
 use rds_tether::telemetry::output;
 use rds_tether::verbs::iam::flags::IamFlags;
 use rds_tether::verbs::{self, iam, manual, once, status};
 use rds_tether::{dns, doctor, logging, proxy};
-use serde_json::Value;
 
 /// Keeps the IP target groups of a Network Load Balancer equal to the address an RDS or Aurora endpoint has now.
 #[derive(Parser)]
@@ -232,9 +232,10 @@ impl OneShot {
 
     fn print(&self, verb: &'static str, reports: &[Report], exit_of: fn(&Report) -> Exit) -> Exit {
         let exit = Exit::worst(reports.iter().map(exit_of));
+        let document = Document::of(verb, reports, exit);
         let text = match self.output {
-            Output::Text => reports.iter().map(output::draw).collect::<Vec<_>>().join("\n"),
-            Output::Json => output::json(verb, reports, exit),
+            Output::Text => output::plan(&document),
+            Output::Json => document.json(),
         };
         say(&mut stdout(), text.trim_end());
         exit
@@ -245,13 +246,9 @@ impl Status {
     async fn show(&self, settings: &Settings) -> Result<Exit, Failed> {
         loop {
             let (text, exit, pause) = match status::document(settings, self.look.limit()).await {
-                Ok(document) => (self.draw(&document), status::exit(&document), status::pause(&document)),
+                Ok(document) => (self.draw(&document), document.exit(), status::pause(Some(&document))),
                 // Who watches waits for better times.
-                Err(error) if self.watch => (
-                    format!("rds-tether: {error}\n"),
-                    Exit::Pending,
-                    status::pause(&Value::Null),
-                ),
+                Err(error) if self.watch => (format!("rds-tether: {error}\n"), Exit::Pending, status::pause(None)),
                 Err(error) => return Err(failed(error)),
             };
             if self.watch && stdout().is_terminal() {
@@ -264,12 +261,12 @@ impl Status {
         }
     }
 
-    fn draw(&self, document: &Value) -> String {
+    fn draw(&self, document: &Document) -> String {
         match (self.look.output, self.watch) {
-            (Output::Text, false) => status::draw(document),
-            (Output::Text, true) => format!("{}\n", status::draw(document)),
-            (Output::Json, false) => format!("{document:#}\n"),
-            (Output::Json, true) => format!("{document}\n"),
+            (Output::Text, false) => output::status(document),
+            (Output::Text, true) => format!("{}\n", output::status(document)),
+            (Output::Json, false) => document.json() + "\n",
+            (Output::Json, true) => document.json_line() + "\n",
         }
     }
 }

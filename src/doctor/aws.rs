@@ -8,7 +8,7 @@ use crate::aws::failure::Kind;
 use crate::aws::sts::Reply;
 use crate::exit::Exit;
 use crate::planner::target::Target;
-use crate::telemetry::output::span;
+use crate::text::span;
 
 /// Signatures older than this are refused (IAM documentation, Signature Version 4).
 const SKEW_MAX: Duration = Duration::from_secs(5 * 60);

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::check::{Check, Outcome};
-use super::dns::join;
 use super::group::{Around, BalancerSeen, ListenerSeen, Seen, Wanted};
 use crate::aws::elb::{Attributes, Balancer, Detail};
 use crate::exit::Exit;
 use crate::planner::target::{Listed, State, Target, ZONE_ALL};
+use crate::text::join;
 
 /// The idle timeout of a listener unless somebody sets it.
 const IDLE_DEFAULT_SECONDS: u32 = 350;

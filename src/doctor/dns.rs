@@ -14,6 +14,7 @@ use crate::planner::guard::{self, Refusal};
 use crate::planner::policy::Policy;
 use crate::planner::target::Family;
 use crate::proxy::route::Rules;
+use crate::text::join;
 
 /// The TTL of RDS's records (Aurora and RDS documentation on DNS caching and failover).
 const TTL_OF_RDS: Duration = Duration::from_secs(5);
@@ -337,13 +338,4 @@ fn endpoint(followed: &Followed<'_>, looks: &Looks) -> Outcome {
         Kind::ShardGroup => Outcome::ok("a shard group: it gives one of its routers in each answer"),
         Kind::Other => Outcome::ok("a name of your own"),
     }
-}
-
-/// Things one after the other.
-pub fn join<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
-    items
-        .into_iter()
-        .map(|item| item.to_string())
-        .collect::<Vec<_>>()
-        .join(", ")
 }

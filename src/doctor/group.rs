@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::check::{Check, Outcome};
-use super::dns::join;
 use crate::aws::elb::{self, Attributes, Balancer, Detail, HealthCheck, Listener};
 use crate::aws::failure::Kind;
 use crate::exit::Exit;
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::policy::Policy;
 use crate::planner::target::{Listed, State, Target, ZONE_ALL};
+use crate::text::join;
 
 /// Checks that take longer than this to notice a change keep clients waiting.
 const NOTICE_MAX_SECONDS: u32 = 60;

@@ -8,10 +8,12 @@ use crate::aws::failure::Kind;
 use crate::dns::watch::Sight;
 use crate::exit::Exit;
 use crate::follow::binding::Binding;
+use crate::follow::milestone::Milestone;
 use crate::planner::endpoint::Endpoint;
 use crate::planner::plan::{Class, Held, Hold, Plan, Reason};
 use crate::planner::target::{Listed, Target};
 use crate::planner::time::Timestamp;
+use crate::text;
 
 /// One step of one binding.
 #[derive(Clone, Debug)]
@@ -40,6 +42,8 @@ pub struct Report {
     pub registered: Written,
     /// What became of the deregistrations.
     pub deregistered: Written,
+    /// Points of a change that were reached with it.
+    pub reached: Vec<Milestone>,
 }
 
 impl Report {
@@ -78,6 +82,13 @@ impl Report {
         let mut holds = self.holds();
         holds.retain(|hold| hold.reason.class() != Class::ToldElsewhere);
         holds
+    }
+
+    /// Why the group does not equal DNS, for people: what failed, and what is held.
+    pub fn causes(&self) -> Vec<String> {
+        let holds = self.telling_holds();
+        let holds = holds.iter().map(|hold| text::hold(hold, self.at));
+        self.errors().map(ToString::to_string).chain(holds).collect()
     }
 
     /// Whether the group equals DNS.

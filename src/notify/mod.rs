@@ -19,11 +19,11 @@ pub use news::News;
 pub use topic::{InvalidTopic, TopicArn};
 
 use crate::aws::arn::Arn;
+use crate::counts::Notifications;
 use crate::follow::report::Report;
 use crate::planner::time::Timestamp;
 use crate::proxy::Moment;
 use crate::settings::Notify;
-use crate::telemetry::metrics::Notifications;
 use send::Outbox;
 
 /// Tells the topic what is worth it. Without a topic it does nothing.

@@ -7,14 +7,17 @@ use aws_sdk_sns::error::SdkError;
 use aws_sdk_sns::operation::publish::PublishError;
 use aws_sdk_sns::types::MessageAttributeValue;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use super::TopicArn;
 use super::message::Message;
 use crate::aws;
 use crate::aws::failure::{Failure, Kind};
-use crate::telemetry::metrics::Notifications;
+use crate::clock::Clock;
+use crate::counts::Notifications;
+use crate::planner::time::Timestamp;
+use crate::text::Told;
 
 /// Messages that may wait: those of one failover of some hundred target groups.
 const WAITING_MAX: usize = 1024;
@@ -24,8 +27,6 @@ const PUBLISH: &str = "Publish";
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The pauses before further attempts, before jitter: a lost packet, or a moment of throttling.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
-/// Failures that go on are logged again after this long.
-const TOLD_APART: Duration = Duration::from_secs(60);
 
 /// Where messages are left to be sent.
 pub(super) struct Outbox {
@@ -33,6 +34,7 @@ pub(super) struct Outbox {
     waiting: watch::Sender<usize>,
     counts: Notifications,
     dropping: Told,
+    clock: Clock,
 }
 
 impl Outbox {
@@ -40,12 +42,14 @@ impl Outbox {
     pub(super) fn start(topic: TopicArn, counts: Notifications) -> Self {
         let (queue, messages) = mpsc::channel(WAITING_MAX);
         let waiting = watch::Sender::new(0);
-        tokio::spawn(send_all(topic, messages, waiting.clone(), counts.clone()));
+        let clock = Clock::start();
+        tokio::spawn(send_all(topic, messages, waiting.clone(), counts.clone(), clock));
         Self {
             queue,
             waiting,
             counts,
             dropping: Told::default(),
+            clock,
         }
     }
 
@@ -56,8 +60,8 @@ impl Outbox {
             if self.queue.try_send(message).is_err() {
                 self.waiting.send_modify(|waiting| *waiting -= 1);
                 self.counts.dropped(1);
-                self.dropping
-                    .warn("a notification is dropped: SNS takes them too slowly");
+                let text = "a notification is dropped: SNS takes them too slowly";
+                log(&self.dropping, self.clock.now(), text);
             }
         }
     }
@@ -79,19 +83,21 @@ async fn send_all(
     mut messages: mpsc::Receiver<Message>,
     waiting: watch::Sender<usize>,
     counts: Notifications,
+    clock: Clock,
 ) {
     let client = Client::new(&aws::config(topic.region()).await);
-    let mut failing = Told::default();
+    let failing = Told::default();
     while let Some(message) = messages.recv().await {
         match send(&client, &topic, &message).await {
             Ok(()) => {
                 counts.sent();
-                failing = Told::default();
+                failing.forget();
                 debug!(id = message.id(), "told {topic}: {}", message.text);
             }
             Err(why) => {
                 counts.failed();
-                failing.warn(&format!("cannot tell the topic {topic} that {}: {why}", message.text));
+                let text = format!("cannot tell the topic {topic} that {}: {why}", message.text);
+                log(&failing, clock.now(), &text);
             }
         }
         waiting.send_modify(|waiting| *waiting -= 1);
@@ -150,17 +156,11 @@ fn told(failure: &Failure, status: Option<u16>, topic: &TopicArn) -> String {
     format!("{}{status}: {}; {remedy}", failure.code, failure.message)
 }
 
-/// Remembers when something was last logged as a warning.
-#[derive(Default)]
-struct Told(Option<Instant>);
-
-impl Told {
-    fn warn(&mut self, text: &str) {
-        if self.0.is_some_and(|last| last.elapsed() < TOLD_APART) {
-            debug!("{text}");
-            return;
-        }
-        self.0 = Some(Instant::now());
+/// Logs a failure: as a warning if none has been for a minute.
+fn log(told: &Told, now: Timestamp, text: &str) {
+    if told.is_due(now) {
         warn!("{text}");
+    } else {
+        debug!("{text}");
     }
 }

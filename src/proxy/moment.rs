@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::time::Timestamp;
+use crate::text::join;
 
 /// A moment at which something befell a proxy's endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,13 +43,12 @@ impl Happening {
     /// The line that people should find later, if it is worth one. The first address is no change, and neither are the moves
     /// of a reader endpoint, of which each answer is one random member.
     pub fn text(&self, role: Role) -> Option<String> {
-        let list = |ips: &[IpAddr]| ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         match self {
             Self::Moved { from, .. } if from.is_empty() || role == Role::Reader => None,
-            Self::Moved { from, to } => Some(format!("moved from {} to {}", list(from), list(to))),
+            Self::Moved { from, to } => Some(format!("moved from {} to {}", join(from), join(to))),
             Self::Unresolved(why) => Some(format!("cannot be resolved: {why}")),
             Self::Resolved => Some("resolved again".into()),
-            Self::Refused(ips) => Some(format!("may not be connected to at {}", list(ips))),
+            Self::Refused(ips) => Some(format!("may not be connected to at {}", join(ips))),
         }
     }
 }

@@ -5,9 +5,8 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
@@ -18,6 +17,7 @@ use super::route::Route;
 use crate::clock::Clock;
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::time::Timestamp;
+use crate::text::Told;
 
 /// How far a proxy is on its way to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,7 +78,7 @@ impl Shared {
 
     /// Warns that this host lacks something, such as descriptors, for want of which connections have this fate.
     pub fn lacks(&self, error: &io::Error, fate: &str) {
-        if self.troubles.lack.is_news(self.clock.now()) {
+        if self.troubles.lack.is_due(self.clock.now()) {
             warn!(
                 endpoint = %self.endpoint(),
                 "cannot accept connections ({error}); they {fate}. If descriptors have run out, raise the limit \
@@ -100,30 +100,11 @@ pub struct Seats {
 /// Troubles that are told when they begin, not for each connection.
 #[derive(Default)]
 pub struct Troubles {
-    pub lack: Trouble,
-    pub peer: Trouble,
-    pub limit: Trouble,
-    pub header: Trouble,
-    pub dial: Trouble,
-}
-
-/// Remembers when it was last told.
-#[derive(Default)]
-pub struct Trouble(AtomicU64);
-
-/// A trouble that goes on is told again after this long.
-const TOLD_APART: Duration = Duration::from_secs(60);
-
-impl Trouble {
-    pub fn is_news(&self, now: Timestamp) -> bool {
-        let last = self.0.load(Ordering::Relaxed);
-        let is_news = last == 0 || now.since(Timestamp::from_millis(last)) >= TOLD_APART;
-        is_news
-            && self
-                .0
-                .compare_exchange(last, now.as_millis(), Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
-    }
+    pub lack: Told,
+    pub peer: Told,
+    pub limit: Told,
+    pub header: Told,
+    pub dial: Told,
 }
 
 /// The fates of connections so far, counted.
@@ -146,7 +127,8 @@ pub struct Counts {
 }
 
 /// The counts at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Tally {
     /// Connections that are open.
     pub open: u64,

@@ -14,6 +14,7 @@ use crate::dns::watch::{Sight, Watch, Watchers};
 use crate::planner::answer::Blind;
 use crate::planner::endpoint::Role;
 use crate::planner::time::Timestamp;
+use crate::text::join;
 
 /// The settings of a proxy and the watchers of DNS: new settings may bring other name servers.
 pub(super) type Orders = watch::Receiver<(Arc<Proxy>, Arc<Watchers>)>;
@@ -99,7 +100,7 @@ impl Steering {
                 self.publish(&before, route);
                 if self.blind_since.take().is_some() {
                     self.tell(shared, sight, Happening::Resolved);
-                    info!(%endpoint, "resolved again: {}", shown(&self.route));
+                    info!(%endpoint, "resolved again: {}", join(&self.route.addresses));
                 }
                 let is_refusing = effect == Effect::AllRefused;
                 if is_refusing && !self.is_refusing {
@@ -117,9 +118,9 @@ impl Steering {
                     self.tell(shared, sight, Happening::Moved { from, to });
                 }
                 if before.addresses.is_empty() && effect == Effect::Addresses {
-                    info!(%endpoint, "is at {}", shown(&self.route));
+                    info!(%endpoint, "is at {}", join(&self.route.addresses));
                 } else if has_moved {
-                    info!(%endpoint, "moved from {} to {}", shown(&before), shown(&self.route));
+                    info!(%endpoint, "moved from {} to {}", join(&before.addresses), join(&self.route.addresses));
                 }
             }
             Err(Blind::NotYet) => {}
@@ -158,12 +159,7 @@ impl Steering {
         if self.route.addresses.is_empty() {
             "connections are refused until it can".into()
         } else {
-            format!("connections go on to {}", shown(&self.route))
+            format!("connections go on to {}", join(&self.route.addresses))
         }
     }
-}
-
-fn shown(route: &Route) -> String {
-    let addresses: Vec<String> = route.addresses.iter().map(ToString::to_string).collect();
-    addresses.join(", ")
 }

@@ -13,18 +13,17 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use crate::aws::arn::Arn;
 use crate::aws::elb::Clients;
 use crate::clock::Clock;
+use crate::counts::Looks;
 use crate::dns::watch::Watchers;
 use crate::dns::{self, Resolver};
 use crate::exit::Exit;
 use crate::follow::Follower;
 use crate::follow::binding::Binding;
-use crate::follow::milestone::Tracker;
 use crate::follow::report::Report;
 use crate::planner::candidate::{Probe, ProbePatience};
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::settings::{Dns, Settings};
-use crate::telemetry::metrics::Looks;
-use crate::telemetry::output;
+use crate::text;
 
 /// How long a dry run may take by default, besides the time that many bindings take.
 const PLAN_TIMEOUT: Duration = Duration::from_secs(15);
@@ -169,7 +168,7 @@ fn clocks(binding: &Binding, last: Option<&Report>) -> Duration {
 struct Progress {
     clock: Clock,
     is_terminal: bool,
-    bindings: BTreeMap<Arn, (Tracker, Report)>,
+    bindings: BTreeMap<Arn, Report>,
     said: BTreeMap<Arn, String>,
     width: usize,
 }
@@ -187,22 +186,18 @@ impl Progress {
 
     fn note(&mut self, report: &Report) {
         let arn = &report.binding.arn;
-        let (mut tracker, _) = self
-            .bindings
-            .remove(arn)
-            .unwrap_or_else(|| (Tracker::default(), report.clone()));
-        for milestone in tracker.note(report) {
+        for milestone in &report.reached {
             self.line(&format!("{}: {milestone}", arn.name()));
         }
         // What is waited for is said once; the seconds that tick away are for the live line.
         let waits = waits(report);
         if self.said.get(arn) != Some(&waits) {
             self.said.insert(arn.clone(), waits);
-            for wait in waits_now(report) {
+            for wait in report.causes() {
                 self.line(&format!("{}: {wait}", arn.name()));
             }
         }
-        self.bindings.insert(arn.clone(), (tracker, report.clone()));
+        self.bindings.insert(arn.clone(), report.clone());
         self.redraw();
     }
 
@@ -217,18 +212,14 @@ impl Progress {
             return;
         }
         let now = self.clock.now();
-        let unsettled = self.bindings.values().filter(|(_, report)| !report.is_settled());
-        let mut parts = unsettled.filter_map(|(_, report)| {
+        let unsettled = self.bindings.values().filter(|report| !report.is_settled());
+        let mut parts = unsettled.filter_map(|report| {
             let hold = report
                 .plan
                 .holds
                 .iter()
                 .find(|hold| hold.until.is_some_and(|until| until > now))?;
-            Some(format!(
-                "{}: {}",
-                report.binding.arn.name(),
-                output::hold_line(hold, now)
-            ))
+            Some(format!("{}: {}", report.binding.arn.name(), text::hold(hold, now)))
         });
         let Some(text) = parts.next() else { return self.clear() };
         let more = parts.count();
@@ -257,10 +248,4 @@ fn waits(report: &Report) -> String {
     let holds = holds.iter().map(|hold| format!("{} {}", hold.what, hold.reason.name()));
     let errors = report.errors().map(|error| error.failure.code.clone());
     holds.chain(errors).collect::<Vec<_>>().join("\n")
-}
-
-fn waits_now(report: &Report) -> Vec<String> {
-    let holds = report.telling_holds();
-    let holds = holds.iter().map(|hold| output::hold_line(hold, report.at));
-    holds.chain(report.errors().map(ToString::to_string)).collect()
 }

@@ -6,10 +6,10 @@ use aws_config::{BehaviorVersion, Region};
 use aws_sdk_elasticloadbalancingv2::config::Credentials;
 use rds_tether::aws::arn::Arn;
 use rds_tether::aws::bucket::{Bucket, Turn, Urgency};
-use rds_tether::aws::elb::{Client, Group};
+use rds_tether::aws::elb::{Client, Error, Group};
 use rds_tether::aws::failure::Kind;
+use rds_tether::counts::Calls;
 use rds_tether::planner::target::{Family, Listed, State, Target, Zone};
-use rds_tether::telemetry::metrics::Calls;
 use testkit::elb::{Failure, Group as GroupSpec, Server, TargetType};
 
 async fn client(server: &Server) -> Client {
@@ -42,11 +42,14 @@ fn targets(texts: &[&str]) -> BTreeMap<Target, Zone> {
     texts.iter().map(|text| (target(text), None)).collect()
 }
 
+async fn described(client: &Client, arn: &str) -> Result<Group, Error> {
+    let arn: Arn = arn.parse().unwrap();
+    let mut described = client.groups(std::slice::from_ref(&arn), turn(client).await).await?;
+    described.remove(&arn).unwrap()
+}
+
 async fn group_of(client: &Client, arn: &str) -> Group {
-    client
-        .group(&arn.parse::<Arn>().unwrap(), turn(client).await)
-        .await
-        .unwrap()
+    described(client, arn).await.unwrap()
 }
 
 #[tokio::test]
@@ -95,10 +98,7 @@ async fn a_group_that_takes_no_addresses_is_refused() {
     let server = Server::start();
     let arn = server.add_group(GroupSpec::named("orders").target_type(TargetType::Instance));
     let client = client(&server).await;
-    let error = client
-        .group(&arn.parse().unwrap(), turn(&client).await)
-        .await
-        .unwrap_err();
+    let error = described(&client, &arn).await.unwrap_err();
     assert_eq!(error.failure.kind, Kind::NotIp);
     assert!(error.to_string().contains("of type instance"), "{error}");
 }

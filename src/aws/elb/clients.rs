@@ -8,7 +8,7 @@ use aws_config::SdkConfig;
 use super::Client;
 use crate::aws::bucket::Bucket;
 use crate::aws::{self, AssumeRole};
-use crate::telemetry::metrics::Calls;
+use crate::counts::Calls;
 
 /// The region and the role that all calls of one client have in common.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

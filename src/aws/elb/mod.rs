@@ -20,10 +20,10 @@ pub use error::Error;
 pub use inspect::{Attributes, Balancer, Detail, HealthCheck, Listener};
 
 use crate::aws::arn::Arn;
-use crate::aws::bucket::{Bucket, Member, Turn, Urgency};
+use crate::aws::bucket::{Bucket, Turn, Urgency};
 use crate::aws::failure::{Failure, Kind};
+use crate::counts::Calls;
 use crate::planner::target::{Family, Listed, State, Target, ZONE_ALL, Zone};
-use crate::telemetry::metrics::Calls;
 
 /// Targets of one write; larger batches are rejected at times.
 const BATCH_MAX: usize = 100;
@@ -120,14 +120,14 @@ impl Client {
         self.role.as_deref()
     }
 
+    /// The budget that its calls are drawn from.
+    pub fn bucket(&self) -> &Arc<Bucket> {
+        &self.bucket
+    }
+
     /// Waits for the turn to make a call. Giving up waiting costs nothing.
     pub async fn turn(&self, urgency: Urgency) -> Turn {
         self.bucket.take(urgency).await
-    }
-
-    /// Joins those who share the calls of this client.
-    pub fn join(&self) -> Member {
-        self.bucket.join()
     }
 
     /// Describes target groups with one call, which fails as a whole if one of them does not exist.
@@ -146,12 +146,6 @@ impl Client {
             (arn.clone(), group.and_then(|group| read_group(arn, group)))
         };
         Ok(arns.iter().map(described).collect())
-    }
-
-    /// Describes one target group.
-    pub async fn group(&self, arn: &Arn, turn: Turn) -> Result<Group, Error> {
-        let mut described = self.groups(std::slice::from_ref(arn), turn).await?;
-        described.remove(arn).unwrap_or_else(|| Err(not_listed(arn)))
     }
 
     /// Lists the targets of a group, draining ones included.
@@ -313,7 +307,7 @@ fn here(action: &'static str, group: &Arn, kind: Kind, code: &str, message: Stri
 }
 
 /// The target group that a description of others does not name.
-fn not_listed(group: &Arn) -> Error {
+pub fn not_listed(group: &Arn) -> Error {
     let message = "ELB did not list the target group".into();
     here("DescribeTargetGroups", group, Kind::NotFound, "NotListed", message)
 }
