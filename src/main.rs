@@ -312,7 +312,7 @@ mod tests {
 
     use super::Cli;
 
-    const README: &str = include_str!("../README.md");
+    const PAGE: &str = include_str!("../docs/settings.md");
 
     fn command() -> Command {
         let mut command = Cli::command().disable_help_subcommand(true);
@@ -320,7 +320,7 @@ mod tests {
         command
     }
 
-    /// A flag as the README's tables have it.
+    /// A flag as the page's tables have it.
     fn row(arg: &Arg) -> String {
         let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
         let (about, told) = match help.split_once(" [default: ") {
@@ -363,10 +363,10 @@ mod tests {
             .collect()
     }
 
-    /// The README's tables of flags: the verbs that each is for, and its rows.
+    /// The page's tables of flags: the verbs that each is for, and its rows.
     fn tables() -> Vec<(BTreeSet<&'static str>, Vec<&'static str>)> {
         let mut tables = Vec::new();
-        let mut lines = README.lines();
+        let mut lines = PAGE.lines();
         while let Some(line) = lines.find(|line| line.starts_with("Flags of ")) {
             let verbs = line.split('`').skip(1).step_by(2).collect();
             let rows = lines.by_ref().skip_while(|line| !line.starts_with("|---"));
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_lists_every_flag_of_every_verb_and_no_other() {
+    fn the_page_lists_every_flag_of_every_verb_and_no_other() {
         let command = command();
         let tables = tables();
         assert!(
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn the_readmes_tables_name_verbs_that_exist() {
+    fn the_pages_tables_name_verbs_that_exist() {
         let command = command();
         let verbs: BTreeSet<&str> = command.get_subcommands().map(Command::get_name).collect();
         for (named, _) in tables() {

@@ -172,7 +172,7 @@ fn flapping_does_not_silence_trouble() {
     assert_eq!(world.kinds()[before..], [Kind::Unresolved], "{:?}", world.texts());
 }
 
-/// F11: the name is gone. The targets stay, and somebody hears of it.
+/// The name is gone. The targets stay, and somebody hears of it.
 #[test]
 fn a_name_that_vanished_is_told_after_minutes_and_once() {
     let mut world = Simulation::writer(&[OLD]);
