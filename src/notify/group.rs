@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::message::{Kind, Message, Of, Timings, millis};
-use super::news::{Said, Subject, since};
+use super::subject::{Said, Subject, since};
 use crate::follow::milestone::{Milestone, UNSEEN_MAX};
 use crate::follow::report::Report;
 use crate::planner::answer::Blind;
