@@ -29,7 +29,8 @@
 //! - [`proxy`]: the other way to reach a database that moves: listens on a stable address and carries bytes to it.
 //! - [`function`]: for the Lambda function of the `lambda` package: what woke it, and what it remembers.
 //! - [`aws`], [`dns`] and [`probe`]: the adapters. Each outside library is known to one of them alone.
-//! - [`clock`], [`exit`] and [`logging`]: what time it is, how a process ends, and where the log goes.
+//! - [`clock`], [`exit`], [`logging`] and [`text`]: what time it is, how a process ends, where the log goes, and what makes
+//!   it readable.
 //! - [`planner`]: the decision and its nouns. Pure: no clock, no I/O, no AWS, no `async`.
 //!
 //! # What is not here
@@ -53,4 +54,5 @@ pub mod probe;
 pub mod proxy;
 pub mod settings;
 pub mod telemetry;
+pub mod text;
 pub mod verbs;

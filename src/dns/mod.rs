@@ -26,6 +26,41 @@ const AFTER_FIRST: Duration = Duration::from_millis(200);
 /// Queries under way at once to one name server: a start with a thousand endpoints and a silent server stays below it.
 const QUERIES_MAX: usize = 8192;
 
+/// How to look at DNS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The name servers to ask; none: those of /etc/resolv.conf.
+    pub name_servers: Vec<SocketAddr>,
+    /// How long one look may take.
+    pub deadline: Duration,
+    /// The longest time between two looks.
+    pub interval: Duration,
+    /// How many name servers must give an address.
+    pub quorum: Quorum,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            name_servers: Vec::new(),
+            deadline: Duration::from_secs(2),
+            interval: Duration::from_secs(5),
+            quorum: Quorum::Any,
+        }
+    }
+}
+
+impl Settings {
+    /// The name servers to ask, in order.
+    pub fn servers(&self) -> Result<Vec<SocketAddr>, Error> {
+        if self.name_servers.is_empty() {
+            system_name_servers()
+        } else {
+            Ok(self.name_servers.clone())
+        }
+    }
+}
+
 /// A failure to set up name resolution.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -51,7 +86,7 @@ impl Error {
 }
 
 /// The name servers of /etc/resolv.conf.
-pub fn system_name_servers() -> Result<Vec<SocketAddr>, Error> {
+fn system_name_servers() -> Result<Vec<SocketAddr>, Error> {
     let (config, _) =
         hickory_resolver::system_conf::read_system_conf().map_err(|error| Error::System(error.to_string()))?;
     let mut servers = Vec::new();

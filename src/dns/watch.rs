@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use crate::clock::Clock;
-use crate::dns::Resolver;
+use crate::dns::{Error, Resolver, Settings};
 use crate::planner::answer::{Answer, Blind, Failure, History, Said};
 use crate::planner::cadence::{self, Urgency};
 use crate::planner::target::Family;
@@ -114,6 +114,12 @@ struct Running {
 const START_APART: Duration = Duration::from_millis(10);
 
 impl Watchers {
+    /// The watchers that the settings ask for.
+    pub fn of(settings: &Settings, clock: Clock) -> Result<Self, Error> {
+        let resolver = Resolver::new(&settings.servers()?, settings.deadline, settings.quorum)?;
+        Ok(Self::new(resolver, clock, settings.interval))
+    }
+
     /// Watchers that look at least every `interval`.
     pub fn new(resolver: Resolver, clock: Clock, interval: Duration) -> Self {
         Self {

@@ -15,8 +15,8 @@ use super::TopicArn;
 use super::message::Message;
 use crate::aws;
 use crate::aws::elb;
-use crate::settings::value::shorten;
 use crate::telemetry::metrics::Notifications;
+use crate::text::shorten;
 
 /// Messages that may wait: those of one failover of some hundred target groups.
 const WAITING_MAX: usize = 1024;

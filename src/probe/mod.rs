@@ -22,6 +22,8 @@ use tokio_rustls::rustls::{
     self, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
 
+use crate::planner::wrong::Wrong;
+
 /// SSLRequest: its length, and a code that no protocol version has (PostgreSQL documentation, "Message Formats").
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 /// The most names of a certificate that are worth repeating.
@@ -103,23 +105,14 @@ pub enum Trouble {
     BadCertificate(String),
 }
 
-/// Why a file is no bundle of CA certificates.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadBundle {
-    /// It cannot be read.
-    #[error("cannot read the CA bundle {0}: {1}")]
-    Unreadable(String, String),
-    /// There is nothing usable in it.
-    #[error("the CA bundle {0} has no certificate in it that can be used{1}; it must be PEM (BEGIN CERTIFICATE)")]
-    Empty(String, String),
-}
-
 impl Trust {
     /// Believes certificates that the CAs of a PEM file have signed, for the name asked for.
-    pub fn in_file(path: &Path) -> Result<Self, BadBundle> {
+    pub fn in_file(path: &Path) -> Result<Self, Wrong> {
         let shown = path.display().to_string();
-        let unreadable = |why: &dyn fmt::Display| BadBundle::Unreadable(shown.clone(), why.to_string());
-        let pem = std::fs::read(path).map_err(|error| unreadable(&error))?;
+        let pem = std::fs::read(path).map_err(|error| {
+            let what = format!("cannot read the CA bundle {shown}: {error}");
+            Wrong::new(what, "name a file of CA certificates that this user may read")
+        })?;
         let mut roots = RootCertStore::empty();
         let mut first_error = None;
         for certificate in CertificateDer::pem_slice_iter(&pem) {
@@ -132,7 +125,11 @@ impl Trust {
             }
         }
         if roots.is_empty() {
-            return Err(BadBundle::Empty(shown, first_error.unwrap_or_default()));
+            let why = first_error.unwrap_or_default();
+            return Err(Wrong::new(
+                format!("the CA bundle {shown} has no certificate in it that can be used{why}"),
+                "it must be PEM (BEGIN CERTIFICATE)",
+            ));
         }
         let config = builder(|builder| builder.with_root_certificates(roots).with_no_client_auth());
         Ok(Self {

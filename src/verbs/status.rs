@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::io::{IsTerminal as _, stdout};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use clap::Args;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -16,12 +18,14 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::clock::Clock;
+use crate::dns::watch::Watchers;
 use crate::exit::Exit;
 use crate::planner::answer::Blind;
 use crate::proxy::{self, Proxy};
-use crate::settings::Settings;
+use crate::settings::{Output, Settings};
 use crate::telemetry::output::{self, SCHEMA, ago, heading, list, time, words};
-use crate::verbs::once;
+use crate::verbs::once::{self, OneShot};
+use crate::verbs::print;
 
 /// A process on this host that does not answer within this time has other troubles than being asked.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -36,6 +40,50 @@ const LOOKED_APART: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}; start it, or give --config or --endpoint and --target-group to look without it")]
 pub struct NobodyKnows(String);
+
+/// What to ask or look at, and how often.
+#[derive(Args)]
+pub struct Status {
+    #[command(flatten)]
+    look: OneShot,
+    /// Show it again and again until interrupted
+    #[arg(long)]
+    watch: bool,
+}
+
+/// Moves a terminal's cursor home and clears all that is below.
+const CLEAR: &str = "\x1b[H\x1b[J";
+
+impl Status {
+    /// Prints where everything stands.
+    pub async fn show(&self) -> anyhow::Result<Exit> {
+        let settings = self.look.flags.settings_or_address()?;
+        loop {
+            let (text, exit, pause) = match document(&settings, self.look.limit()).await {
+                Ok(document) => (self.draw(&document), exit(&document), pause(&document)),
+                // Who watches waits for better times.
+                Err(error) if self.watch => (format!("rds-tether: {error}\n"), Exit::Pending, pause(&Value::Null)),
+                Err(error) => return Err(error),
+            };
+            if self.watch && stdout().is_terminal() {
+                print(CLEAR);
+            }
+            if !print(&text) || !self.watch {
+                return Ok(exit);
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    fn draw(&self, document: &Value) -> String {
+        match (self.look.once.output, self.watch) {
+            (Output::Text, false) => draw(document),
+            (Output::Text, true) => format!("{}\n", draw(document)),
+            (Output::Json, false) => format!("{document:#}\n"),
+            (Output::Json, true) => format!("{document}\n"),
+        }
+    }
+}
 
 /// Where everything stands, as one document; `limit` is for a look of its own.
 pub async fn document(settings: &Settings, limit: Option<Duration>) -> anyhow::Result<Value> {
@@ -196,7 +244,7 @@ async fn look(settings: &Settings, limit: Option<Duration>, why: &str) -> anyhow
 
 /// What can be said of proxies from outside: where they would connect to.
 async fn look_at_proxies(settings: &Settings, clock: Clock) -> anyhow::Result<Value> {
-    let watchers = once::watchers(&settings.dns, clock)?;
+    let watchers = Watchers::of(&settings.dns, clock)?;
     let follow = |proxy: &Proxy| watchers.follow(proxy.endpoint.host(), proxy.family);
     let watches: Vec<_> = settings.proxies.iter().map(follow).collect();
     let mut views = Vec::new();
