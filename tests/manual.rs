@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
 use clap::Arg;
-use rds_tether::settings::command_line;
-use rds_tether::settings::keys::tables;
+use rds_tether::settings::keys::{Table, tables};
+use rds_tether::settings::{Flags, command_line, read_command_line};
 use rds_tether::verbs::Cli;
 use world::*;
 
@@ -153,6 +153,58 @@ fn the_settings_page_has_every_key_and_no_other() {
             assert!(page.contains(&format!("\\fB{}\\fR = ", key.name)), "{}", key.name);
         }
     }
+}
+
+/// Fails if the default that a key is said to have is another than the one that holds.
+#[test]
+fn a_default_that_is_told_is_the_one_that_holds() {
+    #[derive(clap::Parser)]
+    struct Given {
+        #[command(flatten)]
+        flags: Flags,
+    }
+    let scratch = Scratch::new();
+    let settings = |text: &str| {
+        let path = scratch.write("config.toml", text).into_os_string();
+        let given = read_command_line::<Given>(vec!["".into(), "--config".into(), path]).unwrap();
+        given.flags.settings().unwrap_or_else(|error| panic!("{error}: {text}"))
+    };
+    let endpoint = "orders.example:5432";
+    let arn = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/0123456789abcdef";
+    let group = format!("[[target_group]]\narn = \"{arn}\"\nendpoints = [\"{endpoint}\"]\n");
+    let proxy = format!("[[proxy]]\nlisten = \"127.0.0.1:1\"\nendpoint = \"{endpoint}\"\n");
+    let tables = tables();
+    let text = |said: &str| {
+        let sections = tables.iter().map(|table| match table.header {
+            "[[target_group]]" => group.clone(),
+            "[[proxy]]" => proxy.clone(),
+            header => format!("{header}\n"),
+        });
+        let add = |(section, table): (String, &Table)| match said.split_once(' ') {
+            Some((header, line)) if header == table.header => format!("{section}{line}\n"),
+            _ => section,
+        };
+        sections.zip(&tables).map(add).collect::<String>()
+    };
+    let mut compared = 0;
+    for table in &tables {
+        for key in &table.keys {
+            let default = key.default.as_deref().unwrap_or_default();
+            // What depends on the role is told in words, and so is what there is none of.
+            let is_word = key
+                .value
+                .split('|')
+                .any(|word| word.trim().trim_matches('"') == default);
+            if !is_word && (default.contains(' ') || !default.starts_with(|c: char| c.is_ascii_digit())) {
+                continue;
+            }
+            let quote = if key.value.starts_with('"') { "\"" } else { "" };
+            let said = format!("{} {} = {quote}{default}{quote}", table.header, key.name);
+            assert_eq!(settings(&text(&said)), settings(&text("")), "{said}");
+            compared += 1;
+        }
+    }
+    assert!(compared >= 12, "{compared} defaults compared");
 }
 
 fn definition() -> clap::Command {

@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::planner::answer::{Blind, Failure, Quorum, Resolution, Said, combine};
 use crate::planner::target::Family;
+use crate::planner::wrong::Wrong;
 
 /// How long the other name servers may take after the first has given an address.
 const AFTER_FIRST: Duration = Duration::from_millis(200);
@@ -63,19 +64,35 @@ impl Settings {
 
 /// A failure to set up name resolution.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.wrong())]
 pub enum Error {
     /// The system's configuration cannot be read.
-    #[error("cannot read the name servers from /etc/resolv.conf: {0}; name them with --nameserver ADDR[:PORT]")]
     System(String),
     /// There is no name server.
-    #[error("/etc/resolv.conf names no name server; name one with --nameserver ADDR[:PORT]")]
     NoNameServer,
     /// A client could not be built.
-    #[error("cannot set up a client for name server {0}: {1}")]
     Client(SocketAddr, String),
 }
 
 impl Error {
+    /// What is wrong, and what to do about it.
+    pub fn wrong(&self) -> Wrong {
+        match self {
+            Self::System(why) => Wrong::new(
+                format!("cannot read the name servers from /etc/resolv.conf: {why}"),
+                "name them with --nameserver ADDR[:PORT]",
+            ),
+            Self::NoNameServer => Wrong::new(
+                "/etc/resolv.conf names no name server",
+                "name one with --nameserver ADDR[:PORT]",
+            ),
+            Self::Client(server, why) => Wrong::new(
+                format!("cannot set up a client for name server {server}: {why}"),
+                "name another with --nameserver ADDR[:PORT]",
+            ),
+        }
+    }
+
     /// Whether a later start may succeed by itself: a host that starts gets its name servers late.
     pub fn may_pass(&self) -> bool {
         match self {

@@ -9,7 +9,7 @@ use clap::Args;
 use crate::doctor::Order;
 use crate::doctor::check::{Pattern, Selection};
 use crate::doctor::database::Source;
-use crate::settings::{Error, Flags, Once, Settings};
+use crate::settings::{Error, OneShot, Settings};
 
 /// How long an examination may take: a call to AWS may take ten seconds, and two follow from each other.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
@@ -17,9 +17,9 @@ const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// What to examine, and how.
 #[derive(Args, Clone, Debug)]
 pub struct DoctorFlags {
-    /// What to follow.
+    /// What to look at, how long, and how to print what was seen.
     #[command(flatten)]
-    pub flags: Flags,
+    pub look: OneShot,
     /// Make only this check, or those of a group such as dns; repeatable
     #[arg(long, value_name = "NAME")]
     pub only: Vec<Pattern>,
@@ -35,9 +35,6 @@ pub struct DoctorFlags {
     /// Show the write permissions by two calls that change nothing
     #[arg(long)]
     pub write_check: bool,
-    /// How long it may take, and how to print the result.
-    #[command(flatten)]
-    pub once: Once,
 }
 
 /// A text that is never shown, because there may be a password in it.
@@ -61,15 +58,15 @@ impl fmt::Debug for Secret {
 impl DoctorFlags {
     /// What to follow; nothing at all is enough if there is a database to look at.
     pub fn settings(&self) -> Result<Settings, Error> {
-        if self.database.is_some() && self.flags.name_nothing() {
+        if self.database.is_some() && self.look.flags.name_nothing() {
             return Ok(Settings::default());
         }
-        self.flags.settings()
+        self.look.flags.settings()
     }
 
     /// What to examine besides. Files are read here.
     pub fn order(&self) -> Result<Order, Error> {
-        let bundle = self.flags.bundle()?;
+        let bundle = self.look.flags.bundle()?;
         let source = self
             .database
             .as_ref()
@@ -83,7 +80,7 @@ impl DoctorFlags {
                 only: self.only.clone(),
                 skip: self.skip.clone(),
             },
-            limit: self.once.timeout.map_or(TIMEOUT_DEFAULT, Duration::from),
+            limit: self.look.timeout.map_or(TIMEOUT_DEFAULT, Duration::from),
             bundle,
             write_check: self.write_check,
             source: source.transpose().map_err(|what| Error::usage(what, None))?,

@@ -34,7 +34,7 @@ pub struct Flags {
     pub(super) group: TargetGroup,
 }
 
-/// What one proxy is to do. There are no settings but a table's, so there is nothing here that only the verb knows.
+/// What one proxy is to do: the tables of a file that concern it.
 #[derive(Args, Clone, Debug)]
 pub struct ProxyFlags {
     #[command(flatten)]
@@ -47,9 +47,12 @@ pub struct ProxyFlags {
     pub(super) notify: Notify,
 }
 
-/// How long a verb may take that ends by itself, and how it prints what came of it.
-#[derive(Args, Clone, Copy, Debug)]
-pub struct Once {
+/// What to look at, how long, and how to print what was seen.
+#[derive(Args, Clone, Debug)]
+pub struct OneShot {
+    /// What to look at.
+    #[command(flatten)]
+    pub flags: Flags,
     /// Give up after this long [default: plan and status 15s, doctor 30s; sync forget + patience + 60s]
     #[arg(long, value_name = "DURATION")]
     pub timeout: Option<Limit>,
@@ -68,7 +71,7 @@ pub enum Output {
     Json,
 }
 
-/// A command line's definition, with what holds for every flag. Its variable has its name.
+/// A command line's definition, with what holds for every flag: its variable has its name, unless it has one of its own.
 pub fn command_line<P: Parser>() -> Command {
     P::command()
         .mut_args(as_all_flags)
@@ -78,9 +81,10 @@ pub fn command_line<P: Parser>() -> Command {
 fn as_all_flags(arg: Arg) -> Arg {
     let Some(flag) = arg.get_long() else { return arg };
     let variable = format!("RDS_TETHER_{}", flag.replace('-', "_").to_uppercase());
-    let variable = arg
-        .get_env()
-        .map_or_else(|| variable.into(), |own| OsStr::from(own.to_owned()));
+    let arg = match arg.get_env() {
+        Some(_) => arg,
+        None => arg.env(variable),
+    };
     // A negative duration is a bad value, not an unknown flag.
     let is_duration = arg
         .get_value_names()
@@ -91,8 +95,7 @@ fn as_all_flags(arg: Arg) -> Arg {
         ArgAction::Append => arg.value_delimiter(','),
         _ => arg,
     };
-    arg.env(variable)
-        .hide_env_values(true)
+    arg.hide_env_values(true)
         .hide_possible_values(takes_values)
         .allow_hyphen_values(is_duration)
 }

@@ -10,7 +10,7 @@ pub struct Table {
     pub header: &'static str,
     /// What it is for.
     pub about: String,
-    /// Its keys, in the order in which they are explained.
+    /// Its keys, in the order in which they are explained: first those that must be given.
     pub keys: Vec<Key>,
 }
 
@@ -26,65 +26,61 @@ pub struct Key {
     pub about: String,
 }
 
+/// The keys that have no flag: table, name, value, default (nothing where it must be given), and what it is for.
+const WITHOUT_FLAG: [[&str; 5]; 5] = [
+    [GROUP, "arn", "\"ARN\"", "", "The target group"],
+    [
+        GROUP,
+        "endpoints",
+        "[\"HOST:PORT\", ...]",
+        "",
+        "Endpoints whose addresses are to be its targets",
+    ],
+    [
+        GROUP,
+        "assume_role",
+        "{ arn = \"ARN\", external_id = \"TEXT\" }",
+        "none",
+        "IAM role to assume for calls about this group; external_id may be left out",
+    ],
+    [DNS, "timeout", "\"DURATION\"", "2s", "How long one look may take"],
+    [
+        DNS,
+        "quorum",
+        "\"any\" | \"majority\"",
+        "any",
+        "Believe what one name server says, or only what more than half of them say",
+    ],
+];
+const GROUP: &str = "[[target_group]]";
+const DNS: &str = "[dns]";
+
 /// All tables.
-pub fn tables() -> Vec<Table> {
-    vec![
-        table::<TargetGroup>(
-            "[[target_group]]",
-            &[
-                ["arn", "\"ARN\"", "", "The target group"],
-                [
-                    "endpoints",
-                    "[\"HOST:PORT\", ...]",
-                    "",
-                    "Endpoints whose addresses are to be its targets",
-                ],
-            ],
-            &[[
-                "assume_role",
-                "{ arn = \"ARN\", external_id = \"TEXT\" }",
-                "none",
-                "IAM role to assume for calls about this group; external_id may be left out",
-            ]],
-        ),
-        table::<Proxy>("[[proxy]]", &[], &[]),
-        table::<Dns>(
-            "[dns]",
-            &[],
-            &[
-                ["timeout", "\"DURATION\"", "2s", "How long one look may take"],
-                [
-                    "quorum",
-                    "\"any\" | \"majority\"",
-                    "any",
-                    "Believe what one name server says, or only what more than half of them say",
-                ],
-            ],
-        ),
-        table::<Http>("[http]", &[], &[]),
-        table::<Notify>("[notify]", &[], &[]),
+pub fn tables() -> [Table; 5] {
+    [
+        table::<TargetGroup>(GROUP),
+        table::<Proxy>("[[proxy]]"),
+        table::<Dns>(DNS),
+        table::<Http>("[http]"),
+        table::<Notify>("[notify]"),
     ]
 }
 
-/// A table with its keys: those that have a flag between those that have none, which are given here.
-fn table<T: Args>(header: &'static str, before: &[[&str; 4]], after: &[[&str; 4]]) -> Table {
-    let without_flag = |key: &[&str; 4]| {
-        let [name, value, default, about] = key.map(str::to_owned);
-        let default = Some(default).filter(|default| !default.is_empty());
-        Key {
-            name,
-            value,
-            default,
-            about,
-        }
-    };
+fn table<T: Args>(header: &'static str) -> Table {
     let flags = T::augment_args(Command::new(header));
-    let keys = before.iter().map(without_flag);
-    let keys = keys.chain(flags.get_arguments().map(key));
+    let others = WITHOUT_FLAG.iter().filter(|[table, ..]| *table == header);
+    let others = others.map(|[_, name, value, default, about]| Key {
+        name: (*name).to_owned(),
+        value: (*value).to_owned(),
+        default: Some((*default).to_owned()).filter(|default| !default.is_empty()),
+        about: (*about).to_owned(),
+    });
+    let mut keys: Vec<Key> = flags.get_arguments().map(key).chain(others).collect();
+    keys.sort_by_key(|key| key.default.is_some());
     Table {
         header,
         about: flags.get_about().map(ToString::to_string).unwrap_or_default(),
-        keys: keys.chain(after.iter().map(without_flag)).collect(),
+        keys,
     }
 }
 

@@ -14,7 +14,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 
-pub use flags::{Flags, Once, Output, ProxyFlags, command_line, explain, read_command_line};
+pub use flags::{Flags, OneShot, Output, ProxyFlags, command_line, explain, read_command_line};
 
 use crate::aws::arn::Arn;
 use crate::exit::Exit;

@@ -13,7 +13,7 @@ use clap::{Parser, Subcommand};
 use crate::doctor::flags::DoctorFlags;
 use crate::exit::Exit;
 use crate::logging::{self, LogFormat, Logging};
-use crate::settings::{self, Flags, Output, ProxyFlags};
+use crate::settings::{self, Flags, OneShot, Output, ProxyFlags};
 use crate::{dns, doctor, proxy};
 
 /// Keeps the IP target groups of a Network Load Balancer equal to the address an RDS or Aurora endpoint has now.
@@ -35,9 +35,9 @@ const EXIT_CODES: &str = "Exit codes: 0 settled, 1 unexpected, 2 changes pending
 #[derive(Subcommand)]
 pub enum Verb {
     /// Look once and print what would change; never writes
-    Plan(once::OneShot),
+    Plan(OneShot),
     /// Converge once and verify
-    Sync(once::OneShot),
+    Sync(OneShot),
     /// Follow until told to stop (SIGHUP re-reads the settings)
     Run(Flags),
     /// Listen on an address and carry bytes to the address that an endpoint has now
@@ -90,7 +90,7 @@ impl Verb {
 async fn examine(flags: &DoctorFlags) -> anyhow::Result<Exit> {
     let order = flags.order()?;
     let sections = doctor::examine(flags.settings(), &order).await;
-    let text = match flags.once.output {
+    let text = match flags.look.output {
         Output::Text => doctor::draw::text(&sections),
         Output::Json => doctor::draw::json(&sections),
     };

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Args;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -23,7 +22,7 @@ use crate::follow::milestone::Tracker;
 use crate::follow::report::Report;
 use crate::planner::candidate::{Probe, ProbePatience};
 use crate::planner::endpoint::Role;
-use crate::settings::{self, Flags, Once, Output, Settings};
+use crate::settings::{self, OneShot, Output, Settings};
 use crate::telemetry::output;
 use crate::verbs::say;
 
@@ -39,30 +38,16 @@ const TIMEOUT: &str = "--timeout";
 /// A live line that wrapped could not be drawn over; terminals are at least this wide.
 const LIVE_LINE_MAX: usize = 79;
 
-/// What to look at, how long, and how to print what was seen.
-#[derive(Args)]
-pub struct OneShot {
-    #[command(flatten)]
-    pub(super) flags: Flags,
-    #[command(flatten)]
-    pub(super) once: Once,
-}
-
 impl OneShot {
-    /// The time limit that was asked for.
-    pub fn limit(&self) -> Option<Duration> {
-        self.once.timeout.map(Duration::from)
-    }
-
     /// Looks once and prints what would change.
     pub async fn plan(&self) -> anyhow::Result<Exit> {
-        let reports = plan(&self.with_groups()?, self.limit()).await?;
+        let reports = plan(&self.with_groups()?, self.timeout.map(Duration::from)).await?;
         Ok(self.print("plan", &reports, Report::plan_exit))
     }
 
     /// Converges and prints what was done.
     pub async fn sync(&self) -> anyhow::Result<Exit> {
-        let reports = sync(&self.with_groups()?, self.limit()).await?;
+        let reports = sync(&self.with_groups()?, self.timeout.map(Duration::from)).await?;
         Ok(self.print("sync", &reports, Report::sync_exit))
     }
 
@@ -79,7 +64,7 @@ impl OneShot {
 
     fn print(&self, verb: &'static str, reports: &[Report], exit_of: fn(&Report) -> Exit) -> Exit {
         let exit = Exit::worst(reports.iter().map(exit_of));
-        let text = match self.once.output {
+        let text = match self.output {
             Output::Text => reports.iter().map(output::draw).collect::<Vec<_>>().join("\n"),
             Output::Json => output::json(verb, reports, exit),
         };

@@ -22,10 +22,9 @@ use crate::dns::watch::Watchers;
 use crate::exit::Exit;
 use crate::planner::answer::Blind;
 use crate::proxy::{self, Proxy};
-use crate::settings::{Output, Settings};
+use crate::settings::{OneShot, Output, Settings};
 use crate::telemetry::output::{self, SCHEMA, ago, heading, list, time, words};
-use crate::verbs::once::{self, OneShot};
-use crate::verbs::print;
+use crate::verbs::{once, print};
 
 /// A process on this host that does not answer within this time has other troubles than being asked.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -59,7 +58,7 @@ impl Status {
     pub async fn show(&self) -> anyhow::Result<Exit> {
         let settings = self.look.flags.settings_or_address()?;
         loop {
-            let (text, exit, pause) = match document(&settings, self.look.limit()).await {
+            let (text, exit, pause) = match document(&settings, self.look.timeout.map(Duration::from)).await {
                 Ok(document) => (self.draw(&document), exit(&document), pause(&document)),
                 // Who watches waits for better times.
                 Err(error) if self.watch => (format!("rds-tether: {error}\n"), Exit::Pending, pause(&Value::Null)),
@@ -76,7 +75,7 @@ impl Status {
     }
 
     fn draw(&self, document: &Value) -> String {
-        match (self.look.once.output, self.watch) {
+        match (self.look.output, self.watch) {
             (Output::Text, false) => draw(document),
             (Output::Text, true) => format!("{}\n", draw(document)),
             (Output::Json, false) => format!("{document:#}\n"),
