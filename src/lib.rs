@@ -21,7 +21,8 @@
 //!
 //! - [`verbs`]: `run`, `plan` and `sync`, `status`, `iam`, the man pages; and [`doctor`], named checks of all that has to be
 //!   right, whose looks are apart from its judgements too.
-//! - [`telemetry`]: what people and programs get to see of a running process: pages, metrics, log, documents.
+//! - [`telemetry`]: what people and programs get to see of a running process: the document, and from it pages,
+//!   text and JSON; metrics and the log.
 //! - [`settings`]: flags, environment and file become one struct.
 //! - [`notify`]: what is worth a message to an SNS topic, and its sending, which nothing waits for.
 //! - [`follow`]: one follower per target group, which knows when to take the next step; a step observes, decides and applies.
@@ -29,8 +30,8 @@
 //! - [`proxy`]: the other way to reach a database that moves: listens on a stable address and carries bytes to it.
 //! - [`function`]: for the Lambda function of the `lambda` package: what woke it, and what it remembers.
 //! - [`aws`], [`dns`] and [`probe`]: the adapters. Each outside library is known to one of them alone.
-//! - [`clock`], [`exit`], [`logging`] and [`text`]: what time it is, how a process ends, where the log goes, and what makes
-//!   it readable.
+//! - [`clock`], [`counts`], [`exit`], [`logging`] and [`text`]: what time it is, what the adapters count, how a process ends,
+//!   where the log goes, and how durations, lists and holds are put into words.
 //! - [`planner`]: the decision and its nouns. Pure: no clock, no I/O, no AWS, no `async`.
 //!
 //! # What is not here
@@ -42,6 +43,7 @@
 
 pub mod aws;
 pub mod clock;
+pub mod counts;
 pub mod dns;
 pub mod doctor;
 pub mod exit;

@@ -7,7 +7,7 @@ use sdk::config::interceptors::BeforeDeserializationInterceptorContextRef;
 use sdk::config::{ConfigBag, Intercept, RuntimeComponents};
 
 use crate::aws::Config;
-use crate::aws::elb::Failure;
+use crate::aws::failure::Failure;
 use crate::clock::Clock;
 use crate::planner::time::Timestamp;
 

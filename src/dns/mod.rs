@@ -4,6 +4,7 @@ pub mod watch;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
@@ -132,6 +133,15 @@ pub struct Look {
     pub seen: Result<Resolution, Blind>,
 }
 
+/// The seam between watchers and name servers, so that their stories can be told in virtual time.
+pub trait Names: Send + Sync + 'static {
+    /// The name servers asked.
+    fn servers(&self) -> Vec<SocketAddr>;
+
+    /// Looks once at a name.
+    fn look<'a>(&'a self, host: &'a str, family: Family) -> Pin<Box<dyn Future<Output = Look> + Send + 'a>>;
+}
+
 /// Asks a set of name servers.
 pub struct Resolver {
     /// One client per name server, so that who said what is known.
@@ -151,15 +161,10 @@ impl Resolver {
         })
     }
 
-    /// The name servers asked.
-    pub fn servers(&self) -> impl Iterator<Item = SocketAddr> {
-        self.clients.iter().map(|(server, _)| *server)
-    }
-
     /// Looks once. Ends when all have answered, shortly after the first address, or at the deadline.
     pub async fn look(&self, host: &str, family: Family) -> Look {
         let mut said: Vec<(SocketAddr, Result<Said, Failure>)> =
-            self.servers().map(|server| (server, Err(Failure::TimedOut))).collect();
+            (self.clients.iter().map(|(server, _)| (*server, Err(Failure::TimedOut)))).collect();
         let record_type = match family {
             Family::Ipv4 => RecordType::A,
             Family::Ipv6 => RecordType::AAAA,
@@ -174,6 +179,7 @@ impl Resolver {
         Look { said, seen }
     }
 
+    /// Asks them all into `said`, in which every answer is missing.
     async fn ask_all(&self, name: &Name, record_type: RecordType, said: &mut [(SocketAddr, Result<Said, Failure>)]) {
         let mut end = Instant::now() + self.deadline;
         let mut asked = JoinSet::new();
@@ -188,6 +194,16 @@ impl Resolver {
             }
             said[index].1 = answer;
         }
+    }
+}
+
+impl Names for Resolver {
+    fn servers(&self) -> Vec<SocketAddr> {
+        self.clients.iter().map(|(server, _)| *server).collect()
+    }
+
+    fn look<'a>(&'a self, host: &'a str, family: Family) -> Pin<Box<dyn Future<Output = Look> + Send + 'a>> {
+        Box::pin(Resolver::look(self, host, family))
     }
 }
 

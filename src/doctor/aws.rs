@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::check::{Check, Outcome};
-use crate::aws::elb::{self, Failure, Kind};
+use crate::aws::elb;
+use crate::aws::failure::Kind;
 use crate::aws::sts::Answer;
 use crate::exit::Exit;
 use crate::planner::target::Target;
-use crate::telemetry::output::span;
+use crate::text::span;
 
 /// Signatures older than this are refused (IAM documentation, Signature Version 4).
 const SKEW_MAX: Duration = Duration::from_secs(5 * 60);
@@ -59,18 +60,14 @@ fn identity(answer: &Answer, account: &str) -> Outcome {
         ),
         Err(failure) if is_hopeless(answer) => {
             let fix = failure.remedy().unwrap_or("check the credentials of this process");
-            Outcome::failure(Exit::Denied, told(failure), fix)
+            Outcome::failure(Exit::Denied, failure.to_string(), fix)
         }
         Err(failure) => Outcome::warning(
-            told(failure),
+            failure.to_string(),
             "only doctor and assumed roles ask STS; check the network path to it (in a VPC: NAT, or an interface endpoint \
              for sts)",
         ),
     }
-}
-
-fn told(failure: &Failure) -> String {
-    format!("{} failed: {}: {}", failure.action, failure.code, failure.message)
 }
 
 fn clock(answer: &Answer) -> Outcome {
@@ -99,7 +96,9 @@ pub fn permission<T>(name: &'static str, action: &str, called: &Result<T, elb::E
         Err(_) if hopeless => Outcome::blocked("aws.identity"),
         Ok(_) => Outcome::ok(format!("{action} is allowed")),
         // Who is told that much may ask.
-        Err(error) if matches!(error.kind, Kind::NotFound | Kind::NotIp) => Outcome::ok(format!("{action} is allowed")),
+        Err(error) if matches!(error.failure.kind, Kind::NotFound | Kind::NotIp) => {
+            Outcome::ok(format!("{action} is allowed"))
+        }
         Err(error) => Outcome::of_error(error),
     };
     Check::new(name, outcome)
@@ -109,10 +108,10 @@ pub fn permission<T>(name: &'static str, action: &str, called: &Result<T, elb::E
 pub fn inspection(errors: &[&elb::Error]) -> Check {
     let denied: Vec<&str> = errors
         .iter()
-        .filter(|error| error.kind == Kind::Denied)
-        .map(|error| error.action)
+        .filter(|error| error.failure.kind == Kind::Denied)
+        .map(|error| error.failure.action)
         .collect();
-    let outcome = match errors.iter().find(|error| error.kind != Kind::Denied) {
+    let outcome = match errors.iter().find(|error| error.failure.kind != Kind::Denied) {
         Some(error) => Outcome::of_error(error),
         None if denied.is_empty() => Outcome::ok("attributes, load balancer and listeners may be described"),
         None => Outcome::warning(
@@ -170,9 +169,10 @@ fn written(result: &Result<(), elb::Error>, ok: &str) -> Outcome {
     match result {
         Ok(()) => Outcome::ok(ok),
         // Permission is looked at before the address is.
-        Err(error) if matches!(error.kind, Kind::Address | Kind::Limit) => {
-            Outcome::ok(format!("{} is allowed (ELB answered {})", error.action, error.code))
-        }
+        Err(error) if matches!(error.failure.kind, Kind::Address | Kind::Limit) => Outcome::ok(format!(
+            "{} is allowed (ELB answered {})",
+            error.failure.action, error.failure.code
+        )),
         Err(error) => Outcome::of_error(error),
     }
 }

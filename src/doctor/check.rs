@@ -161,11 +161,7 @@ impl Outcome {
 
     /// What a call that failed means for the check that is about it.
     pub fn of_error(error: &elb::Error) -> Self {
-        let elb::Error {
-            action, code, message, ..
-        } = error;
-        let found = format!("{action} failed: {code}: {message}");
-        Self::failure(Exit::of(error), found, error.remedy())
+        Self::failure(error.failure.kind.exit(), error.failure.to_string(), error.remedy())
     }
 
     /// The word for it.

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::check::{Check, Outcome};
-use super::dns::join;
 use crate::aws::elb::{self, Attributes, Balancer, Detail, HealthCheck, Listener};
+use crate::aws::failure::Kind;
 use crate::exit::Exit;
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::policy::Policy;
-use crate::planner::target::{Listed, State, Target};
+use crate::planner::target::{Listed, State, Target, ZONE_ALL};
+use crate::text::join;
 
 /// Checks that take longer than this to notice a change keep clients waiting.
 const NOTICE_MAX_SECONDS: u32 = 60;
@@ -95,7 +96,7 @@ impl Seen {
             errors.extend(listeners.filter_map(|(_, attributes)| attributes.as_ref().err()));
         }
         // One listener's refusal says what another's would.
-        errors.dedup_by_key(|error| error.action);
+        errors.dedup_by_key(|error| error.failure.action);
         errors
     }
 }
@@ -117,7 +118,7 @@ pub fn judge(seen: &Seen, wanted: &Wanted<'_>, blocked_by: &'static str) -> Vec<
     let blocked = |by: &'static str| ALL.map(|name| Check::new(name, Outcome::blocked(by))).to_vec();
     let (detail, around) = match (&seen.detail, &seen.around) {
         (Ok(detail), Some(around)) => (detail, around),
-        (Err(error), _) if matches!(error.kind, elb::Kind::NotFound | elb::Kind::NotIp) => {
+        (Err(error), _) if matches!(error.failure.kind, Kind::NotFound | Kind::NotIp) => {
             let mut checks = vec![Check::new("group.type", Outcome::of_error(error))];
             checks.extend(blocked("group.type"));
             return checks;
@@ -228,7 +229,7 @@ fn vpc(detail: &Detail, around: &Around, wanted: &Wanted<'_>) -> Outcome {
         );
     }
     let place = |(target, listed): &(&Target, &Listed)| match listed.zone.as_deref() {
-        Some("all") => format!("{target} lies outside it, so a route must lead there"),
+        Some(ZONE_ALL) => format!("{target} lies outside it, so a route must lead there"),
         Some(zone) => format!("{target} lies in {zone}"),
         None => format!("{target}"),
     };

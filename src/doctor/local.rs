@@ -7,12 +7,11 @@ use std::time::Duration;
 use tokio::net::TcpSocket;
 
 use super::check::Outcome;
-use super::dns::join;
 use crate::exit::Exit;
 use crate::follow::binding::Binding;
 use crate::planner::endpoint::Role;
 use crate::settings::{Error, Settings};
-use crate::telemetry::output::span;
+use crate::text::{join, span};
 
 /// How long an answer of Aurora may flap after a failover, and a TTL: a shorter forget follows every flip.
 const FLAP: Duration = Duration::from_secs(35);

@@ -16,7 +16,8 @@ use super::reach::Answers;
 use crate::aws::Config;
 use crate::aws::arn::Arn;
 use crate::aws::bucket::Urgency;
-use crate::aws::elb::{self, Client, Failure, Group, Kind};
+use crate::aws::elb::{self, Client, Group};
+use crate::aws::failure::Failure;
 use crate::aws::sts::{self, Answer};
 use crate::clock::Clock;
 use crate::dns::{self, Look, Resolver};
@@ -27,6 +28,8 @@ use crate::probe::{Depth, Trust, probe};
 
 /// How long an address may take to answer: two repetitions of a lost packet.
 const PROBE_MAX: Duration = Duration::from_secs(5);
+/// The setting that limits each look.
+const LIMIT: &str = "--timeout";
 /// Addresses of one endpoint that are tried.
 const ADDRESSES_MAX: usize = 16;
 
@@ -122,12 +125,7 @@ pub async fn reach(
 /// Asks STS with the configuration of a client.
 pub async fn caller(client: &Client, config: &Config, clock: Clock, end: Instant) -> Answer {
     let late = || Answer {
-        caller: Err(Failure {
-            action: "GetCallerIdentity",
-            kind: Kind::Unavailable,
-            code: "Timeout".into(),
-            message: "no answer within --timeout".into(),
-        }),
+        caller: Err(Failure::late("GetCallerIdentity", LIMIT)),
         times: None,
     };
     let asked = timeout_at(end, sts::ask(config, client.role(), clock)).await;
@@ -143,11 +141,8 @@ async fn within<T>(
 ) -> Result<T, elb::Error> {
     timeout_at(end, call).await.unwrap_or_else(|_| {
         Err(elb::Error {
-            action,
             group: group.clone(),
-            kind: Kind::Unavailable,
-            code: "Timeout".into(),
-            message: "no answer within --timeout".into(),
+            failure: Failure::late(action, LIMIT),
         })
     })
 }

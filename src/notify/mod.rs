@@ -19,10 +19,10 @@ pub use news::News;
 pub use topic::TopicArn;
 
 use crate::aws::arn::Arn;
+use crate::counts::Notifications;
 use crate::follow::report::Report;
 use crate::planner::time::Timestamp;
 use crate::proxy::Moment;
-use crate::telemetry::metrics::Notifications;
 use send::Outbox;
 
 /// Whom to tell of changes and trouble.

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use super::gate::Gate;
 use super::group::Group;
-use super::message::{Kind, Message, Of, Timings, list, millis, span};
+use super::message::{Kind, Message, Of, Timings, millis};
 use crate::aws::arn::Arn;
 use crate::follow::report::Report;
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
 use crate::proxy::{Moment, What};
+use crate::text::{join, span};
 
 /// What has been told of every target group and proxy, and what may have to be.
 pub struct News {
@@ -204,7 +205,7 @@ impl Proxy {
             What::Moved { from, .. } if from.is_empty() => {}
             What::Moved { from, to } => {
                 let (from, to) = (targets(from), targets(to));
-                let text = format!("{name} moved from {} to {}", list(&from), list(&to));
+                let text = format!("{name} moved from {} to {}", join(&from), join(&to));
                 let said = Said {
                     old: &from - &to,
                     new: &to - &from,
@@ -229,7 +230,7 @@ impl Proxy {
             }
             What::Refused(addresses) => {
                 let new = targets(addresses);
-                let text = format!("{name}: {} may not be connected to", list(&new));
+                let text = format!("{name}: {} may not be connected to", join(&new));
                 let said = Said {
                     new,
                     reasons: vec!["no address of the answer is in allow_cidrs".into()],

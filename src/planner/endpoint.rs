@@ -187,6 +187,14 @@ pub enum Role {
     Reader,
 }
 
+impl Role {
+    /// The role that names tell: if one of them is of a reader, an answer is a sample, whatever the others are.
+    pub fn told_by<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let is_reader = names.into_iter().any(|name| Kind::of(name).role() == Self::Reader);
+        if is_reader { Self::Reader } else { Self::Writer }
+    }
+}
+
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -66,6 +66,8 @@ impl Serialize for Target {
 
 /// A target's AvailabilityZone, echoed exactly as it was observed: a name, `all`, or nothing.
 pub type Zone = Option<String>;
+/// The zone of a target outside the VPC of its group.
+pub const ZONE_ALL: &str = "all";
 
 /// A target as DescribeTargetHealth shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
@@ -16,6 +15,7 @@ use super::route::Route;
 use super::{Phase, Shared, Tally, dial};
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::time::Timestamp;
+use crate::text::join;
 
 /// An acceptance counts for so long.
 const FRESH: Duration = Duration::from_secs(15);
@@ -107,21 +107,9 @@ impl View {
         self.shared.counts.tally()
     }
 
-    /// Everything about it as JSON. The schema only grows.
-    pub fn json(&self) -> Value {
-        let route = self.shared.route.borrow().clone();
-        let (is_ready, why) = match self.ready() {
-            Ok(why) => (true, why),
-            Err(why) => (false, why),
-        };
-        json!({
-            "listen": self.address,
-            "endpoint": self.endpoint(),
-            "addresses": route.addresses,
-            "ready": is_ready,
-            "why": why,
-            "counts": self.tally(),
-        })
+    /// The addresses that clients are connected to; none before the first answer.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.shared.route.borrow().addresses.to_vec()
     }
 
     /// Whether clients are to be sent to it, and why.
@@ -136,11 +124,10 @@ fn ready(shared: &Shared) -> Result<String, String> {
         return Err("stopping".into());
     }
     let route = shared.route.borrow();
-    let addresses: Vec<String> = route.addresses.iter().map(ToString::to_string).collect();
-    if addresses.is_empty() {
+    if route.addresses.is_empty() {
         return Err("the name has not been resolved yet".into());
     }
-    let addresses = addresses.join(", ");
+    let addresses = join(&route.addresses);
     let since = shared.health.last(&route).map(|last| shared.clock.now().since(last));
     match since {
         Some(since) if since <= FRESH => Ok(format!("{addresses} accepted a connection {} s ago", since.as_secs())),

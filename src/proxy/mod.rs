@@ -32,15 +32,17 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::warn;
 
 pub use self::set::{Error, Proxies};
 use crate::clock::Clock;
 use crate::planner::endpoint::{Endpoint, Role};
+use crate::planner::guard;
 use crate::planner::target::Family;
 use crate::planner::time::Timestamp;
+use crate::text::{Told, join};
 use health::Health;
 use route::{Route, Rules};
 use silence::Silent;
@@ -85,8 +87,7 @@ impl Proxy {
     }
 
     fn may_connect(&self, peer: IpAddr) -> bool {
-        let peer = peer.to_canonical();
-        self.allow_peers.is_empty() || self.allow_peers.iter().any(|net| net.contains(&peer))
+        guard::allows(&self.allow_peers, peer)
     }
 }
 
@@ -132,13 +133,12 @@ impl What {
     /// What people should know of it later. Where it is at the start is no change, and neither are the moves of a reader
     /// endpoint, of which each answer is one random member.
     pub fn text(&self, role: Role) -> Option<String> {
-        let list = |ips: &[IpAddr]| ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         match self {
             Self::Moved { from, .. } if from.is_empty() || role == Role::Reader => None,
-            Self::Moved { from, to } => Some(format!("moved from {} to {}", list(from), list(to))),
+            Self::Moved { from, to } => Some(format!("moved from {} to {}", join(from), join(to))),
             Self::Unresolved(why) => Some(format!("cannot be resolved: {why}")),
             Self::Resolved => Some("resolved again".into()),
-            Self::Refused(ips) => Some(format!("may not be connected to at {}", list(ips))),
+            Self::Refused(ips) => Some(format!("may not be connected to at {}", join(ips))),
         }
     }
 }
@@ -181,7 +181,7 @@ impl Shared {
 
     /// Something that this host lacks, not the database, is in the way of connections.
     fn lacks(&self, error: &io::Error, fate: &str) {
-        if self.troubles.lack.is_news(self.clock.now()) {
+        if self.troubles.lack.is_due(self.clock.now()) {
             warn!(
                 endpoint = %self.endpoint(),
                 "cannot accept connections ({error}); they {fate}. If descriptors have run out, raise the limit \
@@ -201,30 +201,11 @@ struct House {
 /// What is said once when it begins, not for each connection.
 #[derive(Default)]
 struct Troubles {
-    lack: Trouble,
-    peer: Trouble,
-    limit: Trouble,
-    header: Trouble,
-    dial: Trouble,
-}
-
-/// Remembers when it was last told.
-#[derive(Default)]
-struct Trouble(AtomicU64);
-
-/// A trouble that goes on is told again after this long.
-const TOLD_APART: Duration = Duration::from_secs(60);
-
-impl Trouble {
-    fn is_news(&self, now: Timestamp) -> bool {
-        let last = self.0.load(Ordering::Relaxed);
-        let is_news = last == 0 || now.since(Timestamp::from_millis(last)) >= TOLD_APART;
-        is_news
-            && self
-                .0
-                .compare_exchange(last, now.as_millis(), Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
-    }
+    lack: Told,
+    peer: Told,
+    limit: Told,
+    header: Told,
+    dial: Told,
 }
 
 /// What has become of connections so far.
@@ -247,7 +228,8 @@ pub struct Counts {
 }
 
 /// The counts at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Tally {
     /// Connections that are open.
     pub open: u64,

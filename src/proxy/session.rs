@@ -102,7 +102,7 @@ pub(super) async fn open(
             // A health check that only connects is no trouble.
             Ok(Err(header::Error::Ended(_))) => return refuse(client),
             read => {
-                if shared.troubles.header.is_news(shared.clock.now()) {
+                if shared.troubles.header.is_due(shared.clock.now()) {
                     let why = match read {
                         Ok(Err(error)) => error.to_string(),
                         _ => "its PROXY protocol header did not come in time".into(),
@@ -126,7 +126,7 @@ pub(super) async fn open(
         }
         Err(error) => {
             match &error {
-                dial::Error::NoAddress if shared.troubles.dial.is_news(shared.clock.now()) => {
+                dial::Error::NoAddress if shared.troubles.dial.is_due(shared.clock.now()) => {
                     warn!(endpoint = %settings.endpoint, "a connection from {from} is refused: {error}");
                 }
                 dial::Error::Lacking(error) => shared.lacks(error, "are refused"),

@@ -1,5 +1,6 @@
 //! Feeds a proxy's route with what DNS says about its endpoint, for as long as the proxy lives.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -11,6 +12,7 @@ use crate::dns::watch::{Sight, Watch, Watchers};
 use crate::planner::answer::Blind;
 use crate::planner::endpoint::Role;
 use crate::planner::time::Timestamp;
+use crate::text::join;
 
 /// Whom a proxy asks about its endpoint. New settings may bring other name servers.
 pub(super) type Source = watch::Receiver<(Arc<Proxy>, Arc<Watchers>)>;
@@ -52,8 +54,8 @@ impl Steering {
         let mut next = proxy.rules.start(proxy.endpoint.host());
         if is_same {
             // What the new rules forbid is left behind, too.
-            let allowed = self.route.addresses.extract_if(.., |ip| proxy.rules.allow(*ip));
-            next.addresses = allowed.collect();
+            let is_allowed = |ip: &mut IpAddr| proxy.rules.check(*ip, proxy.family).is_ok();
+            next.addresses = self.route.addresses.extract_if(.., is_allowed).collect();
             next.asked = self.route.asked;
             (next.role, next.linger) = proxy.rules.obeyed(self.route.role);
         } else {
@@ -85,10 +87,9 @@ impl Steering {
         let before = self.route.clone();
         match &sight.seen {
             Ok(answer) => {
-                let change = self
-                    .proxy
-                    .rules
-                    .answered(&mut self.route, endpoint.host(), &answer.resolution, sight.at);
+                let (host, family) = (endpoint.host(), self.proxy.family);
+                let rules = &self.proxy.rules;
+                let change = rules.answered(&mut self.route, host, family, &answer.resolution, sight.at);
                 let has_moved = change == Change::Addresses && self.route.role == Role::Writer;
                 if has_moved {
                     shared.health.forget_failures();
@@ -97,7 +98,7 @@ impl Steering {
                 self.publish(&before, route);
                 if self.blind_since.take().is_some() {
                     self.tell(shared, sight, What::Resolved);
-                    info!(%endpoint, "resolved again: {}", shown(&self.route));
+                    info!(%endpoint, "resolved again: {}", join(&self.route.addresses));
                 }
                 let is_refusing = change == Change::AllRefused;
                 if is_refusing && !self.is_refusing {
@@ -115,9 +116,9 @@ impl Steering {
                     self.tell(shared, sight, What::Moved { from, to });
                 }
                 if before.addresses.is_empty() && change == Change::Addresses {
-                    info!(%endpoint, "is at {}", shown(&self.route));
+                    info!(%endpoint, "is at {}", join(&self.route.addresses));
                 } else if has_moved {
-                    info!(%endpoint, "moved from {} to {}", shown(&before), shown(&self.route));
+                    info!(%endpoint, "moved from {} to {}", join(&before.addresses), join(&self.route.addresses));
                 }
             }
             Err(Blind::NotYet) => {}
@@ -156,12 +157,7 @@ impl Steering {
         if self.route.addresses.is_empty() {
             "connections are refused until it can".into()
         } else {
-            format!("connections go on to {}", shown(&self.route))
+            format!("connections go on to {}", join(&self.route.addresses))
         }
     }
-}
-
-fn shown(route: &Route) -> String {
-    let addresses: Vec<String> = route.addresses.iter().map(ToString::to_string).collect();
-    addresses.join(", ")
 }

@@ -14,7 +14,8 @@ use tokio::time::sleep;
 use tracing::{error, warn};
 
 use super::session::{Seat, Sessions};
-use super::{Counts, House, Phase, Shared, Trouble, session, socket};
+use super::{Counts, House, Phase, Shared, session, socket};
+use crate::text::Told;
 
 /// How long accepting rests when descriptors or memory have run out.
 const REST: Duration = Duration::from_millis(100);
@@ -180,9 +181,9 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 fn admit(sessions: &Arc<Sessions>, stream: TcpStream, peer: SocketAddr) {
     let shared = sessions.shared();
     let settings = Arc::clone(&shared.settings.borrow());
-    let refuse = |stream, trouble: &Trouble, why: std::fmt::Arguments<'_>| {
+    let refuse = |stream, trouble: &Told, why: std::fmt::Arguments<'_>| {
         Counts::add(&shared.counts.refused);
-        if trouble.is_news(shared.clock.now()) {
+        if trouble.is_due(shared.clock.now()) {
             warn!(endpoint = %settings.endpoint, "a connection from {} is refused: {why}", peer.ip().to_canonical());
         }
         socket::reset(stream);

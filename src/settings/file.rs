@@ -8,7 +8,9 @@ use toml::de::DeTable;
 use super::Error;
 use super::table::{Fault, Options};
 use super::value::APART;
-use crate::text::shorten;
+
+/// Characters of a message that are worth reading; some repeat what they are about.
+const MESSAGE_MAX_CHARS: usize = 500;
 
 /// A settings file; `path` is for messages.
 pub struct File {
@@ -99,4 +101,16 @@ impl File {
         let (key, _) = line.split_once('=')?;
         Some(key.trim())
     }
+}
+
+/// A message without what makes it too long to read.
+fn shorten(message: &str) -> String {
+    let chars: Vec<char> = message.chars().collect();
+    if chars.len() <= MESSAGE_MAX_CHARS {
+        return message.to_owned();
+    }
+    // The end says what is expected, the beginning what is wrong.
+    let half = MESSAGE_MAX_CHARS / 2;
+    let [start, end] = [&chars[..half], &chars[chars.len() - half..]].map(String::from_iter);
+    format!("{start} [...] {end}")
 }

@@ -134,9 +134,8 @@ impl Daemon {
     ) -> Result<Self, dns::Error> {
         let clock = Clock::start();
         let board = Arc::new(Board::new(clock));
-        let site = Arc::new(Site::new(&board));
-        let metrics = Arc::new(Metrics::new(&board, &site));
-        site.measure(&metrics);
+        let metrics = Arc::new(Metrics::new(&board));
+        let site = Arc::new(Site::new(&board, &metrics));
         metrics.settings_in_force(clock.now());
         Ok(Self {
             clock,
@@ -165,8 +164,8 @@ impl Daemon {
             if self.running.contains_key(&binding.arn) {
                 continue;
             }
-            let client = self.clients.of(binding).await;
-            let key = Clients::key(binding);
+            let key = binding.client_key();
+            let client = self.clients.of(&key).await;
             let mut follower = Follower::new(
                 Arc::new(binding.clone()),
                 client,
@@ -213,9 +212,9 @@ impl Daemon {
     fn note(&mut self, report: &Report) {
         let running = self.running.get(&report.binding.arn);
         if running.is_some_and(|running| Arc::ptr_eq(&running.binding, &report.binding)) {
-            let reached = self.journal.note(report);
-            self.board.note(report, &reached);
-            self.metrics.note(report, &reached);
+            self.journal.note(report);
+            self.board.note(report);
+            self.metrics.note(report);
             self.notifier.note(report, TRIGGER);
         }
     }
@@ -276,7 +275,7 @@ impl Daemon {
     async fn show(&mut self) {
         let followed = self.settings.bindings.iter().map(|binding| binding.arn.clone());
         self.board.follow(followed);
-        self.site.show(self.proxies.views());
+        self.board.serve(self.proxies.views());
         self.proxies.probe(self.settings.http.is_some());
         if self.http.as_ref().map(|(listen, _)| *listen) == self.settings.http {
             return;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use rds_tether::aws::elb::{Failure, Kind};
+use rds_tether::aws::failure::{Failure, Kind};
 use rds_tether::aws::sts::{Answer, Caller};
 use rds_tether::doctor::aws;
 use rds_tether::doctor::check::{Check, NAMES, Outcome, Pattern, Section, Selection, selected};
@@ -263,12 +263,7 @@ fn answer(caller: Result<(), Kind>, ahead: i64) -> Answer {
                 arn: "arn:aws:sts::111122223333:assumed-role/tether/i-0".into(),
                 account: "111122223333".into(),
             })
-            .map_err(|kind| Failure {
-                action: "GetCallerIdentity",
-                kind,
-                code: "Code".into(),
-                message: "message".into(),
-            }),
+            .map_err(|kind| Failure::here("GetCallerIdentity", kind, "Code", "message")),
         times: Some((
             Timestamp::from_millis(ours),
             Timestamp::from_millis(ours.saturating_add_signed(ahead * 1000)),

@@ -10,6 +10,7 @@ mod scrape;
 mod serving;
 mod site;
 mod status;
+mod versions;
 #[allow(dead_code, reason = "shared with the stories, which need more of it")]
 #[path = "../stories/world.rs"]
 mod world;

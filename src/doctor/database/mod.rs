@@ -11,10 +11,10 @@ pub use ask::{Answer, Facts, Server, Slot, Table};
 pub use connect::{Refused, Security, Source};
 
 use super::check::{Check, Outcome};
-use super::dns::join;
 use super::reach::BUNDLE;
 use crate::exit::Exit;
 use crate::probe::Trouble;
+use crate::text::join;
 
 /// The oldest version that consumers take.
 const VERSION_MIN: u32 = 120_000;
