@@ -205,10 +205,7 @@ impl Walk {
         if removed && self.lags_less_than_forget && memories_are_true {
             let registered = self.group.registered();
             let is_served = |wanted: &BTreeSet<Target>| !wanted.is_disjoint(&registered);
-            assert!(
-                intent.wanted.iter().all(is_served),
-                "a removal has left {registered:?}"
-            );
+            assert!(intent.wanted.iter().all(is_served), "a removal has left {registered:?}");
         }
     }
 
