@@ -87,9 +87,9 @@ const SEAMS: &[Seam] = &[
     },
     Seam {
         // A verb's own flags stand beside the verb.
-        signs: &["env = \""],
-        only_in: &["settings/", "doctor/flags.rs", "verbs/iam/flags.rs", "main.rs"],
-        instead: "add the flag to settings::Flags",
+        signs: &["#[arg("],
+        only_in: &["settings/", "doctor/flags.rs", "verbs/", "logging.rs"],
+        instead: "add a setting to settings::table, or the flag to its verb's",
     },
     Seam {
         signs: &[
@@ -284,7 +284,7 @@ fn every_seam_is_still_seen() {
         "ListenFd",
         "rustix",
         "hyper::",
-        "env = \"",
+        "#[arg(",
         "groups.register(",
         "groups.deregister(",
         ".try_registering(",

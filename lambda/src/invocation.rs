@@ -18,7 +18,6 @@ use rds_tether::notify::Notifier;
 use rds_tether::settings::Settings;
 use rds_tether::telemetry::document::Document;
 use rds_tether::text;
-use rds_tether::verbs::once::watchers;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::task::JoinSet;
@@ -96,7 +95,8 @@ impl Function {
         let configured = self.settings.bindings.iter().flat_map(|binding| &binding.endpoints);
         doorbell.scope = doorbell.scope.among(configured);
         info!(phase = ?doorbell.phase, scope = ?doorbell.scope, "woken by {doorbell}");
-        let watchers = watchers(&self.settings.dns, clock).map_err(|error| unsettled(error.to_string()))?;
+        let watchers = Watchers::of(&self.settings.dns, clock).map_err(|error| unsettled(error.to_string()))?;
+        let watchers = Arc::new(watchers);
         let telling = Telling {
             notifier: Arc::clone(&self.notifier),
             trigger: doorbell.to_string().into(),

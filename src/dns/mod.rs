@@ -21,27 +21,79 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::planner::answer::{Blind, Failure, Quorum, Resolution, Said, combine};
 use crate::planner::target::Family;
+use crate::planner::wrong::Wrong;
 
 /// How long the other name servers may take after the first has given an address.
 const AFTER_FIRST: Duration = Duration::from_millis(200);
 /// Queries under way at once to one name server: a start with a thousand endpoints and a silent server stays below it.
 const QUERIES_MAX: usize = 8192;
 
+/// How to look at DNS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The name servers to ask; none: those of /etc/resolv.conf.
+    pub name_servers: Vec<SocketAddr>,
+    /// How long one look may take.
+    pub deadline: Duration,
+    /// The longest time between two looks.
+    pub interval: Duration,
+    /// How many name servers must give an address.
+    pub quorum: Quorum,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            name_servers: Vec::new(),
+            deadline: Duration::from_secs(2),
+            interval: Duration::from_secs(5),
+            quorum: Quorum::Any,
+        }
+    }
+}
+
+impl Settings {
+    /// The name servers to ask, in order.
+    pub fn servers(&self) -> Result<Vec<SocketAddr>, Error> {
+        if self.name_servers.is_empty() {
+            system_name_servers()
+        } else {
+            Ok(self.name_servers.clone())
+        }
+    }
+}
+
 /// A failure to set up name resolution.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.wrong())]
 pub enum Error {
     /// The system's configuration cannot be read.
-    #[error("cannot read the name servers from /etc/resolv.conf: {0}; name them with --nameserver ADDR[:PORT]")]
     System(String),
     /// There is no name server.
-    #[error("/etc/resolv.conf names no name server; name one with --nameserver ADDR[:PORT]")]
     NoNameServer,
     /// A client could not be built.
-    #[error("cannot set up a client for name server {0}: {1}")]
     Client(SocketAddr, String),
 }
 
 impl Error {
+    /// What is wrong, and what to do about it.
+    pub fn wrong(&self) -> Wrong {
+        match self {
+            Self::System(why) => Wrong::new(
+                format!("cannot read the name servers from /etc/resolv.conf: {why}"),
+                "name them with --nameserver ADDR[:PORT]",
+            ),
+            Self::NoNameServer => Wrong::new(
+                "/etc/resolv.conf names no name server",
+                "name one with --nameserver ADDR[:PORT]",
+            ),
+            Self::Client(server, why) => Wrong::new(
+                format!("cannot set up a client for name server {server}: {why}"),
+                "name another with --nameserver ADDR[:PORT]",
+            ),
+        }
+    }
+
     /// Whether a later start may succeed by itself: a host that starts gets its name servers late.
     pub fn may_pass(&self) -> bool {
         match self {
@@ -52,7 +104,7 @@ impl Error {
 }
 
 /// The name servers of /etc/resolv.conf.
-pub fn system_name_servers() -> Result<Vec<SocketAddr>, Error> {
+fn system_name_servers() -> Result<Vec<SocketAddr>, Error> {
     let (config, _) =
         hickory_resolver::system_conf::read_system_conf().map_err(|error| Error::System(error.to_string()))?;
     let mut servers = Vec::new();

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::clock::Clock;
 use crate::counts::Looks;
-use crate::dns::Names;
+use crate::dns::{Error, Names, Resolver, Settings};
 use crate::planner::answer::{Answer, Blind, Failure, History, Said};
 use crate::planner::cadence::{self, Urgency};
 use crate::planner::target::Family;
@@ -114,6 +114,12 @@ struct Running {
 const START_APART: Duration = Duration::from_millis(10);
 
 impl Watchers {
+    /// The watchers that the settings ask for.
+    pub fn of(settings: &Settings, clock: Clock) -> Result<Self, Error> {
+        let resolver = Resolver::new(&settings.servers()?, settings.deadline, settings.quorum)?;
+        Ok(Self::new(resolver, clock, settings.interval))
+    }
+
     /// Watchers that look at least every `interval`.
     pub fn new(names: impl Names, clock: Clock, interval: Duration) -> Self {
         Self {

@@ -25,7 +25,6 @@ use crate::planner::answer::combine;
 use crate::planner::endpoint::Endpoint;
 use crate::planner::target::{Family, Target, Zone};
 use crate::probe::{Depth, Trust, probe};
-use crate::settings::Dns;
 
 /// How long an address may take to answer: two repetitions of a lost packet.
 const PROBE_MAX: Duration = Duration::from_secs(5);
@@ -59,19 +58,14 @@ where
 #[derive(Clone)]
 pub struct NameServers {
     resolvers: Vec<(SocketAddr, Arc<Resolver>)>,
-    dns: Dns,
+    dns: dns::Settings,
 }
 
 impl NameServers {
     /// Those of the settings.
-    pub fn new(dns: &Dns, limit: Duration) -> Result<Self, dns::Error> {
-        let servers = if dns.name_servers.is_empty() {
-            dns::system_name_servers()?
-        } else {
-            dns.name_servers.clone()
-        };
+    pub fn new(dns: &dns::Settings, limit: Duration) -> Result<Self, dns::Error> {
         let deadline = dns.deadline.min(limit);
-        let resolvers = servers.into_iter().map(|server| {
+        let resolvers = dns.servers()?.into_iter().map(|server| {
             let resolver = Resolver::new(&[server], deadline, dns.quorum)?;
             Ok((server, Arc::new(resolver)))
         });

@@ -30,6 +30,7 @@ use crate::exit::Exit;
 use crate::follow::binding::Binding;
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::target::{Family, State, Target};
+use crate::planner::wrong::Wrong;
 use crate::probe::Trust;
 use crate::proxy::Proxy;
 use crate::settings::{self, Settings};
@@ -126,9 +127,8 @@ async fn examine_followed(settings: &Settings, order: &Order, end: Instant) -> V
     let server_check = match &servers {
         Ok(servers) => dns::servers(&servers.addresses()),
         Err(error) => {
-            let text = error.to_string();
-            let (found, fix) = text.split_once("; ").unwrap_or((&text, "name one with --nameserver"));
-            Check::new("dns.servers", Outcome::failure(Exit::Settings, found, fix))
+            let Wrong { what, fix } = error.wrong();
+            Check::new("dns.servers", Outcome::failure(Exit::Settings, what, fix))
         }
     };
     let mut sections = Vec::new();

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::rustls::{self, CertificateError};
 
-pub use trust::{BadBundle, Trust};
+pub use trust::Trust;
 
 /// SSLRequest: its length, and a code that no protocol version has (PostgreSQL documentation, "Message Formats").
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];

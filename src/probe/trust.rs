@@ -1,6 +1,5 @@
 //! Which certificates are believed, and TLS with who has one of them.
 
-use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +12,8 @@ use tokio_rustls::rustls::crypto::{self, CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{self, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+use crate::planner::wrong::Wrong;
 
 /// Which certificates are believed.
 #[derive(Clone, Debug)]
@@ -32,23 +33,14 @@ impl PartialEq for Trust {
 
 impl Eq for Trust {}
 
-/// Why a file is no bundle of CA certificates.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadBundle {
-    /// It cannot be read.
-    #[error("cannot read the CA bundle {0}: {1}")]
-    Unreadable(String, String),
-    /// There is nothing usable in it.
-    #[error("the CA bundle {0} has no certificate in it that can be used{1}; it must be PEM (BEGIN CERTIFICATE)")]
-    Empty(String, String),
-}
-
 impl Trust {
     /// Believes certificates that the CAs of a PEM file have signed, for the name asked for.
-    pub fn in_file(path: &Path) -> Result<Self, BadBundle> {
+    pub fn in_file(path: &Path) -> Result<Self, Wrong> {
         let shown = path.display().to_string();
-        let unreadable = |why: &dyn fmt::Display| BadBundle::Unreadable(shown.clone(), why.to_string());
-        let pem = std::fs::read(path).map_err(|error| unreadable(&error))?;
+        let pem = std::fs::read(path).map_err(|error| {
+            let what = format!("cannot read the CA bundle {shown}: {error}");
+            Wrong::new(what, "name a file of CA certificates that this user may read")
+        })?;
         let mut roots = RootCertStore::empty();
         let mut first_error = None;
         for certificate in CertificateDer::pem_slice_iter(&pem) {
@@ -61,7 +53,11 @@ impl Trust {
             }
         }
         if roots.is_empty() {
-            return Err(BadBundle::Empty(shown, first_error.unwrap_or_default()));
+            let why = first_error.unwrap_or_default();
+            return Err(Wrong::new(
+                format!("the CA bundle {shown} has no certificate in it that can be used{why}"),
+                "it must be PEM (BEGIN CERTIFICATE)",
+            ));
         }
         let config = builder(|builder| builder.with_root_certificates(roots).with_no_client_auth());
         Ok(Self {

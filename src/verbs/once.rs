@@ -1,7 +1,7 @@
 //! `plan` and `sync`: one look, or steps until everything is settled.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write as _, stderr};
+use std::io::{IsTerminal, Write as _, stderr, stdout};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,17 +13,19 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use crate::aws::arn::Arn;
 use crate::aws::elb::Clients;
 use crate::clock::Clock;
-use crate::counts::Looks;
+use crate::dns;
 use crate::dns::watch::Watchers;
-use crate::dns::{self, Resolver};
 use crate::exit::Exit;
 use crate::follow::Follower;
 use crate::follow::binding::Binding;
 use crate::follow::report::Report;
 use crate::planner::candidate::{Probe, ProbePatience};
 use crate::planner::endpoint::{Endpoint, Role};
-use crate::settings::{Dns, Settings};
+use crate::settings::{self, OneShot, Output, Settings};
+use crate::telemetry::document::Document;
+use crate::telemetry::output;
 use crate::text;
+use crate::verbs::say;
 
 /// How long a dry run may take by default, besides the time that many bindings take.
 const PLAN_TIMEOUT: Duration = Duration::from_secs(15);
@@ -37,23 +39,44 @@ const TIMEOUT: &str = "--timeout";
 /// A live line that wrapped could not be drawn over; terminals are at least this wide.
 const LIVE_LINE_MAX: usize = 79;
 
-/// The watchers that the settings ask for.
-pub fn watchers(dns: &Dns, clock: Clock) -> Result<Arc<Watchers>, dns::Error> {
-    counted_watchers(dns, clock, &Looks::default())
-}
+impl OneShot {
+    /// Looks once and prints what would change.
+    pub async fn plan(&self) -> anyhow::Result<Exit> {
+        let reports = plan(&self.with_groups()?, self.timeout.map(Duration::from)).await?;
+        Ok(self.print("plan", &reports, Report::plan_exit))
+    }
 
-/// The watchers that the settings ask for, with their looks counted.
-pub fn counted_watchers(dns: &Dns, clock: Clock, looks: &Looks) -> Result<Arc<Watchers>, dns::Error> {
-    let resolver = if dns.name_servers.is_empty() {
-        Resolver::new(&dns::system_name_servers()?, dns.deadline, dns.quorum)?
-    } else {
-        Resolver::new(&dns.name_servers, dns.deadline, dns.quorum)?
-    };
-    Ok(Arc::new(Watchers::new(resolver, clock, dns.interval).counted(looks)))
+    /// Converges and prints what was done.
+    pub async fn sync(&self) -> anyhow::Result<Exit> {
+        let reports = sync(&self.with_groups()?, self.timeout.map(Duration::from)).await?;
+        Ok(self.print("sync", &reports, Report::sync_exit))
+    }
+
+    /// What looks at target groups needs some.
+    fn with_groups(&self) -> Result<Settings, settings::Error> {
+        let settings = self.flags.settings()?;
+        if settings.bindings.is_empty() {
+            let what = "the settings have no [[target_group]]";
+            let fix = "plan and sync look at target groups only, run serves proxies";
+            return Err(settings::Error::file(what, fix.to_owned()));
+        }
+        Ok(settings)
+    }
+
+    fn print(&self, verb: &'static str, reports: &[Report], exit_of: fn(&Report) -> Exit) -> Exit {
+        let exit = Exit::worst(reports.iter().map(exit_of));
+        let document = Document::of(verb, reports, exit);
+        let text = match self.output {
+            Output::Text => output::plan(&document),
+            Output::Json => document.json(),
+        };
+        say(&mut stdout(), text.trim_end());
+        exit
+    }
 }
 
 async fn followers(settings: &Settings, clock: Clock) -> Result<Vec<Follower>, dns::Error> {
-    let watchers = watchers(&settings.dns, clock)?;
+    let watchers = Arc::new(Watchers::of(&settings.dns, clock)?);
     let mut clients = Clients::start();
     let mut followers = Vec::new();
     for binding in &settings.bindings {

@@ -1,10 +1,12 @@
 //! `status`: where every binding and proxy stands, from the process that follows them or else from a look of its own.
 
 use std::collections::BTreeSet;
+use std::io::{IsTerminal as _, stdout};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use clap::Args;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -15,12 +17,14 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::clock::Clock;
+use crate::dns::watch::Watchers;
 use crate::exit::Exit;
 use crate::planner::answer::Blind;
 use crate::proxy::{self, Proxy};
-use crate::settings::Settings;
+use crate::settings::{OneShot, Output, Settings};
 use crate::telemetry::document::{self, Document, SCHEMA, Source, Text};
-use crate::verbs::once;
+use crate::telemetry::output;
+use crate::verbs::{once, print};
 
 /// A process on this host that does not answer within this time has other troubles than being asked.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -35,6 +39,50 @@ const LOOKED_APART: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}; start it, or give --config or --endpoint and --target-group to look without it")]
 pub struct NobodyKnows(String);
+
+/// What to ask or look at, and how often.
+#[derive(Args)]
+pub struct Status {
+    #[command(flatten)]
+    look: OneShot,
+    /// Show it again and again until interrupted
+    #[arg(long)]
+    watch: bool,
+}
+
+/// Moves a terminal's cursor home and clears all that is below.
+const CLEAR: &str = "\x1b[H\x1b[J";
+
+impl Status {
+    /// Prints where everything stands.
+    pub async fn show(&self) -> anyhow::Result<Exit> {
+        let settings = self.look.flags.settings_or_address()?;
+        loop {
+            let (text, exit, pause) = match document(&settings, self.look.timeout.map(Duration::from)).await {
+                Ok(document) => (self.draw(&document), document.exit(), pause(Some(&document))),
+                // Who watches waits for better times.
+                Err(error) if self.watch => (format!("rds-tether: {error}\n"), Exit::Pending, pause(None)),
+                Err(error) => return Err(error),
+            };
+            if self.watch && stdout().is_terminal() {
+                print(CLEAR);
+            }
+            if !print(&text) || !self.watch {
+                return Ok(exit);
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    fn draw(&self, document: &Document) -> String {
+        match (self.look.output, self.watch) {
+            (Output::Text, false) => output::status(document),
+            (Output::Text, true) => format!("{}\n", output::status(document)),
+            (Output::Json, false) => document.json() + "\n",
+            (Output::Json, true) => document.json_line() + "\n",
+        }
+    }
+}
 
 /// Where everything stands, as one document; `limit` is for a look of its own.
 pub async fn document(settings: &Settings, limit: Option<Duration>) -> anyhow::Result<Document> {
@@ -173,7 +221,7 @@ async fn look(settings: &Settings, limit: Option<Duration>, why: &str) -> anyhow
 
 /// Resolves the names that the proxies follow: more cannot be known from outside.
 async fn look_at_proxies(settings: &Settings, clock: Clock) -> anyhow::Result<Vec<document::Proxy>> {
-    let watchers = once::watchers(&settings.dns, clock)?;
+    let watchers = Watchers::of(&settings.dns, clock)?;
     let follow = |proxy: &Proxy| watchers.follow(proxy.endpoint.host(), proxy.family);
     let watches: Vec<_> = settings.proxies.iter().map(follow).collect();
     let mut views = Vec::new();

@@ -25,7 +25,7 @@ mod world;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use rds_tether::settings::keys::TABLES;
+use rds_tether::settings::keys::tables;
 
 use code::{CODE, Copy, files, folders, run, succeed};
 use world::said;
@@ -134,15 +134,12 @@ fn all_ask_for_the_same_versions() {
 fn the_variables_say_what_the_settings_file_does() {
     let module = |path: &str| std::fs::read_to_string(Path::new(CODE).join("modules").join(path)).unwrap();
     let keys = |header: &str| {
-        let table = TABLES.iter().find(|table| table.header == header).expect("a table");
-        table
-            .keys
-            .iter()
-            .map(|key| key.name.to_owned())
-            .collect::<BTreeSet<_>>()
+        let table = tables().into_iter().find(|table| table.header == header);
+        let keys = table.expect("a table").keys.into_iter();
+        keys.map(|key| key.name).collect::<BTreeSet<_>>()
     };
     let written = module("settings/main.tf");
-    for table in TABLES {
+    for table in tables() {
         for key in table.keys {
             let is_written = ["\"", "\\n"]
                 .iter()
