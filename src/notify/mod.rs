@@ -1,6 +1,6 @@
 //! Messages to an SNS topic about changes and trouble.
 //!
-//! - `news`, with `group` for target groups and `gate` against storms: what is worth a message (pure).
+//! - `news`, with `group` for target groups, `proxy` for proxies, `subject` for what both share and `gate` against storms: what is worth a message (pure).
 //! - [`message`]: its JSON, id, subject and attributes (pure).
 //! - `send`: the queue and the one task that publishes. Nothing waits for it but the end of the process, for a moment.
 
@@ -8,7 +8,9 @@ mod gate;
 mod group;
 pub mod message;
 mod news;
+mod proxy;
 mod send;
+mod subject;
 mod topic;
 
 use std::collections::BTreeSet;

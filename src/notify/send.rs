@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
-use super::TopicArn;
 use super::message::Message;
+use super::topic::TopicArn;
 use crate::aws;
 use crate::aws::failure::{Failure, Kind};
 use crate::clock::Clock;
