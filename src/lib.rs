@@ -34,6 +34,18 @@
 //!   where the log goes, and how durations, lists and holds are put into words.
 //! - [`planner`]: the decision and its nouns. Pure: no clock, no I/O, no AWS, no `async`.
 //!
+//! # Words
+//!
+//! - *endpoint*: a DNS name and a port. *Target group* and *target*: as in ELB. *Binding*: a target group and the endpoints
+//!   it follows.
+//! - *look*: one observation of DNS or of a group. *Sight*: what the looks at a name have shown. *Answer*, *resolution*: the
+//!   addresses of one look, never none; *blind*: there are none, and why.
+//! - *step*: one look at both sides, a decision and what follows from it. *Plan*: what is to change. *Hold*: a change that is
+//!   deliberately not made, with its reason. *Report*: what a step saw and did. *Milestone*: a point that a change reached.
+//! - *forget*: how long DNS must not have named a target before it goes. *Patience*: how much longer to wait for a healthy
+//!   replacement. *Linger*: how long a proxy's session outlives its address. *Cadence*: when to look next.
+//! - *settled*: every address named now is seen registered, and whatever else is registered may stay.
+//!
 //! # What is not here
 //!
 //! No path leads from a failure to see to a sighting of nothing: they are different types ([`planner::answer::Blind`] and

@@ -134,7 +134,7 @@ const PLANNER_MAY_USE: &[&str] = &[
 /// The floors of the house, from the ground up. A room uses rooms on lower floors, never one on its own floor or above.
 const FLOORS: &[&[&str]] = &[
     &["planner"],
-    &["clock"],
+    &["clock", "counts", "text"],
     &["aws", "dns", "probe"],
     &["exit", "function"],
     &["follow", "proxy"],

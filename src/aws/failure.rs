@@ -12,9 +12,9 @@ use crate::exit::Exit;
 /// A call that failed, whatever it was about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The API action.
+    /// The API action, for example `RegisterTargets`.
     pub action: &'static str,
-    /// What kind of failure.
+    /// The kind, by which it is decided what to do.
     pub kind: Kind,
     /// AWS's error code, or a word for a failure on this side.
     pub code: String,
@@ -25,7 +25,7 @@ pub struct Failure {
 /// Failures by what is to be done about them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// What the call is about does not exist.
+    /// There is no such target group or topic.
     NotFound,
     /// The target group takes no addresses.
     NotIp,
@@ -43,7 +43,7 @@ pub enum Kind {
     Limit,
     /// AWS could not be reached or failed.
     Unavailable,
-    /// Anything else.
+    /// A code that none of the others covers.
     Other,
 }
 
@@ -134,7 +134,7 @@ impl Failure {
         }
     }
 
-    /// What to do about it where that does not depend on what the call was about.
+    /// How to mend it, where that is the same for every service and everything that a call can be about.
     pub fn remedy(&self) -> Option<&'static str> {
         Some(match self.kind {
             Kind::Credentials if self.code == NO_CREDENTIALS => {
@@ -198,11 +198,11 @@ impl Kind {
 
 /// Nobody gave credentials.
 const NO_CREDENTIALS: &str = "NoCredentials";
-/// What the SDK puts before the reason of each source of credentials that has none.
+/// The SDK puts this before the reason of each source of credentials that has none.
 const NOT_ENABLED: &str = "the credential provider was not enabled: ";
 /// How the SDK's errors tell of a source of credentials that could not be reached, for which they have no type.
 const TRANSPORT: [&str; 4] = ["dispatch failure", "timed out", "timeout", "response error"];
-/// What STS answers when it fails itself.
+/// The codes that STS answers with when it fails itself.
 const UNAVAILABLE: [&str; 3] = ["ServiceUnavailable", "InternalFailure", "InternalError"];
 /// Characters of a cause that are worth repeating; some contain whole requests.
 const MESSAGE_MAX_CHARS: usize = 600;

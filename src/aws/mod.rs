@@ -32,7 +32,7 @@ pub type Config = SdkConfig;
 pub struct AssumeRole {
     /// The role's ARN.
     pub arn: String,
-    /// What the role's trust policy may ask for.
+    /// The external ID that the role's trust policy asks for, if it does.
     pub external_id: Option<String>,
 }
 

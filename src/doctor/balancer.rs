@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::planner::target::{Listed, State, Target, ZONE_ALL};
 use crate::text::join;
 
-/// What a listener has unless somebody sets it.
+/// The idle timeout of a listener unless somebody sets it.
 const IDLE_DEFAULT_SECONDS: u32 = 350;
 /// The most that can be set.
 const IDLE_MAX: &str = "6000";
@@ -285,7 +285,7 @@ fn private_link(detail: &Detail, balancer: &Balancer) -> Outcome {
     )
 }
 
-/// What ELB knows of the database's security groups: only whether its checks get through.
+/// ELB knows of the database's security groups only whether its checks get through.
 fn access(detail: &Detail, around: &Around, wanted: &Wanted<'_>) -> Outcome {
     let current = around
         .targets

@@ -1,4 +1,4 @@
-//! What DNS says about an endpoint, judged.
+//! Judges the answers of DNS about an endpoint.
 
 use std::collections::BTreeSet;
 use std::iter;
@@ -23,7 +23,7 @@ const SYSTEMD_STUB: [u8; 4] = [127, 0, 0, 53];
 const ASK_THE_VPC: &str = "ask the VPC's own resolver: nameservers = [\"169.254.169.253\"] in [dns] or --nameserver \
                            169.254.169.253 (from outside the VPC: its resolver's inbound endpoint)";
 
-/// What the addresses of an endpoint are for, and the rules that its follower asks about them.
+/// The use that an endpoint's addresses are put to, and the rules that its follower has for them.
 #[derive(Clone, Copy, Debug)]
 pub enum Use<'a> {
     /// They become targets.
@@ -35,20 +35,20 @@ pub enum Use<'a> {
 /// An endpoint as its follower takes it.
 #[derive(Clone, Copy, Debug)]
 pub struct Followed<'a> {
-    /// The endpoint.
+    /// The endpoint that the settings name.
     pub endpoint: &'a Endpoint,
-    /// What its addresses are for.
+    /// The use that its addresses are put to.
     pub used_as: Use<'a>,
     /// The family that is taken.
     pub family: Family,
 }
 
-/// What all name servers said of a name, for both families.
+/// The answers of all name servers for a name, for both families.
 #[derive(Clone, Debug)]
 pub struct Looks {
-    /// A records.
+    /// The answers to the question for A records.
     pub ipv4: Look,
-    /// AAAA records.
+    /// The answers to the question for AAAA records.
     pub ipv6: Look,
 }
 

@@ -18,7 +18,7 @@ use crate::aws::arn::Arn;
 use crate::aws::bucket::Urgency;
 use crate::aws::elb::{self, Client, Group};
 use crate::aws::failure::Failure;
-use crate::aws::sts::{self, Answer};
+use crate::aws::sts::{self, Reply};
 use crate::clock::Clock;
 use crate::dns::{self, Look, Resolver};
 use crate::planner::answer::combine;
@@ -75,12 +75,12 @@ impl NameServers {
         })
     }
 
-    /// Their addresses.
+    /// The addresses of the name servers.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.resolvers.iter().map(|(server, _)| *server).collect()
     }
 
-    /// What all of them say of a name.
+    /// Asks all of them for the addresses of a name, of both families.
     pub async fn look(&self, host: &str) -> Looks {
         let (ipv4, ipv6) = tokio::join!(self.look_for(host, Family::Ipv4), self.look_for(host, Family::Ipv6));
         Looks { ipv4, ipv6 }
@@ -123,8 +123,8 @@ pub async fn reach(
 }
 
 /// Asks STS with the configuration of a client.
-pub async fn caller(client: &Client, config: &Config, clock: Clock, end: Instant) -> Answer {
-    let late = || Answer {
+pub async fn caller(client: &Client, config: &Config, clock: Clock, end: Instant) -> Reply {
+    let late = || Reply {
         caller: Err(Failure::late("GetCallerIdentity", LIMIT)),
         times: None,
     };

@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 use crate::aws::arn::Arn;
 use crate::aws::elb::{Client, ClientKey, Clients};
-use crate::aws::sts::Answer;
+use crate::aws::sts::Reply;
 use crate::clock::Clock;
 use crate::exit::Exit;
 use crate::follow::binding::Binding;
@@ -39,7 +39,7 @@ use dns::{Followed, Looks, Use};
 use group::{Seen, Wanted};
 use look::NameServers;
 
-/// What to examine, besides the settings.
+/// The scope of an examination, besides the settings.
 pub struct Order {
     /// Which checks are asked for.
     pub selection: Selection,
@@ -55,7 +55,7 @@ pub struct Order {
     pub publication: Option<String>,
 }
 
-/// What was seen of an endpoint.
+/// An endpoint as DNS and its own port showed it.
 struct Sighting {
     looks: Looks,
     answers: reach::Answers,
@@ -63,10 +63,10 @@ struct Sighting {
     verified: bool,
 }
 
-/// What AWS said.
+/// The answers of AWS: of STS for each client, of ELB for each target group.
 #[derive(Default)]
 struct Cloud {
-    callers: BTreeMap<ClientKey, Answer>,
+    callers: BTreeMap<ClientKey, Reply>,
     groups: BTreeMap<Arn, Seen>,
     clients: BTreeMap<Arn, Client>,
     tried: BTreeMap<Arn, aws::Tried>,
@@ -308,11 +308,11 @@ fn wanted<'a>(binding: &'a Binding, family: Family, endpoints: &BTreeMap<Endpoin
 }
 
 fn draw_callers(settings: &Settings, cloud: &Cloud) -> Vec<Section> {
-    let section = |(key, answer): (&ClientKey, &Answer)| {
+    let section = |(key, reply): (&ClientKey, &Reply)| {
         let ClientKey { region, role } = key;
         let accounts = settings.bindings.iter().filter(|binding| binding.client_key() == *key);
         let accounts: BTreeSet<&str> = accounts.map(|binding| binding.arn.account()).collect();
-        let own = answer
+        let own = reply
             .caller
             .as_ref()
             .map(|caller| caller.account.as_str())
@@ -325,7 +325,7 @@ fn draw_callers(settings: &Settings, cloud: &Cloud) -> Vec<Section> {
             .unwrap_or_default();
         Section {
             title: format!("AWS {region}{role}"),
-            checks: aws::judge(answer, account.copied().unwrap_or_default()),
+            checks: aws::judge(reply, account.copied().unwrap_or_default()),
         }
     };
     cloud.callers.iter().map(section).collect()

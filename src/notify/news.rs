@@ -12,7 +12,7 @@ use crate::follow::report::Report;
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
-use crate::proxy::{Moment, What};
+use crate::proxy::{Happening, Moment};
 use crate::text::{join, span};
 
 /// What has been told of every target group and proxy, and what may have to be.
@@ -200,10 +200,10 @@ impl Proxy {
         let targets = |ips: &[std::net::IpAddr]| ips.iter().map(|ip| Target { ip: *ip, port }).collect::<BTreeSet<_>>();
         match &moment.what {
             // The answers of a reader endpoint are samples, and a proxy has no members to compare them with.
-            What::Moved { .. } if moment.role == Role::Reader => {}
+            Happening::Moved { .. } if moment.role == Role::Reader => {}
             // Where it is at the start is no change.
-            What::Moved { from, .. } if from.is_empty() => {}
-            What::Moved { from, to } => {
+            Happening::Moved { from, .. } if from.is_empty() => {}
+            Happening::Moved { from, to } => {
                 let (from, to) = (targets(from), targets(to));
                 let text = format!("{name} moved from {} to {}", join(&from), join(&to));
                 let said = Said {
@@ -214,10 +214,10 @@ impl Proxy {
                 };
                 told.extend(self.subject.tell(Kind::AddressChanged, at, text, said));
             }
-            What::Unresolved(why) => {
+            Happening::Unresolved(why) => {
                 self.blind.get_or_insert_with(|| (at, why.clone()));
             }
-            What::Resolved => {
+            Happening::Resolved => {
                 self.blind = None;
                 if let Some(began) = self.told.take() {
                     let text = format!("{name} has recovered after {}", span(at.since(began)));
@@ -228,7 +228,7 @@ impl Proxy {
                     told.extend(self.subject.tell(Kind::Recovered, at, text, said));
                 }
             }
-            What::Refused(addresses) => {
+            Happening::Refused(addresses) => {
                 let new = targets(addresses);
                 let text = format!("{name}: {} may not be connected to", join(&new));
                 let said = Said {

@@ -10,6 +10,15 @@
 //! could not be resolved  any                     hold: Blind
 //! any                    could not be described  hold: GroupUnseen
 //! ```
+//!
+//! A registered target that DNS does not name goes when
+//!
+//! 1. it has not been named for `forget`,
+//! 2. in enough answers: two of a writer endpoint, of a reader endpoint 14 for each registered target that is not kept,
+//! 3. every endpoint of the binding has an address of its current answer *seen registered* in this observation, and
+//! 4. one of those is healthy, or it has not been named for `forget` and `patience`.
+//!
+//! The third condition makes "register, verify, deregister" follow from what is seen, not from the order of calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

@@ -30,7 +30,7 @@ pub enum Depth<'a> {
     Tls(&'a str, &'a Trust),
 }
 
-/// What answered.
+/// An address that answered as far as it was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reached {
     /// How long the TCP connection took.
@@ -50,7 +50,7 @@ pub enum Stage {
     Tls,
 }
 
-/// What is wrong, by what is to be done about it.
+/// The reasons for which a probe fails, told apart by how they are mended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trouble {
     /// The host answers that nothing listens there.
@@ -61,7 +61,7 @@ pub enum Trouble {
     TimedOut(Stage),
     /// The connection was ended from the other side, or broke.
     Closed(Stage, String),
-    /// What answers is not PostgreSQL; the first byte it said.
+    /// Something answers, but not PostgreSQL; the first byte it said.
     NotPostgres(u8),
     /// PostgreSQL does not speak TLS.
     TlsRefused,
@@ -80,6 +80,9 @@ pub enum Trouble {
 }
 
 /// Connects to an address and asks as far as `depth` says, all within `limit`.
+///
+/// # Errors
+/// The [`Trouble`] of the first stage that fails. If it is dropped, the connection is closed and nothing else is left behind.
 pub async fn probe(address: SocketAddr, depth: Depth<'_>, limit: Duration) -> Result<Reached, Trouble> {
     let start = Instant::now();
     let end = start + limit;
@@ -125,7 +128,7 @@ fn plain(error: &io::Error) -> String {
 }
 
 impl Trouble {
-    /// What a failure to connect means.
+    /// Reads a failure to connect.
     pub fn of_connect(error: &io::Error) -> Self {
         match error.kind() {
             ErrorKind::ConnectionRefused => Self::Refused,
@@ -135,7 +138,7 @@ impl Trouble {
         }
     }
 
-    /// What a failed handshake means.
+    /// Reads a failed handshake.
     pub fn of_handshake(error: &io::Error) -> Self {
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
         match inner {

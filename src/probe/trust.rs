@@ -84,6 +84,9 @@ impl Trust {
     }
 
     /// Speaks TLS over a connection that is ready for it.
+    ///
+    /// # Errors
+    /// If this is no name, the connection breaks, or the certificate is not believed: the error then holds a `rustls::Error`.
     pub async fn handshake<S>(&self, name: &str, stream: S) -> io::Result<TlsStream<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,

@@ -1,20 +1,17 @@
 //! Whether the proxy is a place to send clients to: it is as long as its database accepts connections.
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
-use tracing::{info, warn};
 
 use super::route::Route;
-use super::{Phase, Shared, Tally, dial};
-use crate::planner::endpoint::{Endpoint, Role};
-use crate::planner::time::Timestamp;
+use super::shared::{Phase, Shared, Tally};
+use super::socket;
+use crate::planner::endpoint::Endpoint;
 use crate::text::join;
 
 /// An acceptance counts for so long.
@@ -24,60 +21,6 @@ const PROBE_APART: Duration = Duration::from_secs(10);
 /// How long a probe may take; it ends before the last acceptance counts no more.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 const _: () = assert!(PROBE_APART.as_secs() + PROBE_TIMEOUT.as_secs() < FRESH.as_secs());
-
-/// When the current address accepted a connection.
-#[derive(Debug, Default)]
-pub struct Health {
-    /// The latest.
-    accepted: Mutex<Option<(IpAddr, Timestamp)>>,
-    /// Addresses that did not accept the latest connection to them.
-    failing: Mutex<BTreeSet<IpAddr>>,
-    /// There are some.
-    is_failing: AtomicBool,
-}
-
-impl Health {
-    /// Another address: its failures are news.
-    pub fn forget_failures(&self) {
-        self.with_failing(BTreeSet::clear);
-    }
-
-    fn with_failing<T>(&self, f: impl FnOnce(&mut BTreeSet<IpAddr>) -> T) -> T {
-        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = f(&mut failing);
-        self.is_failing.store(!failing.is_empty(), Ordering::Relaxed);
-        result
-    }
-
-    /// When an address of the route last accepted a connection. Each answer for a reader is another member, so what one of
-    /// them accepted speaks for all.
-    fn last(&self, route: &Route) -> Option<Timestamp> {
-        let accepted = *self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
-        let (ip, at) = accepted?;
-        (route.role == Role::Reader || route.names(ip)).then_some(at)
-    }
-}
-
-/// The current address accepted a connection.
-pub(super) fn accepted(shared: &Shared, ip: IpAddr) {
-    let health = &shared.health;
-    *health.accepted.lock().unwrap_or_else(PoisonError::into_inner) = Some((ip, shared.clock.now()));
-    if health.is_failing.load(Ordering::Relaxed) && health.with_failing(|failing| failing.remove(&ip)) {
-        info!(endpoint = %shared.endpoint(), "{ip} accepts connections");
-    }
-}
-
-/// An address did not accept a connection. The first of a row of failures is logged, and DNS is looked at.
-pub(super) fn refused(shared: &Shared, ip: IpAddr, why: &str) {
-    if shared.health.with_failing(|failing| failing.insert(ip)) {
-        let meanwhile = match shared.route.borrow().addresses.len() {
-            0 | 1 => "clients are refused until it does, or DNS names another address",
-            _ => "clients are connected to the others",
-        };
-        warn!(endpoint = %shared.endpoint(), "{ip} does not accept connections ({why}); {meanwhile}");
-    }
-    shared.doubt.notify_one();
-}
 
 /// A proxy as a load balancer sees it.
 #[derive(Clone)]
@@ -97,7 +40,7 @@ impl View {
         self.address
     }
 
-    /// What it follows.
+    /// The endpoint that it follows.
     pub fn endpoint(&self) -> Endpoint {
         self.shared.endpoint()
     }
@@ -173,7 +116,7 @@ async fn probe_one(shared: &Shared, ip: IpAddr) -> bool {
     let address = SocketAddr::new(ip, shared.endpoint().port());
     let failure = match timeout(PROBE_TIMEOUT, TcpStream::connect(address)).await {
         Ok(Ok(_)) => None,
-        Ok(Err(error)) if dial::is_lack(&error) => {
+        Ok(Err(error)) if socket::is_lack(&error) => {
             shared.lacks(&error, "are refused");
             return false;
         }
@@ -183,8 +126,8 @@ async fn probe_one(shared: &Shared, ip: IpAddr) -> bool {
     // Of an address that is no longer the endpoint's nothing is to be said.
     if shared.route.borrow().names(ip) {
         match &failure {
-            None => accepted(shared, ip),
-            Some(why) => refused(shared, ip, why),
+            None => shared.accepted(ip),
+            Some(why) => shared.refused(ip, why),
         }
     }
     failure.is_none()

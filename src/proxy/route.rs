@@ -15,7 +15,7 @@ use crate::planner::time::Timestamp;
 /// Addresses that are remembered after DNS stopped naming them; older ones count as gone for ever.
 const GONE_MAX: usize = 1024;
 
-/// What the sessions of a proxy obey.
+/// The route that the sessions of a proxy obey.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// The last good addresses, in order; none before the first answer.
@@ -60,9 +60,9 @@ pub enum Linger {
     #[default]
     /// By the role: a writer's for [`Linger::OF_A_WRITER`], a reader's for ever.
     ByRole,
-    /// This long.
+    /// For this long.
     For(Duration),
-    /// For ever.
+    /// They end of themselves only.
     Never,
 }
 
@@ -80,9 +80,9 @@ impl Linger {
     }
 }
 
-/// What an answer meant for a proxy.
+/// How an answer changed a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum Effect {
     /// The same addresses as before.
     None,
     /// Other addresses than before, or the first ones.
@@ -134,17 +134,17 @@ impl Rules {
         family: Family,
         resolution: &Resolution,
         now: Timestamp,
-    ) -> Change {
+    ) -> Effect {
         route.asked = true;
         route.role = self.role_of(host, &resolution.names);
         route.linger = self.linger.of(route.role);
         let given = resolution.addresses().iter().copied();
         let addresses: Vec<IpAddr> = given.filter(|ip| self.check(*ip, family).is_ok()).collect();
         if addresses.is_empty() {
-            return Change::AllRefused;
+            return Effect::AllRefused;
         }
         if addresses == route.addresses {
-            return Change::None;
+            return Effect::None;
         }
         let before = std::mem::replace(&mut route.addresses, addresses);
         for ip in before {
@@ -159,7 +159,7 @@ impl Rules {
             let oldest = route.gone.iter().min_by_key(|(_, since)| **since).map(|(ip, _)| *ip);
             oldest.and_then(|ip| route.gone.remove(&ip));
         }
-        Change::Addresses
+        Effect::Addresses
     }
 
     /// The role and the linger where an answer has told the role already.
@@ -308,18 +308,18 @@ mod tests {
             (
                 &narrow,
                 &["10.0.0.2", "192.0.2.1"][..],
-                Change::Addresses,
+                Effect::Addresses,
                 &["10.0.0.2"][..],
             ),
-            (&narrow, &["192.0.2.1"], Change::AllRefused, &["10.0.0.1"]),
-            (&rules(), &["0.0.0.0"], Change::AllRefused, &["10.0.0.1"]),
-            (&rules(), &["224.0.0.1", "::"], Change::AllRefused, &["10.0.0.1"]),
-            (&rules(), &["fd00::1"], Change::AllRefused, &["10.0.0.1"]),
-            (&rules(), &["10.0.0.1"], Change::None, &["10.0.0.1"]),
+            (&narrow, &["192.0.2.1"], Effect::AllRefused, &["10.0.0.1"]),
+            (&rules(), &["0.0.0.0"], Effect::AllRefused, &["10.0.0.1"]),
+            (&rules(), &["224.0.0.1", "::"], Effect::AllRefused, &["10.0.0.1"]),
+            (&rules(), &["fd00::1"], Effect::AllRefused, &["10.0.0.1"]),
+            (&rules(), &["10.0.0.1"], Effect::None, &["10.0.0.1"]),
             (
                 &rules(),
                 &["127.0.0.1", "192.0.2.1"],
-                Change::Addresses,
+                Effect::Addresses,
                 &["127.0.0.1", "192.0.2.1"],
             ),
         ] {

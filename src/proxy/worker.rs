@@ -14,13 +14,14 @@ use tokio::time::sleep;
 use tracing::{error, warn};
 
 use super::session::{Seat, Sessions};
-use super::{Counts, House, Phase, Shared, session, socket};
+use super::shared::{Counts, Phase, Seats, Shared};
+use super::{session, socket};
 use crate::text::Told;
 
 /// How long accepting rests when descriptors or memory have run out.
 const REST: Duration = Duration::from_millis(100);
 
-/// What a worker serves: connections of one proxy.
+/// The part of one proxy that a worker serves.
 pub struct Job {
     pub shared: Arc<Shared>,
     pub listener: std::net::TcpListener,
@@ -49,7 +50,7 @@ impl Drop for Accepting {
 /// Threads that serve proxies.
 pub struct Workers {
     threads: Vec<mpsc::UnboundedSender<Job>>,
-    house: Arc<House>,
+    seats: Arc<Seats>,
 }
 
 impl Workers {
@@ -58,8 +59,8 @@ impl Workers {
         let threads = thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             threads: (0..threads).map(start).collect::<io::Result<_>>()?,
-            house: Arc::new(House {
-                open: AtomicUsize::new(0),
+            seats: Arc::new(Seats {
+                taken: AtomicUsize::new(0),
                 most: sessions_of(raise_descriptor_limit()),
             }),
         })
@@ -69,8 +70,8 @@ impl Workers {
         self.threads.len()
     }
 
-    pub fn house(&self) -> &Arc<House> {
-        &self.house
+    pub fn seats(&self) -> &Arc<Seats> {
+        &self.seats
     }
 
     /// Gives each thread its part of a proxy.

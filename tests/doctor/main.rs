@@ -14,6 +14,7 @@ mod reach;
 mod source;
 mod tables;
 mod usage;
+mod walk;
 #[allow(dead_code, reason = "shared with the stories, which need more of it")]
 #[path = "../stories/world.rs"]
 mod world;

@@ -13,7 +13,7 @@ use super::program::{self, Folder, Program};
 use super::world::{PATIENCE, bare_command, finish, said};
 use super::{Diagnosis, examine};
 
-const PASSWORD: &str = "not-a-secret";
+pub const PASSWORD: &str = "not-a-secret";
 /// What is ready to be streamed from.
 const PREPARE: &str = "\
     CREATE ROLE tether LOGIN REPLICATION PASSWORD 'not-a-secret'; \
@@ -21,11 +21,11 @@ const PREPARE: &str = "\
     GRANT USAGE ON SCHEMA shop TO tether; GRANT SELECT ON shop.orders TO tether; \
     CREATE PUBLICATION tether FOR TABLE shop.orders;";
 /// What a database for change streaming is set to.
-const SETTINGS: &[&str] = &["wal_level=logical", "wal_sender_timeout=0"];
+pub const SETTINGS: &[&str] = &["wal_level=logical", "wal_sender_timeout=0"];
 
 /// A server and its storage; killed and removed when dropped.
-struct Server {
-    port: u16,
+pub struct Server {
+    pub port: u16,
     storage: PathBuf,
     running: Option<Program>,
     _folder: Folder,
@@ -52,7 +52,7 @@ impl Server {
     }
 
     /// New storage of its own, with no server.
-    fn new() -> Self {
+    pub fn new() -> Self {
         let server = Self::empty();
         let password = server._folder.write("password", PASSWORD);
         let mut initdb = as_postgres("initdb", &server.storage);
@@ -82,7 +82,7 @@ impl Server {
     }
 
     /// Starts it anew with these settings.
-    fn start(&mut self, settings: &[&str]) {
+    pub fn start(&mut self, settings: &[&str]) {
         self.running = None;
         self.port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = as_postgres("postgres", &self.storage);
@@ -108,7 +108,7 @@ impl Server {
     }
 
     /// Runs statements as the superuser and returns what they print.
-    fn sql(&self, sql: &str) -> String {
+    pub fn sql(&self, sql: &str) -> String {
         let mut psql = program("psql");
         psql.env("PGPASSWORD", PASSWORD)
             .args(["-h", "127.0.0.1", "-U", "postgres", "-d", "postgres", "-Atqc", sql]);
@@ -147,7 +147,7 @@ impl Server {
 }
 
 /// Examines a database alone.
-fn of(url: &str, more: &[&str]) -> Diagnosis {
+pub fn of(url: &str, more: &[&str]) -> Diagnosis {
     let mut command = bare_command("http://127.0.0.1:9");
     examine(
         command
@@ -162,7 +162,7 @@ fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
 }
 
-fn program(name: &str) -> Command {
+pub fn program(name: &str) -> Command {
     let mut command = Command::new(program::path("RDS_TETHER_TEST_POSTGRES").join(name));
     command.env_clear().stdin(Stdio::null());
     command
@@ -189,7 +189,7 @@ fn as_postgres(name: &str, folder: &Path) -> Command {
 }
 
 #[track_caller]
-fn succeed(command: &mut Command) -> String {
+pub fn succeed(command: &mut Command) -> String {
     let output = finish(command);
     assert!(
         output.status.success(),

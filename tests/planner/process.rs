@@ -153,7 +153,7 @@ impl Process {
             assert_eq!(
                 (&plan, &memory),
                 (&again.plan, &again.memory),
-                "S7 the same facts give the same plan"
+                "the same facts give the same plan"
             );
         }
         let check = Check {
@@ -230,7 +230,7 @@ impl Process {
                 let (named, looks, answers) = account.since_named(*target, truth.endpoint.port());
                 assert!(
                     named.is_none_or(|named| now - named >= forget_secs),
-                    "S6 {target} was named at {named:?}"
+                    "{target} was named at {named:?}"
                 );
                 assert!(looks >= 2, "{target} goes after {looks} looks of this process");
                 assert!(
@@ -337,7 +337,7 @@ impl Check<'_> {
         let Ok(group) = &seen.group else {
             assert!(
                 plan.register.is_empty() && plan.deregister.is_empty(),
-                "S3 a write to an unseen group"
+                "a write to an unseen group"
             );
             assert!(!plan.settled, "an unseen group is not settled");
             return;
@@ -351,7 +351,7 @@ impl Check<'_> {
         assert_eq!(
             registers,
             missing.collect(),
-            "S2, S5 what is registered: all that is legal, named, proven and not registered"
+            "what is registered: all that is legal, named, proven and not registered"
         );
         for (target, zone) in plan.register.iter().chain(&plan.deregister) {
             assert_eq!(
@@ -359,15 +359,15 @@ impl Check<'_> {
                 &group.get(target).and_then(|listed| listed.zone.clone()),
                 "the zone of {target} is echoed"
             );
-            assert!(!policy.keeps(*target), "S4 {target} is kept");
+            assert!(!policy.keeps(*target), "{target} is kept");
         }
-        assert!(plan.deregister.is_empty() || !is_blind, "S3 a removal while blind");
+        assert!(plan.deregister.is_empty() || !is_blind, "a removal while blind");
         assert!(
             plan.deregister.is_empty() || !policy.upsert_only,
             "a removal in spite of upsert_only"
         );
         for target in plan.deregister.keys() {
-            assert!(is_registered(target), "S5 {target} is removed without being registered");
+            assert!(is_registered(target), "{target} is removed without being registered");
             self.check_replacement(*target, group);
         }
         let refused_missing = || self.answers().any(|target| !is_registered(&target));
@@ -409,7 +409,7 @@ impl Check<'_> {
             });
             assert!(
                 replaced,
-                "S1 {surplus} goes, and {endpoint} has no address of its own that is seen registered"
+                "{surplus} goes, and {endpoint} has no address of its own that is seen registered"
             );
         }
     }

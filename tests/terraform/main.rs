@@ -12,6 +12,7 @@ mod examples;
 #[allow(dead_code, reason = "shared with the suite of moto, which needs more of it")]
 #[path = "../moto/server.rs"]
 mod moto;
+mod pages;
 #[path = "../program/mod.rs"]
 mod program;
 mod root;

@@ -10,7 +10,7 @@ use crate::aws::bucket::Bucket;
 use crate::aws::{self, AssumeRole};
 use crate::counts::Calls;
 
-/// What the calls of one client have in common.
+/// The region and the role that all calls of one client have in common.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ClientKey {
     /// The region that they go to.

@@ -1,4 +1,4 @@
-//! What went wrong with a call about a target group, and what to do about it.
+//! A call about a target group that failed, and how to mend it.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -11,12 +11,12 @@ use crate::aws::failure::{Failure, Kind};
 pub struct Error {
     /// The target group.
     pub group: Arn,
-    /// What AWS, or the way to it, said.
+    /// The failure that AWS, or the way to it, told of.
     pub failure: Failure,
 }
 
 impl Error {
-    /// What to do about it.
+    /// How to mend it.
     pub fn remedy(&self) -> String {
         if let Some(remedy) = self.failure.remedy() {
             return remedy.into();

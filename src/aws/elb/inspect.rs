@@ -1,5 +1,5 @@
-//! What surrounds a target group: its health checks and attributes, its load balancer and listeners. For people who look for
-//! what is wrong; nothing here is needed to follow an endpoint.
+//! The surroundings of a target group: its health checks and attributes, its load balancer and listeners. For people who look
+//! for a fault; nothing here is needed to follow an endpoint.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -24,9 +24,9 @@ pub type Attributes = BTreeMap<String, String>;
 /// A target group of any type, and how it is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Detail {
-    /// What never changes about it.
+    /// Its properties that never change.
     pub group: Group,
-    /// What its targets are, for example `ip`.
+    /// The type of its targets, for example `ip`.
     pub target_type: String,
     /// The ARNs of the load balancers that use it.
     pub balancers: Vec<String>,
@@ -51,18 +51,18 @@ pub struct HealthCheck {
     pub unhealthy: u32,
 }
 
-/// A load balancer.
+/// A load balancer, as DescribeLoadBalancers shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Balancer {
-    /// Its ARN.
+    /// The ARN, by which it is asked for more.
     pub arn: String,
-    /// Its name.
+    /// The name that people know it by.
     pub name: String,
     /// Its type, for example `network`.
     pub kind: String,
     /// Its state, for example `active`.
     pub state: String,
-    /// Its VPC.
+    /// The VPC that its nodes are in.
     pub vpc: String,
     /// The Availability Zones in which it has nodes.
     pub zones: BTreeSet<String>,
@@ -75,9 +75,9 @@ pub struct Balancer {
 /// A listener of a load balancer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// Its ARN.
+    /// The ARN, by which it is asked for more.
     pub arn: String,
-    /// Its port.
+    /// The port that clients connect to.
     pub port: u16,
     /// Its protocol, for example `TCP`.
     pub protocol: String,

@@ -30,10 +30,10 @@ const BATCH_MAX: usize = 100;
 /// Target groups that one call describes, or the tags of which (ELB, DescribeTags).
 pub const DESCRIBED_MAX: usize = 20;
 
-/// What never changes about a target group.
+/// The properties of a target group that never change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    /// Its ARN.
+    /// The ARN, by which every call names it.
     pub arn: Arn,
     /// Its address family.
     pub family: Family,
@@ -41,7 +41,7 @@ pub struct Group {
     pub protocol: String,
     /// The port for targets that are registered without one.
     pub port: u16,
-    /// Its VPC.
+    /// The VPC that its targets lie in, unless their zone is `all`.
     pub vpc: String,
 }
 
@@ -54,7 +54,7 @@ pub struct Client {
     role: Option<String>,
 }
 
-/// What became of a write.
+/// The result of a write, which may succeed for some targets and fail for others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
     /// Targets for which ELB accepted it.
@@ -125,7 +125,7 @@ impl Client {
         &self.bucket
     }
 
-    /// Waits for the turn to make a call.
+    /// Waits for the turn to make a call. Giving up waiting costs nothing.
     pub async fn turn(&self, urgency: Urgency) -> Turn {
         self.bucket.take(urgency).await
     }
@@ -198,13 +198,14 @@ impl Client {
         self.call("AddTags", arn, turn, request.send()).await.map(|_| ())
     }
 
-    /// Registers targets.
+    /// Registers targets, in its own turn. If it is dropped, some of them may be registered all the same: the next look tells.
     pub async fn register(&self, arn: &Arn, targets: &BTreeMap<Target, Zone>) -> Written {
         let turn = self.turn(Urgency::Register).await;
         self.write(Write::Register, arn, targets, turn).await
     }
 
     /// Deregisters targets. The caller waits for the turn, because it has to make sure afterwards that its reasons still hold.
+    /// If it is dropped, some of them may be deregistered all the same.
     pub async fn deregister(&self, arn: &Arn, targets: &BTreeMap<Target, Zone>, turn: Turn) -> Written {
         self.write(Write::Deregister, arn, targets, turn).await
     }

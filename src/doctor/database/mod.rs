@@ -133,7 +133,7 @@ fn refusal(refused: &Refused) -> Outcome {
     Outcome::failure(exit, refused.to_string(), fix)
 }
 
-/// What to do about a refusal, by SQLSTATE (PostgreSQL documentation, appendix A).
+/// How to mend a refusal, by SQLSTATE (PostgreSQL documentation, appendix A).
 fn of_state(code: &str) -> (Exit, String) {
     match code {
         "28P01" => (Exit::Denied, "correct user and password in --database".into()),

@@ -7,4 +7,5 @@
 pub mod dns;
 pub mod elb;
 pub mod lambda;
+pub mod pages;
 pub mod sns;

@@ -1,0 +1,16 @@
+//! The pages: each of their blocks and commands is run or checked, each of their links leads somewhere, and their tables are
+//! what the program has.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)]
+
+mod aws;
+mod blocks;
+mod commands;
+mod function;
+mod links;
+#[allow(dead_code, reason = "shared with suites that start servers")]
+#[path = "../program/mod.rs"]
+mod program;
+mod tables;
+#[expect(dead_code, reason = "the stories use the rest")]
+#[path = "../stories/world.rs"]
+mod world;
