@@ -14,7 +14,7 @@ use rds_tether::settings::{Flags, command_line, read_command_line};
 use rds_tether::verbs::Cli;
 use world::*;
 
-const PAGE: &str = include_str!("../docs/settings.md");
+const SETTINGS: &str = include_str!("../docs/settings.md");
 
 fn printed(arguments: &[&str]) -> String {
     let output = finish(bare_command("").args(arguments));
@@ -213,7 +213,7 @@ fn definition() -> clap::Command {
     command
 }
 
-/// A flag as the page's tables have it.
+/// A flag as the tables of docs/settings.md have it.
 fn row(arg: &Arg) -> String {
     let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
     let (about, told) = match help.split_once(" [default: ") {
@@ -256,10 +256,10 @@ fn flags(verb: &clap::Command) -> Vec<&Arg> {
         .collect()
 }
 
-/// The page's tables of flags: the verbs that each is for, and its rows.
+/// The tables of flags of docs/settings.md: the verbs that each is for, and its rows.
 fn tables_of_flags() -> Vec<(BTreeSet<&'static str>, Vec<&'static str>)> {
     let mut tables = Vec::new();
-    let mut lines = PAGE.lines();
+    let mut lines = SETTINGS.lines();
     while let Some(line) = lines.find(|line| line.starts_with("Flags of ")) {
         let verbs = line.split('`').skip(1).step_by(2).collect();
         let rows = lines.by_ref().skip_while(|line| !line.starts_with("|---"));
@@ -270,7 +270,7 @@ fn tables_of_flags() -> Vec<(BTreeSet<&'static str>, Vec<&'static str>)> {
 }
 
 #[test]
-fn the_page_lists_every_flag_of_every_verb_and_no_other() {
+fn the_readme_lists_every_flag_of_every_verb_and_no_other() {
     let command = definition();
     let tables = tables_of_flags();
     assert!(
@@ -297,7 +297,7 @@ fn the_page_lists_every_flag_of_every_verb_and_no_other() {
 }
 
 #[test]
-fn the_pages_tables_name_verbs_that_exist() {
+fn the_readmes_tables_name_verbs_that_exist() {
     let command = definition();
     let verbs: BTreeSet<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
     for (named, _) in tables_of_flags() {
