@@ -1,20 +1,20 @@
 //! What the process was given: flags, environment and file become one struct, or an error that says what to write instead.
 //!
-//! `table` has every setting once; `value` reads the texts, from wherever they come; `file` and `flags` are where they come
-//! from; `merge` puts them over each other; [`keys`] is what the manual says of them.
+//! `table` has every setting once, and [`value`] reads its text, from wherever it comes: `file`, or the flags and variables of
+//! `command_line`. `flags` merges them. [`keys`] is what the manual says.
 
+mod command_line;
 mod file;
 mod flags;
 pub mod keys;
-mod merge;
 mod table;
 pub mod value;
 
 use std::fmt;
 use std::net::SocketAddr;
 
-pub use flags::{Flags, OneShot, Output, ProxyFlags, command_line, explain, read_command_line};
-pub use merge::without_command_line;
+pub use command_line::{command_line, explain, read_command_line};
+pub use flags::{Flags, OneShot, Output, ProxyFlags, without_command_line};
 
 use crate::exit::Exit;
 use crate::follow::binding::Binding;
