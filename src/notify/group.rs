@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::message::{Kind, Message, Of, Timings, millis};
 use super::subject::{Said, Subject, since};
-use crate::follow::milestone::{Milestone, UNSEEN_MAX};
+use crate::follow::milestone::Milestone;
 use crate::follow::report::Report;
+use crate::follow::tracker::UNSEEN_MAX;
 use crate::planner::answer::Blind;
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::plan::{Class, Held, Note, Reason};

@@ -62,13 +62,14 @@ pub struct TargetGroup {
     #[arg(long)]
     #[serde(default)]
     pub upsert_only: bool,
-    /// What an address has to show before it is registered [default: none]
+    /// What an address has to show before it is registered: nothing, a TCP connection, or PostgreSQL with the endpoint's
+    /// certificate [default: none]
     #[arg(long, value_name = "none|tcp|tls")]
     pub probe: Option<Probe>,
-    /// How long it may fail to before it is registered nevertheless [default: tcp 30s, tls 5m]
+    /// How long an address may fail to before it is registered nevertheless [default: tcp 30s, tls 5m]
     #[arg(long, value_name = "DURATION|forever")]
     pub probe_patience: Option<ProbePatience>,
-    /// CA certificates (PEM) that the database's has to be signed by
+    /// CA certificates (PEM) that the database's has to be signed by; tls needs them
     #[arg(long, value_name = "FILE", value_parser = PathBufValueParser::new().map(Bundle::In))]
     pub ca_bundle: Option<Bundle>,
     /// Look, decide and report, but change nothing

@@ -8,7 +8,7 @@ use crate::aws::arn::RoleArn;
 use crate::exit::Exit;
 use crate::settings::{Error, Flags, Settings};
 use crate::verbs::iam::{self, Use};
-use crate::verbs::say;
+use crate::verbs::out::say;
 
 /// Whose policy to print.
 #[derive(Args, Clone, Debug)]
