@@ -1,6 +1,7 @@
 //! Messages to an SNS topic about changes and trouble.
 //!
-//! - `news`, with `group` for target groups, `proxy` for proxies, `subject` for what both share and `gate` against storms: what is worth a message (pure).
+//! - `news`, with `group` for target groups and `proxy` for proxies: what is worth a message (pure).
+//! - `subject`: whom or what it is about, with `gate` against storms (pure).
 //! - [`message`]: its JSON, id, subject and attributes (pure).
 //! - `send`: the queue and the one task that publishes. Nothing waits for it but the end of the process, for a moment.
 

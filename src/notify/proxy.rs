@@ -12,7 +12,7 @@ use crate::planner::time::Timestamp;
 use crate::proxy::{Happening, Moment};
 use crate::text::{join, span};
 
-/// What is known of one proxy.
+/// The trouble of one proxy's endpoint.
 pub(super) struct Proxy {
     subject: Subject,
     endpoint: Endpoint,
@@ -41,14 +41,15 @@ impl Proxy {
         trigger.clone_into(&mut self.subject.trigger);
         let name = self.subject.name();
         let port = moment.endpoint.port();
-        let targets = |ips: &[IpAddr]| ips.iter().map(|ip| Target { ip: *ip, port }).collect::<BTreeSet<_>>();
+        let target = |ip: &IpAddr| Target { ip: *ip, port };
         match &moment.what {
             // The answers of a reader endpoint are samples, and a proxy has no members to compare them with.
             Happening::Moved { .. } if moment.role == Role::Reader => {}
             // Where it is at the start is no change.
             Happening::Moved { from, .. } if from.is_empty() => {}
             Happening::Moved { from, to } => {
-                let (from, to) = (targets(from), targets(to));
+                let from: BTreeSet<Target> = from.iter().map(target).collect();
+                let to: BTreeSet<Target> = to.iter().map(target).collect();
                 let text = format!("{name} moved from {} to {}", join(&from), join(&to));
                 let said = Said {
                     old: &from - &to,
@@ -72,12 +73,12 @@ impl Proxy {
                     told.extend(self.subject.tell(Kind::Recovered, at, text, said));
                 }
             }
-            Happening::Refused(addresses) => {
-                let new = targets(addresses);
+            Happening::Refused(refusals) => {
+                let new: BTreeSet<Target> = refusals.keys().map(target).collect();
                 let text = format!("{name}: {} may not be connected to", join(&new));
                 let said = Said {
                     new,
-                    reasons: vec!["no address of the answer is in allow_cidrs".into()],
+                    reasons: refusals.iter().map(|(ip, why)| format!("{ip} {why}")).collect(),
                     ..Said::default()
                 };
                 told.extend(self.subject.tell(Kind::Refused, at, text, said));

@@ -1,4 +1,4 @@
-//! What messages are about, and how many of them there may be. Pure.
+//! The subject of messages, which makes them and holds back those that would be too many.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
 use crate::text::span;
 
-/// What all messages about one subject have in common, and how many of them there may be.
+/// A target group or proxy: what all messages about it have in common, and how many of them there may be.
 pub(super) struct Subject {
     of: Of,
     pub(super) endpoints: BTreeSet<Endpoint>,
@@ -20,7 +20,7 @@ pub(super) struct Subject {
     troubles: Gate,
 }
 
-/// What a message says besides.
+/// The part of a message that differs from one to the next.
 #[derive(Default)]
 pub(super) struct Said {
     pub(super) endpoints: Option<BTreeSet<Endpoint>>,
