@@ -12,16 +12,14 @@ mod news;
 mod proxy;
 mod send;
 mod subject;
-mod topic;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use news::News;
-pub use topic::TopicArn;
 
-use crate::aws::arn::Arn;
+use crate::aws::arn::{Arn, TopicArn};
 use crate::counts::Notifications;
 use crate::follow::report::Report;
 use crate::planner::time::Timestamp;

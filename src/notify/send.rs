@@ -11,8 +11,8 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use super::message::Message;
-use super::topic::TopicArn;
 use crate::aws;
+use crate::aws::arn::TopicArn;
 use crate::aws::failure::{Failure, Kind};
 use crate::clock::Clock;
 use crate::counts::Notifications;

@@ -1,4 +1,4 @@
-//! The subject of messages, which makes them and holds back those that would be too many.
+//! The subject of messages, which makes them and holds back those that would be too many. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -12,10 +12,9 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::Settings;
-use super::value::{Bundle, Cidr, Deadline, Dial, Interval, Lasting, Listen, NameServer, RoleArn, Wait};
-use crate::aws::arn::Arn;
+use super::value::{Bundle, Cidr, Deadline, Dial, Interval, Lasting, Listen, NameServer, Wait};
+use crate::aws::arn::{Arn, RoleArn, TopicArn};
 use crate::follow::binding::Binding;
-use crate::notify::TopicArn;
 use crate::planner::answer::Quorum;
 use crate::planner::candidate::{Probe, ProbePatience};
 use crate::planner::endpoint::{Endpoint, Role};
@@ -288,10 +287,7 @@ impl TargetGroup {
                 probe_patience,
             },
             observe,
-            assume_role: assume_role.map(|AssumeRole { arn, external_id }| aws::AssumeRole {
-                arn: arn.0,
-                external_id,
-            }),
+            assume_role: assume_role.map(|AssumeRole { arn, external_id }| aws::AssumeRole { arn, external_id }),
             trust,
         })
     }
