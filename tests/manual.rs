@@ -1,15 +1,11 @@
 //! Completions and man pages, as the built binary prints them, agree with what it takes.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
-#[path = "stories/world.rs"]
-#[expect(dead_code, reason = "the stories use the rest")]
-mod world;
-
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
 use rds_tether::settings::keys::TABLES;
-use world::*;
+use testkit::world::*;
 
 fn printed(arguments: &[&str]) -> String {
     let output = finish(bare_command("").args(arguments));

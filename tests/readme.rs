@@ -1,16 +1,12 @@
 //! The commands and settings of the READMEs are what the programs take, and what they say of the function is so.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
-#[path = "stories/world.rs"]
-#[expect(dead_code, reason = "the stories use the rest")]
-mod world;
-
 use std::collections::BTreeSet;
 use std::process::Command;
 
 use rds_tether::{event, tag};
 use serde_json::Value;
-use world::*;
+use testkit::world::*;
 
 const README: &str = include_str!("../README.md");
 const LAMBDA: &str = include_str!("../lambda/README.md");

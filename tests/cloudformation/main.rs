@@ -7,8 +7,6 @@ mod first_sync;
 mod function;
 mod hosts;
 mod patterns;
-#[path = "../program/mod.rs"]
-mod program;
 mod readme;
 mod site;
 mod texts;

@@ -6,7 +6,9 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::bridge;
-use crate::{TEMPLATES, path, program};
+use crate::{TEMPLATES, path};
+use testkit::program::provided;
+use testkit::scratch::Scratch;
 
 /// The lines of a section, such as Parameters, without the line that begins it.
 pub fn section(template: &'static str, name: &str) -> Vec<&'static str> {
@@ -106,7 +108,7 @@ fn targets_are_nobodys_but_the_programs() {
 #[test]
 #[ignore = "needs cfn-lint: tests/run provides it"]
 fn cfn_lint_finds_nothing() {
-    let mut command = Command::new(program::path("RDS_TETHER_TEST_CFN_LINT"));
+    let mut command = Command::new(provided("RDS_TETHER_TEST_CFN_LINT"));
     command
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -318,12 +320,12 @@ pub fn inline_python() -> String {
 fn the_first_sync_has_the_time_that_it_takes() {
     let template = bridge::template("lambda.yaml");
     let code = inline_python();
-    let folder = program::Folder::new();
+    let folder = Scratch::new();
     folder.write("index.py", &code);
     let script = "import index, json; print(json.dumps([index.PATIENCE_SECONDS, index.SYNC.read_timeout, \
                   2 * (index.QUICK.connect_timeout + index.QUICK.read_timeout)]))";
     let output = bridge::python()
-        .current_dir(&folder.path)
+        .current_dir(folder.folder())
         .args(["-c", script])
         .output()
         .unwrap();

@@ -4,9 +4,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use rds_tether::probe::{Depth, Stage, Trouble, Trust, probe};
+use testkit::certificate::{Authority, Certified, NOW};
 use testkit::dns::{Behaviour, Server};
+use testkit::settings::proxy;
 
-use super::fake::{Authority, Manner, Postgres, self_signed};
+use super::fake::{Manner, Postgres, with};
 use super::world::*;
 use super::{Diagnosis, examine};
 
@@ -19,10 +21,7 @@ fn proxied(address: SocketAddr, bundle: Option<&Authority>, more: &[&str]) -> Di
     let dns = Server::start();
     dns.set(WRITER, Behaviour::a(&address.ip().to_string(), 1));
     let scratch = Scratch::new();
-    let settings = format!(
-        "[[proxy]]\nlisten = \"127.0.0.1:0\"\nendpoint = \"{WRITER}:{}\"\n",
-        address.port()
-    );
+    let settings = proxy("127.0.0.1:0", &format!("{WRITER}:{}", address.port()));
     let settings = scratch.write("config.toml", &settings);
     let mut command = bare_command("http://127.0.0.1:9");
     command
@@ -37,7 +36,7 @@ fn proxied(address: SocketAddr, bundle: Option<&Authority>, more: &[&str]) -> Di
 #[test]
 fn a_proxy_needs_no_aws_and_a_right_certificate_is_told() {
     let authority = Authority::new();
-    let server = Postgres::start(authority.certificate(&[WRITER], GOOD_YEARS));
+    let server = Postgres::start(with(authority.certify(&[WRITER], GOOD_YEARS)));
     let told = proxied(server.address, Some(&authority), &[]);
     assert_eq!(told.exit, 0, "{}", told.said);
     told.assert("reach.tcp", "ok", &["accepts connections"]);
@@ -54,7 +53,7 @@ fn a_proxy_needs_no_aws_and_a_right_certificate_is_told() {
 
 #[test]
 fn without_a_bundle_the_certificate_is_left_open() {
-    let server = Postgres::start(self_signed(&["another.example"]));
+    let server = Postgres::start(with(Certified::by_itself(&["another.example"], NOW)));
     let told = proxied(server.address, None, &[]);
     assert_eq!(told.exit, 0, "{}", told.said);
     told.assert(
@@ -70,20 +69,23 @@ fn each_thing_that_is_wrong_with_a_certificate_is_told_apart() {
     let years = GOOD_YEARS;
     for (manner, parts) in [
         (
-            authority.certificate(&["a.example", "b.example"], years),
+            with(authority.certify(&["a.example", "b.example"], years)),
             ["is for a.example, b.example", "another database"],
         ),
-        (self_signed(&[WRITER]), ["no CA of the bundle", "truststore"]),
         (
-            Authority::new().certificate(&[WRITER], years),
+            with(Certified::by_itself(&[WRITER], NOW)),
             ["no CA of the bundle", "truststore"],
         ),
         (
-            authority.certificate(&[WRITER], (2010, 2015)),
+            with(Authority::new().certify(&[WRITER], years)),
+            ["no CA of the bundle", "truststore"],
+        ),
+        (
+            with(authority.certify(&[WRITER], (2010, 2015))),
             ["has expired", "--ca-certificate-identifier"],
         ),
         (
-            authority.certificate(&[WRITER], (2150, 2199)),
+            with(authority.certify(&[WRITER], (2150, 2199))),
             ["not valid yet", "clock"],
         ),
     ] {
@@ -160,7 +162,7 @@ fn a_port_that_cannot_be_listened_on_is_told() {
             ["no address 192.0.2.1", "0.0.0.0"],
         ),
     ] {
-        let settings = format!("[[proxy]]\nlisten = \"{listen}\"\nendpoint = \"{WRITER}:5432\"\n");
+        let settings = proxy(listen, &format!("{WRITER}:5432"));
         let settings = scratch.write("config.toml", &settings);
         let mut command = bare_command("http://127.0.0.1:9");
         command.args(["doctor", "--only", "proxy", "--config"]).arg(settings);
@@ -171,7 +173,7 @@ fn a_port_that_cannot_be_listened_on_is_told() {
 #[tokio::test]
 async fn the_probe_says_how_far_it_came() {
     let authority = Authority::new();
-    let server = Postgres::start(authority.certificate(&[WRITER], GOOD_YEARS));
+    let server = Postgres::start(with(authority.certify(&[WRITER], GOOD_YEARS)));
     let anybody = Trust::anybody();
     let reached = probe(server.address, Depth::Tcp, LIMIT).await.expect("it listens");
     assert_eq!(reached.tls, None);

@@ -34,7 +34,7 @@ pub fn executable() -> &'static Path {
     PATH.get_or_init(|| {
         let path = folder("executable").join("rds-tether");
         let mut strip = Command::new("strip");
-        assert_exit(strip.arg("-o").arg(&path).arg(env!("CARGO_BIN_EXE_rds-tether")), 0);
+        assert_exit(strip.arg("-o").arg(&path).arg(testkit::program::built("rds-tether")), 0);
         path
     })
 }

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use super::moto::{ANYBODY, Moto};
-use super::program::{self, Folder};
+use testkit::moto::{ANYBODY, Moto};
+use testkit::program::{foreign, provided};
+use testkit::scratch::Scratch;
 
 /// Where everything is.
 pub const REGION: &str = "eu-west-1";
@@ -16,20 +17,20 @@ pub const CODE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/terraform");
 
 /// A copy of the code.
 pub struct Copy {
-    folder: Folder,
+    folder: Scratch,
 }
 
 impl Copy {
     pub fn new() -> Self {
-        let folder = Folder::new();
-        copy(Path::new(CODE), &folder.path.join("code"));
+        let folder = Scratch::new();
+        copy(Path::new(CODE), &folder.path("code"));
         folder.write("rc", "");
         Self { folder }
     }
 
     /// The folder of a configuration in it, `.` for the root module.
     pub fn path(&self, configuration: &str) -> PathBuf {
-        self.folder.path.join("code").join(configuration)
+        self.folder.path("code").join(configuration)
     }
 
     /// Writes a file beside the code and returns its path.
@@ -39,23 +40,20 @@ impl Copy {
 
     /// Terraform in a configuration, with nothing of this machine's settings.
     pub fn terraform(&self, configuration: &str) -> Command {
-        let mut command = Command::new(program::path("RDS_TETHER_TEST_TERRAFORM"));
+        let mut command = foreign(provided("RDS_TETHER_TEST_TERRAFORM"));
         command
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", &self.folder.path)
-            .env("TMPDIR", &self.folder.path)
-            .env("TF_CLI_CONFIG_FILE", self.folder.path.join("rc"))
+            .env("HOME", self.folder.folder())
+            .env("TMPDIR", self.folder.folder())
+            .env("TF_CLI_CONFIG_FILE", self.folder.path("rc"))
             .env("TF_IN_AUTOMATION", "1")
             .env("CHECKPOINT_DISABLE", "1")
-            .current_dir(self.path(configuration))
-            .stdin(Stdio::null());
+            .current_dir(self.path(configuration));
         command
     }
 
     /// The provider comes from the mirror, never from the network.
     pub fn init(&self, configuration: &str) {
-        let mirror = format!("-plugin-dir={}", program::path("TF_PLUGIN_MIRROR").display());
+        let mirror = format!("-plugin-dir={}", provided("TF_PLUGIN_MIRROR").display());
         succeed(
             self.terraform(configuration)
                 .args(["init", "-input=false", "-no-color", &mirror]),
@@ -67,7 +65,7 @@ impl Copy {
 pub fn against(copy: &Copy, configuration: &str, moto: &Moto) -> Command {
     let mut command = copy.terraform(configuration);
     command
-        .env("AWS_ENDPOINT_URL", format!("http://{}", moto.address))
+        .env("AWS_ENDPOINT_URL", moto.url())
         .env("AWS_ACCESS_KEY_ID", ANYBODY)
         .env("AWS_SECRET_ACCESS_KEY", "secret")
         .env("AWS_REGION", REGION)

@@ -9,17 +9,9 @@ mod calls;
 mod checks;
 mod code;
 mod examples;
-#[allow(dead_code, reason = "shared with the suite of moto, which needs more of it")]
-#[path = "../moto/server.rs"]
-mod moto;
-#[path = "../program/mod.rs"]
-mod program;
 mod root;
 mod script;
 mod stage;
-#[allow(dead_code, reason = "shared with the stories, which need more of it")]
-#[path = "../stories/world.rs"]
-mod world;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -27,7 +19,7 @@ use std::path::Path;
 use rds_tether::settings::keys::TABLES;
 
 use code::{CODE, Copy, files, folders, run, succeed};
-use world::said;
+use testkit::program::said;
 
 /// Fails if the code is not as `terraform fmt` writes it.
 #[test]

@@ -7,9 +7,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::code::{CODE, Copy, resources, run, succeed};
-use super::moto::{ANYBODY, ELB, element};
 use super::stage::Stage;
-use super::world::said;
+use testkit::moto::{ANYBODY, ELB, element};
+use testkit::program::said;
 
 const BOUNDARY: &str = "arn:aws:iam::111122223333:policy/boundary";
 

@@ -9,9 +9,9 @@ use testkit::dns::{self, Behaviour};
 
 use super::calls::Lambda;
 use super::code::{Copy, REGION, against, changes, json as json_of, succeed};
-use super::moto::{ACCOUNT, ANYBODY, EC2, ELB, Moto, element};
 use super::script;
-use super::world::{NEW, OLD, WRITER, bare_command, finish, said};
+use testkit::moto::{ACCOUNT, ANYBODY, EC2, ELB, Moto, element};
+use testkit::world::{NEW, OLD, WRITER, bare_command, finish, said};
 
 /// A configuration against an AWS of its own.
 pub struct Stage {

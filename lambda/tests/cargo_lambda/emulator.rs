@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::program::{self, Tree};
-use super::world::{NEW, OLD, WRITER, World, texts};
+use testkit::function::{NEW, OLD, WRITER, World, texts};
 
 const WATCH: &str = "cargo lambda watch --ignore-changes --package rds-tether-lambda";
 const PLAN: &str = "cargo lambda invoke bootstrap --data-ascii '{\"command\":\"plan\"}'";
@@ -43,7 +43,7 @@ impl<'a> Emulator<'a> {
 
     /// None if it ended at once, which is what it does if the port is taken.
     fn start_at(world: &'a World, port: u16) -> Option<Self> {
-        let folder = &world.package.0;
+        let folder = world.package.folder();
         let address = [
             format!("--invoke-address={}", Ipv4Addr::LOCALHOST),
             format!("--invoke-port={port}"),
@@ -83,7 +83,7 @@ impl<'a> Emulator<'a> {
     /// Invokes the function with a command of the README, and returns the report that it answers with.
     #[track_caller]
     fn invoke(&self, line: &str) -> Value {
-        let folder = self.world.package.0.join("invoke");
+        let folder = self.world.package.path("invoke");
         std::fs::create_dir_all(&folder).unwrap();
         let mut command = program::command(program::documented(line), &folder);
         let address = format!("--invoke-address={}", Ipv4Addr::LOCALHOST);
@@ -91,7 +91,7 @@ impl<'a> Emulator<'a> {
         let response = program::finish(&mut command, &folder, INVOKE_MAX);
         let response =
             response.and_then(|text| serde_json::from_str(&text).map_err(|error| format!("{error}: {text}")));
-        response.unwrap_or_else(|said| panic!("{said}\n{}", program::said(&self.world.package.0)))
+        response.unwrap_or_else(|said| panic!("{said}\n{}", program::said(self.world.package.folder())))
     }
 }
 
@@ -110,7 +110,7 @@ fn an_event_is_followed_and_reported() {
     assert_eq!(report["schema"], "rds-tether/1", "{report}");
     assert_eq!((&report["verb"], &report["settled"]), (&"lambda".into(), &true.into()));
     assert_eq!(texts(&report["target_groups"], "name"), ["orders"]);
-    assert_eq!(world.registered(), [NEW]);
+    assert_eq!(world.addresses(), [NEW]);
     assert_eq!(
         world.changes(),
         [format!("Register {NEW}:5432"), format!("Deregister {OLD}:5432")]

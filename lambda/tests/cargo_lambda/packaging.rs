@@ -13,7 +13,7 @@ use testkit::lambda::Function;
 use zip::ZipArchive;
 
 use super::program;
-use super::world::{LONG, NEW, TICK, WRITER, World, texts};
+use testkit::function::{LONG, NEW, TICK, WRITER, World, texts};
 
 /// The glibc of Amazon Linux 2023, which is what provided.al2023 runs.
 const GLIBC: [u32; 2] = [2, 34];
@@ -28,7 +28,7 @@ const BUILD: &str = "cargo lambda build --release --output-format zip --package 
 /// Builds the zip with the README's command and further arguments, and returns its path.
 #[track_caller]
 fn build(world: &World, further: &[&str]) -> PathBuf {
-    let folder = &world.package.0;
+    let folder = world.package.folder();
     let words: Vec<&str> = BUILD.split(' ').chain(further.iter().copied()).collect();
     let documented = program::documented(&words.join(" "));
     let mut command = program::command(documented, folder);
@@ -59,9 +59,9 @@ fn names(zip: &Path) -> Vec<String> {
 fn unpack(zip: &Path, world: &World) -> PathBuf {
     ZipArchive::new(File::open(zip).unwrap())
         .unwrap()
-        .extract(&world.package.0)
+        .extract(world.package.folder())
         .unwrap();
-    world.package.0.join("bootstrap")
+    world.package.path("bootstrap")
 }
 
 /// Small enough, one executable in it, for this machine, and for Amazon Linux 2023.
@@ -133,7 +133,7 @@ fn start(bootstrap: &Path, world: &World, variables: &[(&str, &str)]) -> Functio
         ("RDS_TETHER_NAMESERVER", server.as_str()),
     ];
     all.extend_from_slice(variables);
-    Function::start(&world.runtime, bootstrap, &world.package.0, &all)
+    world.start_program(bootstrap, &all)
 }
 
 /// What the process has taken at most.
@@ -175,7 +175,7 @@ fn the_zip_is_small_runs_on_amazon_linux_and_works() {
     ];
     let function = start(&bootstrap, &world, &binding);
     assert_eq!(world.ask(TICK, LONG)["settled"], true);
-    assert_eq!(world.registered(), [NEW]);
+    assert_eq!(world.addresses(), [NEW]);
     let peak = peak_memory_bytes(&function);
     assert!(peak < MEMORY_BYTES_MAX, "{peak} bytes of memory");
 }
@@ -185,11 +185,7 @@ fn the_zip_is_small_runs_on_amazon_linux_and_works() {
 #[ignore = "needs cargo-lambda: tests/run provides it"]
 fn a_settings_file_in_the_zip_is_read() {
     let world = World::failed_over();
-    let settings = format!(
-        "[[target_group]]\narn = \"{}\"\nendpoints = [\"{WRITER}:5432\"]\n",
-        world.arn
-    );
-    world.package.write("config.toml", &settings);
+    world.package.write("config.toml", &world.binding());
     let zip = build(&world, &["--include", "config.toml"]);
     assert_eq!(names(&zip), ["bootstrap", "config.toml"]);
     world.package.write("config.toml", "not what is unpacked");
