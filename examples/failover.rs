@@ -98,7 +98,7 @@ fn be_the_daemon() -> ExitCode {
     let (Ok(runtime), Ok(settings)) = (runtime, given.flags.settings()) else {
         return ExitCode::FAILURE;
     };
-    match runtime.block_on(rds_tether::daemon::run(settings, || given.flags.settings())) {
+    match runtime.block_on(rds_tether::verbs::run::run(settings, || given.flags.settings())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }

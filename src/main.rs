@@ -8,10 +8,15 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
-use rds_tether::report::{Exit, Report};
+use rds_tether::doctor::flags::DoctorFlags;
+use rds_tether::exit::Exit;
+use rds_tether::follow::report::Report;
 use rds_tether::settings::value::Span;
-use rds_tether::settings::{self, DoctorFlags, Flags, IamFlags, LogFormat, Logging, Output, ProxyFlags, Settings};
-use rds_tether::{daemon, dns, doctor, iam, logging, manual, oneshot, output, proxy, status};
+use rds_tether::settings::{self, Flags, LogFormat, Logging, Output, ProxyFlags, Settings};
+use rds_tether::telemetry::output;
+use rds_tether::verbs::iam::flags::IamFlags;
+use rds_tether::verbs::{self, iam, manual, once, status};
+use rds_tether::{dns, doctor, logging, proxy};
 use serde_json::Value;
 
 /// Keeps the IP target groups of a Network Load Balancer equal to the address an RDS or Aurora endpoint has now.
@@ -138,21 +143,21 @@ async fn run_verb(verb: &Verb) -> Result<Exit, Failed> {
     match verb {
         Verb::Plan(given) => {
             let settings = given.flags.settings().and_then(with_groups).map_err(told)?;
-            let reports = oneshot::plan(&settings, given.limit()).await.map_err(failed)?;
+            let reports = once::plan(&settings, given.limit()).await.map_err(failed)?;
             Ok(given.print("plan", &reports, Report::plan_exit))
         }
         Verb::Sync(given) => {
             let settings = given.flags.settings().and_then(with_groups).map_err(told)?;
-            let reports = oneshot::sync(&settings, given.limit()).await.map_err(failed)?;
+            let reports = once::sync(&settings, given.limit()).await.map_err(failed)?;
             Ok(given.print("sync", &reports, Report::sync_exit))
         }
         Verb::Run(flags) => {
             let settings = flags.settings().map_err(told)?;
-            daemon::run(settings, || flags.settings()).await.map_err(failed)?;
+            verbs::run::run(settings, || flags.settings()).await.map_err(failed)?;
             Ok(Exit::Settled)
         }
         Verb::Proxy(flags) => {
-            daemon::run(flags.settings(), || Ok(flags.settings()))
+            verbs::run::run(flags.settings(), || Ok(flags.settings()))
                 .await
                 .map_err(failed)?;
             Ok(Exit::Settled)

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use rds_tether::{event, tag};
+use rds_tether::function::{event, tag};
 use serde_json::Value;
 use testkit::world::*;
 

@@ -10,7 +10,7 @@
 
 #![no_main]
 
-#[path = "../../src/event.rs"]
+#[path = "../../src/function/event.rs"]
 mod event;
 #[path = "../../tests/events/invariants.rs"]
 mod invariants;

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rds_tether::elb::{self, Arn, Client};
+use rds_tether::aws::arn::Arn;
+use rds_tether::aws::elb::{self, Client};
+use rds_tether::follow::binding::Binding;
+use rds_tether::function::tag;
 use rds_tether::planner::memory::Memory;
 use rds_tether::planner::time::Timestamp;
-use rds_tether::reconcile::Binding;
-use rds_tether::tag;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 

@@ -2,12 +2,11 @@
 
 use std::io::Write as _;
 
-use rds_tether::elb::{Error, Kind};
-use rds_tether::planner::answer::Blind;
-use rds_tether::planner::plan::{Hold, Reason};
+use rds_tether::aws::elb::{Error, Kind};
+use rds_tether::follow::report::Report;
+use rds_tether::planner::plan::{Class, Held, Hold};
 use rds_tether::planner::target::State;
 use rds_tether::planner::time::Timestamp;
-use rds_tether::report::Report;
 use serde_json::{Value, json};
 
 /// The namespace; those that begin with AWS/ are reserved.
@@ -31,24 +30,17 @@ pub fn write(measured: &Measured, now: Timestamp, request_id: &str) {
     let _ = writeln!(std::io::stdout(), "{}", line(measured, now, request_id));
 }
 
-/// Reasons for which an address that DNS names is not let into the group.
-const REFUSED: [&str; 5] = ["refused", "rejected", "no_room", "unproven", "impostor"];
-
-/// Changes that are not made for one of these reasons.
-fn held_for(report: &Report, reasons: &[&str]) -> usize {
-    let holds = report.holds();
-    holds
-        .iter()
-        .filter(|hold| reasons.contains(&hold.reason.name()))
-        .count()
+/// Addresses that DNS names and that are not let into the group.
+fn refused(report: &Report) -> usize {
+    let is_refused = |hold: &&Hold| {
+        matches!(hold.what, Held::Target(_)) && matches!(hold.reason.class(), Class::Refused | Class::Unproven)
+    };
+    report.holds().iter().filter(is_refused).count()
 }
 
-/// Endpoints of which nothing is known. One whose every address is refused has been resolved.
+/// Endpoints of which nothing is known, and addresses on which name servers differ.
 fn unresolved(report: &Report) -> usize {
-    let is_unresolved = |hold: &&Hold| match &hold.reason {
-        Reason::Blind(blind) => !matches!(blind, Blind::AllRefused(_)),
-        reason => matches!(reason, Reason::NoQuorum),
-    };
+    let is_unresolved = |hold: &&Hold| matches!(hold.reason.class(), Class::Unresolved | Class::Doubtful);
     report.holds().iter().filter(is_unresolved).count()
 }
 
@@ -64,7 +56,7 @@ fn line(measured: &Measured, now: Timestamp, request_id: &str) -> Value {
         ("AddressChanges", "Count", json!(measured.address_changes)),
         ("Holds", "Count", json!(report.holds().len())),
         ("ReconcileErrors", "Count", json!(measured.errors)),
-        ("Refused", "Count", json!(held_for(report, &REFUSED))),
+        ("Refused", "Count", json!(refused(report))),
         ("Denied", "Count", json!(denials(report))),
         ("Unresolved", "Count", json!(unresolved(report))),
     ];

@@ -3,16 +3,17 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rds_tether::change::Milestone;
 use rds_tether::clock::Clock;
-use rds_tether::event::{Command, Doorbell, Phase};
+use rds_tether::exit::Exit;
 use rds_tether::follow::Follower;
-use rds_tether::journal::Journal;
+use rds_tether::follow::milestone::Milestone;
+use rds_tether::follow::report::Report;
+use rds_tether::function::event::{Command, Doorbell, Phase};
 use rds_tether::notify::Notifier;
 use rds_tether::planner::candidate::Doubt;
 use rds_tether::planner::plan::{Hold, Reason};
 use rds_tether::planner::time::Timestamp;
-use rds_tether::report::{Exit, Report};
+use rds_tether::telemetry::journal::Journal;
 use tokio::time::timeout_at;
 
 use crate::emf::Measured;

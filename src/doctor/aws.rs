@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::check::{Check, Outcome};
-use crate::elb::{self, Failure, Kind};
-use crate::identity::Answer;
-use crate::output::span;
+use crate::aws::elb::{self, Failure, Kind};
+use crate::aws::sts::Answer;
+use crate::exit::Exit;
 use crate::planner::target::Target;
-use crate::report::Exit;
+use crate::telemetry::output::span;
 
 /// Signatures older than this are refused (IAM documentation, Signature Version 4).
 const SKEW_MAX: Duration = Duration::from_secs(5 * 60);

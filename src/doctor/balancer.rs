@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use super::check::{Check, Outcome};
 use super::dns::join;
 use super::group::{Around, BalancerSeen, ListenerSeen, Seen, Wanted};
-use crate::elb::{Attributes, Balancer, Detail};
+use crate::aws::elb::{Attributes, Balancer, Detail};
+use crate::exit::Exit;
 use crate::planner::target::{Listed, State, Target};
-use crate::report::Exit;
 
 /// What a listener has unless somebody sets it.
 const IDLE_DEFAULT_SECONDS: u32 = 350;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::elb;
-use crate::report::Exit;
+use crate::aws::elb;
+use crate::exit::Exit;
 
 /// Every check, with what it is about, in the order in which people read them.
 pub const NAMES: &[(&str, &str)] = &[

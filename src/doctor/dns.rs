@@ -8,11 +8,11 @@ use ipnet::IpNet;
 
 use super::check::{Check, Outcome};
 use crate::dns::Look;
+use crate::exit::Exit;
 use crate::planner::answer::{Failure, Said};
 use crate::planner::endpoint::{Endpoint, Kind, Role};
 use crate::planner::guard::{self, Refusal};
 use crate::planner::target::Family;
-use crate::report::Exit;
 
 /// The TTL of RDS's records (Aurora and RDS documentation on DNS caching and failover).
 const TTL_OF_RDS: Duration = Duration::from_secs(5);

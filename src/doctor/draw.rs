@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::check::{Check, Outcome, Section};
-use crate::report::Exit;
+use crate::exit::Exit;
 
 /// Where the second line of a check begins: under its name.
 const INDENT: &str = "           ";

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::check::{Check, Outcome};
 use super::dns::join;
-use crate::elb::{self, Attributes, Balancer, Detail, HealthCheck, Listener};
+use crate::aws::elb::{self, Attributes, Balancer, Detail, HealthCheck, Listener};
+use crate::exit::Exit;
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::policy::Policy;
 use crate::planner::target::{Listed, State, Target};
-use crate::report::Exit;
 
 /// Checks that take longer than this to notice a change keep clients waiting.
 const NOTICE_MAX_SECONDS: u32 = 60;

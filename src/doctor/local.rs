@@ -8,11 +8,11 @@ use tokio::net::TcpSocket;
 
 use super::check::Outcome;
 use super::dns::join;
-use crate::output::span;
+use crate::exit::Exit;
+use crate::follow::binding::Binding;
 use crate::planner::endpoint::Role;
-use crate::reconcile::Binding;
-use crate::report::Exit;
 use crate::settings::{Error, Settings};
+use crate::telemetry::output::span;
 
 /// How long an answer of Aurora may flap after a failover, and a TTL: a shorter forget follows every flip.
 const FLAP: Duration = Duration::from_secs(35);

@@ -14,11 +14,12 @@ use super::dns::{Followed, Looks};
 use super::group::{Around, BalancerSeen, ListenerSeen, Seen};
 use super::reach::Answers;
 use crate::aws::Config;
-use crate::bucket::Urgency;
+use crate::aws::arn::Arn;
+use crate::aws::bucket::Urgency;
+use crate::aws::elb::{self, Client, Failure, Group, Kind};
+use crate::aws::sts::{self, Answer};
 use crate::clock::Clock;
 use crate::dns::{self, Look, Resolver};
-use crate::elb::{self, Arn, Client, Failure, Group, Kind};
-use crate::identity::{self, Answer};
 use crate::planner::answer::combine;
 use crate::planner::endpoint::Endpoint;
 use crate::planner::target::{Family, Target, Zone};
@@ -135,7 +136,7 @@ pub async fn caller(client: &Client, config: &Config, clock: Clock, end: Instant
         }),
         times: None,
     };
-    let asked = timeout_at(end, identity::ask(config, client.role(), clock)).await;
+    let asked = timeout_at(end, sts::ask(config, client.role(), clock)).await;
     asked.unwrap_or_else(|_| late())
 }
 

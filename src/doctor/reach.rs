@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::check::{Check, Outcome};
 use super::dns::join;
+use crate::exit::Exit;
 use crate::planner::endpoint::{Endpoint, Kind};
 use crate::probe::{Reached, Stage, Trouble};
-use crate::report::Exit;
 
 /// Where AWS publishes the CAs of RDS.
 pub const BUNDLE: &str = "curl -O https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem";

@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use super::message::{Kind, Message, Of, Timings, list, millis, span};
 use super::news::{Said, Subject, since};
-use crate::change::{Milestone, Tracker};
-use crate::output;
+use crate::follow::milestone::{Milestone, Tracker};
+use crate::follow::report::Report;
 use crate::planner::answer::Blind;
-use crate::planner::candidate::Doubt;
 use crate::planner::endpoint::{Endpoint, Role};
-use crate::planner::plan::{Held, Note, Reason};
+use crate::planner::plan::{Class, Held, Note, Reason};
 use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
-use crate::report::Report;
+use crate::telemetry::output;
 
 /// After this long without a report, what was known says nothing about now: another process may have looked meanwhile.
 const UNSEEN_MAX: Duration = Duration::from_secs(5 * 60);
@@ -297,7 +296,7 @@ impl Group {
             since: before.map_or(at, |before| before.since),
             troubled: report.trouble().map(|_| troubled.unwrap_or(at)),
             expected: policy.forget(role) + policy.patience(role),
-            old: surplus(report),
+            old: report.plan.surplus(),
             new: report.plan.register.keys().copied().collect(),
             reasons: reasons(report),
         });
@@ -407,10 +406,7 @@ fn refused(what: &Held, reason: &Reason) -> Vec<Target> {
             let port = endpoint.port();
             refusals.keys().map(|ip| Target { ip: *ip, port }).collect()
         }
-        (
-            Held::Target(target),
-            Reason::Refused(_) | Reason::Rejected(_) | Reason::NoRoom(_) | Reason::Unproven(Doubt::Impostor(_)),
-        ) => vec![*target],
+        (Held::Target(target), reason) if reason.class() == Class::Refused => vec![*target],
         _ => Vec::new(),
     }
 }
@@ -418,22 +414,12 @@ fn refused(what: &Held, reason: &Reason) -> Vec<Target> {
 /// The addresses that are no addresses to move to: refused by a guard, or not known yet to be any better.
 fn refused_targets(report: &Report) -> BTreeSet<Target> {
     let holds = report.plan.holds.iter();
-    let unprobed = holds.clone().filter_map(|hold| match (&hold.what, &hold.reason) {
-        (Held::Target(target), Reason::Unproven(Doubt::NotYet)) => Some(*target),
+    let unprobed = holds.clone().filter_map(|hold| match hold.what {
+        Held::Target(target) if hold.reason.class() == Class::Unprobed => Some(target),
         _ => None,
     });
     let refused = holds.flat_map(|hold| refused(&hold.what, &hold.reason));
     unprobed.chain(refused).collect()
-}
-
-/// The targets that are to go, at once or later.
-fn surplus(report: &Report) -> BTreeSet<Target> {
-    let waiting = report.plan.differences().filter(|hold| hold.reason.is_waiting());
-    let waiting = waiting.filter_map(|hold| match hold.what {
-        Held::Target(target) => Some(target),
-        _ => None,
-    });
-    waiting.chain(report.plan.deregister.keys().copied()).collect()
 }
 
 /// Why the group does not equal DNS.

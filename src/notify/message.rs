@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::elb::Arn;
-use crate::output;
+use crate::aws::arn::Arn;
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
+use crate::telemetry::output;
 
 /// The name of the JSON's shape, which only grows.
 pub const SCHEMA: &str = "rds-tether-notification/1";

@@ -18,12 +18,12 @@ use std::time::Duration;
 pub use news::News;
 pub use topic::{InvalidTopic, TopicArn};
 
-use crate::elb::Arn;
-use crate::metrics::Notifications;
+use crate::aws::arn::Arn;
+use crate::follow::report::Report;
 use crate::planner::time::Timestamp;
 use crate::proxy::Moment;
-use crate::report::Report;
 use crate::settings::Notify;
+use crate::telemetry::metrics::Notifications;
 use send::Outbox;
 
 /// Tells the topic what is worth it. Without a topic it does nothing.

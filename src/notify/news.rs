@@ -7,12 +7,12 @@ use std::time::Duration;
 use super::gate::Gate;
 use super::group::Group;
 use super::message::{Kind, Message, Of, Timings, list, millis, span};
-use crate::elb::Arn;
+use crate::aws::arn::Arn;
+use crate::follow::report::Report;
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
 use crate::proxy::{Moment, What};
-use crate::report::Report;
 
 /// What has been told of every target group and proxy, and what may have to be.
 pub struct News {

@@ -14,9 +14,9 @@ use tracing::{debug, warn};
 use super::TopicArn;
 use super::message::Message;
 use crate::aws;
-use crate::elb;
-use crate::metrics::Notifications;
+use crate::aws::elb;
 use crate::settings::value::shorten;
+use crate::telemetry::metrics::Notifications;
 
 /// Messages that may wait: those of one failover of some hundred target groups.
 const WAITING_MAX: usize = 1024;

@@ -31,8 +31,7 @@ pub struct Plan {
 impl Plan {
     /// Whether anything would be changed, now or after waiting.
     pub fn is_pending(&self) -> bool {
-        let waits = |hold: &Hold| matches!(hold.what, Held::Target(_)) && hold.reason.is_waiting();
-        !self.register.is_empty() || !self.deregister.is_empty() || self.differences().any(waits)
+        !self.register.is_empty() || !self.surplus().is_empty()
     }
 
     /// The named targets that are not registered and may be: at once, or when they have shown what they have to.
@@ -42,6 +41,16 @@ impl Plan {
             _ => None,
         });
         held.chain(self.register.keys().copied()).collect()
+    }
+
+    /// The registered targets that are to go, at once or later.
+    pub fn surplus(&self) -> BTreeSet<Target> {
+        let waiting = self.differences().filter(|hold| hold.reason.class() == Class::Waiting);
+        let waiting = waiting.filter_map(|hold| match hold.what {
+            Held::Target(target) => Some(target),
+            Held::Group | Held::Endpoint(_) => None,
+        });
+        waiting.chain(self.deregister.keys().copied()).collect()
     }
 
     /// The holds that tell of a change. Most answers of a reader endpoint miss most of its members, so what is held about a
@@ -160,22 +169,62 @@ impl Reason {
         }
     }
 
-    /// Whether a failed call, which is reported by itself, is all there is to it.
-    pub fn is_told_by_an_error(&self) -> bool {
-        matches!(self, Self::GroupUnseen(_) | Self::Blind(Blind::NotYet))
+    /// How bad it is. There is no wildcard: a new reason does not compile until it is classed.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Blind(Blind::NotYet) | Self::GroupUnseen(_) => Class::ToldElsewhere,
+            Self::Blind(Blind::NoAddress(_) | Blind::NoQuorum | Blind::Stale(_)) => Class::Unresolved,
+            Self::NoQuorum => Class::Doubtful,
+            Self::Blind(Blind::AllRefused(_)) | Self::Refused(_) | Self::NoRoom(_) | Self::Rejected(_) => {
+                Class::Refused
+            }
+            Self::Unproven(Doubt::Impostor(_)) => Class::Refused,
+            Self::Unproven(Doubt::Silent(_)) => Class::Unproven,
+            Self::Unproven(Doubt::NotYet) => Class::Unprobed,
+            Self::KeptOut => Class::Contradiction,
+            Self::Kept | Self::UpsertOnly => Class::Wanted,
+            Self::AwaitsReplacement(_) | Self::Forgetting { .. } | Self::FewAnswers { .. } | Self::AwaitsHealthy => {
+                Class::Waiting
+            }
+        }
     }
 
     /// Whether it concerns a registered target because the current answer does not name it.
     fn is_about_unnamed(&self) -> bool {
-        self.is_waiting() || matches!(self, Self::Kept | Self::UpsertOnly | Self::NoQuorum)
+        matches!(self.class(), Class::Waiting | Class::Wanted | Class::Doubtful)
     }
+}
 
-    /// Whether a removal is only put off.
-    pub fn is_waiting(&self) -> bool {
-        matches!(
-            self,
-            Self::AwaitsReplacement(_) | Self::Forgetting { .. } | Self::FewAnswers { .. } | Self::AwaitsHealthy
-        )
+/// How bad the reason of a hold is. Log, exit codes, metrics and notifications all go by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Says nothing that is not told anyway: a failed call is told by itself, and who has not looked yet soon will have.
+    ToldElsewhere,
+    /// Nothing is known of a name.
+    Unresolved,
+    /// Name servers differ on an address, and too few of them give it.
+    Doubtful,
+    /// An address that DNS names is kept out: by a guard, by ELB, or because something else answers there.
+    Refused,
+    /// An address that DNS names has been asked for the database and does not show it.
+    Unproven,
+    /// An address that DNS names is being asked for the first time.
+    Unprobed,
+    /// DNS and the settings want opposite things.
+    Contradiction,
+    /// It is as the settings want it.
+    Wanted,
+    /// A removal is put off until time or a replacement has come.
+    Waiting,
+}
+
+impl Class {
+    /// Whether somebody should look.
+    pub fn is_trouble(self) -> bool {
+        match self {
+            Self::Unresolved | Self::Doubtful | Self::Refused | Self::Unproven | Self::Contradiction => true,
+            Self::ToldElsewhere | Self::Unprobed | Self::Wanted | Self::Waiting => false,
+        }
     }
 }
 

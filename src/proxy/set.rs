@@ -19,7 +19,7 @@ use super::steer::steer;
 use super::worker::{Accepting, Job, Workers};
 use super::{Counts, Moment, Phase, Proxy, Shared, Troubles};
 use crate::clock::Clock;
-use crate::watch::Watchers;
+use crate::dns::watch::Watchers;
 
 /// How long threads may take to accept no more.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);

@@ -7,10 +7,10 @@ use tracing::{info, warn};
 
 use super::route::{Change, Route};
 use super::{Moment, Proxy, Shared, What};
+use crate::dns::watch::{Sight, Watch, Watchers};
 use crate::planner::answer::Blind;
 use crate::planner::endpoint::Role;
 use crate::planner::time::Timestamp;
-use crate::watch::{Sight, Watch, Watchers};
 
 /// Whom a proxy asks about its endpoint. New settings may bring other name servers.
 pub(super) type Source = watch::Receiver<(Arc<Proxy>, Arc<Watchers>)>;

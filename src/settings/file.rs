@@ -13,6 +13,7 @@ use toml::Spanned;
 use super::value::{Cidr, Listen, NameServer, RoleArn, Span, shorten};
 use super::{AFTER_RANGE, DEADLINE_RANGE, DIAL_RANGE, Dns, Error, INTERVAL_RANGE, Notify, Settings, WAIT_RANGE};
 use crate::aws::AssumeRole;
+use crate::follow::binding::Binding;
 use crate::planner::answer::Quorum;
 use crate::planner::candidate::{Probe, ProbePatience};
 use crate::planner::endpoint::Role;
@@ -21,7 +22,6 @@ use crate::planner::target::Family;
 use crate::probe::Trust;
 use crate::proxy::Proxy;
 use crate::proxy::route::{Linger, Rules};
-use crate::reconcile::Binding;
 
 type Text = Spanned<String>;
 

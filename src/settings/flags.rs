@@ -10,7 +10,7 @@ use clap::{Arg, ArgAction, Args, Command, Parser, ValueEnum};
 
 use super::value::{Cidr, Listen, NameServer, Span};
 use super::{AFTER_RANGE, DIAL_RANGE, INTERVAL_RANGE, WAIT_RANGE};
-use crate::elb::Arn;
+use crate::aws::arn::Arn;
 use crate::notify::TopicArn;
 use crate::planner::candidate::{Probe, ProbePatience};
 use crate::planner::endpoint::{Endpoint, Role};

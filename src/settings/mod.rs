@@ -1,9 +1,7 @@
 //! What the process was given: flags, environment and file become one struct, or an error that says what to write instead.
 
-mod doctor;
 mod file;
 mod flags;
-mod iam;
 pub mod keys;
 pub mod value;
 
@@ -14,10 +12,10 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
-pub use doctor::DoctorFlags;
 pub use flags::{DnsFlags, Flags, LogFormat, Logging, NotifyFlags, Output, ProxyFlags, explain, read_command_line};
-pub use iam::IamFlags;
 
+use crate::exit::Exit;
+use crate::follow::binding::Binding;
 use crate::notify::TopicArn;
 use crate::planner::answer::{GAP, Quorum};
 use crate::planner::candidate::Probe;
@@ -25,8 +23,6 @@ use crate::planner::policy::Policy;
 use crate::probe::Trust;
 use crate::proxy::Proxy;
 use crate::proxy::route::Rules;
-use crate::reconcile::Binding;
-use crate::report::Exit;
 use value::Cidr;
 
 /// Where the settings are if nobody says otherwise.
@@ -193,7 +189,8 @@ impl Flags {
         })
     }
 
-    fn override_all(&self, settings: &mut Settings) -> Result<(), Error> {
+    /// Puts what was said on the command line or in the environment over what the file says.
+    pub fn override_all(&self, settings: &mut Settings) -> Result<(), Error> {
         let bundle = self.bundle()?;
         self.dns.override_all(&mut settings.dns);
         settings.http = self.http.map(|listen| listen.0).or(settings.http);
@@ -237,14 +234,15 @@ impl Flags {
     }
 
     /// The CA certificates that are to be trusted.
-    pub(super) fn bundle(&self) -> Result<Option<Trust>, Error> {
+    pub fn bundle(&self) -> Result<Option<Trust>, Error> {
         let bundle = self.ca_bundle.as_deref().map(Trust::in_file).transpose();
         bundle.map_err(|error| Error::Usage(format!("--ca-bundle: {error}")))
     }
 }
 
 impl DnsFlags {
-    fn override_all(&self, dns: &mut Dns) {
+    /// Puts these over what the file says.
+    pub fn override_all(&self, dns: &mut Dns) {
         if !self.nameservers.is_empty() {
             dns.name_servers = self.nameservers.iter().map(|server| server.0).collect();
         }
@@ -255,7 +253,8 @@ impl DnsFlags {
 }
 
 impl NotifyFlags {
-    fn override_all(&self, notify: &mut Notify) {
+    /// Puts these over what the file says.
+    pub fn override_all(&self, notify: &mut Notify) {
         if let Some(topic) = &self.topic {
             notify.topic = Some(topic.clone());
         }

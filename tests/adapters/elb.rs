@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_elasticloadbalancingv2::config::Credentials;
-use rds_tether::bucket::{Bucket, Turn, Urgency};
-use rds_tether::elb::{Arn, Client, Group, Kind};
-use rds_tether::metrics::Calls;
+use rds_tether::aws::arn::Arn;
+use rds_tether::aws::bucket::{Bucket, Turn, Urgency};
+use rds_tether::aws::elb::{Client, Group, Kind};
 use rds_tether::planner::target::{Family, Listed, State, Target, Zone};
+use rds_tether::telemetry::metrics::Calls;
 use testkit::elb::{Failure, Group as GroupSpec, Server, TargetType};
 
 async fn client(server: &Server) -> Client {

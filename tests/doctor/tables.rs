@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use rds_tether::aws::elb::{Failure, Kind};
+use rds_tether::aws::sts::{Answer, Caller};
 use rds_tether::doctor::aws;
 use rds_tether::doctor::check::{Check, NAMES, Outcome, Pattern, Section, Selection, selected};
 use rds_tether::doctor::database::{self, Facts, Refused, Security, Server, Slot, Table};
 use rds_tether::doctor::{draw, reach};
-use rds_tether::elb::{Failure, Kind};
-use rds_tether::identity::{Answer, Caller};
+use rds_tether::exit::Exit;
 use rds_tether::planner::endpoint::Endpoint;
 use rds_tether::planner::time::Timestamp;
 use rds_tether::probe::{Reached, Stage, Trouble};
-use rds_tether::report::Exit;
 
 /// The check of this name has this status and says these parts.
 #[track_caller]

@@ -3,7 +3,7 @@
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use aws_lambda_events::event::sns::{SnsEvent, SnsMessage};
 use aws_lambda_events::event::sqs::SqsEvent;
-use rds_tether::event::Doorbell;
+use rds_tether::function::event::Doorbell;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use rds_tether::event::{Command, Phase, Scope, Source};
+use rds_tether::function::event::{Command, Phase, Scope, Source};
 use serde_json::Value;
 
 use super::invariants;

@@ -1,6 +1,6 @@
 //! Which event IDs begin a change of address, end it, or say that DNS has changed.
 
-use rds_tether::event::{Doorbell, Phase};
+use rds_tether::function::event::{Doorbell, Phase};
 use serde_json::json;
 
 /// Every ID that means "an address may change", and some that do not.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rds_tether::event::{Command, Doorbell, Phase, REASON_MAX_CHARS, Scope};
+use rds_tether::function::event::{Command, Doorbell, Phase, REASON_MAX_CHARS, Scope};
 use serde_json::{Value, json};
 
 use super::invariants::check;

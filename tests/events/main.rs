@@ -9,4 +9,5 @@ mod limits;
 mod mutate;
 mod scope;
 
-use rds_tether::{event, planner};
+use rds_tether::function::event;
+use rds_tether::planner;

@@ -1,6 +1,6 @@
 //! Whose endpoints are looked at. Too much is only cost; too little is an outage until the next tick.
 
-use rds_tether::event::{Doorbell, Scope};
+use rds_tether::function::event::{Doorbell, Scope};
 use rds_tether::planner::endpoint::Endpoint;
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 
-use rds_tether::iam::Use;
+use rds_tether::verbs::iam::Use;
 use testkit::dns::Behaviour;
 use testkit::elb::Group;
 use testkit::settings::{table, target_group};

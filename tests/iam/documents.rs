@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rds_tether::iam::{ACTIONS, Action, OF_ENCRYPTED_TOPIC, On, Use};
-use rds_tether::tag;
+use rds_tether::function::tag;
+use rds_tether::verbs::iam::{ACTIONS, Action, OF_ENCRYPTED_TOPIC, On, Use};
 use serde_json::Value;
 
 use super::text::{self, Statement};

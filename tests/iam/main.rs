@@ -11,7 +11,7 @@ mod verb;
 use std::collections::BTreeSet;
 use testkit::world;
 
-use rds_tether::iam::Use;
+use rds_tether::verbs::iam::Use;
 
 /// The names of the actions of a caller.
 fn listed(caller: Use) -> BTreeSet<String> {

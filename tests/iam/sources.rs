@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rds_tether::iam::ACTIONS;
+use rds_tether::verbs::iam::ACTIONS;
 use serde_json::Value;
 
 /// The SDKs and how policies name their services.
@@ -111,6 +111,9 @@ fn the_sources_call_what_is_listed_and_nothing_else() {
         called.insert("sts:AssumeRole".to_owned());
     }
     let listed: BTreeSet<String> = ACTIONS.iter().map(|action| action.name.to_owned()).collect();
-    assert_eq!(called, listed, "the list of src/iam.rs is the truth for every policy");
+    assert_eq!(
+        called, listed,
+        "the list of src/verbs/iam/mod.rs is the truth for every policy"
+    );
     assert_eq!(listed.len(), ACTIONS.len(), "each action is listed once");
 }

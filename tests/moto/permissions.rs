@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use rds_tether::iam::ACTIONS;
+use rds_tether::verbs::iam::ACTIONS;
 use serde_json::{Value, json};
 use testkit::dns::Behaviour;
 use testkit::moto::{ACCOUNT, ANYBODY, IAM, OTHER_ACCOUNT, element, widened, without};

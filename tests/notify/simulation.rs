@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rds_tether::elb::{self, Written};
+use rds_tether::aws::elb::{self, Written};
+use rds_tether::dns::watch::Sight;
+use rds_tether::follow::binding::Binding;
+use rds_tether::follow::report::Report;
 use rds_tether::notify::News;
 use rds_tether::notify::message::{Kind, Message};
 use rds_tether::planner::answer::{Answer, Blind, Failure, History, Resolution};
@@ -15,9 +18,6 @@ use rds_tether::planner::memory::Memory;
 use rds_tether::planner::policy::Policy;
 use rds_tether::planner::target::{Family, Listed, State, Target};
 use rds_tether::planner::time::Timestamp;
-use rds_tether::reconcile::Binding;
-use rds_tether::report::Report;
-use rds_tether::watch::Sight;
 
 use crate::world::{READER, WRITER};
 

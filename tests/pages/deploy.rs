@@ -117,7 +117,7 @@ fn dashboards_and_alerts_ask_for_what_there_is() {
             .extend(sample.labels.keys().map(String::as_str));
     }
     let sources = [
-        include_str!("../../src/metrics.rs"),
+        include_str!("../../src/telemetry/metrics.rs"),
         include_str!("../../src/planner/plan.rs"),
         include_str!("../../src/planner/target.rs"),
     ];

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use rds_tether::iam::Use;
+use rds_tether::verbs::iam::Use;
 use testkit::sns;
 
 use testkit::function::*;

@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use rds_tether::iam::{self, Use};
+use rds_tether::follow::binding::Binding;
 use rds_tether::planner::policy::Policy;
-use rds_tether::reconcile::Binding;
 use rds_tether::settings::Settings;
+use rds_tether::verbs::iam::{self, Use};
 use serde_json::Value;
 use testkit::dns::{self, Behaviour};
 use testkit::function::{LONG, NEW, OLD, PATIENCE, TICK, WRITER, at_once};

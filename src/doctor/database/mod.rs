@@ -13,8 +13,8 @@ pub use connect::{Refused, Security, Source};
 use super::check::{Check, Outcome};
 use super::dns::join;
 use super::reach::BUNDLE;
+use crate::exit::Exit;
 use crate::probe::Trouble;
-use crate::report::Exit;
 
 /// The oldest version that consumers take.
 const VERSION_MIN: u32 = 120_000;

@@ -1,0 +1,264 @@
+//! What surrounds a target group: its health checks and attributes, its load balancer and listeners. For people who look for
+//! what is wrong; nothing here is needed to follow an endpoint.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use aws_sdk_elasticloadbalancingv2 as sdk;
+use sdk::types::{LoadBalancer, TargetDescription, TargetGroup, TargetTypeEnum};
+
+use super::{Client, Error, Group, Kind, local, plain_group};
+use crate::aws::arn::Arn;
+use crate::aws::bucket::Urgency;
+use crate::planner::target::{Family, Target, Zone};
+
+/// Addresses that are nobody's (RFC 5737 and 3849), and so never a target.
+const NOBODY: (IpAddr, IpAddr) = (
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+);
+
+/// Attributes by their keys, as ELB names them.
+pub type Attributes = BTreeMap<String, String>;
+
+/// A target group of any type, and how it is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Detail {
+    /// What never changes about it.
+    pub group: Group,
+    /// What its targets are, for example `ip`.
+    pub target_type: String,
+    /// The ARNs of the load balancers that use it.
+    pub balancers: Vec<String>,
+    /// How its targets are checked.
+    pub health_check: HealthCheck,
+}
+
+/// How targets are checked. Times in seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// The protocol, for example `TCP`.
+    pub protocol: String,
+    /// The port, or `traffic-port`.
+    pub port: String,
+    /// From one check to the next.
+    pub interval: u32,
+    /// How long an answer may take.
+    pub timeout: u32,
+    /// Successes in a row that make a target healthy.
+    pub healthy: u32,
+    /// Failures in a row that make it unhealthy.
+    pub unhealthy: u32,
+}
+
+/// A load balancer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Balancer {
+    /// Its ARN.
+    pub arn: String,
+    /// Its name.
+    pub name: String,
+    /// Its type, for example `network`.
+    pub kind: String,
+    /// Its state, for example `active`.
+    pub state: String,
+    /// Its VPC.
+    pub vpc: String,
+    /// The Availability Zones in which it has nodes.
+    pub zones: BTreeSet<String>,
+    /// Its security groups.
+    pub security_groups: Vec<String>,
+    /// Whether their inbound rules hold for traffic through PrivateLink too: `on` or `off`.
+    pub private_link_rules: Option<String>,
+}
+
+/// A listener of a load balancer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Its ARN.
+    pub arn: String,
+    /// Its port.
+    pub port: u16,
+    /// Its protocol, for example `TCP`.
+    pub protocol: String,
+    /// The ARNs of the target groups that it forwards to.
+    pub forwards_to: BTreeSet<String>,
+}
+
+impl Client {
+    /// Describes a target group of whatever type.
+    pub async fn detail(&self, arn: &Arn) -> Result<Detail, Error> {
+        const ACTION: &str = "DescribeTargetGroups";
+        let _turn = self.turn(Urgency::Settle).await;
+        let request = self.sdk.describe_target_groups().target_group_arns(arn.as_str());
+        let output = request.send().await.map_err(|error| self.failed(ACTION, arn, error))?;
+        let mut groups = output.target_groups().iter();
+        let group = groups.find(|group| group.target_group_arn() == Some(arn.as_str()));
+        group.map(|group| read_detail(arn, group)).ok_or_else(|| {
+            let message = "ELB did not list the target group".into();
+            local(ACTION, arn, Kind::NotFound, "NotListed", message)
+        })
+    }
+
+    /// The attributes of a target group.
+    pub async fn attributes(&self, arn: &Arn) -> Result<Attributes, Error> {
+        let _turn = self.turn(Urgency::Settle).await;
+        let request = self.sdk.describe_target_group_attributes();
+        let output = request
+            .target_group_arn(arn.as_str())
+            .send()
+            .await
+            .map_err(|error| self.failed("DescribeTargetGroupAttributes", arn, error))?;
+        let pairs = output.attributes().iter().map(|pair| (pair.key(), pair.value()));
+        Ok(attributes(pairs))
+    }
+
+    /// Describes the load balancers that use a group.
+    pub async fn balancers(&self, group: &Arn, arns: &[String]) -> Result<Vec<Balancer>, Error> {
+        let _turn = self.turn(Urgency::Settle).await;
+        let request = self.sdk.describe_load_balancers();
+        let output = request
+            .set_load_balancer_arns(Some(arns.to_vec()))
+            .send()
+            .await
+            .map_err(|error| self.failed("DescribeLoadBalancers", group, error))?;
+        Ok(output.load_balancers().iter().map(read_balancer).collect())
+    }
+
+    /// The attributes of a load balancer that uses a group.
+    pub async fn balancer_attributes(&self, group: &Arn, balancer: &str) -> Result<Attributes, Error> {
+        let _turn = self.turn(Urgency::Settle).await;
+        let request = self.sdk.describe_load_balancer_attributes();
+        let output = request
+            .load_balancer_arn(balancer)
+            .send()
+            .await
+            .map_err(|error| self.failed("DescribeLoadBalancerAttributes", group, error))?;
+        let pairs = output.attributes().iter().map(|pair| (pair.key(), pair.value()));
+        Ok(attributes(pairs))
+    }
+
+    /// The listeners of a load balancer that uses a group. One page holds more than a load balancer can have.
+    pub async fn listeners(&self, group: &Arn, balancer: &str) -> Result<Vec<Listener>, Error> {
+        let _turn = self.turn(Urgency::Settle).await;
+        let request = self.sdk.describe_listeners().load_balancer_arn(balancer);
+        let output = request
+            .send()
+            .await
+            .map_err(|error| self.failed("DescribeListeners", group, error))?;
+        Ok(output.listeners().iter().map(read_listener).collect())
+    }
+
+    /// The attributes of a listener that forwards to a group.
+    pub async fn listener_attributes(&self, group: &Arn, listener: &str) -> Result<Attributes, Error> {
+        let _turn = self.turn(Urgency::Settle).await;
+        let request = self.sdk.describe_listener_attributes();
+        let output = request
+            .listener_arn(listener)
+            .send()
+            .await
+            .map_err(|error| self.failed("DescribeListenerAttributes", group, error))?;
+        let pairs = output.attributes().iter().map(|pair| (pair.key(), pair.value()));
+        Ok(attributes(pairs))
+    }
+
+    /// Asks for the removal of an address that nobody has, which changes nothing: permission alone decides the answer.
+    pub async fn try_deregistering(&self, group: &Group) -> Result<(), Error> {
+        let (ipv4, ipv6) = NOBODY;
+        let nobody = match group.family {
+            Family::Ipv4 => ipv4,
+            Family::Ipv6 => ipv6,
+        };
+        let _turn = self.turn(Urgency::Settle).await;
+        let target = TargetDescription::builder()
+            .id(nobody.to_string())
+            .port(group.port.max(1).into());
+        let request = self.sdk.deregister_targets().target_group_arn(group.arn.as_str());
+        let sent = request.targets(target.build()).send().await;
+        sent.map(|_| ())
+            .map_err(|error| self.failed("DeregisterTargets", &group.arn, error))
+    }
+
+    /// Asks for the registration of a target that is registered, with the zone it is listed with, which changes nothing.
+    pub async fn try_registering(&self, arn: &Arn, registered: Target, zone: Zone) -> Result<(), Error> {
+        let _turn = self.turn(Urgency::Settle).await;
+        let target = TargetDescription::builder()
+            .id(registered.ip.to_string())
+            .port(registered.port.into())
+            .set_availability_zone(zone);
+        let request = self.sdk.register_targets().target_group_arn(arn.as_str());
+        let sent = request.targets(target.build()).send().await;
+        sent.map(|_| ())
+            .map_err(|error| self.failed("RegisterTargets", arn, error))
+    }
+}
+
+fn attributes<'a>(pairs: impl Iterator<Item = (Option<&'a str>, Option<&'a str>)>) -> Attributes {
+    pairs
+        .filter_map(|(key, value)| Some((key?.to_owned(), value.unwrap_or_default().to_owned())))
+        .collect()
+}
+
+fn read_detail(arn: &Arn, group: &TargetGroup) -> Detail {
+    let number = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok()).unwrap_or_default();
+    Detail {
+        group: plain_group(arn, group),
+        target_type: group.target_type().map_or("unknown", TargetTypeEnum::as_str).to_owned(),
+        balancers: group.load_balancer_arns().to_vec(),
+        health_check: HealthCheck {
+            protocol: group
+                .health_check_protocol()
+                .map_or("unknown", |protocol| protocol.as_str())
+                .to_owned(),
+            port: group.health_check_port().unwrap_or("traffic-port").to_owned(),
+            interval: number(group.health_check_interval_seconds()),
+            timeout: number(group.health_check_timeout_seconds()),
+            healthy: number(group.healthy_threshold_count()),
+            unhealthy: number(group.unhealthy_threshold_count()),
+        },
+    }
+}
+
+fn read_balancer(balancer: &LoadBalancer) -> Balancer {
+    let zones = balancer.availability_zones().iter();
+    let owned = |text: Option<&str>| text.unwrap_or("unknown").to_owned();
+    Balancer {
+        arn: owned(balancer.load_balancer_arn()),
+        name: owned(balancer.load_balancer_name()),
+        kind: owned(balancer.r#type().map(|kind| kind.as_str())),
+        state: owned(
+            balancer
+                .state()
+                .and_then(|state| state.code())
+                .map(|code| code.as_str()),
+        ),
+        vpc: owned(balancer.vpc_id()),
+        zones: zones.filter_map(|zone| zone.zone_name().map(str::to_owned)).collect(),
+        security_groups: balancer.security_groups().to_vec(),
+        private_link_rules: balancer
+            .enforce_security_group_inbound_rules_on_private_link_traffic()
+            .map(str::to_owned),
+    }
+}
+
+fn read_listener(listener: &sdk::types::Listener) -> Listener {
+    let mut forwards_to = BTreeSet::new();
+    for action in listener.default_actions() {
+        forwards_to.extend(action.target_group_arn().map(str::to_owned));
+        let weighted = action.forward_config().map(|forward| forward.target_groups());
+        let weighted = weighted.unwrap_or_default().iter();
+        forwards_to.extend(weighted.filter_map(|group| group.target_group_arn().map(str::to_owned)));
+    }
+    Listener {
+        arn: listener.listener_arn().unwrap_or("unknown").to_owned(),
+        port: listener
+            .port()
+            .and_then(|port| u16::try_from(port).ok())
+            .unwrap_or_default(),
+        protocol: listener
+            .protocol()
+            .map_or("unknown", |protocol| protocol.as_str())
+            .to_owned(),
+        forwards_to,
+    }
+}

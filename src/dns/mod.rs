@@ -1,0 +1,212 @@
+//! Looks at a name: asks every name server at once and takes the union of what they give.
+
+pub mod watch;
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{
+    ConnectionConfig, NameServerConfig, ProtocolConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+};
+use hickory_resolver::lookup::Lookup;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use crate::planner::answer::{Blind, Failure, Quorum, Resolution, Said, combine};
+use crate::planner::target::Family;
+
+/// How long the other name servers may take after the first has given an address.
+const AFTER_FIRST: Duration = Duration::from_millis(200);
+/// Queries under way at once to one name server: a start with a thousand endpoints and a silent server stays below it.
+const QUERIES_MAX: usize = 8192;
+
+/// A failure to set up name resolution.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The system's configuration cannot be read.
+    #[error("cannot read the name servers from /etc/resolv.conf: {0}; name them with --nameserver ADDR[:PORT]")]
+    System(String),
+    /// There is no name server.
+    #[error("/etc/resolv.conf names no name server; name one with --nameserver ADDR[:PORT]")]
+    NoNameServer,
+    /// A client could not be built.
+    #[error("cannot set up a client for name server {0}: {1}")]
+    Client(SocketAddr, String),
+}
+
+impl Error {
+    /// Whether a later start may succeed by itself: a host that starts gets its name servers late.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::System(_) | Self::NoNameServer => true,
+            Self::Client(..) => false,
+        }
+    }
+}
+
+/// The name servers of /etc/resolv.conf.
+pub fn system_name_servers() -> Result<Vec<SocketAddr>, Error> {
+    let (config, _) =
+        hickory_resolver::system_conf::read_system_conf().map_err(|error| Error::System(error.to_string()))?;
+    let mut servers = Vec::new();
+    for server in config.name_servers() {
+        let udp = server
+            .connections
+            .iter()
+            .find(|connection| matches!(connection.protocol, ProtocolConfig::Udp));
+        let addr = SocketAddr::new(server.ip, udp.map_or(53, |connection| connection.port));
+        if !servers.contains(&addr) {
+            servers.push(addr);
+        }
+    }
+    if servers.is_empty() {
+        return Err(Error::NoNameServer);
+    }
+    Ok(servers)
+}
+
+/// One look: what every name server said, and what follows from it.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// Each name server and its answer, in the order of the settings.
+    pub said: Vec<(SocketAddr, Result<Said, Failure>)>,
+    /// The addresses, or why there are none.
+    pub seen: Result<Resolution, Blind>,
+}
+
+/// Asks a set of name servers.
+pub struct Resolver {
+    /// One client per name server, so that who said what is known.
+    clients: Vec<(SocketAddr, TokioResolver)>,
+    deadline: Duration,
+    quorum: Quorum,
+}
+
+impl Resolver {
+    /// Asks these name servers; a look takes no longer than `deadline`.
+    pub fn new(servers: &[SocketAddr], deadline: Duration, quorum: Quorum) -> Result<Self, Error> {
+        let clients = servers.iter().map(|server| Ok((*server, client(*server, deadline)?)));
+        Ok(Self {
+            clients: clients.collect::<Result<_, Error>>()?,
+            deadline,
+            quorum,
+        })
+    }
+
+    /// The name servers asked.
+    pub fn servers(&self) -> impl Iterator<Item = SocketAddr> {
+        self.clients.iter().map(|(server, _)| *server)
+    }
+
+    /// Looks once. Ends when all have answered, shortly after the first address, or at the deadline.
+    pub async fn look(&self, host: &str, family: Family) -> Look {
+        let mut said: Vec<(SocketAddr, Result<Said, Failure>)> =
+            self.servers().map(|server| (server, Err(Failure::TimedOut))).collect();
+        let record_type = match family {
+            Family::Ipv4 => RecordType::A,
+            Family::Ipv6 => RecordType::AAAA,
+        };
+        match Name::from_ascii(format!("{host}.")) {
+            Ok(name) => self.ask_all(&name, record_type, &mut said).await,
+            Err(error) => said
+                .iter_mut()
+                .for_each(|(_, said)| *said = Err(Failure::Malformed(error.to_string()))),
+        }
+        let seen = combine(&said, self.quorum);
+        Look { said, seen }
+    }
+
+    async fn ask_all(&self, name: &Name, record_type: RecordType, said: &mut [(SocketAddr, Result<Said, Failure>)]) {
+        let mut end = Instant::now() + self.deadline;
+        let mut asked = JoinSet::new();
+        for (index, (_, client)) in self.clients.iter().enumerate() {
+            let (client, name) = (client.clone(), name.clone());
+            asked.spawn(async move { (index, read(&name, client.lookup(name.clone(), record_type).await)) });
+        }
+        while let Ok(Some(joined)) = timeout_at(end, asked.join_next()).await {
+            let Ok((index, answer)) = joined else { continue };
+            if answer.is_ok() {
+                end = end.min(Instant::now() + AFTER_FIRST);
+            }
+            said[index].1 = answer;
+        }
+    }
+}
+
+fn client(server: SocketAddr, deadline: Duration) -> Result<TokioResolver, Error> {
+    let connections = [ProtocolConfig::Udp, ProtocolConfig::Tcp].map(|protocol| {
+        let mut connection = ConnectionConfig::new(protocol);
+        connection.port = server.port();
+        connection
+    });
+    let name_server = NameServerConfig::new(server.ip(), true, connections.to_vec());
+    let config = ResolverConfig::from_name_servers(vec![name_server]);
+    let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+    let options: &mut ResolverOpts = builder.options_mut();
+    // A cached answer could only be an older one.
+    options.cache_size = 0;
+    options.timeout = deadline;
+    // A lost datagram is sent again within the one attempt; a failure is the next look's business.
+    options.attempts = 0;
+    options.preserve_intermediates = true;
+    options.use_hosts_file = ResolveHosts::Never;
+    options.max_active_requests = QUERIES_MAX;
+    builder
+        .build()
+        .map_err(|error| Error::Client(server, error.to_string()))
+}
+
+fn read(name: &Name, answer: Result<Lookup, NetError>) -> Result<Said, Failure> {
+    let lookup = answer.map_err(|error| failure(&error))?;
+    let records = lookup.answers();
+    let mut names: Vec<&Name> = vec![name];
+    // Aliases may stand in any order; each pass finds at least one more of the chain.
+    while let Some(next) = records.iter().find_map(|record| match &record.data {
+        RData::CNAME(target) if names.contains(&&record.name) && !names.contains(&&target.0) => Some(&target.0),
+        _ => None,
+    }) {
+        names.push(next);
+    }
+    let mut addresses = BTreeSet::new();
+    let mut ttl = u32::MAX;
+    for record in records.iter().filter(|record| names.contains(&&record.name)) {
+        match &record.data {
+            RData::A(ip) => addresses.insert(IpAddr::V4(ip.0)),
+            RData::AAAA(ip) => addresses.insert(IpAddr::V6(ip.0)),
+            RData::CNAME(_) => false,
+            _ => continue,
+        };
+        ttl = ttl.min(record.ttl);
+    }
+    if addresses.is_empty() {
+        return Err(Failure::NoData);
+    }
+    let plain = |name: &&Name| name.to_ascii().trim_end_matches('.').to_ascii_lowercase();
+    Ok(Said {
+        addresses,
+        ttl: Duration::from_secs(ttl.into()),
+        names: names.iter().skip(1).map(plain).collect(),
+    })
+}
+
+fn failure(error: &NetError) -> Failure {
+    match error {
+        NetError::Timeout => Failure::TimedOut,
+        NetError::Dns(DnsError::NoRecordsFound(none)) if none.response_code == ResponseCode::NXDomain => {
+            Failure::NxDomain
+        }
+        NetError::Dns(DnsError::NoRecordsFound(_)) => Failure::NoData,
+        NetError::Dns(DnsError::ResponseCode(ResponseCode::ServFail)) => Failure::ServFail,
+        NetError::Dns(DnsError::ResponseCode(ResponseCode::Refused)) => Failure::Refused,
+        NetError::Dns(DnsError::ResponseCode(code)) => Failure::Code(format!("{code}")),
+        NetError::Proto(error) => Failure::Malformed(error.to_string()),
+        NetError::Io(error) => Failure::Network(error.to_string()),
+        other => Failure::Network(other.to_string()),
+    }
+}

@@ -1,0 +1,255 @@
+//! One watcher per name and family looks at DNS and publishes all it knows to whoever follows.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+
+use crate::clock::Clock;
+use crate::dns::Resolver;
+use crate::planner::answer::{Answer, Blind, Failure, History, Said};
+use crate::planner::cadence::{self, Urgency};
+use crate::planner::target::Family;
+use crate::planner::time::Timestamp;
+use crate::telemetry::metrics::Looks;
+
+/// What a watcher knows of its name.
+#[derive(Clone, Debug)]
+pub struct Sight {
+    /// When the latest look ended.
+    pub at: Timestamp,
+    /// The latest answer, or why there is none.
+    pub seen: Result<Answer, Blind>,
+    /// What each name server said in the latest look.
+    pub said: Vec<(SocketAddr, Result<Said, Failure>)>,
+    /// Since when looks have failed.
+    pub blind_since: Option<Timestamp>,
+}
+
+/// Follows a name. Its watcher ends with the last follower.
+pub struct Watch {
+    sights: watch::Receiver<Arc<Sight>>,
+    wishes: watch::Sender<Wishes>,
+    task: JoinHandle<()>,
+}
+
+impl Watch {
+    /// The sights of the name, from now on.
+    pub fn sights(&self) -> watch::Receiver<Arc<Sight>> {
+        self.sights.clone()
+    }
+
+    /// Asks for a look every second as long as the returned value lives.
+    pub fn hurry(self: &Arc<Self>) -> Hurry {
+        self.wishes.send_modify(|wishes| wishes.unsettled += 1);
+        Hurry(Arc::clone(self))
+    }
+
+    /// Tells that the current address fails connections. The name is looked at now, and then as soon as each answer
+    /// expires, for as long as a doubt lasts.
+    pub fn doubt(&self) {
+        self.wishes.send_modify(|wishes| wishes.doubted = Some(Instant::now()));
+    }
+}
+
+/// What followers ask of a watcher.
+#[derive(Clone, Copy, Default)]
+struct Wishes {
+    /// Followers that are not settled.
+    unsettled: usize,
+    /// When the address was last doubted.
+    doubted: Option<Instant>,
+}
+
+impl Wishes {
+    fn is_in_doubt(&self) -> bool {
+        self.doubted.is_some_and(|doubted| doubted.elapsed() < cadence::DOUBT)
+    }
+
+    fn urgency(&self) -> Urgency {
+        match self.unsettled {
+            _ if self.is_in_doubt() => Urgency::InDoubt,
+            0 => Urgency::Calm,
+            _ => Urgency::Unsettled,
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A follower's wish to see changes sooner.
+pub struct Hurry(Arc<Watch>);
+
+impl Drop for Hurry {
+    fn drop(&mut self) {
+        self.0.wishes.send_modify(|wishes| wishes.unsettled -= 1);
+    }
+}
+
+/// The watchers of a process: followers of one name share its lookups.
+pub struct Watchers {
+    resolver: Arc<Resolver>,
+    looks: Looks,
+    clock: Clock,
+    interval: Duration,
+    running: Mutex<Running>,
+}
+
+#[derive(Default)]
+struct Running {
+    watches: BTreeMap<(String, Family), Weak<Watch>>,
+    /// Before this no other watcher begins.
+    next_start: Option<Instant>,
+}
+
+/// Watchers begin this far apart, so that a thousand of them never look all at once, then or later.
+const START_APART: Duration = Duration::from_millis(10);
+
+impl Watchers {
+    /// Watchers that look at least every `interval`.
+    pub fn new(resolver: Resolver, clock: Clock, interval: Duration) -> Self {
+        Self {
+            resolver: Arc::new(resolver),
+            looks: Looks::default(),
+            clock,
+            interval,
+            running: Mutex::default(),
+        }
+    }
+
+    /// The same, with their looks counted.
+    #[must_use]
+    pub fn counted(mut self, looks: &Looks) -> Self {
+        self.looks = looks.clone();
+        self
+    }
+
+    /// The name servers that are asked.
+    pub fn servers(&self) -> Vec<SocketAddr> {
+        self.resolver.servers().collect()
+    }
+
+    /// Follows a name, starting its watcher if it has none.
+    pub fn follow(&self, host: &str, family: Family) -> Arc<Watch> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.watches.retain(|_, watch| watch.strong_count() > 0);
+        let key = (host.to_owned(), family);
+        if let Some(watch) = running.watches.get(&key).and_then(Weak::upgrade) {
+            return watch;
+        }
+        let now = Instant::now();
+        let start = running.next_start.map_or(now, |next| next.max(now));
+        running.next_start = Some(start + START_APART);
+        let watch = Arc::new(self.spawn(host, family, start));
+        running.watches.insert(key, Arc::downgrade(&watch));
+        watch
+    }
+
+    fn spawn(&self, host: &str, family: Family, start: Instant) -> Watch {
+        let (sights, receiver) = watch::channel(Arc::new(Sight {
+            at: self.clock.now(),
+            seen: Err(Blind::NotYet),
+            said: Vec::new(),
+            blind_since: None,
+        }));
+        let (wishes, asked) = watch::channel(Wishes::default());
+        let watcher = Watcher {
+            resolver: Arc::clone(&self.resolver),
+            looks: self.looks.clone(),
+            clock: self.clock,
+            interval: self.interval,
+            host: host.to_owned(),
+            family,
+            history: None,
+            blind_since: None,
+            failures: 0,
+        };
+        Watch {
+            sights: receiver,
+            wishes,
+            task: tokio::spawn(async move {
+                sleep_until(start).await;
+                watcher.run(sights, asked).await;
+            }),
+        }
+    }
+}
+
+struct Watcher {
+    resolver: Arc<Resolver>,
+    looks: Looks,
+    clock: Clock,
+    interval: Duration,
+    host: String,
+    family: Family,
+    history: Option<History>,
+    blind_since: Option<Timestamp>,
+    failures: u32,
+}
+
+impl Watcher {
+    async fn run(mut self, sights: watch::Sender<Arc<Sight>>, mut wishes: watch::Receiver<Wishes>) {
+        loop {
+            let mut was_in_doubt = wishes.borrow().is_in_doubt();
+            let sight = self.look().await;
+            let ttl = sight.seen.as_ref().ok().map(|answer| answer.resolution.ttl);
+            let ended = sight.at;
+            sights.send_replace(Arc::new(sight));
+            let share = fastrand::f64();
+            loop {
+                let asked = *wishes.borrow_and_update();
+                let urgency = asked.urgency();
+                let wait = match ttl {
+                    // A doubt that begins now cannot wait for the end of an answer that was given before.
+                    _ if urgency == Urgency::InDoubt && !was_in_doubt => Duration::ZERO,
+                    Some(ttl) => cadence::after_answer(ttl, urgency, self.interval),
+                    None => cadence::after_failure(self.failures, urgency, self.interval).mul_f64(share),
+                };
+                was_in_doubt = asked.is_in_doubt();
+                tokio::select! {
+                    biased;
+                    () = sleep_until(self.clock.instant(ended + wait)) => break,
+                    changed = wishes.changed() => if changed.is_err() { return },
+                }
+            }
+        }
+    }
+
+    async fn look(&mut self) -> Sight {
+        let look = self.resolver.look(&self.host, self.family).await;
+        let at = self.clock.now();
+        self.looks.note(&look.said);
+        let seen = look.seen.map(|resolution| {
+            let history = match self.history.take() {
+                Some(mut history) => {
+                    history.saw(&resolution, at);
+                    history
+                }
+                None => History::new(&resolution, at),
+            };
+            self.history = Some(history.clone());
+            Answer { resolution, history }
+        });
+        if seen.is_ok() {
+            self.failures = 0;
+            self.blind_since = None;
+        } else {
+            self.failures = self.failures.saturating_add(1);
+            self.blind_since.get_or_insert(at);
+        }
+        Sight {
+            at,
+            seen,
+            said: look.said,
+            blind_since: self.blind_since,
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Exit codes.
+
+use crate::aws::elb::{self, Kind};
+use crate::planner::plan::Class;
+
+/// Exit codes: 0, 1, 2 and 4 as documented, the others as in sysexits.h where that has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Settled.
+    Settled = 0,
+    /// Something unexpected.
+    Unexpected = 1,
+    /// Changes are pending.
+    Pending = 2,
+    /// Refused by a guard or by ELB.
+    Refused = 3,
+    /// Still waiting when the time was over.
+    Waiting = 4,
+    /// Wrong use of the command line.
+    Usage = 64,
+    /// DNS or AWS could not be reached, or failed.
+    Unavailable = 69,
+    /// Denied, or no credentials.
+    Denied = 77,
+    /// Bad settings, or no such target group.
+    Settings = 78,
+}
+
+impl Exit {
+    /// Which of several outcomes speaks for all, most severe first.
+    const SEVERITY: [Self; 9] = [
+        Self::Usage,
+        Self::Settings,
+        Self::Denied,
+        Self::Refused,
+        Self::Unavailable,
+        Self::Unexpected,
+        Self::Waiting,
+        Self::Pending,
+        Self::Settled,
+    ];
+
+    /// The most severe of several outcomes.
+    pub fn worst(exits: impl IntoIterator<Item = Self>) -> Self {
+        let exits: Vec<Self> = exits.into_iter().collect();
+        let worst = Self::SEVERITY.into_iter().find(|exit| exits.contains(exit));
+        worst.unwrap_or(Self::Settled)
+    }
+
+    /// What something that is held means.
+    pub fn of_hold(class: Class) -> Option<Self> {
+        match class {
+            Class::Unresolved => Some(Self::Unavailable),
+            Class::Refused | Class::Unproven => Some(Self::Refused),
+            Class::ToldElsewhere
+            | Class::Doubtful
+            | Class::Unprobed
+            | Class::Contradiction
+            | Class::Wanted
+            | Class::Waiting => None,
+        }
+    }
+
+    /// What a failed call means.
+    pub fn of(error: &elb::Error) -> Self {
+        match error.kind {
+            Kind::NotFound | Kind::NotIp => Self::Settings,
+            Kind::Denied | Kind::Credentials | Kind::AssumeRole => Self::Denied,
+            Kind::Address | Kind::Limit => Self::Refused,
+            Kind::Throttled | Kind::Unavailable => Self::Unavailable,
+            Kind::Other => Self::Unexpected,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_severe_outcome_speaks_for_all() {
+        use Exit::*;
+        for (exits, worst) in [
+            (vec![], Settled),
+            (vec![Settled, Pending], Pending),
+            (vec![Pending, Waiting], Waiting),
+            (vec![Waiting, Unexpected], Unexpected),
+            (vec![Unexpected, Unavailable, Settled], Unavailable),
+            (vec![Unavailable, Refused], Refused),
+            (vec![Refused, Denied], Denied),
+            (vec![Denied, Settings, Settled], Settings),
+        ] {
+            assert_eq!(Exit::worst(exits.clone()), worst, "{exits:?}");
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! What is followed.
+
+use std::collections::BTreeSet;
+
+use crate::aws::AssumeRole;
+use crate::aws::arn::Arn;
+use crate::planner::endpoint::Endpoint;
+use crate::planner::policy::Policy;
+use crate::probe::Trust;
+
+/// A target group and the endpoints it follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// The target group.
+    pub arn: Arn,
+    /// The endpoints.
+    pub endpoints: BTreeSet<Endpoint>,
+    /// The rules.
+    pub policy: Policy,
+    /// Look and decide, but change nothing.
+    pub observe: bool,
+    /// The role to assume for calls about this group.
+    pub assume_role: Option<AssumeRole>,
+    /// The CAs that sign the certificates of the databases; there are some where the policy's probe is `tls`.
+    pub trust: Option<Trust>,
+}

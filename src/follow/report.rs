@@ -1,0 +1,115 @@
+//! What a step saw and did. Log lines, exit codes and output are all derived from it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::aws::elb::{self, Group, Kind, Written};
+use crate::dns::watch::Sight;
+use crate::exit::Exit;
+use crate::follow::binding::Binding;
+use crate::planner::endpoint::Endpoint;
+use crate::planner::plan::{Class, Held, Hold, Plan, Reason};
+use crate::planner::target::{Listed, Target};
+use crate::planner::time::Timestamp;
+
+/// One step of one binding.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The binding.
+    pub binding: Arc<Binding>,
+    /// What is known of its target group.
+    pub group: Option<Group>,
+    /// When the step began.
+    pub started: Timestamp,
+    /// The time that was decided at.
+    pub at: Timestamp,
+    /// When it ended, its writes included.
+    pub ended: Timestamp,
+    /// What DNS said.
+    pub sights: BTreeMap<Endpoint, Arc<Sight>>,
+    /// The targets as they were before the step changed anything.
+    pub targets: Result<BTreeMap<Target, Listed>, elb::Error>,
+    /// When that was seen: a step for which DNS alone was looked at takes the group as it was last seen.
+    pub listed: Option<Timestamp>,
+    /// What was decided.
+    pub plan: Plan,
+    /// Whether the plan was carried out.
+    pub applied: bool,
+    /// What became of the registrations.
+    pub registered: Written,
+    /// What became of the deregistrations.
+    pub deregistered: Written,
+}
+
+impl Report {
+    /// Calls of this step that failed.
+    pub fn errors(&self) -> impl Iterator<Item = &elb::Error> {
+        let writes = self.registered.failed.iter().chain(&self.deregistered.failed);
+        self.targets
+            .as_ref()
+            .err()
+            .into_iter()
+            .chain(writes.map(|(_, error)| error))
+    }
+
+    /// Everything deliberately left alone, what ELB refused included.
+    pub fn holds(&self) -> Vec<Hold> {
+        let mut holds = self.plan.holds.clone();
+        for (targets, error) in &self.registered.failed {
+            let reason = |error: &elb::Error| match error.kind {
+                Kind::Limit => Some(Reason::NoRoom(error.code.clone())),
+                Kind::Address => Some(Reason::Rejected(error.code.clone())),
+                _ => None,
+            };
+            holds.extend(targets.iter().filter_map(|target| {
+                Some(Hold {
+                    what: Held::Target(*target),
+                    reason: reason(error)?,
+                    until: None,
+                })
+            }));
+        }
+        holds
+    }
+
+    /// The holds that say something the errors of the step do not.
+    pub fn telling_holds(&self) -> Vec<Hold> {
+        let mut holds = self.holds();
+        holds.retain(|hold| hold.reason.class() != Class::ToldElsewhere);
+        holds
+    }
+
+    /// Whether the group equals DNS.
+    pub fn is_settled(&self) -> bool {
+        self.plan.settled
+    }
+
+    /// The trouble of this step as an exit code, if there is any.
+    pub fn trouble(&self) -> Option<Exit> {
+        let holds = self
+            .plan
+            .holds
+            .iter()
+            .filter_map(|hold| Exit::of_hold(hold.reason.class()));
+        let all: Vec<Exit> = self.errors().map(Exit::of).chain(holds).collect();
+        (!all.is_empty()).then(|| Exit::worst(all))
+    }
+
+    /// The exit code of a dry run.
+    pub fn plan_exit(&self) -> Exit {
+        self.trouble().unwrap_or(if self.plan.is_pending() {
+            Exit::Pending
+        } else {
+            Exit::Settled
+        })
+    }
+
+    /// The exit code of a sync that ends with this step.
+    pub fn sync_exit(&self) -> Exit {
+        self.trouble().unwrap_or(if self.is_settled() {
+            Exit::Settled
+        } else {
+            Exit::Waiting
+        })
+    }
+}

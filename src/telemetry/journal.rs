@@ -1,0 +1,157 @@
+//! What the daemon logs: every point that a change reaches, trouble when it begins, goes on and ends, and a summary.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tracing::{debug, info, warn};
+
+use crate::aws::arn::Arn;
+use crate::exit::Exit;
+use crate::follow::milestone::{Milestone, Tracker};
+use crate::follow::report::Report;
+use crate::planner::plan::Class;
+use crate::planner::target::Target;
+use crate::planner::time::Timestamp;
+use crate::telemetry::output;
+
+/// Trouble that lasts is logged again after this long.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// What is known of every binding, from its reports.
+#[derive(Default)]
+pub struct Journal {
+    entries: BTreeMap<Arn, Entry>,
+}
+
+#[derive(Default)]
+struct Entry {
+    tracker: Tracker,
+    settled: Option<bool>,
+    trouble: Option<Exit>,
+    concerns: Vec<Concern>,
+    logged: Option<Timestamp>,
+}
+
+/// Something that keeps a binding from being settled, or that an operator should know.
+#[derive(Clone)]
+struct Concern {
+    /// What makes it the same concern at the next step.
+    key: String,
+    text: String,
+    is_trouble: bool,
+}
+
+impl Journal {
+    /// Logs what is new in a report, and returns the points that were reached with it.
+    pub fn note(&mut self, report: &Report) -> Vec<Milestone> {
+        let group = report.binding.arn.name();
+        let entry = self.entries.entry(report.binding.arn.clone()).or_default();
+        let reached = entry.tracker.note(report);
+        for milestone in &reached {
+            info!(group, "{milestone}");
+        }
+        let concerns = concerns(report);
+        let same = concerns.len() == entry.concerns.len()
+            && concerns
+                .iter()
+                .zip(&entry.concerns)
+                .all(|(one, other)| one.key == other.key);
+        let again = entry.logged.is_none_or(|logged| report.at.since(logged) >= AGAIN);
+        if !same || (again && concerns.iter().any(|concern| concern.is_trouble)) {
+            for concern in &concerns {
+                if concern.is_trouble {
+                    warn!(group, "{}", concern.text);
+                } else {
+                    info!(group, "{}", concern.text);
+                }
+            }
+            entry.logged = Some(report.at);
+        }
+        let converged = reached.iter().any(|point| matches!(point, Milestone::Converged(_)));
+        if entry.trouble.is_some() && report.trouble().is_none() {
+            info!(group, "recovered: {}", output::verdict(report));
+        } else if entry.settled != Some(true) && report.is_settled() && !converged {
+            info!(group, endpoints = %endpoints(report), "settled: the group equals DNS");
+        }
+        entry.concerns = concerns;
+        entry.settled = Some(report.is_settled());
+        entry.trouble = report.trouble();
+        debug!(
+            group,
+            settled = report.is_settled(),
+            took_ms = report.ended.since(report.started).as_millis(),
+            "step"
+        );
+        reached
+    }
+
+    /// Forgets a binding that is no longer followed.
+    pub fn forget(&mut self, arn: &Arn) {
+        self.entries.remove(arn);
+    }
+
+    /// One line on where everything stands, of `bindings` in all.
+    pub fn summary(&self, bindings: usize) -> String {
+        let settled = self
+            .entries
+            .values()
+            .filter(|entry| entry.settled == Some(true))
+            .count();
+        let mut text = format!("{settled} of {bindings} target groups settled");
+        let unseen = bindings.saturating_sub(self.entries.len());
+        if unseen > 0 {
+            text.push_str(&format!(", {unseen} not looked at yet"));
+        }
+        let troubled = self.entries.iter().filter(|(_, entry)| entry.settled == Some(false));
+        let concern = troubled
+            .filter_map(|(arn, entry)| Some((arn, entry.concerns.first()?)))
+            .next();
+        if let Some((arn, concern)) = concern {
+            text.push_str(&format!("; {}: {}", arn.name(), concern.text));
+        }
+        text
+    }
+}
+
+fn endpoints(report: &Report) -> String {
+    report
+        .binding
+        .endpoints
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn concerns(report: &Report) -> Vec<Concern> {
+    let of_errors = report.errors().map(|error| Concern {
+        key: format!("{} {}", error.action, error.code),
+        text: error.to_string(),
+        is_trouble: true,
+    });
+    let differences = report
+        .plan
+        .differences()
+        .filter(|hold| hold.reason.class() != Class::ToldElsewhere);
+    let of_holds = differences.map(|hold| Concern {
+        key: format!("{} {}", hold.what, hold.reason.name()),
+        text: output::hold_line(hold, report.at),
+        is_trouble: hold.reason.class().is_trouble(),
+    });
+    let of_notes = report.plan.notes.iter().map(|note| Concern {
+        key: note.to_string(),
+        text: note.to_string(),
+        is_trouble: note.is_trouble(),
+    });
+    let would = |verb: &str, target: &Target| Concern {
+        key: format!("{verb} {target}"),
+        text: format!("would {verb} {target}, but only observes"),
+        is_trouble: false,
+    };
+    let observed = report.binding.observe.then_some(&report.plan);
+    let of_plan = observed.into_iter().flat_map(|plan| {
+        let register = plan.register.keys().map(|target| would("register", target));
+        register.chain(plan.deregister.keys().map(|target| would("deregister", target)))
+    });
+    of_errors.chain(of_plan).chain(of_holds).chain(of_notes).collect()
+}

@@ -1,0 +1,59 @@
+//! What `iam` is asked for on the command line.
+
+use clap::Args;
+
+use crate::settings::value::RoleArn;
+use crate::settings::{Error, Flags, Settings};
+use crate::verbs::iam::{self, Use};
+
+/// Whose policy to print.
+#[derive(Args, Clone, Debug)]
+pub struct IamFlags {
+    /// What to follow.
+    #[command(flatten)]
+    pub flags: Flags,
+    /// Who needs it: run (and plan, sync, status), lambda, proxy, doctor, or write-check (doctor's)
+    #[arg(
+        long = "for",
+        value_name = "run|lambda|proxy|doctor|write-check",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        env = "RDS_TETHER_FOR",
+        hide_env_values = true
+    )]
+    pub caller: Use,
+    /// Print the policy of this role, which the settings assume, instead of the one of the process
+    #[arg(long, value_name = "ARN", env = "RDS_TETHER_ASSUMED_ROLE", hide_env_values = true)]
+    pub assumed_role: Option<RoleArn>,
+}
+
+impl IamFlags {
+    /// What to follow; a proxy has flags of its own, of which only the topic matters here.
+    pub fn settings(&self) -> Result<Settings, Error> {
+        if self.caller == Use::Proxy && self.flags.name_nothing() {
+            let mut settings = Settings::default();
+            self.flags.override_all(&mut settings)?;
+            return Ok(settings);
+        }
+        self.flags.settings()
+    }
+
+    /// The role whose policy is asked for; it is one that the settings assume.
+    pub fn role(&self, settings: &Settings) -> Result<Option<&str>, Error> {
+        let Some(RoleArn(role)) = &self.assumed_role else {
+            return Ok(None);
+        };
+        let assumed = iam::roles(settings, self.caller);
+        if assumed.contains(role.as_str()) {
+            return Ok(Some(role));
+        }
+        let remedy = match assumed.into_iter().collect::<Vec<_>>().join(" or ") {
+            none if none.is_empty() => "leave it out: they assume no role".to_owned(),
+            roles => format!("give {roles}"),
+        };
+        Err(Error::Usage(format!(
+            "--assumed-role {role} is a role that these settings do not assume; {remedy}"
+        )))
+    }
+}

@@ -1,0 +1,275 @@
+//! `plan` and `sync`: one look, or steps until everything is settled.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write as _, stderr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+use crate::aws::arn::Arn;
+use crate::aws::elb::Clients;
+use crate::clock::Clock;
+use crate::dns::watch::Watchers;
+use crate::dns::{self, Resolver};
+use crate::exit::Exit;
+use crate::follow::Follower;
+use crate::follow::binding::Binding;
+use crate::follow::milestone::Tracker;
+use crate::follow::report::Report;
+use crate::planner::candidate::{Probe, ProbePatience};
+use crate::planner::endpoint::Role;
+use crate::settings::{Dns, Settings};
+use crate::telemetry::metrics::Looks;
+use crate::telemetry::output;
+
+/// How long a dry run may take by default, besides the time that many bindings take.
+const PLAN_TIMEOUT: Duration = Duration::from_secs(15);
+/// How much longer than the clocks of a removal a sync may take by default.
+const SYNC_MARGIN: Duration = Duration::from_secs(60);
+/// The time that each further binding may take: two calls of a process that keeps within the account's limits.
+const PER_BINDING: Duration = Duration::from_millis(600);
+
+/// What sets the time, for messages.
+const TIMEOUT: &str = "--timeout";
+/// A live line that wrapped could not be drawn over; terminals are at least this wide.
+const LIVE_LINE_MAX: usize = 79;
+
+/// The watchers that the settings ask for.
+pub fn watchers(dns: &Dns, clock: Clock) -> Result<Arc<Watchers>, dns::Error> {
+    counted_watchers(dns, clock, &Looks::default())
+}
+
+/// The watchers that the settings ask for, with their looks counted.
+pub fn counted_watchers(dns: &Dns, clock: Clock, looks: &Looks) -> Result<Arc<Watchers>, dns::Error> {
+    let resolver = if dns.name_servers.is_empty() {
+        Resolver::new(&dns::system_name_servers()?, dns.deadline, dns.quorum)?
+    } else {
+        Resolver::new(&dns.name_servers, dns.deadline, dns.quorum)?
+    };
+    Ok(Arc::new(Watchers::new(resolver, clock, dns.interval).counted(looks)))
+}
+
+async fn followers(settings: &Settings, clock: Clock) -> Result<Vec<Follower>, dns::Error> {
+    let watchers = watchers(&settings.dns, clock)?;
+    let mut clients = Clients::start();
+    let mut followers = Vec::new();
+    for binding in &settings.bindings {
+        let client = clients.of(binding).await;
+        followers.push(Follower::new(
+            Arc::new(binding.clone()),
+            client,
+            Arc::clone(&watchers),
+            clock,
+        ));
+    }
+    Ok(followers)
+}
+
+/// Looks once at every binding, in the order of the settings, and changes nothing.
+pub async fn plan(settings: &Settings, limit: Option<Duration>) -> anyhow::Result<Vec<Report>> {
+    let clock = Clock::start();
+    let limit = limit.unwrap_or(PLAN_TIMEOUT + for_many(settings));
+    let mut looks = JoinSet::new();
+    for (index, mut follower) in followers(settings, clock).await?.into_iter().enumerate() {
+        looks.spawn(async move {
+            let looked = timeout(limit, follower.look()).await;
+            (index, looked.unwrap_or_else(|_| follower.out_of_time(None, TIMEOUT)))
+        });
+    }
+    in_order(looks).await
+}
+
+/// The reports in the order of the settings.
+async fn in_order(mut tasks: JoinSet<(usize, Report)>) -> anyhow::Result<Vec<Report>> {
+    let mut reports = BTreeMap::new();
+    while let Some(ended) = tasks.join_next().await {
+        let (index, report) = ended.context("the look at a binding ended unexpectedly")?;
+        reports.insert(index, report);
+    }
+    Ok(reports.into_values().collect())
+}
+
+/// Takes steps until every binding is settled, hopeless or out of time. Each report is the last of its binding, with all
+/// that was changed since the start.
+pub async fn sync(settings: &Settings, limit: Option<Duration>) -> anyhow::Result<Vec<Report>> {
+    let clock = Clock::start();
+    let margin = SYNC_MARGIN + for_many(settings);
+    let (sender, mut reports) = mpsc::channel(64);
+    let mut syncs = JoinSet::new();
+    for (index, follower) in followers(settings, clock).await?.into_iter().enumerate() {
+        let sender = sender.clone();
+        syncs.spawn(async move { (index, sync_one(follower, limit, margin, sender).await) });
+    }
+    drop(sender);
+    let mut progress = Progress::new(clock);
+    let mut tick = interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            report = reports.recv() => match report {
+                Some(report) => progress.note(&report),
+                None => break,
+            },
+            _ = tick.tick() => progress.redraw(),
+        }
+    }
+    progress.clear();
+    in_order(syncs).await
+}
+
+async fn sync_one(
+    mut follower: Follower,
+    limit: Option<Duration>,
+    margin: Duration,
+    sender: mpsc::Sender<Report>,
+) -> Report {
+    let start = Instant::now();
+    let binding = Arc::clone(follower.binding());
+    let mut last: Option<Report> = None;
+    loop {
+        let end = start + limit.unwrap_or_else(|| clocks(&binding, last.as_ref()) + margin);
+        let Some(mut report) = follower.next_before(end).await else {
+            return follower.out_of_time(last, TIMEOUT);
+        };
+        // Nobody listens any more only when the process ends.
+        let _ = sender.send(report.clone()).await;
+        if let Some(last) = &last {
+            report.registered.done.extend(&last.registered.done);
+            report.deregistered.done.extend(&last.deregistered.done);
+        }
+        let hopeless = matches!(report.trouble(), Some(Exit::Settings | Exit::Denied));
+        if report.is_settled() || hopeless {
+            return report;
+        }
+        last = Some(report);
+    }
+}
+
+fn for_many(settings: &Settings) -> Duration {
+    PER_BINDING * u32::try_from(settings.bindings.len()).unwrap_or(u32::MAX)
+}
+
+/// The clocks of a change: of what a new address has to show, and of the removal. The role may only show in the first answer.
+fn clocks(binding: &Binding, last: Option<&Report>) -> Duration {
+    let by_name = || {
+        let reader = binding
+            .endpoints
+            .iter()
+            .any(|endpoint| endpoint.kind().role() == Role::Reader);
+        binding
+            .policy
+            .role
+            .unwrap_or(if reader { Role::Reader } else { Role::Writer })
+    };
+    let role = last.map_or_else(by_name, |report| report.plan.role);
+    let policy = &binding.policy;
+    let probing = match (policy.probe, policy.probe_patience()) {
+        (Probe::None, _) | (_, ProbePatience::Forever) => Duration::ZERO,
+        (_, ProbePatience::For(patience)) => patience,
+    };
+    probing + policy.forget(role) + policy.patience(role)
+}
+
+/// Shows on standard error how a sync gets on: one live line on a terminal, a line per change elsewhere.
+struct Progress {
+    clock: Clock,
+    is_terminal: bool,
+    bindings: BTreeMap<Arn, (Tracker, Report)>,
+    said: BTreeMap<Arn, String>,
+    width: usize,
+}
+
+impl Progress {
+    fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            is_terminal: stderr().is_terminal(),
+            bindings: BTreeMap::new(),
+            said: BTreeMap::new(),
+            width: 0,
+        }
+    }
+
+    fn note(&mut self, report: &Report) {
+        let arn = &report.binding.arn;
+        let (mut tracker, _) = self
+            .bindings
+            .remove(arn)
+            .unwrap_or_else(|| (Tracker::default(), report.clone()));
+        for milestone in tracker.note(report) {
+            self.line(&format!("{}: {milestone}", arn.name()));
+        }
+        // What is waited for is said once; the seconds that tick away are for the live line.
+        let waits = waits(report);
+        if self.said.get(arn) != Some(&waits) {
+            self.said.insert(arn.clone(), waits);
+            for wait in waits_now(report) {
+                self.line(&format!("{}: {wait}", arn.name()));
+            }
+        }
+        self.bindings.insert(arn.clone(), (tracker, report.clone()));
+        self.redraw();
+    }
+
+    fn line(&mut self, text: &str) {
+        self.clear();
+        // Progress that cannot be shown must not stop the sync.
+        let _ = writeln!(stderr(), "{text}");
+    }
+
+    fn redraw(&mut self) {
+        if !self.is_terminal {
+            return;
+        }
+        let now = self.clock.now();
+        let unsettled = self.bindings.values().filter(|(_, report)| !report.is_settled());
+        let mut parts = unsettled.filter_map(|(_, report)| {
+            let hold = report
+                .plan
+                .holds
+                .iter()
+                .find(|hold| hold.until.is_some_and(|until| until > now))?;
+            Some(format!(
+                "{}: {}",
+                report.binding.arn.name(),
+                output::hold_line(hold, now)
+            ))
+        });
+        let Some(text) = parts.next() else { return self.clear() };
+        let more = parts.count();
+        let text = if more > 0 {
+            format!("{text} (and {more} more)")
+        } else {
+            text
+        };
+        let text: String = text.chars().take(LIVE_LINE_MAX).collect();
+        let _ = write!(stderr(), "\r{text:<width$}", width = self.width);
+        let _ = stderr().flush();
+        self.width = text.chars().count();
+    }
+
+    fn clear(&mut self) {
+        if self.width > 0 {
+            let _ = write!(stderr(), "\r{:width$}\r", "", width = self.width);
+            self.width = 0;
+        }
+    }
+}
+
+/// What a binding waits for, without the seconds that tick away.
+fn waits(report: &Report) -> String {
+    let holds = report.telling_holds();
+    let holds = holds.iter().map(|hold| format!("{} {}", hold.what, hold.reason.name()));
+    let errors = report.errors().map(|error| error.code.clone());
+    holds.chain(errors).collect::<Vec<_>>().join("\n")
+}
+
+fn waits_now(report: &Report) -> Vec<String> {
+    let holds = report.telling_holds();
+    let holds = holds.iter().map(|hold| output::hold_line(hold, report.at));
+    holds.chain(report.errors().map(ToString::to_string)).collect()
+}

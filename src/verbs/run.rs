@@ -1,0 +1,364 @@
+//! `run` and `proxy`: follow every binding and serve every proxy until told to stop.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, Id, JoinError, JoinHandle, JoinSet};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+use tracing::{debug, error, info, warn};
+
+use crate::aws::arn::Arn;
+use crate::aws::elb::{self, Clients};
+use crate::clock::Clock;
+use crate::dns;
+use crate::dns::watch::Watchers;
+use crate::follow::binding::Binding;
+use crate::follow::report::Report;
+use crate::follow::{Follower, introduce};
+use crate::notify::Notifier;
+use crate::proxy::{Moment, Proxies};
+use crate::settings::{self, Settings};
+use crate::telemetry::board::Board;
+use crate::telemetry::http::{self, Site};
+use crate::telemetry::journal::Journal;
+use crate::telemetry::metrics::Metrics;
+use crate::verbs::once::counted_watchers;
+
+/// How often a settled daemon says that it lives.
+const SUMMARY: Duration = Duration::from_secs(5 * 60);
+/// How often the status line of the service manager is brought up to date, if it changed.
+const STATUS: Duration = Duration::from_secs(1);
+/// A follower that ended unexpectedly may do so again at once.
+const RESTART_PAUSE: Duration = Duration::from_secs(10);
+/// Reports that may wait to be logged.
+const REPORTS_WAITING: usize = 256;
+
+/// What befell proxies, and may wait to be told.
+const MOMENTS_WAITING: usize = 256;
+/// How long the end waits for messages to be sent.
+const NOTIFY_END: Duration = Duration::from_secs(2);
+/// What makes the daemon look, for messages: it does so all the time.
+const TRIGGER: &str = "run";
+
+/// Follows the bindings of `settings` until SIGTERM or SIGINT; on SIGHUP takes what `reload` gives, or nothing of it.
+pub async fn run(settings: Settings, reload: impl Fn() -> Result<Settings, settings::Error>) -> anyhow::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (sender, mut reports) = mpsc::channel(REPORTS_WAITING);
+    let (moments, mut befallen) = mpsc::channel(MOMENTS_WAITING);
+    let mut daemon = Daemon::new(settings, sender, moments)?;
+    daemon.proxies.set(&daemon.settings.proxies, &daemon.watchers)?;
+    daemon.start_all(None).await;
+    daemon.show().await;
+    info!(
+        target_groups = daemon.settings.bindings.len(),
+        proxies = daemon.proxies.len(),
+        "started rds-tether {}",
+        env!("CARGO_PKG_VERSION")
+    );
+    notify(&[NotifyState::Ready]);
+
+    let mut summary = every(SUMMARY);
+    summary.tick().await;
+    let mut status = every(STATUS);
+    let mut watchdog = every(watchdog_interval());
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => daemon.reload(reload()).await,
+            Some(report) = reports.recv() => daemon.note(&report),
+            Some(moment) = befallen.recv() => {
+                daemon.board.note_proxy(&moment);
+                daemon.notifier.note_proxy(&moment, TRIGGER);
+            }
+            Some(ended) = daemon.tasks.join_next_with_id() => daemon.restart(ended).await,
+            _ = summary.tick() => info!("{}", daemon.summary()),
+            _ = status.tick() => {
+                daemon.show_status();
+                daemon.notifier.tick(daemon.clock.now());
+            }
+            // Fed by this loop's turn alone: DNS or AWS being down is no reason to be restarted.
+            _ = watchdog.tick() => notify(&[NotifyState::Watchdog]),
+        }
+    }
+    notify(&[NotifyState::Stopping]);
+    info!("stopping: {}", daemon.summary());
+    daemon.stop_all();
+    let last = async { tokio::join!(daemon.proxies.drain(), daemon.notifier.finish(NOTIFY_END)) };
+    tokio::select! {
+        _ = last => {}
+        _ = terminate.recv() => info!("told again to stop: not waiting any longer"),
+        _ = interrupt.recv() => info!("told again to stop: not waiting any longer"),
+    }
+    Ok(())
+}
+
+struct Daemon {
+    settings: Settings,
+    clock: Clock,
+    clients: Clients,
+    watchers: Arc<Watchers>,
+    sender: mpsc::Sender<Report>,
+    tasks: JoinSet<()>,
+    running: BTreeMap<Arn, Running>,
+    journal: Journal,
+    board: Arc<Board>,
+    metrics: Arc<Metrics>,
+    notifier: Notifier,
+    proxies: Proxies,
+    site: Arc<Site>,
+    http: Option<(SocketAddr, JoinHandle<()>)>,
+    shown: String,
+}
+
+struct Running {
+    task: AbortHandle,
+    binding: Arc<Binding>,
+}
+
+impl Daemon {
+    fn new(
+        settings: Settings,
+        sender: mpsc::Sender<Report>,
+        moments: mpsc::Sender<Moment>,
+    ) -> Result<Self, dns::Error> {
+        let clock = Clock::start();
+        let board = Arc::new(Board::new(clock));
+        let site = Arc::new(Site::new(&board));
+        let metrics = Arc::new(Metrics::new(&board, &site));
+        site.measure(&metrics);
+        metrics.settings_in_force(clock.now());
+        Ok(Self {
+            clock,
+            clients: Clients::counted(&metrics.calls),
+            watchers: counted_watchers(&settings.dns, clock, &metrics.looks)?,
+            notifier: Notifier::new(&settings.notify, &metrics.notifications),
+            board,
+            metrics,
+            sender,
+            tasks: JoinSet::new(),
+            running: BTreeMap::new(),
+            journal: Journal::default(),
+            proxies: Proxies::new(clock, moments),
+            site,
+            http: None,
+            shown: String::new(),
+            settings,
+        })
+    }
+
+    /// Starts the bindings that do not run yet. Those that share a client are introduced together, so that a start with
+    /// many of them does not spend its calls on descriptions.
+    async fn start_all(&mut self, pause: Option<Duration>) {
+        let mut by_client: BTreeMap<_, Vec<Follower>> = BTreeMap::new();
+        for binding in &self.settings.bindings {
+            if self.running.contains_key(&binding.arn) {
+                continue;
+            }
+            let client = self.clients.of(binding).await;
+            let key = Clients::key(binding);
+            let mut follower = Follower::new(
+                Arc::new(binding.clone()),
+                client,
+                Arc::clone(&self.watchers),
+                self.clock,
+            );
+            pause.into_iter().for_each(|pause| follower.hold_off(pause));
+            by_client.entry(key).or_default().push(follower);
+        }
+        for mut followers in by_client.into_values() {
+            while !followers.is_empty() {
+                let rest = followers.split_off(followers.len().min(elb::DESCRIBED_MAX));
+                self.start_together(std::mem::replace(&mut followers, rest));
+            }
+        }
+    }
+
+    fn start_together(&mut self, followers: Vec<Follower>) {
+        // Each follower gets a task of its own, where none can hold up another, and waits there for the introduction.
+        let mut waiting = Vec::new();
+        for follower in &followers {
+            let (hand_over, handed_over) = tokio::sync::oneshot::channel();
+            let sender = self.sender.clone();
+            let task = self.tasks.spawn(async move {
+                if let Ok(follower) = handed_over.await {
+                    follow(follower, sender).await;
+                }
+            });
+            let binding = Arc::clone(follower.binding());
+            self.running.insert(binding.arn.clone(), Running { task, binding });
+            waiting.push(hand_over);
+        }
+        tokio::spawn(async move {
+            let mut followers = followers;
+            introduce(&mut followers).await;
+            for (follower, hand_over) in followers.into_iter().zip(waiting) {
+                // Who was stopped meanwhile does not want its follower any more.
+                let _ = hand_over.send(follower);
+            }
+        });
+    }
+
+    /// A report of a follower that was stopped meanwhile is no news.
+    fn note(&mut self, report: &Report) {
+        let running = self.running.get(&report.binding.arn);
+        if running.is_some_and(|running| Arc::ptr_eq(&running.binding, &report.binding)) {
+            let reached = self.journal.note(report);
+            self.board.note(report, &reached);
+            self.metrics.note(report, &reached);
+            self.notifier.note(report, TRIGGER);
+        }
+    }
+
+    fn stop(&mut self, arn: &Arn) {
+        if let Some(running) = self.running.remove(arn) {
+            running.task.abort();
+        }
+        self.journal.forget(arn);
+        self.board.forget(arn);
+        self.notifier.forget(arn);
+    }
+
+    /// Takes new settings as a whole. Bindings that did not change go on with their clocks; a change of how to look at DNS
+    /// concerns all of them.
+    async fn reload(&mut self, loaded: Result<Settings, settings::Error>) {
+        let taken = self.take(loaded).await;
+        self.metrics.reloaded(self.clock.now(), taken.is_ok());
+        if let Err(error) = taken {
+            warn!("the new settings are not taken, the old ones stay in force: {error}");
+        }
+    }
+
+    async fn take(&mut self, loaded: Result<Settings, settings::Error>) -> anyhow::Result<()> {
+        let settings = loaded?;
+        let watchers = counted_watchers(&settings.dns, self.clock, &self.metrics.looks)?;
+        let same_dns = settings.dns == self.settings.dns && watchers.servers() == self.watchers.servers();
+        let watchers = if same_dns { Arc::clone(&self.watchers) } else { watchers };
+        self.proxies.set(&settings.proxies, &watchers)?;
+        self.watchers = watchers;
+        let goes_on = |binding: &Binding| same_dns && settings.bindings.contains(binding);
+        let stopped: Vec<Arn> = (self.running.values())
+            .filter(|running| !goes_on(&running.binding))
+            .map(|running| running.binding.arn.clone())
+            .collect();
+        for arn in &stopped {
+            self.stop(arn);
+        }
+        let kept = self.running.len();
+        let listening: BTreeSet<SocketAddr> = settings.proxies.iter().map(|proxy| proxy.listen).collect();
+        self.notifier.set(&settings.notify);
+        self.notifier.keep_proxies(&listening);
+        self.settings = settings;
+        self.start_all(None).await;
+        self.show().await;
+        let started = self.running.len() - kept;
+        info!(
+            kept,
+            started,
+            stopped = stopped.len(),
+            proxies = self.proxies.len(),
+            "settings reloaded"
+        );
+        Ok(())
+    }
+
+    /// Serves the pages where the settings say.
+    async fn show(&mut self) {
+        let followed = self.settings.bindings.iter().map(|binding| binding.arn.clone());
+        self.board.follow(followed);
+        self.site.show(self.proxies.views());
+        self.proxies.probe(self.settings.http.is_some());
+        if self.http.as_ref().map(|(listen, _)| *listen) == self.settings.http {
+            return;
+        }
+        if let Some((_, server)) = self.http.take() {
+            server.abort();
+            // It gives up its port, which may be the new one's too, when it has ended.
+            let _ = server.await;
+        }
+        self.http =
+            (self.settings.http).map(|listen| (listen, tokio::spawn(http::serve(listen, Arc::clone(&self.site)))));
+    }
+
+    /// Followers stop at once: a step that was under way is repeated by the next process.
+    fn stop_all(&mut self) {
+        let all: Vec<Arn> = self.running.keys().cloned().collect();
+        all.iter().for_each(|arn| self.stop(arn));
+    }
+
+    /// Followers end by being stopped alone; one that ends otherwise is started anew.
+    async fn restart(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = match &ended {
+            Ok((id, ())) => *id,
+            Err(error) => error.id(),
+        };
+        let arn = self
+            .running
+            .values()
+            .find(|running| running.task.id() == id)
+            .map(|running| running.binding.arn.clone());
+        let Some(arn) = arn else { return };
+        error!(
+            group = arn.name(),
+            "its follower ended unexpectedly and is started anew: {:?}",
+            ended.err()
+        );
+        self.stop(&arn);
+        self.start_all(Some(RESTART_PAUSE)).await;
+    }
+
+    fn summary(&self) -> String {
+        let mut parts = Vec::new();
+        if !self.settings.bindings.is_empty() {
+            parts.push(self.journal.summary(self.settings.bindings.len()));
+        }
+        if !self.proxies.is_empty() {
+            parts.push(self.proxies.summary());
+        }
+        parts.extend(self.site.trouble().filter(|_| self.http.is_some()));
+        parts.join("; ")
+    }
+
+    fn show_status(&mut self) {
+        let summary = self.summary();
+        if summary != self.shown {
+            notify(&[NotifyState::Status(&summary)]);
+            self.shown = summary;
+        }
+    }
+}
+
+async fn follow(mut follower: Follower, sender: mpsc::Sender<Report>) {
+    loop {
+        let report = follower.next().await;
+        if sender.send(report).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut every = interval(period);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    every
+}
+
+/// Half of what the service manager allows, or a time that only keeps the loop turning.
+fn watchdog_interval() -> Duration {
+    sd_notify::watchdog_enabled().map_or(SUMMARY, |allowed| (allowed / 2).max(Duration::from_millis(1)))
+}
+
+fn notify(states: &[NotifyState]) {
+    let told: io::Result<()> = sd_notify::notify(states);
+    if let Err(error) = told {
+        debug!("cannot tell the service manager: {error}");
+    }
+}
