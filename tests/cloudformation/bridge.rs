@@ -74,7 +74,7 @@ fn shared() -> MutexGuard<'static, Bridge> {
 /// A template with its short forms in their long ones.
 #[track_caller]
 pub fn template(name: &str) -> Value {
-    let answer = shared().ask("template", &json!(crate::path(name)));
+    let answer = shared().ask("template", &json!(super::path(name)));
     answer.unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 

@@ -10,8 +10,8 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::bridge;
-use crate::texts::inline_python;
+use super::bridge;
+use super::texts::inline_python;
 use testkit::scratch::Scratch;
 
 const STACK: &str = "arn:aws:cloudformation:eu-west-1:123456789012:stack/tether/5f0a";

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::TEMPLATES;
-use crate::bridge;
-use crate::texts::{entries, value};
+use super::TEMPLATES;
+use super::bridge;
+use super::texts::{entries, value};
 
 const README: &str = include_str!("../../deploy/cloudformation/README.md");
 /// CloudFormation takes a template from a file up to this size; a larger one must lie in S3.
@@ -122,7 +122,7 @@ fn what_it_names_exists() {
         .map(|(place, _)| (place, &README[place + 2..]))
     {
         let file = file.split([')', '#']).next().unwrap();
-        let path = crate::path(file);
+        let path = super::path(file);
         assert!(std::path::Path::new(&path).exists(), "{file}, at byte {link}");
     }
     let outputs = [

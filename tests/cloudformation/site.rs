@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use testkit::moto::Moto;
 
-use crate::TEMPLATES;
-use crate::bridge::{self, Bridge, REGION};
+use super::TEMPLATES;
+use super::bridge::{self, Bridge, REGION};
 
 /// The types that moto skips.
 const SKIPPED: &[&str] = &[

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::bridge;
-use crate::{TEMPLATES, path};
+use super::bridge;
+use super::{TEMPLATES, path};
 use testkit::program::provided;
 use testkit::scratch::Scratch;
 

@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use crate::hosts::hosts;
-use crate::site::{ENDPOINT, GROUP, Site, TOPIC};
+use super::hosts::hosts;
+use super::site::{ENDPOINT, GROUP, Site, TOPIC};
 use testkit::program::built;
 use testkit::scratch::Scratch;
 use testkit::world::bare_command;

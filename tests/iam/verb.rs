@@ -117,7 +117,10 @@ fn a_proxy_needs_a_permission_for_its_topic_only() {
 fn what_cannot_be_answered_is_told_with_a_remedy() {
     let scratch = Scratch::new();
     let good = scratch.write("config.toml", &two_groups());
-    let bad = scratch.write("bad.toml", &two_groups().to_string().replace("arn:aws:elastic", "arn:aws:plastic"));
+    let bad = scratch.write(
+        "bad.toml",
+        &two_groups().to_string().replace("arn:aws:elastic", "arn:aws:plastic"),
+    );
     let config = |path: &std::path::Path| vec!["--config".to_owned(), path.to_str().unwrap().to_owned()];
     let with = |more: &[&str]| [config(&good), more.iter().map(ToString::to_string).collect()].concat();
     for (arguments, code, parts) in [

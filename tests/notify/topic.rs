@@ -11,7 +11,7 @@ use testkit::dns::Behaviour;
 use testkit::settings::{table, target_group};
 use testkit::sns::{self, Published};
 
-use crate::world::*;
+use super::world::*;
 
 const TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:database";
 

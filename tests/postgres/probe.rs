@@ -10,8 +10,8 @@ use testkit::dns::Behaviour;
 use testkit::program::succeed;
 use testkit::world::{Daemon, NEW, OLD, PATIENCE, READER, WRITER, World, assert_exit, assert_says, is, looks};
 
-use crate::server::Server;
-use crate::stage::{self, Stage};
+use super::server::Server;
+use super::stage::{self, Stage};
 
 /// Where something accepts connections and never says a word, where nothing listens, and where packets vanish.
 const MUTE: &str = "10.0.2.8";

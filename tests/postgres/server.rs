@@ -9,8 +9,8 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use testkit::postgres;
 use testkit::program::wait_until;
 
-use crate::client::Via;
-use crate::stage::Stage;
+use super::client::Via;
+use super::stage::Stage;
 
 /// What differs from what all tests have.
 const SETTINGS: &[&str] = &[

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use testkit::dns::{self, Behaviour};
 use testkit::world::{Daemon, WRITER, bare_command};
 
-use crate::client::Via;
-use crate::server::Server;
-use crate::stage::Stage;
+use super::client::Via;
+use super::server::Server;
+use super::stage::Stage;
 
 /// Where the server is at first, and after a failover.
 pub const OLD: &str = "127.0.0.2";

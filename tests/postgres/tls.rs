@@ -7,10 +7,10 @@ use testkit::certificate::{Authority, NOW};
 use testkit::postgres::PASSWORD;
 use testkit::world::{WRITER, finish, said};
 
-use crate::client::{Client, Via};
-use crate::server::Server;
-use crate::site::Site;
-use crate::stage;
+use super::client::{Client, Via};
+use super::server::Server;
+use super::site::Site;
+use super::stage;
 
 const SOON: Duration = Duration::from_secs(20);
 

@@ -1,7 +1,7 @@
 //! PostgreSQL's own load generator.
 
-use crate::site::Site;
-use crate::stage;
+use super::site::Site;
+use super::stage;
 use testkit::program::succeed;
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::world::{Database, OLD, Proxy, WRITER, World};
+use super::world::{Database, OLD, Proxy, WRITER, World};
 use testkit::world::{assert_exit, assert_says, bare_command};
 
 const USAGE: i32 = 64;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use testkit::dns::Behaviour;
 use testkit::settings::{self, http, proxy};
 
-use crate::world::{
+use super::world::{
     Client, Daemon, NEW, OLD, PATIENCE, Proxy, READER, Scratch, WRITER, World, address_after, assert_says,
     bare_command, connect, wait_until,
 };

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use testkit::dns::Behaviour;
 use testkit::settings::{dns, proxy};
 
-use crate::world::{
+use super::world::{
     Client, Daemon, End, NEW, OLD, READER, Scratch, THIRD, WRITER, World, address_after, bare_command, read_to_end,
 };
 

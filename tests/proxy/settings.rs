@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use testkit::dns::Behaviour;
 
-use crate::world::{
+use super::world::{
     Client, End, NEW, OLD, READER, WRITER, World, address_after, assert_refused, connect, read_to_end, times_logged,
     wait_until,
 };
@@ -385,7 +385,7 @@ fn verbs_that_look_at_target_groups_say_what_proxies_are_for() {
 #[test]
 fn a_session_of_a_removed_proxy_that_is_still_being_made_ends_with_it() {
     let world = World::new();
-    let hole = crate::hole::BlackHole::dig(world.at(OLD));
+    let hole = super::hole::BlackHole::dig(world.at(OLD));
     let _database = world.database(NEW);
     let (stays, goes) = (("127.0.0.1", READER, ""), ("127.0.1.1", WRITER, "drain = \"0s\""));
     let mut run = Run::start(&settings(&world, &[stays, goes]));

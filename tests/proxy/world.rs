@@ -12,7 +12,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::kernel;
+use super::kernel;
 
 pub use testkit::world::{Daemon, PATIENCE, READER, Scratch, WRITER, assert_says, bare_command, wait_until};
 

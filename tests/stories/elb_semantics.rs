@@ -8,7 +8,7 @@ use testkit::dns::{self, Behaviour};
 use testkit::elb::{Call, Failure, Group, TargetType, TargetView};
 use testkit::settings::target_group;
 
-use crate::world::{Daemon, NEW, OLD, PATIENCE, Scratch, WRITER, World, bind, count, finish, is, looks, said};
+use super::world::{Daemon, NEW, OLD, PATIENCE, Scratch, WRITER, World, bind, count, finish, is, looks, said};
 
 /// An address in the third zone, of somebody else.
 const FOREIGN: &str = "10.0.3.9";
@@ -868,7 +868,7 @@ fn two_daemons_whose_name_servers_disagree_for_less_than_forget_do_no_harm() {
     let stale = dns::Server::start();
     stale.set(WRITER, Behaviour::a(OLD, 1));
     let command = |server: &dns::Server| {
-        let mut command = crate::world::bare_command(&world.elb.url());
+        let mut command = super::world::bare_command(&world.elb.url());
         command.args(["run", "--forget", "5s", "--interval", "1s"]);
         command.args(["--nameserver", &server.addr().to_string()]);
         bind(&mut command, &format!("{WRITER}:5432"), &world.arn);

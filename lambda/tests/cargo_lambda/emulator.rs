@@ -3,14 +3,15 @@
 //!
 //! The emulator is not believed on deadlines: it hands over one that passed in 1970. Nor does it freeze, or retry, anything.
 
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use super::program::{self, Tree};
 use testkit::function::{NEW, OLD, WRITER, World, texts};
+use testkit::program::{comes_true, listens, on_a_free_port};
+
+use super::program::{self, Tree};
 
 const WATCH: &str = "cargo lambda watch --ignore-changes --package rds-tether-lambda";
 const PLAN: &str = "cargo lambda invoke bootstrap --data-ascii '{\"command\":\"plan\"}'";
@@ -20,8 +21,6 @@ const EVENT: &str = "cargo lambda invoke bootstrap --data-file tests/events/brid
 const START_MAX: Duration = Duration::from_secs(60);
 /// How long an invocation may take, the first of which builds the function.
 const INVOKE_MAX: Duration = Duration::from_secs(10 * 60);
-/// How often a free port is picked before giving up: another process may take it first.
-const PORTS_TRIED: usize = 8;
 
 /// A running emulator; ended when dropped, with the function.
 struct Emulator<'a> {
@@ -33,12 +32,7 @@ struct Emulator<'a> {
 impl<'a> Emulator<'a> {
     /// Starts it for the function, bound to the writer endpoint.
     fn start(world: &'a World) -> Self {
-        for _ in 0..PORTS_TRIED {
-            if let Some(emulator) = Self::start_at(world, free_port()) {
-                return emulator;
-            }
-        }
-        panic!("no port for the emulator in {PORTS_TRIED} tries");
+        on_a_free_port(|port| Self::start_at(world, port))
     }
 
     /// None if it ended at once, which is what it does if the port is taken.
@@ -60,18 +54,18 @@ impl<'a> Emulator<'a> {
             .env("RDS_TETHER_TARGET_GROUP", &world.arn)
             .env("RDS_TETHER_FORGET", "1s");
         let mut tree = Tree(command.spawn().unwrap());
-        let end = Instant::now() + START_MAX;
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-            let said = || program::said(folder);
-            assert!(
-                Instant::now() < end,
-                "it does not listen within {START_MAX:?}:\n{}",
-                said()
-            );
-            // The pause between two tries.
-            if tree.wait(Duration::from_millis(50)).is_some() {
-                return None;
-            }
+        let mut has_ended = false;
+        let came = comes_true(START_MAX, || {
+            has_ended = tree.wait(Duration::ZERO).is_some();
+            has_ended || listens(tree.0.id(), port)
+        });
+        assert!(
+            came,
+            "it does not listen within {START_MAX:?}:\n{}",
+            program::said(folder)
+        );
+        if has_ended {
+            return None;
         }
         Some(Self {
             _tree: tree,
@@ -93,11 +87,6 @@ impl<'a> Emulator<'a> {
             response.and_then(|text| serde_json::from_str(&text).map_err(|error| format!("{error}: {text}")));
         response.unwrap_or_else(|said| panic!("{said}\n{}", program::said(self.world.package.folder())))
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// Fails if an event does not get through the emulator, or its report not back.
@@ -143,9 +132,6 @@ fn nothing_outlives_its_emulator() {
     let running = || program::processes_with(&bound[0]);
     assert!(running() >= 2, "the emulator and the function");
     drop(emulator);
-    let end = Instant::now() + START_MAX;
-    while running() > 0 {
-        assert!(Instant::now() < end, "{} still run", running());
-        thread::park_timeout(Duration::from_millis(20));
-    }
+    let is_over = comes_true(START_MAX, || running() == 0);
+    assert!(is_over, "{} still run", running());
 }

@@ -1,7 +1,7 @@
 //! The zip that Lambda gets, built with the commands of the README: what is in it, what it asks of the system it runs on, and
 //! that it works.
 
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use object::elf::{EM_AARCH64, EM_X86_64, FileHeader64, Machine};
 use object::read::elf::{FileHeader as _, VerneedIterator};
 use object::{Endianness, StringTable};
 use testkit::lambda::Function;
-use zip::ZipArchive;
+use testkit::program::succeed;
 
 use super::program;
 use testkit::function::{LONG, NEW, TICK, WRITER, World, texts};
@@ -47,20 +47,27 @@ fn build(world: &World, further: &[&str]) -> PathBuf {
     folder.join("lambda/bootstrap/bootstrap.zip")
 }
 
+/// Lists a zip, or unpacks it into a folder as Lambda does.
+const ZIP: &str = "\
+import os, sys, zipfile
+archive = zipfile.ZipFile(sys.argv[1])
+for entry in archive.infolist():
+    print(entry.filename)
+    for folder in sys.argv[2:]:
+        os.chmod(archive.extract(entry, folder), entry.external_attr >> 16)
+";
+
 /// The names in a zip.
 fn names(zip: &Path) -> Vec<String> {
-    let zip = ZipArchive::new(File::open(zip).unwrap()).unwrap();
-    let mut names: Vec<String> = zip.file_names().map(|name| name.unwrap().into_owned()).collect();
+    let listed = succeed(program::python().args(["-c", ZIP]).arg(zip));
+    let mut names: Vec<String> = listed.lines().map(str::to_owned).collect();
     names.sort();
     names
 }
 
-/// Unpacks a zip as Lambda does, and returns the path of the executable.
+/// Unpacks a zip, and returns the path of the executable.
 fn unpack(zip: &Path, world: &World) -> PathBuf {
-    ZipArchive::new(File::open(zip).unwrap())
-        .unwrap()
-        .extract(world.package.folder())
-        .unwrap();
+    succeed(program::python().args(["-c", ZIP]).arg(zip).arg(world.package.folder()));
     world.package.path("bootstrap")
 }
 

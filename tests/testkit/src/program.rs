@@ -5,6 +5,7 @@
 )]
 
 use std::ffi::OsString;
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
@@ -74,6 +75,27 @@ pub fn free_port() -> u16 {
 pub fn on_a_free_port<T>(start: impl FnMut(u16) -> Option<T>) -> T {
     let started = std::iter::repeat_with(free_port).take(PORTS_TRIED).find_map(start);
     started.unwrap_or_else(|| panic!("no port in {PORTS_TRIED} tries"))
+}
+
+/// Whether a process listens on a port of loopback itself. That a connection is accepted there says less: another process may
+/// have been faster to take the port, and a client that asks a free port often enough is answered by itself.
+#[must_use]
+pub fn listens(process: u32, port: u16) -> bool {
+    let sockets = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    // Fields as in proc(5): the local address in hexadecimal, the state (0A listens), and the socket's inode.
+    let local = format!("0100007F:{port:04X}");
+    let listening = sockets.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let is_it = fields.get(1) == Some(&local.as_str()) && fields.get(3) == Some(&"0A");
+        is_it.then(|| format!("socket:[{}]", fields.get(9).unwrap_or(&"")))
+    });
+    let listening: Vec<String> = listening.collect();
+    let open = fs::read_dir(format!("/proc/{process}/fd"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    open.filter_map(|file| fs::read_link(file.path()).ok())
+        .any(|file| listening.iter().any(|socket| file.as_os_str() == socket.as_str()))
 }
 
 /// Waits until something is so that has no event of its own.
