@@ -25,7 +25,7 @@ fn wait_for_more_queries(dns: &dns::Server, host: &str, more: usize) {
 
 /// A part of a settings file: a group, the endpoint it follows, and more lines.
 fn group(arn: &str, endpoint: &str, more: &str) -> String {
-    target_group(arn, endpoint).line(more).to_string()
+    format!("{}{more}\n", target_group(arn, endpoint))
 }
 
 /// A call of an action about a group; each write here is about one target.

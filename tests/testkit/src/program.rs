@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 /// How long a test waits for what must happen; only a failing test waits this long.
 pub const PATIENCE: Duration = Duration::from_secs(20);
-/// How long a server of somebody else's may take to start on a busy machine.
-const START_MAX: Duration = Duration::from_secs(60);
+/// How long a program of somebody else's may take to start, or to do its work, on a busy machine.
+const FOREIGN_MAX: Duration = Duration::from_secs(60);
 /// How long what has no event of its own is left alone between two looks: ever longer, because most of it comes soon, and
 /// because looking takes time from those who are to do it.
 const POLLED_FIRST_AFTER: Duration = Duration::from_millis(5);
@@ -123,12 +123,21 @@ pub fn comes_true(limit: Duration, mut is_so: impl FnMut() -> bool) -> bool {
     }
 }
 
-/// Runs to the end, which must come in time.
+/// Runs to the end, which must come within [`PATIENCE`].
 ///
 /// # Panics
 /// If it does not, or the program does not start.
 #[track_caller]
 pub fn finish(command: &mut Command) -> Output {
+    finish_within(PATIENCE, command)
+}
+
+/// Runs to the end, which must come within this time.
+///
+/// # Panics
+/// If it does not, or the program does not start.
+#[track_caller]
+pub fn finish_within(limit: Duration, command: &mut Command) -> Output {
     let child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -137,22 +146,22 @@ pub fn finish(command: &mut Command) -> Output {
     let (sender, receiver) = channel();
     let id = child.id();
     thread::spawn(move || sender.send(child.wait_with_output()));
-    match receiver.recv_timeout(PATIENCE) {
+    match receiver.recv_timeout(limit) {
         Ok(output) => output.expect("its output is read"),
         Err(_) => {
             signal(id, "KILL");
-            panic!("{command:?} did not end within {PATIENCE:?}");
+            panic!("{command:?} did not end within {limit:?}");
         }
     }
 }
 
-/// Runs to the end, which must be a good one, and says what was said.
+/// Runs a program of somebody else's to the end, which must be a good one, and says what was said.
 ///
 /// # Panics
 /// If it is none.
 #[track_caller]
 pub fn succeed(command: &mut Command) -> String {
-    let output = finish(command);
+    let output = finish_within(FOREIGN_MAX, command);
     let said = said(&output);
     assert!(output.status.success(), "{command:?}: {}\n{said}", output.status);
     said
@@ -297,11 +306,11 @@ impl Daemon {
         let daemon = Self::spawn(command.stdin(Stdio::null()));
         let line = daemon
             .log
-            .wait_for(START_MAX, |line| ready.iter().any(|part| line.contains(part)));
+            .wait_for(FOREIGN_MAX, |line| ready.iter().any(|part| line.contains(part)));
         match line {
             Some(line) => Ok((daemon, line)),
             None if daemon.log.said().is_over => Err(daemon.log()),
-            None => panic!("not ready within {START_MAX:?}:\n{}", daemon.log()),
+            None => panic!("not ready within {FOREIGN_MAX:?}:\n{}", daemon.log()),
         }
     }
 
