@@ -9,6 +9,7 @@ mod hosts;
 mod patterns;
 mod readme;
 mod site;
+mod template;
 mod texts;
 mod user_data;
 mod way;

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use hcl::structure::BlockLabel;
+use hcl::{Block, Body};
 use serde_json::Value;
 
 use testkit::moto::{ANYBODY, Moto};
@@ -122,6 +124,31 @@ pub fn files() -> Vec<PathBuf> {
         }
     }
     files
+}
+
+/// Every file of the code that Terraform reads, with what is in it. Their paths are within the code.
+pub fn bodies() -> Vec<(PathBuf, Body)> {
+    let code = files().into_iter();
+    let code = code.filter(|path| path.extension().is_some_and(|extension| extension == "tf"));
+    let body = |path: PathBuf| (path.strip_prefix(CODE).expect("below it").to_owned(), body(&path));
+    code.map(body).collect()
+}
+
+/// What is in a file that Terraform reads; nothing, if there is none.
+#[track_caller]
+pub fn body(path: &Path) -> Body {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    hcl::parse(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The blocks of a kind, such as `resource`.
+pub fn blocks<'a>(body: &'a Body, kind: &'a str) -> impl Iterator<Item = &'a Block> {
+    body.blocks().filter(move |block| block.identifier() == kind)
+}
+
+/// The first label of a block: a resource's type, a variable's name.
+pub fn label(block: &Block) -> &str {
+    block.labels().first().map_or("", BlockLabel::as_str)
 }
 
 /// Runs to the end; says what it said.
