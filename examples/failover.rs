@@ -12,9 +12,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use rds_tether::settings::{Flags, LogFormat, Logging};
+use rds_tether::logging::{LogFormat, Logging};
+use rds_tether::settings::Flags;
 use testkit::dns::{self, Behaviour};
 use testkit::elb::{self, Group};
+use tokio::runtime::Runtime;
 
 const ENDPOINT: &str = "orders.cluster-demo.eu-west-1.rds.amazonaws.com";
 const FORGET: Duration = Duration::from_secs(6);
@@ -95,12 +97,10 @@ fn be_the_daemon() -> ExitCode {
     let given = Daemon::parse();
     rds_tether::logging::start(&given.logging, LogFormat::Json);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let (Ok(runtime), Ok(settings)) = (runtime, given.flags.settings()) else {
-        return ExitCode::FAILURE;
-    };
-    match runtime.block_on(rds_tether::verbs::run::run(settings, || given.flags.settings())) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+    let run = |runtime: Runtime| runtime.block_on(rds_tether::verbs::run::run(|| given.flags.settings()));
+    match runtime.map(run) {
+        Ok(Ok(_)) => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
     }
 }
 

@@ -1,6 +1,5 @@
 //! Exit codes.
 
-use crate::aws::elb::{self, Kind};
 use crate::planner::plan::Class;
 
 /// Exit codes: 0, 1, 2 and 4 as documented, the others as in sysexits.h where that has one.
@@ -59,17 +58,6 @@ impl Exit {
             | Class::Contradiction
             | Class::Wanted
             | Class::Waiting => None,
-        }
-    }
-
-    /// What a failed call means.
-    pub fn of(error: &elb::Error) -> Self {
-        match error.kind {
-            Kind::NotFound | Kind::NotIp => Self::Settings,
-            Kind::Denied | Kind::Credentials | Kind::AssumeRole => Self::Denied,
-            Kind::Address | Kind::Limit => Self::Refused,
-            Kind::Throttled | Kind::Unavailable => Self::Unavailable,
-            Kind::Other => Self::Unexpected,
         }
     }
 }

@@ -21,7 +21,8 @@
 //!
 //! - [`verbs`]: `run`, `plan` and `sync`, `status`, `iam`, the man pages; and [`doctor`], named checks of all that has to be
 //!   right, whose looks are apart from its judgements too.
-//! - [`telemetry`]: what people and programs get to see of a running process: pages, metrics, log, documents.
+//! - [`telemetry`]: what people and programs get to see of a running process: the document, and from it pages,
+//!   text and JSON; metrics and the log.
 //! - [`settings`]: flags, environment and file become one struct.
 //! - [`notify`]: what is worth a message to an SNS topic, and its sending, which nothing waits for.
 //! - [`follow`]: one follower per target group, which knows when to take the next step; a step observes, decides and applies.
@@ -29,8 +30,21 @@
 //! - [`proxy`]: the other way to reach a database that moves: listens on a stable address and carries bytes to it.
 //! - [`function`]: for the Lambda function of the `lambda` package: what woke it, and what it remembers.
 //! - [`aws`], [`dns`] and [`probe`]: the adapters. Each outside library is known to one of them alone.
-//! - [`clock`], [`exit`] and [`logging`]: what time it is, how a process ends, and where the log goes.
+//! - [`clock`], [`counts`], [`exit`], [`logging`] and [`text`]: what time it is, what the adapters count, how a process ends,
+//!   where the log goes, and how durations, lists and holds are put into words.
 //! - [`planner`]: the decision and its nouns. Pure: no clock, no I/O, no AWS, no `async`.
+//!
+//! # Words
+//!
+//! - *endpoint*: a DNS name and a port. *Target group* and *target*: as in ELB. *Binding*: a target group and the endpoints
+//!   it follows.
+//! - *look*: one observation of DNS or of a group. *Sight*: what the looks at a name have shown. *Answer*, *resolution*: the
+//!   addresses of one look, never none; *blind*: there are none, and why.
+//! - *step*: one look at both sides, a decision and what follows from it. *Plan*: what is to change. *Hold*: a change that is
+//!   deliberately not made, with its reason. *Report*: what a step saw and did. *Milestone*: a point that a change reached.
+//! - *forget*: how long DNS must not have named a target before it goes. *Patience*: how much longer to wait for a healthy
+//!   replacement. *Linger*: how long a proxy's session outlives its address. *Cadence*: when to look next.
+//! - *settled*: every address named now is seen registered, and whatever else is registered may stay.
 //!
 //! # What is not here
 //!
@@ -41,6 +55,7 @@
 
 pub mod aws;
 pub mod clock;
+pub mod counts;
 pub mod dns;
 pub mod doctor;
 pub mod exit;
@@ -53,4 +68,5 @@ pub mod probe;
 pub mod proxy;
 pub mod settings;
 pub mod telemetry;
+pub mod text;
 pub mod verbs;

@@ -2,11 +2,31 @@
 
 use std::io::{IsTerminal, stderr};
 
+use clap::{ArgAction, Args, ValueEnum};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
-use crate::settings::{LogFormat, Logging};
+/// How to log to standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One readable line per event.
+    Text,
+    /// One JSON object per event.
+    Json,
+}
+
+/// What every verb takes besides.
+#[derive(Args, Clone, Debug)]
+pub struct Logging {
+    // The order puts them behind the verb's own.
+    /// How to log to standard error [default: text; run: json unless on a terminal]
+    #[arg(long, value_name = "text|json", global = true, display_order = 900)]
+    log_format: Option<LogFormat>,
+    /// Log more: -v each step, -vv also the libraries
+    #[arg(short, long, action = ArgAction::Count, global = true, display_order = 901)]
+    verbose: u8,
+}
 
 /// The format for a process that nobody may be watching.
 pub fn default_format() -> LogFormat {

@@ -1,6 +1,7 @@
 //! The architecture, stated as absences: what no source file but the named ones may mention. Each message says what to do
 //! instead.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -34,8 +35,14 @@ const SEAMS: &[Seam] = &[
     },
     Seam {
         signs: &["aws_sdk_sts"],
-        only_in: &["aws/sts.rs"],
-        instead: "ask aws::sts::ask",
+        only_in: &["aws/sts.rs", "aws/failure.rs"],
+        instead: "ask aws::sts::ask, and read failures with aws::failure",
+    },
+    Seam {
+        // Each asks one service one thing; what ELB is asked is counted.
+        signs: &[".send().await"],
+        only_in: &["aws/sts.rs", "notify/send.rs"],
+        instead: "hand the request's future to elb::Client::call, which counts it, times it and reads its failure",
     },
     Seam {
         signs: &["rustls::", "tokio_rustls"],
@@ -80,12 +87,17 @@ const SEAMS: &[Seam] = &[
     },
     Seam {
         // A verb's own flags stand beside the verb.
-        signs: &["env = \""],
-        only_in: &["settings/", "doctor/flags.rs", "verbs/iam/flags.rs", "main.rs"],
-        instead: "add the flag to settings::Flags",
+        signs: &["#[arg("],
+        only_in: &["settings/", "doctor/flags.rs", "verbs/", "logging.rs"],
+        instead: "add a setting to settings::table, or the flag to its verb's",
     },
     Seam {
-        signs: &["client.register(", "client.deregister("],
+        signs: &[
+            "groups.register(",
+            "groups.deregister(",
+            "client.register(",
+            "client.deregister(",
+        ],
         only_in: &["follow/reconcile.rs"],
         instead: "let planner::decide plan the change; reconcile alone carries plans out",
     },
@@ -117,6 +129,21 @@ const PLANNER_MAY_USE: &[&str] = &[
     "jiff",
     "ipnet",
     "thiserror",
+];
+
+/// The floors of the house, from the ground up. A room uses rooms on lower floors, never one on its own floor or above.
+const FLOORS: &[&[&str]] = &[
+    &["planner"],
+    &["clock", "counts", "text"],
+    &["aws", "dns", "probe"],
+    &["exit", "function"],
+    &["follow", "proxy"],
+    &["notify"],
+    &["settings"],
+    &["logging", "telemetry"],
+    &["doctor"],
+    &["verbs"],
+    &["lib", "main"],
 ];
 
 /// Words that say nothing about what a thing is for.
@@ -257,9 +284,9 @@ fn every_seam_is_still_seen() {
         "ListenFd",
         "rustix",
         "hyper::",
-        "env = \"",
-        "client.register(",
-        "client.deregister(",
+        "#[arg(",
+        "groups.register(",
+        "groups.deregister(",
         ".try_registering(",
         ".try_deregistering(",
     ] {
@@ -330,6 +357,160 @@ fn table(manifest: &str, header: &str) -> Vec<String> {
     let names = lines.filter_map(|line| line.split(['.', ' ', '=']).next());
     let names = names.filter(|name| !name.is_empty() && !name.starts_with('#'));
     names.map(|name| name.replace('-', "_")).collect()
+}
+
+impl Source {
+    /// Its path as a module, such as `follow::report`.
+    fn module(&self) -> String {
+        let path = self.path.strip_prefix("src/").unwrap_or(&self.path);
+        let path = path.strip_suffix(".rs").unwrap_or(path);
+        path.strip_suffix("/mod").unwrap_or(path).replace('/', "::")
+    }
+
+    /// The modules among these that it mentions, each with the number of the line. What it hands on by `pub use` is not its
+    /// own use.
+    fn uses(&self, modules: &BTreeSet<String>) -> Vec<(usize, String)> {
+        let own = self.module();
+        let parent = own.rsplit_once("::").map_or("", |(parent, _)| parent);
+        let is_own_use = |line: &str| !line.trim_start().starts_with("pub use ");
+        let mut uses = Vec::new();
+        for (number, line) in self.code.iter().filter(|(_, line)| is_own_use(line)) {
+            let of_house = line
+                .match_indices("crate::")
+                .map(|(at, root)| ("", &line[at + root.len()..]));
+            let of_parent = line
+                .match_indices("super::")
+                .map(|(at, root)| (parent, &line[at + root.len()..]));
+            let of_child = line.strip_prefix("use ").map(|path| (own.as_str(), path));
+            for (above, path) in of_house.chain(of_parent).chain(of_child) {
+                let end = path.find(|c: char| !c.is_alphanumeric() && c != '_' && c != ':');
+                let path = path[..end.unwrap_or(path.len())].trim_end_matches(':');
+                let mut named = if above.is_empty() {
+                    path.to_owned()
+                } else {
+                    format!("{above}::{path}")
+                };
+                while !modules.contains(&named) && named != above {
+                    named.truncate(named.rfind("::").unwrap_or(0));
+                }
+                if named != own && modules.contains(&named) {
+                    uses.push((*number, named));
+                }
+            }
+        }
+        uses
+    }
+}
+
+/// The room that a module stands in.
+fn room(module: &str) -> &str {
+    module.split_once("::").map_or(module, |(room, _)| room)
+}
+
+/// The modules that sources are.
+fn modules(sources: &[Source]) -> BTreeSet<String> {
+    sources.iter().map(Source::module).collect()
+}
+
+#[test]
+fn no_room_uses_one_on_its_own_floor_or_above() {
+    assert_none(&against_the_floors(&sources("src")));
+}
+
+fn against_the_floors(sources: &[Source]) -> Vec<String> {
+    let floor = |module: &str| FLOORS.iter().position(|floor| floor.contains(&room(module)));
+    let modules = modules(sources);
+    let mut found = Vec::new();
+    for source in sources {
+        let module = source.module();
+        let Some(own) = floor(&module) else {
+            found.push(format!(
+                "{}: say in FLOORS where `{}` stands",
+                source.path,
+                room(&module)
+            ));
+            continue;
+        };
+        for (number, used) in source.uses(&modules) {
+            if room(&used) != room(&module) && floor(&used).is_none_or(|used| used >= own) {
+                found.push(format!(
+                    "{}:{number} uses `{used}`: `{}` stands no higher; hand it a plain value, or move what both need to a \
+                     room below both",
+                    source.path,
+                    room(&module)
+                ));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn no_files_use_each_other_in_a_circle() {
+    assert_none(&circles(&sources("src")));
+}
+
+/// Each circle once, by the files in it.
+fn circles(sources: &[Source]) -> Vec<String> {
+    let modules = modules(sources);
+    let used = |source: &Source| source.uses(&modules).into_iter().map(|(_, used)| used).collect();
+    let uses: BTreeMap<String, BTreeSet<String>> =
+        (sources.iter().map(|source| (source.module(), used(source)))).collect();
+    let reached = |from: &str| {
+        let mut reached = BTreeSet::new();
+        let mut next: Vec<&String> = uses[from].iter().collect();
+        while let Some(module) = next.pop() {
+            if reached.insert(module.clone()) {
+                next.extend(&uses[module]);
+            }
+        }
+        reached
+    };
+    let reach: BTreeMap<&String, BTreeSet<String>> = uses.keys().map(|module| (module, reached(module))).collect();
+    let circle_of = |module: &String| -> Vec<&String> {
+        let goes_back = |other: &&&String| reach[module].contains(**other) && reach[**other].contains(module);
+        reach.keys().filter(goes_back).copied().collect()
+    };
+    let circles: BTreeSet<Vec<&String>> = reach.keys().map(|module| circle_of(module)).collect();
+    let message = |circle: &Vec<&String>| {
+        let files: Vec<&str> = circle.iter().map(|module| module.as_str()).collect();
+        format!(
+            "{} use each other in a circle: move what they share to a file that uses none of them",
+            files.join(", ")
+        )
+    };
+    circles
+        .iter()
+        .filter(|circle| !circle.is_empty())
+        .map(message)
+        .collect()
+}
+
+#[test]
+fn no_file_is_dead() {
+    let sources = sources("src");
+    let function = fs::read_dir(root().join("lambda/src")).expect("lambda/src");
+    let function: String = function
+        .map(|entry| fs::read_to_string(entry.expect("an entry").path()).expect("a source"))
+        .collect();
+    let modules = modules(&sources);
+    let used: BTreeSet<String> = (sources.iter().flat_map(|source| source.uses(&modules)))
+        .map(|(_, used)| used)
+        .collect();
+    let is_alive = |module: &String| {
+        let name = module.rsplit("::").next().unwrap_or(module);
+        // A room lives by its files, and a file also by what the room's own file does with it.
+        let is_room = modules.iter().any(|other| other.starts_with(&format!("{module}::")));
+        let is_mentioned = sources
+            .iter()
+            .any(|source| source.mentions(&format!("{name}::")).next().is_some());
+        is_room || used.contains(module) || function.contains(module.as_str()) || is_mentioned
+    };
+    let dead: Vec<String> = (modules.iter())
+        .filter(|module| !["lib", "main"].contains(&module.as_str()) && !is_alive(module))
+        .map(|module| format!("nobody uses {module}: delete it"))
+        .collect();
+    assert_none(&dead);
 }
 
 #[test]
@@ -447,6 +628,12 @@ fn each_rule_finds_what_it_forbids() {
             "use aws_sdk_elasticloadbalancingv2 as sdk;",
             false,
         ),
+        (
+            beside_the_seams,
+            "src/aws/elb/mod.rs",
+            "let output = request.send().await?;",
+            true,
+        ),
         (beside_the_seams, "src/notify/news.rs", "use aws_sdk_sns::Client;", true),
         (
             beside_the_seams,
@@ -502,6 +689,13 @@ fn each_rule_finds_what_it_forbids() {
             "fn arn() -> crate::aws::arn::Arn {",
             true,
         ),
+        (
+            against_the_floors,
+            "src/dns/mod.rs",
+            "use crate::dns::watch::Watch;",
+            false,
+        ),
+        (against_the_floors, "src/attic/mod.rs", "", true),
         (too_long, "src/dns/watch.rs", &long, true),
         (empty_names, "src/dns/watch.rs", "struct WatchManager;", true),
         (empty_names, "src/dns/watch.rs", "fn process_answer() {}", true),
@@ -511,6 +705,61 @@ fn each_rule_finds_what_it_forbids() {
     for (rule, path, text, forbidden) in cases {
         let found = rule(&[Source::new(path, text)]);
         assert_eq!(!found.is_empty(), *forbidden, "{path}: {text}: {found:?}");
+    }
+}
+
+#[test]
+fn floors_and_circles_are_seen_between_files() {
+    for (texts, arrows, rings) in [
+        (
+            &[("src/dns/mod.rs", ""), ("src/follow/mod.rs", "use crate::dns::Look;")][..],
+            0,
+            0,
+        ),
+        (
+            &[
+                ("src/dns/mod.rs", "use crate::follow::Report;"),
+                ("src/follow/mod.rs", ""),
+            ],
+            1,
+            0,
+        ),
+        (
+            &[("src/dns/mod.rs", "use crate::probe;"), ("src/probe/mod.rs", "")],
+            1,
+            0,
+        ),
+        (
+            &[
+                ("src/dns/mod.rs", "fn f() -> crate::aws::elb::Arn {"),
+                ("src/aws/elb/mod.rs", ""),
+            ],
+            1,
+            0,
+        ),
+        (
+            &[
+                ("src/dns/a.rs", "use super::b::B;"),
+                ("src/dns/b.rs", "use crate::dns::a::A;"),
+            ],
+            0,
+            1,
+        ),
+        (
+            &[("src/dns/mod.rs", "use a::A;"), ("src/dns/a.rs", "use super::B;")],
+            0,
+            1,
+        ),
+        (
+            &[("src/dns/mod.rs", "pub use a::A;"), ("src/dns/a.rs", "use super::B;")],
+            0,
+            0,
+        ),
+        (&[("src/dns/mod.rs", "use a::{"), ("src/dns/a.rs", "")], 0, 0),
+    ] {
+        let sources: Vec<Source> = texts.iter().map(|(path, text)| Source::new(path, text)).collect();
+        assert_eq!(against_the_floors(&sources).len(), arrows, "{texts:?}");
+        assert_eq!(circles(&sources).len(), rings, "{texts:?}");
     }
 }
 

@@ -3,4 +3,5 @@
 mod adapters;
 mod architecture;
 mod events;
+mod follow;
 mod planner;

@@ -1,11 +1,16 @@
-//! Completions and man pages, as the built binary prints them, agree with what it takes.
+//! Completions and man pages, as the built binary prints them, and the tables of docs/settings.md agree with what it takes.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
-use rds_tether::settings::keys::TABLES;
+use clap::Arg;
+use rds_tether::settings::keys::{Table, tables};
+use rds_tether::settings::{Flags, command_line, read_command_line};
+use rds_tether::verbs::Cli;
 use testkit::world::*;
+
+const SETTINGS: &str = include_str!("../docs/settings.md");
 
 fn printed(arguments: &[&str]) -> String {
     let output = finish(bare_command("").args(arguments));
@@ -128,13 +133,12 @@ fn the_settings_page_has_every_key_and_no_other() {
         let (_, names) = said.split_once("expected ").unwrap_or_else(|| panic!("{said}"));
         names.split('`').skip(1).step_by(2).map(str::to_owned).collect()
     };
-    let headers = TABLES
-        .iter()
-        .map(|table| table.header.trim_matches(['[', ']']).to_owned());
+    let all = tables();
+    let headers = all.iter().map(|table| table.header.trim_matches(['[', ']']).to_owned());
     assert_eq!(headers.collect::<BTreeSet<_>>(), expected("zzz = 1\n"));
     let page = printed(&["man"]).replace("\\-", "-");
-    for table in TABLES {
-        let keys: BTreeSet<String> = table.keys.iter().map(|key| key.name.to_owned()).collect();
+    for table in all {
+        let keys: BTreeSet<String> = table.keys.iter().map(|key| key.name.clone()).collect();
         assert_eq!(
             keys,
             expected(&format!("{}\nzzz = 1\n", table.header)),
@@ -145,4 +149,159 @@ fn the_settings_page_has_every_key_and_no_other() {
             assert!(page.contains(&format!("\\fB{}\\fR = ", key.name)), "{}", key.name);
         }
     }
+}
+
+/// Fails if the default that a key is said to have is another than the one that holds.
+#[test]
+fn a_default_that_is_told_is_the_one_that_holds() {
+    #[derive(clap::Parser)]
+    struct Given {
+        #[command(flatten)]
+        flags: Flags,
+    }
+    let scratch = Scratch::new();
+    let settings = |text: &str| {
+        let path = scratch.write("config.toml", text).into_os_string();
+        let given = read_command_line::<Given>(vec!["".into(), "--config".into(), path]).unwrap();
+        given.flags.settings().unwrap_or_else(|error| panic!("{error}: {text}"))
+    };
+    let endpoint = "orders.example:5432";
+    let arn = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/0123456789abcdef";
+    let group = format!("[[target_group]]\narn = \"{arn}\"\nendpoints = [\"{endpoint}\"]\n");
+    let proxy = format!("[[proxy]]\nlisten = \"127.0.0.1:1\"\nendpoint = \"{endpoint}\"\n");
+    let tables = tables();
+    let text = |said: &str| {
+        let sections = tables.iter().map(|table| match table.header {
+            "[[target_group]]" => group.clone(),
+            "[[proxy]]" => proxy.clone(),
+            header => format!("{header}\n"),
+        });
+        let add = |(section, table): (String, &Table)| match said.split_once(' ') {
+            Some((header, line)) if header == table.header => format!("{section}{line}\n"),
+            _ => section,
+        };
+        sections.zip(&tables).map(add).collect::<String>()
+    };
+    let mut compared = 0;
+    for table in &tables {
+        for key in &table.keys {
+            let default = key.default.as_deref().unwrap_or_default();
+            // What depends on the role is told in words, and so is what there is none of.
+            let is_word = key
+                .value
+                .split('|')
+                .any(|word| word.trim().trim_matches('"') == default);
+            if !is_word && (default.contains(' ') || !default.starts_with(|c: char| c.is_ascii_digit())) {
+                continue;
+            }
+            let quote = if key.value.starts_with('"') { "\"" } else { "" };
+            let said = format!("{} {} = {quote}{default}{quote}", table.header, key.name);
+            assert_eq!(settings(&text(&said)), settings(&text("")), "{said}");
+            compared += 1;
+        }
+    }
+    assert!(compared >= 12, "{compared} defaults compared");
+}
+
+fn definition() -> clap::Command {
+    let mut command = command_line::<Cli>().disable_help_subcommand(true);
+    command.build();
+    command
+}
+
+/// A flag as the tables of docs/settings.md have it.
+fn row(arg: &Arg) -> String {
+    let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    let (about, told) = match help.split_once(" [default: ") {
+        Some((about, default)) => (about.to_owned(), default.trim_end_matches(']').to_owned()),
+        None => (help, String::new()),
+    };
+    let defaults = arg
+        .get_default_values()
+        .iter()
+        .map(|value| value.to_string_lossy().into_owned());
+    let default = if arg.get_action().takes_values() {
+        defaults.collect()
+    } else {
+        String::new()
+    };
+    let value = arg.get_value_names().filter(|_| arg.get_action().takes_values());
+    // A bar would end the cell.
+    let value = value
+        .map(|names| format!(" {}", names[0].replace('|', "\\|")))
+        .unwrap_or_default();
+    let short = arg.get_short().map(|short| format!("`-{short}`, ")).unwrap_or_default();
+    let long = arg.get_long().expect("a flag");
+    let env = arg.get_env().expect("every flag has a variable").to_string_lossy();
+    let default = if default.is_empty() { told } else { default };
+    let cells = [format!("{short}`--{long}{value}`"), format!("`{env}`"), default, about];
+    let cells = cells.map(|cell| {
+        if cell.is_empty() {
+            String::new()
+        } else {
+            format!(" {cell}")
+        }
+    });
+    format!("|{} |", cells.join(" |"))
+}
+
+fn flags(verb: &clap::Command) -> Vec<&Arg> {
+    let flags = verb.get_arguments().filter(|arg| !arg.is_positional());
+    flags
+        .filter(|arg| !["help", "version"].contains(&arg.get_id().as_str()))
+        .collect()
+}
+
+/// The tables of flags of docs/settings.md: the verbs that each is for, and its rows.
+fn tables_of_flags() -> Vec<(BTreeSet<&'static str>, Vec<&'static str>)> {
+    let mut tables = Vec::new();
+    let mut lines = SETTINGS.lines();
+    while let Some(line) = lines.find(|line| line.starts_with("Flags of ")) {
+        let verbs = line.split('`').skip(1).step_by(2).collect();
+        let rows = lines.by_ref().skip_while(|line| !line.starts_with("|---"));
+        let rows = rows.skip(1).take_while(|line| line.starts_with('|'));
+        tables.push((verbs, rows.collect()));
+    }
+    tables
+}
+
+#[test]
+fn the_readme_lists_every_flag_of_every_verb_and_no_other() {
+    let command = definition();
+    let tables = tables_of_flags();
+    assert!(
+        tables.len() >= 4,
+        "the tables are not where this test looks: {tables:#?}"
+    );
+    for verb in command.get_subcommands() {
+        // A table that names no verb is for all of them.
+        let of_verb = tables
+            .iter()
+            .filter(|(verbs, _)| verbs.is_empty() || verbs.contains(verb.get_name()));
+        let listed: BTreeSet<String> = of_verb
+            .flat_map(|(_, rows)| rows.iter().map(ToString::to_string))
+            .collect();
+        let has: BTreeSet<String> = flags(verb).into_iter().map(row).collect();
+        let missing: Vec<&String> = has.difference(&listed).collect();
+        let surplus: Vec<&String> = listed.difference(&has).collect();
+        assert!(
+            missing.is_empty() && surplus.is_empty(),
+            "{}\nmissing:\n{missing:#?}\nto be removed:\n{surplus:#?}",
+            verb.get_name()
+        );
+    }
+}
+
+#[test]
+fn the_readmes_tables_name_verbs_that_exist() {
+    let command = definition();
+    let verbs: BTreeSet<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+    for (named, _) in tables_of_flags() {
+        assert!(named.is_subset(&verbs), "{named:?} of {verbs:?}");
+    }
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    definition().debug_assert();
 }

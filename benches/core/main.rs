@@ -1,4 +1,4 @@
-//! The figures in the README: `cargo bench --bench core`, or with `-- plan`, `-- reaction`, `-- run-1000`, `-- scrape` only
+//! The figures of docs/figures.md: `cargo bench --bench core`, or with `-- plan`, `-- reaction`, `-- run-1000`, `-- scrape` only
 //! those parts.
 //!
 //! Everything is on loopback: the servers are the testkit's, in this process; the program is the built binary in processes

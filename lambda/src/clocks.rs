@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use rds_tether::aws::arn::Arn;
 use rds_tether::aws::elb::{self, Client};
-use rds_tether::follow::binding::Binding;
+use rds_tether::aws::failure::Kind;
+use rds_tether::follow::Follower;
+use rds_tether::follow::milestone::Tracker;
 use rds_tether::function::tag;
 use rds_tether::planner::memory::Memory;
 use rds_tether::planner::time::Timestamp;
@@ -21,7 +23,7 @@ pub const TAG_READ_MAX: Duration = Duration::from_secs(2);
 /// What lives as long as the process.
 #[derive(Default)]
 pub struct Remembered {
-    memories: Mutex<BTreeMap<Arn, Memory>>,
+    followers: Mutex<BTreeMap<Arn, (Memory, Tracker)>>,
     /// The denials that were warned of: an action and what it was denied for.
     warned: Mutex<BTreeSet<(&'static str, Option<Arn>)>>,
 }
@@ -42,7 +44,7 @@ impl Remembered {
             match read {
                 Ok(read) => tags.extend(read),
                 // A group that does not exist must not hide the tags of the others.
-                Err(error) if error.kind == elb::Kind::NotFound && arns.len() > 1 => {
+                Err(error) if error.failure.kind == Kind::NotFound && arns.len() > 1 => {
                     unread.push(arns.split_off(arns.len() / 2));
                     unread.push(arns);
                 }
@@ -54,9 +56,9 @@ impl Remembered {
     }
 
     /// What an earlier invocation left: the absence clocks, in this process or in the tag, whichever are younger, and in this
-    /// process the waiting for candidates to show something. Without any, the waiting starts anew.
-    pub fn recall(&self, arn: &Arn, tag: Option<&str>, now: Timestamp) -> Memory {
-        let here = locked(&self.memories).get(arn).cloned().unwrap_or_default();
+    /// process the waiting for candidates to show something and the changes under way. Without any, the waiting starts anew.
+    pub fn recall(&self, arn: &Arn, tag: Option<&str>, now: Timestamp) -> (Memory, Tracker) {
+        let (here, under_way) = locked(&self.followers).get(arn).cloned().unwrap_or_default();
         let clocks = [tag.and_then(tag::read), here.clocks()].into_iter().flatten();
         // What claims to come from the future must not outdo what this process knows.
         let youngest = clocks
@@ -68,14 +70,15 @@ impl Remembered {
             memory = Memory::recall(last_look, clocks);
         }
         memory.recall_candidates(&here);
-        memory
+        (memory, under_way)
     }
 
     /// Leaves the absence clocks for the next invocation. A tag that could not be read is replaced, because what it says may
     /// no longer be so.
-    pub async fn keep(&self, binding: &Binding, client: &Client, memory: &Memory, tag: Option<String>, end: Instant) {
+    pub async fn keep(&self, follower: &Follower, client: &Client, tag: Option<String>, end: Instant) {
         const NOT_KEPT: &str = "absence clocks are not kept in the tag";
-        locked(&self.memories).insert(binding.arn.clone(), memory.clone());
+        let (binding, (memory, under_way)) = (follower.binding(), follower.memory());
+        locked(&self.followers).insert(binding.arn.clone(), (memory.clone(), under_way.clone()));
         let Some(clocks) = memory.clocks() else { return };
         let value = tag::write(&clocks);
         if binding.observe || tag.is_some_and(|tag| tag == value) {
@@ -94,8 +97,8 @@ impl Remembered {
     /// A denial is warned of once in the life of the process: it is as it was meant, or will be read.
     fn warn(&self, what: &str, error: &elb::Error, denied_for: Option<&Arn>) {
         let group = error.group.name();
-        let is_new = || locked(&self.warned).insert((error.action, denied_for.cloned()));
-        if error.kind != elb::Kind::Denied || is_new() {
+        let is_new = || locked(&self.warned).insert((error.failure.action, denied_for.cloned()));
+        if error.failure.kind != Kind::Denied || is_new() {
             warn!(group, "{what}: {error}");
         } else {
             debug!(group, "{what}: {error}");
@@ -135,19 +138,20 @@ mod tests {
             ip: "10.0.2.7".parse().expect("ip"),
             port: 5432,
         };
+        let (endpoint, answer) = (HOST.parse().expect("an endpoint"), Answer { resolution, history });
         let seen = Seen {
             family: Family::Ipv4,
-            endpoints: BTreeMap::from([(HOST.parse().expect("an endpoint"), Ok(Answer { resolution, history }))]),
-            probed: BTreeMap::from([(target, Err(Doubt::Silent("no answer in time".into())))]),
-            group: Ok(BTreeMap::new()),
+            endpoints: BTreeMap::from([(&endpoint, Ok(&answer))]),
+            probed: &BTreeMap::from([(target, Err(Doubt::Silent("no answer in time".into())))]),
+            group: Ok(&BTreeMap::new()),
         };
         let policy = Policy {
             probe: Probe::Tls,
             ..Policy::default()
         };
-        let memory = remembered.recall(&arn, None, now);
-        let decision = decide(&policy, &memory, &seen, now);
-        locked(&remembered.memories).insert(arn, decision.memory);
+        let (memory, under_way) = remembered.recall(&arn, None, now);
+        let decision = decide(&policy, memory, &seen, now);
+        locked(&remembered.followers).insert(arn, (decision.memory, under_way));
         decision.plan
     }
 

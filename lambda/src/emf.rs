@@ -2,7 +2,8 @@
 
 use std::io::Write as _;
 
-use rds_tether::aws::elb::{Error, Kind};
+use rds_tether::aws::elb::Error;
+use rds_tether::aws::failure::Kind;
 use rds_tether::follow::report::Report;
 use rds_tether::planner::plan::{Class, Held, Hold};
 use rds_tether::planner::target::State;
@@ -45,7 +46,7 @@ fn unresolved(report: &Report) -> usize {
 }
 
 fn denials(report: &Report) -> usize {
-    let is_denial = |error: &&Error| matches!(error.kind, Kind::Denied | Kind::Credentials | Kind::AssumeRole);
+    let is_denial = |error: &&Error| matches!(error.failure.kind, Kind::Denied | Kind::Credentials | Kind::AssumeRole);
     report.errors().filter(is_denial).count()
 }
 

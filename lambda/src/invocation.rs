@@ -7,6 +7,7 @@ use std::time::Duration;
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use rds_tether::aws::elb::{self, Client, ClientKey, Clients};
 use rds_tether::clock::Clock;
+use rds_tether::counts::Notifications;
 use rds_tether::dns::watch::Watchers;
 use rds_tether::exit::Exit;
 use rds_tether::follow::binding::Binding;
@@ -15,9 +16,8 @@ use rds_tether::follow::{self, Follower};
 use rds_tether::function::event::{Command, Doorbell, Scope};
 use rds_tether::notify::Notifier;
 use rds_tether::settings::Settings;
-use rds_tether::telemetry::metrics::Notifications;
-use rds_tether::telemetry::output;
-use rds_tether::verbs::once::watchers;
+use rds_tether::telemetry::document::Document;
+use rds_tether::text;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::task::JoinSet;
@@ -71,7 +71,7 @@ impl Function {
     pub async fn new(settings: Settings) -> Self {
         let mut clients = Clients::start();
         for binding in &settings.bindings {
-            clients.of(binding).await;
+            clients.of(&binding.client_key()).await;
         }
         let notifier = Notifier::new(&settings.notify, &Notifications::default());
         Self {
@@ -95,7 +95,8 @@ impl Function {
         let configured = self.settings.bindings.iter().flat_map(|binding| &binding.endpoints);
         doorbell.scope = doorbell.scope.among(configured);
         info!(phase = ?doorbell.phase, scope = ?doorbell.scope, "woken by {doorbell}");
-        let watchers = watchers(&self.settings.dns, clock).map_err(|error| unsettled(error.to_string()))?;
+        let watchers = Watchers::of(&self.settings.dns, clock).map_err(|error| unsettled(error.to_string()))?;
+        let watchers = Arc::new(watchers);
         let telling = Telling {
             notifier: Arc::clone(&self.notifier),
             trigger: doorbell.to_string().into(),
@@ -142,20 +143,17 @@ impl Function {
         let concerned = |binding: &&Binding| binding.endpoints.iter().any(|endpoint| scope.covers(endpoint));
         let mut by_client: BTreeMap<ClientKey, Vec<(usize, Arc<Binding>)>> = BTreeMap::new();
         for (index, binding) in self.settings.bindings.iter().filter(concerned).enumerate() {
-            let bindings = by_client.entry(Clients::key(binding)).or_default();
+            let bindings = by_client.entry(binding.client_key()).or_default();
             bindings.push((index, Arc::new(binding.clone())));
         }
         let mut clients = self.clients.lock().await;
         let mut batches = Vec::new();
-        for bindings in by_client
-            .values()
-            .flat_map(|bindings| bindings.chunks(elb::DESCRIBED_MAX))
-        {
-            let [(_, first), ..] = bindings else { continue };
-            batches.push(Batch {
-                client: clients.of(first).await,
+        for (key, bindings) in &by_client {
+            let client = clients.of(key).await;
+            batches.extend(bindings.chunks(elb::DESCRIBED_MAX).map(|bindings| Batch {
+                client: client.clone(),
                 bindings: bindings.to_vec(),
-            });
+            }));
         }
         batches
     }
@@ -184,7 +182,7 @@ impl Invocation {
         for ((index, binding), follower) in bindings.into_iter().zip(followers) {
             let (invocation, client) = (self.clone(), client.clone());
             let tag = tags.remove(&binding.arn);
-            let answer = async move { (index, invocation.answer(&binding, &client, follower, tag).await) };
+            let answer = async move { (index, invocation.answer(&client, follower, tag).await) };
             answers.spawn(answer.in_current_span());
         }
         answers.join_all().await
@@ -195,12 +193,13 @@ impl Invocation {
         let mut follower = Follower::new(Arc::clone(binding), client, watchers, self.clock);
         let now = self.clock.now();
         if !self.only_looks() {
-            follower.recall(self.remembered.recall(&binding.arn, tag, now));
+            let (memory, under_way) = self.remembered.recall(&binding.arn, tag, now);
+            follower.recall(memory, under_way);
         }
         follower
     }
 
-    async fn answer(self, binding: &Binding, client: &Client, mut follower: Follower, tag: Option<String>) -> Report {
+    async fn answer(self, client: &Client, mut follower: Follower, tag: Option<String>) -> Report {
         let telling = (!self.only_looks()).then(|| self.telling.clone());
         let mut looking = Looking::new(self.until, self.clock, telling);
         if self.only_looks() {
@@ -209,8 +208,7 @@ impl Invocation {
         let report = looking.look(&mut follower).await;
         emf::write(&looking.measured(&report), self.clock.now(), &self.request_id);
         let end = self.clock.instant(self.until.deadline()) + TAG_WRITE_MAX;
-        let memory = follower.memory();
-        self.remembered.keep(binding, client, memory, tag, end).await;
+        self.remembered.keep(&follower, client, tag, end).await;
         report
     }
 
@@ -232,7 +230,9 @@ fn conclude(reports: &[Report]) -> Result<Value, Diagnostic> {
         reports.iter().filter(|report| report.is_settled()).count(),
         reports.len()
     );
-    Ok(output::json_value("lambda", reports, exit))
+    let document = Document::of("lambda", reports, exit);
+    // Strings, numbers and lists always serialise.
+    Ok(serde_json::to_value(document).unwrap_or_default())
 }
 
 fn unsettled(error_message: String) -> Diagnostic {
@@ -244,9 +244,5 @@ fn unsettled(error_message: String) -> Diagnostic {
 }
 
 fn failure(report: &Report) -> String {
-    let errors = report.errors().map(ToString::to_string);
-    let holds = report.telling_holds();
-    let holds = holds.iter().map(|hold| output::hold_line(hold, report.at));
-    let causes: Vec<String> = errors.chain(holds).collect();
-    format!("{}: {}", report.binding.arn.name(), causes.join(", "))
+    format!("{}: {}", report.binding.arn.name(), text::join(report.causes()))
 }

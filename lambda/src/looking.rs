@@ -204,9 +204,10 @@ impl Looking {
         self.address_changes += report.registered.done.len();
         self.errors += usize::from(report.trouble().is_some());
         self.tell(report);
-        for milestone in self.journal.note(report) {
+        self.journal.note(report);
+        for milestone in &report.reached {
             if let Milestone::Converged(after) = milestone {
-                self.convergence = Some(after);
+                self.convergence = Some(*after);
             }
         }
     }

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use lambda_runtime::{LambdaEvent, service_fn};
-use rds_tether::logging;
-use rds_tether::settings::{self, LogFormat, Settings};
+use rds_tether::logging::{self, LogFormat};
+use rds_tether::settings::{self, Settings};
 use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -30,7 +30,7 @@ async fn main() -> ExitCode {
         Err(error) => {
             error!("the settings are not usable: {error}");
             report_init_error(&error).await;
-            return ExitCode::from(error.exit() as u8);
+            return ExitCode::from(error.exit as u8);
         }
     };
     // As text, because an event that cannot be read is no error.

@@ -6,17 +6,11 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
+use crate::planner::wrong::Wrong;
+
 /// The ARN of a target group: `arn:PARTITION:elasticloadbalancing:REGION:ACCOUNT:targetgroup/NAME/ID`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Arn(Arc<str>);
-
-/// Why a text is no target-group ARN.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0:?} is no target-group ARN: {1}; it looks like \
-     arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/NAME/0123456789abcdef"
-)]
-pub struct InvalidArn(String, &'static str);
 
 impl Arn {
     /// The whole ARN.
@@ -41,10 +35,15 @@ impl Arn {
 }
 
 impl FromStr for Arn {
-    type Err = InvalidArn;
+    type Err = Wrong;
 
-    fn from_str(text: &str) -> Result<Self, InvalidArn> {
-        let invalid = |why| Err(InvalidArn(text.to_owned(), why));
+    fn from_str(text: &str) -> Result<Self, Wrong> {
+        let invalid = |why| {
+            Err(Wrong::new(
+                format!("{text:?} is no target-group ARN: {why}"),
+                "it looks like arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/NAME/0123456789abcdef",
+            ))
+        };
         let text = text.trim();
         let parts: Vec<&str> = text.splitn(6, ':').collect();
         let &["arn", partition, service, region, account, resource] = parts.as_slice() else {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-/// What a call is for; what brings an address in goes before what takes one out, and both before other looking.
+/// The purpose of a call: registering goes before deregistering, and both go before other looking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
     /// A registration, or a look that one waits for.

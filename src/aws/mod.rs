@@ -3,6 +3,7 @@
 pub mod arn;
 pub mod bucket;
 pub mod elb;
+pub mod failure;
 pub mod sts;
 
 use std::time::Duration;
@@ -26,12 +27,12 @@ const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
 /// How a client reaches AWS.
 pub type Config = SdkConfig;
 
-/// A role to assume for one binding.
+/// A role to assume.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AssumeRole {
     /// The role's ARN.
     pub arn: String,
-    /// What the role's trust policy may ask for.
+    /// The external ID that the role's trust policy asks for, if it does.
     pub external_id: Option<String>,
 }
 
@@ -62,7 +63,7 @@ pub async fn config(region: &str) -> SdkConfig {
 }
 
 /// The same configuration with another region and, if asked for, an assumed role.
-pub async fn for_binding(base: &SdkConfig, region: &str, role: Option<&AssumeRole>) -> SdkConfig {
+pub async fn under_role(base: &SdkConfig, region: &str, role: Option<&AssumeRole>) -> SdkConfig {
     let region = Region::new(region.to_owned());
     let mut builder = base.to_builder().region(region.clone());
     if let Some(role) = role {

@@ -1,4 +1,4 @@
-//! Who AWS takes this process for, and what time AWS has. The only module that uses the SDK of STS.
+//! Asks STS for the identity that AWS sees in this process, and reads AWS's time off the answer. The only module that calls STS.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,22 +7,22 @@ use sdk::config::interceptors::BeforeDeserializationInterceptorContextRef;
 use sdk::config::{ConfigBag, Intercept, RuntimeComponents};
 
 use crate::aws::Config;
-use crate::aws::elb::Failure;
+use crate::aws::failure::Failure;
 use crate::clock::Clock;
 use crate::planner::time::Timestamp;
 
-/// An identity.
+/// The identity that signs the calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// The ARN of the user or of the role's session.
     pub arn: String,
-    /// The account.
+    /// The number of the account that it belongs to.
     pub account: String,
 }
 
-/// What STS said.
+/// The reply of STS.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct Reply {
     /// The identity, or why it is not known.
     pub caller: Result<Caller, Failure>,
     /// AWS's time and ours when its answer came, if one came.
@@ -30,7 +30,7 @@ pub struct Answer {
 }
 
 /// Asks STS who signs the calls of a configuration (GetCallerIdentity, which needs no permission).
-pub async fn ask(config: &Config, role: Option<&str>, clock: Clock) -> Answer {
+pub async fn ask(config: &Config, role: Option<&str>, clock: Clock) -> Reply {
     let date = ReadDate {
         clock,
         seen: Arc::default(),
@@ -38,7 +38,7 @@ pub async fn ask(config: &Config, role: Option<&str>, clock: Clock) -> Answer {
     let request = sdk::Client::new(config).get_caller_identity();
     let sent = request.customize().interceptor(date.clone()).send().await;
     let caller = sent.map_err(|error| Failure::of("GetCallerIdentity", role, &error));
-    Answer {
+    Reply {
         caller: caller.map(|output| Caller {
             arn: output.arn().unwrap_or("unknown").to_owned(),
             account: output.account().unwrap_or("unknown").to_owned(),

@@ -4,6 +4,7 @@ pub mod watch;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
@@ -20,27 +21,79 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::planner::answer::{Blind, Failure, Quorum, Resolution, Said, combine};
 use crate::planner::target::Family;
+use crate::planner::wrong::Wrong;
 
 /// How long the other name servers may take after the first has given an address.
 const AFTER_FIRST: Duration = Duration::from_millis(200);
 /// Queries under way at once to one name server: a start with a thousand endpoints and a silent server stays below it.
 const QUERIES_MAX: usize = 8192;
 
+/// How to look at DNS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The name servers to ask; none: those of /etc/resolv.conf.
+    pub name_servers: Vec<SocketAddr>,
+    /// How long one look may take.
+    pub deadline: Duration,
+    /// The longest time between two looks.
+    pub interval: Duration,
+    /// How many name servers must give an address.
+    pub quorum: Quorum,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            name_servers: Vec::new(),
+            deadline: Duration::from_secs(2),
+            interval: Duration::from_secs(5),
+            quorum: Quorum::Any,
+        }
+    }
+}
+
+impl Settings {
+    /// The name servers to ask, in order.
+    pub fn servers(&self) -> Result<Vec<SocketAddr>, Error> {
+        if self.name_servers.is_empty() {
+            system_name_servers()
+        } else {
+            Ok(self.name_servers.clone())
+        }
+    }
+}
+
 /// A failure to set up name resolution.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.wrong())]
 pub enum Error {
     /// The system's configuration cannot be read.
-    #[error("cannot read the name servers from /etc/resolv.conf: {0}; name them with --nameserver ADDR[:PORT]")]
     System(String),
     /// There is no name server.
-    #[error("/etc/resolv.conf names no name server; name one with --nameserver ADDR[:PORT]")]
     NoNameServer,
     /// A client could not be built.
-    #[error("cannot set up a client for name server {0}: {1}")]
     Client(SocketAddr, String),
 }
 
 impl Error {
+    /// What is wrong, and what to do about it.
+    pub fn wrong(&self) -> Wrong {
+        match self {
+            Self::System(why) => Wrong::new(
+                format!("cannot read the name servers from /etc/resolv.conf: {why}"),
+                "name them with --nameserver ADDR[:PORT]",
+            ),
+            Self::NoNameServer => Wrong::new(
+                "/etc/resolv.conf names no name server",
+                "name one with --nameserver ADDR[:PORT]",
+            ),
+            Self::Client(server, why) => Wrong::new(
+                format!("cannot set up a client for name server {server}: {why}"),
+                "name another with --nameserver ADDR[:PORT]",
+            ),
+        }
+    }
+
     /// Whether a later start may succeed by itself: a host that starts gets its name servers late.
     pub fn may_pass(&self) -> bool {
         match self {
@@ -51,7 +104,7 @@ impl Error {
 }
 
 /// The name servers of /etc/resolv.conf.
-pub fn system_name_servers() -> Result<Vec<SocketAddr>, Error> {
+fn system_name_servers() -> Result<Vec<SocketAddr>, Error> {
     let (config, _) =
         hickory_resolver::system_conf::read_system_conf().map_err(|error| Error::System(error.to_string()))?;
     let mut servers = Vec::new();
@@ -80,6 +133,15 @@ pub struct Look {
     pub seen: Result<Resolution, Blind>,
 }
 
+/// The seam between watchers and name servers, so that their stories can be told in virtual time.
+pub trait Names: Send + Sync + 'static {
+    /// The name servers asked.
+    fn servers(&self) -> Vec<SocketAddr>;
+
+    /// Looks once at a name.
+    fn look<'a>(&'a self, host: &'a str, family: Family) -> Pin<Box<dyn Future<Output = Look> + Send + 'a>>;
+}
+
 /// Asks a set of name servers.
 pub struct Resolver {
     /// One client per name server, so that who said what is known.
@@ -99,15 +161,10 @@ impl Resolver {
         })
     }
 
-    /// The name servers asked.
-    pub fn servers(&self) -> impl Iterator<Item = SocketAddr> {
-        self.clients.iter().map(|(server, _)| *server)
-    }
-
     /// Looks once. Ends when all have answered, shortly after the first address, or at the deadline.
     pub async fn look(&self, host: &str, family: Family) -> Look {
         let mut said: Vec<(SocketAddr, Result<Said, Failure>)> =
-            self.servers().map(|server| (server, Err(Failure::TimedOut))).collect();
+            (self.clients.iter().map(|(server, _)| (*server, Err(Failure::TimedOut)))).collect();
         let record_type = match family {
             Family::Ipv4 => RecordType::A,
             Family::Ipv6 => RecordType::AAAA,
@@ -122,6 +179,7 @@ impl Resolver {
         Look { said, seen }
     }
 
+    /// Asks them all into `said`, in which every answer is missing.
     async fn ask_all(&self, name: &Name, record_type: RecordType, said: &mut [(SocketAddr, Result<Said, Failure>)]) {
         let mut end = Instant::now() + self.deadline;
         let mut asked = JoinSet::new();
@@ -136,6 +194,16 @@ impl Resolver {
             }
             said[index].1 = answer;
         }
+    }
+}
+
+impl Names for Resolver {
+    fn servers(&self) -> Vec<SocketAddr> {
+        self.clients.iter().map(|(server, _)| *server).collect()
+    }
+
+    fn look<'a>(&'a self, host: &'a str, family: Family) -> Pin<Box<dyn Future<Output = Look> + Send + 'a>> {
+        Box::pin(Resolver::look(self, host, family))
     }
 }
 

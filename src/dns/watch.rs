@@ -10,12 +10,12 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use crate::clock::Clock;
-use crate::dns::Resolver;
+use crate::counts::Looks;
+use crate::dns::{Error, Names, Resolver, Settings};
 use crate::planner::answer::{Answer, Blind, Failure, History, Said};
 use crate::planner::cadence::{self, Urgency};
 use crate::planner::target::Family;
 use crate::planner::time::Timestamp;
-use crate::telemetry::metrics::Looks;
 
 /// What a watcher knows of its name.
 #[derive(Clone, Debug)]
@@ -96,7 +96,7 @@ impl Drop for Hurry {
 
 /// The watchers of a process: followers of one name share its lookups.
 pub struct Watchers {
-    resolver: Arc<Resolver>,
+    names: Arc<dyn Names>,
     looks: Looks,
     clock: Clock,
     interval: Duration,
@@ -114,10 +114,16 @@ struct Running {
 const START_APART: Duration = Duration::from_millis(10);
 
 impl Watchers {
+    /// The watchers that the settings ask for.
+    pub fn of(settings: &Settings, clock: Clock) -> Result<Self, Error> {
+        let resolver = Resolver::new(&settings.servers()?, settings.deadline, settings.quorum)?;
+        Ok(Self::new(resolver, clock, settings.interval))
+    }
+
     /// Watchers that look at least every `interval`.
-    pub fn new(resolver: Resolver, clock: Clock, interval: Duration) -> Self {
+    pub fn new(names: impl Names, clock: Clock, interval: Duration) -> Self {
         Self {
-            resolver: Arc::new(resolver),
+            names: Arc::new(names),
             looks: Looks::default(),
             clock,
             interval,
@@ -134,7 +140,7 @@ impl Watchers {
 
     /// The name servers that are asked.
     pub fn servers(&self) -> Vec<SocketAddr> {
-        self.resolver.servers().collect()
+        self.names.servers()
     }
 
     /// Follows a name, starting its watcher if it has none.
@@ -162,7 +168,7 @@ impl Watchers {
         }));
         let (wishes, asked) = watch::channel(Wishes::default());
         let watcher = Watcher {
-            resolver: Arc::clone(&self.resolver),
+            names: Arc::clone(&self.names),
             looks: self.looks.clone(),
             clock: self.clock,
             interval: self.interval,
@@ -184,7 +190,7 @@ impl Watchers {
 }
 
 struct Watcher {
-    resolver: Arc<Resolver>,
+    names: Arc<dyn Names>,
     looks: Looks,
     clock: Clock,
     interval: Duration,
@@ -224,7 +230,7 @@ impl Watcher {
     }
 
     async fn look(&mut self) -> Sight {
-        let look = self.resolver.look(&self.host, self.family).await;
+        let look = self.names.look(&self.host, self.family).await;
         let at = self.clock.now();
         self.looks.note(&look.said);
         let seen = look.seen.map(|resolution| {

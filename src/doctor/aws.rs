@@ -1,13 +1,14 @@
-//! Who this process is for AWS, and whether it may do its work, judged.
+//! Judges the identity of this process, its clock, and its permissions.
 
 use std::time::Duration;
 
 use super::check::{Check, Outcome};
-use crate::aws::elb::{self, Failure, Kind};
-use crate::aws::sts::Answer;
+use crate::aws::elb;
+use crate::aws::failure::Kind;
+use crate::aws::sts::Reply;
 use crate::exit::Exit;
 use crate::planner::target::Target;
-use crate::telemetry::output::span;
+use crate::text::span;
 
 /// Signatures older than this are refused (IAM documentation, Signature Version 4).
 const SKEW_MAX: Duration = Duration::from_secs(5 * 60);
@@ -15,7 +16,7 @@ const SKEW_MAX: Duration = Duration::from_secs(5 * 60);
 const SKEW_USUAL: Duration = Duration::from_secs(30);
 const FIX_CLOCK: &str = "let a time service keep the clock: chronyc tracking; in AWS its server is 169.254.169.123";
 
-/// What came of the calls that show the right to write.
+/// The results of the calls that show the right to write.
 #[derive(Clone, Debug)]
 pub struct Tried {
     /// Of DeregisterTargets for an address that nobody has.
@@ -24,7 +25,7 @@ pub struct Tried {
     pub register: Option<(Target, Result<(), elb::Error>)>,
 }
 
-/// What a binding may ask of its target group.
+/// The writes to its target group that a binding rules out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Writes {
     /// `observe`: nothing is written.
@@ -34,21 +35,21 @@ pub struct Writes {
 }
 
 /// Identity and clock. `account` is that of the target group.
-pub fn judge(answer: &Answer, account: &str) -> Vec<Check> {
+pub fn judge(reply: &Reply, account: &str) -> Vec<Check> {
     vec![
-        Check::new("aws.identity", identity(answer, account)),
-        Check::new("aws.clock", clock(answer)),
+        Check::new("aws.identity", identity(reply, account)),
+        Check::new("aws.clock", clock(reply)),
     ]
 }
 
 /// Whether every other call will fail for the same reason.
-pub fn is_hopeless(answer: &Answer) -> bool {
-    let failed = answer.caller.as_ref().err();
+pub fn is_hopeless(reply: &Reply) -> bool {
+    let failed = reply.caller.as_ref().err();
     failed.is_some_and(|failure| matches!(failure.kind, Kind::Credentials | Kind::AssumeRole))
 }
 
-fn identity(answer: &Answer, account: &str) -> Outcome {
-    match &answer.caller {
+fn identity(reply: &Reply, account: &str) -> Outcome {
+    match &reply.caller {
         Ok(caller) if caller.account == account => Outcome::ok(&caller.arn),
         Ok(caller) => Outcome::warning(
             format!(
@@ -57,24 +58,20 @@ fn identity(answer: &Answer, account: &str) -> Outcome {
             ),
             "give the binding a role of that account: assume_role = { arn = \"arn:aws:iam::ACCOUNT:role/NAME\" }",
         ),
-        Err(failure) if is_hopeless(answer) => {
+        Err(failure) if is_hopeless(reply) => {
             let fix = failure.remedy().unwrap_or("check the credentials of this process");
-            Outcome::failure(Exit::Denied, told(failure), fix)
+            Outcome::failure(Exit::Denied, failure.to_string(), fix)
         }
         Err(failure) => Outcome::warning(
-            told(failure),
+            failure.to_string(),
             "only doctor and assumed roles ask STS; check the network path to it (in a VPC: NAT, or an interface endpoint \
              for sts)",
         ),
     }
 }
 
-fn told(failure: &Failure) -> String {
-    format!("{} failed: {}: {}", failure.action, failure.code, failure.message)
-}
-
-fn clock(answer: &Answer) -> Outcome {
-    let Some((theirs, ours)) = answer.times else {
+fn clock(reply: &Reply) -> Outcome {
+    let Some((theirs, ours)) = reply.times else {
         return Outcome::skipped("AWS has not answered, and so not told the time");
     };
     let (skew, word) = if ours > theirs {
@@ -98,8 +95,10 @@ pub fn permission<T>(name: &'static str, action: &str, called: &Result<T, elb::E
     let outcome = match called {
         Err(_) if hopeless => Outcome::blocked("aws.identity"),
         Ok(_) => Outcome::ok(format!("{action} is allowed")),
-        // Who is told that much may ask.
-        Err(error) if matches!(error.kind, Kind::NotFound | Kind::NotIp) => Outcome::ok(format!("{action} is allowed")),
+        // ELB looks at permissions first: a caller without the permission is not told that the group is missing.
+        Err(error) if matches!(error.failure.kind, Kind::NotFound | Kind::NotIp) => {
+            Outcome::ok(format!("{action} is allowed"))
+        }
         Err(error) => Outcome::of_error(error),
     };
     Check::new(name, outcome)
@@ -109,10 +108,10 @@ pub fn permission<T>(name: &'static str, action: &str, called: &Result<T, elb::E
 pub fn inspection(errors: &[&elb::Error]) -> Check {
     let denied: Vec<&str> = errors
         .iter()
-        .filter(|error| error.kind == Kind::Denied)
-        .map(|error| error.action)
+        .filter(|error| error.failure.kind == Kind::Denied)
+        .map(|error| error.failure.action)
         .collect();
-    let outcome = match errors.iter().find(|error| error.kind != Kind::Denied) {
+    let outcome = match errors.iter().find(|error| error.failure.kind != Kind::Denied) {
         Some(error) => Outcome::of_error(error),
         None if denied.is_empty() => Outcome::ok("attributes, load balancer and listeners may be described"),
         None => Outcome::warning(
@@ -170,9 +169,10 @@ fn written(result: &Result<(), elb::Error>, ok: &str) -> Outcome {
     match result {
         Ok(()) => Outcome::ok(ok),
         // Permission is looked at before the address is.
-        Err(error) if matches!(error.kind, Kind::Address | Kind::Limit) => {
-            Outcome::ok(format!("{} is allowed (ELB answered {})", error.action, error.code))
-        }
+        Err(error) if matches!(error.failure.kind, Kind::Address | Kind::Limit) => Outcome::ok(format!(
+            "{} is allowed (ELB answered {})",
+            error.failure.action, error.failure.code
+        )),
         Err(error) => Outcome::of_error(error),
     }
 }

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::check::{Check, Outcome};
-use super::dns::join;
 use super::group::{Around, BalancerSeen, ListenerSeen, Seen, Wanted};
 use crate::aws::elb::{Attributes, Balancer, Detail};
 use crate::exit::Exit;
-use crate::planner::target::{Listed, State, Target};
+use crate::planner::target::{Listed, State, Target, ZONE_ALL};
+use crate::text::join;
 
-/// What a listener has unless somebody sets it.
+/// The idle timeout of a listener unless somebody sets it.
 const IDLE_DEFAULT_SECONDS: u32 = 350;
 /// The most that can be set.
 const IDLE_MAX: &str = "6000";
@@ -42,7 +42,7 @@ fn judge_all(seen: &Seen, wanted: &Wanted<'_>, blocked_by: &'static str) -> Vec<
             .collect()
     };
     let (Ok(detail), Some(around)) = (&seen.detail, &seen.around) else {
-        let is_group = matches!(&seen.detail, Err(error) if Exit::of(error) == Exit::Settings);
+        let is_group = matches!(&seen.detail, Err(error) if error.failure.kind.exit() == Exit::Settings);
         return blocked(&ALL, if is_group { "group.type" } else { blocked_by });
     };
     let mut checks = match &around.balancers {
@@ -198,7 +198,7 @@ fn idle_timeout(detail: &Detail, listeners: &[ListenerSeen]) -> Outcome {
 
 fn zones(detail: &Detail, balancer: &Balancer, current: Current<'_>) -> Outcome {
     let outside = current.iter().find_map(|(target, listed)| {
-        let zone = listed.zone.as_deref().filter(|zone| *zone != "all")?;
+        let zone = listed.zone.as_deref().filter(|zone| *zone != ZONE_ALL)?;
         (!balancer.zones.contains(zone)).then_some((target, zone))
     });
     match outside {
@@ -233,9 +233,8 @@ fn cross_zone(
         return Outcome::ok("on: every zone reaches the target, wherever it lies");
     }
     let covers = |zone: &&String| {
-        let is_there =
-            |listed: &Listed| matches!(listed.zone.as_deref(), Some(place) if place == "all" || place == zone.as_str());
-        current.iter().any(|(_, listed)| is_there(listed))
+        let mut places = current.iter().filter_map(|(_, listed)| listed.zone.as_deref());
+        places.any(|place| place == ZONE_ALL || place == zone.as_str())
     };
     let without: BTreeSet<&String> = balancer.zones.iter().filter(|zone| !covers(zone)).collect();
     if balancer.zones.len() < 2 {
@@ -286,7 +285,7 @@ fn private_link(detail: &Detail, balancer: &Balancer) -> Outcome {
     )
 }
 
-/// What ELB knows of the database's security groups: only whether its checks get through.
+/// ELB knows of the database's security groups only whether its checks get through.
 fn access(detail: &Detail, around: &Around, wanted: &Wanted<'_>) -> Outcome {
     let current = around
         .targets

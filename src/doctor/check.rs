@@ -96,7 +96,7 @@ pub fn listing() -> String {
     format!("Checks:{}", lines.collect::<String>())
 }
 
-/// What came of a check.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// All is well; what was found.
@@ -116,7 +116,7 @@ pub enum Outcome {
 pub struct Check {
     /// One of [`NAMES`].
     pub name: &'static str,
-    /// What came of it.
+    /// Its result.
     pub outcome: Outcome,
 }
 
@@ -159,13 +159,9 @@ impl Outcome {
         Self::Blocked(by, format!("cannot be told before {by} is well"))
     }
 
-    /// What a call that failed means for the check that is about it.
+    /// The result of a check whose own call failed.
     pub fn of_error(error: &elb::Error) -> Self {
-        let elb::Error {
-            action, code, message, ..
-        } = error;
-        let found = format!("{action} failed: {code}: {message}");
-        Self::failure(Exit::of(error), found, error.remedy())
+        Self::failure(error.failure.kind.exit(), error.failure.to_string(), error.remedy())
     }
 
     /// The word for it.
@@ -178,7 +174,7 @@ impl Outcome {
         }
     }
 
-    /// What was found.
+    /// The finding, for people.
     pub fn finding(&self) -> &str {
         match self {
             Self::Ok(found)
@@ -189,7 +185,7 @@ impl Outcome {
         }
     }
 
-    /// What to do.
+    /// The way to mend it, or to find out.
     pub fn fix(&self) -> Option<&str> {
         match self {
             Self::Ok(_) | Self::Blocked(..) => None,
@@ -210,7 +206,7 @@ impl Outcome {
 /// Checks that belong together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Section {
-    /// What they are about.
+    /// The name server, identity, endpoint, group or proxy that they are about.
     pub title: String,
     /// The checks, in order.
     pub checks: Vec<Check>,

@@ -1,10 +1,9 @@
-//! What DNS says about an endpoint, judged.
+//! Judges the answers of DNS about an endpoint.
 
 use std::collections::BTreeSet;
+use std::iter;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
-
-use ipnet::IpNet;
 
 use super::check::{Check, Outcome};
 use crate::dns::Look;
@@ -12,7 +11,10 @@ use crate::exit::Exit;
 use crate::planner::answer::{Failure, Said};
 use crate::planner::endpoint::{Endpoint, Kind, Role};
 use crate::planner::guard::{self, Refusal};
+use crate::planner::policy::Policy;
 use crate::planner::target::Family;
+use crate::proxy::route::Rules;
+use crate::text::join;
 
 /// The TTL of RDS's records (Aurora and RDS documentation on DNS caching and failover).
 const TTL_OF_RDS: Duration = Duration::from_secs(5);
@@ -21,36 +23,32 @@ const SYSTEMD_STUB: [u8; 4] = [127, 0, 0, 53];
 const ASK_THE_VPC: &str = "ask the VPC's own resolver: nameservers = [\"169.254.169.253\"] in [dns] or --nameserver \
                            169.254.169.253 (from outside the VPC: its resolver's inbound endpoint)";
 
-/// Who follows an endpoint, which decides what its addresses may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Use {
+/// The use that an endpoint's addresses are put to, and the rules that its follower has for them.
+#[derive(Clone, Copy, Debug)]
+pub enum Use<'a> {
     /// They become targets.
-    Targets,
+    Targets(&'a Policy),
     /// A proxy connects to them.
-    Proxy,
+    Proxy(&'a Rules),
 }
 
 /// An endpoint as its follower takes it.
 #[derive(Clone, Copy, Debug)]
 pub struct Followed<'a> {
-    /// The endpoint.
+    /// The endpoint that the settings name.
     pub endpoint: &'a Endpoint,
-    /// What its addresses are for.
-    pub used_as: Use,
+    /// The use that its addresses are put to.
+    pub used_as: Use<'a>,
     /// The family that is taken.
     pub family: Family,
-    /// The role, if the settings name one.
-    pub role: Option<Role>,
-    /// Where addresses may lie; empty: everywhere.
-    pub allow: &'a [IpNet],
 }
 
-/// What all name servers said of a name, for both families.
+/// The answers of all name servers for a name, for both families.
 #[derive(Clone, Debug)]
 pub struct Looks {
-    /// A records.
+    /// The answers to the question for A records.
     pub ipv4: Look,
-    /// AAAA records.
+    /// The answers to the question for AAAA records.
     pub ipv6: Look,
 }
 
@@ -64,15 +62,20 @@ impl Looks {
     }
 }
 
-impl Followed<'_> {
+impl<'a> Followed<'a> {
     /// Whether this follower has a use for an address.
     pub fn takes(&self, ip: IpAddr) -> Result<(), Refusal> {
-        let is_allowed = self.allow.is_empty() || self.allow.iter().any(|net| net.contains(&ip));
         match self.used_as {
-            Use::Targets => guard::check(ip, self.family, self.allow),
-            Use::Proxy if Family::of(ip) != self.family => Err(Refusal::WrongFamily),
-            Use::Proxy if !is_allowed => Err(Refusal::NotAllowed),
-            Use::Proxy => Ok(()),
+            Use::Targets(policy) => guard::check(ip, self.family, &policy.allow_cidrs),
+            Use::Proxy(rules) => rules.check(ip, self.family),
+        }
+    }
+
+    /// The role that the settings name.
+    pub fn given_role(&self) -> Option<Role> {
+        match self.used_as {
+            Use::Targets(policy) => policy.role,
+            Use::Proxy(rules) => rules.role,
         }
     }
 
@@ -85,16 +88,17 @@ impl Followed<'_> {
 
     /// The role, read off the names if the settings name none.
     pub fn role(&self, looks: &Looks) -> Role {
-        let is_reader = self.kinds(looks).iter().any(|(_, kind)| kind.role() == Role::Reader);
-        self.role.unwrap_or(if is_reader { Role::Reader } else { Role::Writer })
+        self.given_role().unwrap_or_else(|| Role::told_by(self.names(looks)))
     }
 
-    /// The name and those that it is an alias for, with the kind of each.
-    fn kinds(&self, looks: &Looks) -> Vec<(String, Kind)> {
-        let seen = looks.of(self.family).seen.as_ref();
-        let aliases = seen.map(|resolution| resolution.names.clone()).unwrap_or_default();
-        let names = [self.endpoint.host().to_owned()].into_iter().chain(aliases);
-        names.map(|name| (name.clone(), Kind::of(&name))).collect()
+    /// The name and those that it is an alias for.
+    pub fn names<'n>(&self, looks: &'n Looks) -> impl Iterator<Item = &'n str> + use<'n, 'a>
+    where
+        'a: 'n,
+    {
+        let seen = looks.of(self.family).seen.iter();
+        let aliases = seen.flat_map(|resolution| &resolution.names).map(String::as_str);
+        iter::once(self.endpoint.host()).chain(aliases)
     }
 }
 
@@ -266,8 +270,10 @@ fn private(followed: &Followed<'_>, looks: &Looks) -> Outcome {
     let public = |ip: &&IpAddr| guard::check(**ip, followed.family, &[]) == Err(Refusal::PubliclyRoutable);
     match addresses.iter().find(public) {
         Some(ip) => Outcome::warning(format!("{ip} is a public address: sessions leave the VPC"), ASK_THE_VPC),
-        None if followed.used_as == Use::Proxy => Outcome::ok(format!("{} may be connected to", join(&addresses))),
-        None => Outcome::ok(format!("{} may be a target", join(&addresses))),
+        None => Outcome::ok(match followed.used_as {
+            Use::Targets(_) => format!("{} may be a target", join(&addresses)),
+            Use::Proxy(_) => format!("{} may be connected to", join(&addresses)),
+        }),
     }
 }
 
@@ -277,6 +283,7 @@ fn brief(refusal: Refusal) -> String {
         Refusal::PubliclyRoutable => {
             "is a public address: ELB takes only private ones, and the VPC's resolver would give the private one".into()
         }
+        Refusal::WrongFamily => "is of the other address family".into(),
         other => other.to_string(),
     }
 }
@@ -296,13 +303,12 @@ fn single(followed: &Followed<'_>, looks: &Looks) -> Outcome {
 }
 
 fn endpoint(followed: &Followed<'_>, looks: &Looks) -> Outcome {
-    let names = followed.kinds(looks);
+    let mut kinds = followed.names(looks).map(|name| (name, Kind::of(name)));
     // A name of one's own is judged by what it is an alias for: the first name that RDS has made.
-    let named = names.iter().find(|(_, kind)| *kind != Kind::Other);
-    let Some((name, kind)) = named else {
+    let Some((name, kind)) = kinds.find(|(_, kind)| *kind != Kind::Other) else {
         return Outcome::ok("a name of your own; what it leads to is not known");
     };
-    let is_writer = followed.role == Some(Role::Writer);
+    let is_writer = followed.given_role() == Some(Role::Writer);
     match kind {
         Kind::Reader | Kind::Custom if is_writer => Outcome::warning(
             format!("{name} gives one of several members in each answer, but role is writer"),
@@ -332,13 +338,4 @@ fn endpoint(followed: &Followed<'_>, looks: &Looks) -> Outcome {
         Kind::ShardGroup => Outcome::ok("a shard group: it gives one of its routers in each answer"),
         Kind::Other => Outcome::ok("a name of your own"),
     }
-}
-
-/// Things one after the other.
-pub fn join<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
-    items
-        .into_iter()
-        .map(|item| item.to_string())
-        .collect::<Vec<_>>()
-        .join(", ")
 }

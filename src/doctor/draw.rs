@@ -88,7 +88,7 @@ fn write_crowd(text: &mut String, group: &[Check], width: usize) {
     let _ = writeln!(text, "{INDENT}{}", line.trim_end());
 }
 
-/// What is skipped has nothing to be fixed yet.
+/// The word before the last text of a check: there is nothing to be fixed yet in one that was skipped.
 fn word_for_fix(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Skipped(..) => "to find out",

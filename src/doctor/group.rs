@@ -3,33 +3,34 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::check::{Check, Outcome};
-use super::dns::join;
 use crate::aws::elb::{self, Attributes, Balancer, Detail, HealthCheck, Listener};
+use crate::aws::failure::Kind;
 use crate::exit::Exit;
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::policy::Policy;
-use crate::planner::target::{Listed, State, Target};
+use crate::planner::target::{Listed, State, Target, ZONE_ALL};
+use crate::text::join;
 
 /// Checks that take longer than this to notice a change keep clients waiting.
 const NOTICE_MAX_SECONDS: u32 = 60;
 /// The default of deregistration_delay.timeout_seconds.
 const DELAY_DEFAULT: &str = "300";
 
-/// What was seen of a target group.
+/// A target group as the calls about it showed it.
 #[derive(Clone, Debug)]
 pub struct Seen {
     /// The group itself.
     pub detail: Result<Detail, elb::Error>,
-    /// What surrounds it, if there is a group.
+    /// Its surroundings, if there is such a group.
     pub around: Option<Around>,
 }
 
-/// What surrounds a target group.
+/// The surroundings of a target group.
 #[derive(Clone, Debug)]
 pub struct Around {
-    /// Its targets.
+    /// The targets that it lists.
     pub targets: Result<BTreeMap<Target, Listed>, elb::Error>,
-    /// Its attributes.
+    /// The attributes of the group.
     pub attributes: Result<Attributes, elb::Error>,
     /// The load balancers that use it.
     pub balancers: Result<Vec<BalancerSeen>, elb::Error>,
@@ -40,7 +41,7 @@ pub struct Around {
 pub struct BalancerSeen {
     /// The load balancer.
     pub balancer: Balancer,
-    /// Its attributes.
+    /// The attributes of the load balancer.
     pub attributes: Result<Attributes, elb::Error>,
     /// Its listeners that forward to the group, each with its attributes; and how many there are of others.
     pub listeners: Result<(Vec<ListenerSeen>, usize), elb::Error>,
@@ -49,14 +50,14 @@ pub struct BalancerSeen {
 /// A listener and its attributes.
 pub type ListenerSeen = (Listener, Result<Attributes, elb::Error>);
 
-/// What DNS wants of a group.
+/// The targets that a group is to have by DNS and the settings.
 #[derive(Clone, Debug)]
 pub struct Wanted<'a> {
     /// The endpoints, each with whether it has addresses of the group's family, and of the other one.
     pub endpoints: Vec<(&'a Endpoint, bool, bool)>,
-    /// What DNS names now, or nothing if an endpoint has no address.
+    /// The targets that DNS names now; none at all are known if an endpoint has no address.
     pub named: Option<BTreeSet<Target>>,
-    /// The role.
+    /// The role, by the settings or by the names of the endpoints.
     pub role: Role,
     /// The rules of the binding.
     pub policy: &'a Policy,
@@ -81,7 +82,7 @@ impl Wanted<'_> {
 }
 
 impl Seen {
-    /// What failed of the calls that only doctor makes.
+    /// The failures of the calls that only doctor makes.
     pub fn inspection_errors(&self) -> Vec<&elb::Error> {
         let Some(around) = &self.around else {
             return Vec::new();
@@ -95,7 +96,7 @@ impl Seen {
             errors.extend(listeners.filter_map(|(_, attributes)| attributes.as_ref().err()));
         }
         // One listener's refusal says what another's would.
-        errors.dedup_by_key(|error| error.action);
+        errors.dedup_by_key(|error| error.failure.action);
         errors
     }
 }
@@ -117,7 +118,7 @@ pub fn judge(seen: &Seen, wanted: &Wanted<'_>, blocked_by: &'static str) -> Vec<
     let blocked = |by: &'static str| ALL.map(|name| Check::new(name, Outcome::blocked(by))).to_vec();
     let (detail, around) = match (&seen.detail, &seen.around) {
         (Ok(detail), Some(around)) => (detail, around),
-        (Err(error), _) if matches!(error.kind, elb::Kind::NotFound | elb::Kind::NotIp) => {
+        (Err(error), _) if matches!(error.failure.kind, Kind::NotFound | Kind::NotIp) => {
             let mut checks = vec![Check::new("group.type", Outcome::of_error(error))];
             checks.extend(blocked("group.type"));
             return checks;
@@ -228,7 +229,7 @@ fn vpc(detail: &Detail, around: &Around, wanted: &Wanted<'_>) -> Outcome {
         );
     }
     let place = |(target, listed): &(&Target, &Listed)| match listed.zone.as_deref() {
-        Some("all") => format!("{target} lies outside it, so a route must lead there"),
+        Some(ZONE_ALL) => format!("{target} lies outside it, so a route must lead there"),
         Some(zone) => format!("{target} lies in {zone}"),
         None => format!("{target}"),
     };

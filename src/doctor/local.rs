@@ -7,12 +7,11 @@ use std::time::Duration;
 use tokio::net::TcpSocket;
 
 use super::check::Outcome;
-use super::dns::join;
 use crate::exit::Exit;
 use crate::follow::binding::Binding;
 use crate::planner::endpoint::Role;
 use crate::settings::{Error, Settings};
-use crate::telemetry::output::span;
+use crate::text::{join, span};
 
 /// How long an answer of Aurora may flap after a failover, and a TTL: a shorter forget follows every flip.
 const FLAP: Duration = Duration::from_secs(35);
@@ -46,16 +45,9 @@ pub fn settings(settings: &Settings) -> Outcome {
 
 /// Settings that are none.
 pub fn bad_settings(error: &Error) -> Outcome {
-    let text = error.to_string();
-    // The messages end with what to write instead.
-    match text.split_once("; ") {
-        Some((found, fix)) => Outcome::failure(error.exit(), found, fix),
-        None => Outcome::failure(
-            error.exit(),
-            text,
-            "correct it; rds-tether doctor --help lists what can be set",
-        ),
-    }
+    let fix = error.fix.as_deref();
+    let fix = fix.unwrap_or("correct it; rds-tether doctor --help lists what can be set");
+    Outcome::failure(error.exit, &error.what, fix)
 }
 
 /// Binds the address without listening on it, so that no client of a running proxy comes here.

@@ -16,18 +16,20 @@ use super::reach::Answers;
 use crate::aws::Config;
 use crate::aws::arn::Arn;
 use crate::aws::bucket::Urgency;
-use crate::aws::elb::{self, Client, Failure, Group, Kind};
-use crate::aws::sts::{self, Answer};
+use crate::aws::elb::{self, Client, Group};
+use crate::aws::failure::Failure;
+use crate::aws::sts::{self, Reply};
 use crate::clock::Clock;
 use crate::dns::{self, Look, Resolver};
 use crate::planner::answer::combine;
 use crate::planner::endpoint::Endpoint;
 use crate::planner::target::{Family, Target, Zone};
 use crate::probe::{Depth, Trust, probe};
-use crate::settings::Dns;
 
 /// How long an address may take to answer: two repetitions of a lost packet.
 const PROBE_MAX: Duration = Duration::from_secs(5);
+/// The setting that limits each look.
+const LIMIT: &str = "--timeout";
 /// Addresses of one endpoint that are tried.
 const ADDRESSES_MAX: usize = 16;
 
@@ -56,19 +58,14 @@ where
 #[derive(Clone)]
 pub struct NameServers {
     resolvers: Vec<(SocketAddr, Arc<Resolver>)>,
-    dns: Dns,
+    dns: dns::Settings,
 }
 
 impl NameServers {
     /// Those of the settings.
-    pub fn new(dns: &Dns, limit: Duration) -> Result<Self, dns::Error> {
-        let servers = if dns.name_servers.is_empty() {
-            dns::system_name_servers()?
-        } else {
-            dns.name_servers.clone()
-        };
+    pub fn new(dns: &dns::Settings, limit: Duration) -> Result<Self, dns::Error> {
         let deadline = dns.deadline.min(limit);
-        let resolvers = servers.into_iter().map(|server| {
+        let resolvers = dns.servers()?.into_iter().map(|server| {
             let resolver = Resolver::new(&[server], deadline, dns.quorum)?;
             Ok((server, Arc::new(resolver)))
         });
@@ -78,12 +75,12 @@ impl NameServers {
         })
     }
 
-    /// Their addresses.
+    /// The addresses of the name servers.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.resolvers.iter().map(|(server, _)| *server).collect()
     }
 
-    /// What all of them say of a name.
+    /// Asks all of them for the addresses of a name, of both families.
     pub async fn look(&self, host: &str) -> Looks {
         let (ipv4, ipv6) = tokio::join!(self.look_for(host, Family::Ipv4), self.look_for(host, Family::Ipv6));
         Looks { ipv4, ipv6 }
@@ -126,14 +123,9 @@ pub async fn reach(
 }
 
 /// Asks STS with the configuration of a client.
-pub async fn caller(client: &Client, config: &Config, clock: Clock, end: Instant) -> Answer {
-    let late = || Answer {
-        caller: Err(Failure {
-            action: "GetCallerIdentity",
-            kind: Kind::Unavailable,
-            code: "Timeout".into(),
-            message: "no answer within --timeout".into(),
-        }),
+pub async fn caller(client: &Client, config: &Config, clock: Clock, end: Instant) -> Reply {
+    let late = || Reply {
+        caller: Err(Failure::late("GetCallerIdentity", LIMIT)),
         times: None,
     };
     let asked = timeout_at(end, sts::ask(config, client.role(), clock)).await;
@@ -149,11 +141,8 @@ async fn within<T>(
 ) -> Result<T, elb::Error> {
     timeout_at(end, call).await.unwrap_or_else(|_| {
         Err(elb::Error {
-            action,
             group: group.clone(),
-            kind: Kind::Unavailable,
-            code: "Timeout".into(),
-            message: "no answer within --timeout".into(),
+            failure: Failure::late(action, LIMIT),
         })
     })
 }

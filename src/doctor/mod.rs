@@ -22,15 +22,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::aws::AssumeRole;
 use crate::aws::arn::Arn;
-use crate::aws::elb::{Client, Clients};
-use crate::aws::sts::Answer;
+use crate::aws::elb::{Client, ClientKey, Clients};
+use crate::aws::sts::Reply;
 use crate::clock::Clock;
 use crate::exit::Exit;
 use crate::follow::binding::Binding;
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::target::{Family, State, Target};
+use crate::planner::wrong::Wrong;
 use crate::probe::Trust;
 use crate::proxy::Proxy;
 use crate::settings::{self, Settings};
@@ -39,7 +39,7 @@ use dns::{Followed, Looks, Use};
 use group::{Seen, Wanted};
 use look::NameServers;
 
-/// What to examine, besides the settings.
+/// The scope of an examination, besides the settings.
 pub struct Order {
     /// Which checks are asked for.
     pub selection: Selection,
@@ -55,15 +55,18 @@ pub struct Order {
     pub publication: Option<String>,
 }
 
-/// What was seen of an endpoint.
-type Sighting = (Looks, reach::Answers);
-/// Whose calls are meant: the region, and the role assumed there.
-type Identity = (String, Option<AssumeRole>);
+/// An endpoint as DNS and its own port showed it.
+struct Sighting {
+    looks: Looks,
+    answers: reach::Answers,
+    /// Whether certificates were verified.
+    verified: bool,
+}
 
-/// What AWS said.
+/// The answers of AWS: of STS for each client, of ELB for each target group.
 #[derive(Default)]
 struct Cloud {
-    callers: BTreeMap<Identity, Answer>,
+    callers: BTreeMap<ClientKey, Reply>,
     groups: BTreeMap<Arn, Seen>,
     clients: BTreeMap<Arn, Client>,
     tried: BTreeMap<Arn, aws::Tried>,
@@ -124,9 +127,8 @@ async fn examine_followed(settings: &Settings, order: &Order, end: Instant) -> V
     let server_check = match &servers {
         Ok(servers) => dns::servers(&servers.addresses()),
         Err(error) => {
-            let text = error.to_string();
-            let (found, fix) = text.split_once("; ").unwrap_or((&text, "name one with --nameserver"));
-            Check::new("dns.servers", Outcome::failure(Exit::Settings, found, fix))
+            let Wrong { what, fix } = error.wrong();
+            Check::new("dns.servers", Outcome::failure(Exit::Settings, what, fix))
         }
     };
     let mut sections = Vec::new();
@@ -141,13 +143,9 @@ async fn examine_followed(settings: &Settings, order: &Order, end: Instant) -> V
         sections.extend(judge_binding(binding, &cloud, &endpoints, order));
     }
     for proxy in &settings.proxies {
-        sections.push(judge_proxy(proxy, &endpoints, order).await);
+        sections.push(judge_proxy(proxy, &endpoints));
     }
     sections
-}
-
-fn identity_of(binding: &Binding) -> Identity {
-    (binding.arn.region().to_owned(), binding.assume_role.clone())
 }
 
 async fn look_at_cloud(settings: &Settings, order: &Order, end: Instant) -> Cloud {
@@ -160,13 +158,14 @@ async fn look_at_cloud(settings: &Settings, order: &Order, end: Instant) -> Clou
     let mut clients = Clients::start();
     let mut callers = BTreeMap::new();
     for binding in &settings.bindings {
-        let (client, config) = clients.with_config(binding).await;
+        let key = binding.client_key();
+        let (client, config) = clients.with_config(&key).await;
         cloud.clients.insert(binding.arn.clone(), client.clone());
-        callers.insert(identity_of(binding), (client, config));
+        callers.insert(key, (client, config));
     }
-    let callers = callers.into_iter().map(|(identity, (client, config))| {
+    let callers = callers.into_iter().map(|(key, (client, config))| {
         let ask = async move { look::caller(&client, &config, clock, end).await };
-        (identity, ask)
+        (key, ask)
     });
     let groups = cloud.clients.clone().into_iter().map(|(arn, client)| {
         let named = arn.clone();
@@ -200,20 +199,16 @@ fn bundle_of(settings: &Settings, endpoint: &Endpoint) -> Option<Trust> {
 fn of_binding<'a>(binding: &'a Binding, endpoint: &'a Endpoint, family: Family) -> Followed<'a> {
     Followed {
         endpoint,
-        used_as: Use::Targets,
+        used_as: Use::Targets(&binding.policy),
         family,
-        role: binding.policy.role,
-        allow: &binding.policy.allow_cidrs,
     }
 }
 
 fn of_proxy(proxy: &Proxy) -> Followed<'_> {
     Followed {
         endpoint: &proxy.endpoint,
-        used_as: Use::Proxy,
+        used_as: Use::Proxy(&proxy.rules),
         family: proxy.family,
-        role: proxy.rules.role,
-        allow: &proxy.rules.allow_cidrs,
     }
 }
 
@@ -247,7 +242,11 @@ async fn look_at_endpoints(
                 Vec::new()
             };
             let answers = look::reach(&named, &looks, &followers, &trust, end).await;
-            (looks, answers)
+            Sighting {
+                looks,
+                answers,
+                verified: trust.verifies,
+            }
         };
         (endpoint, look)
     });
@@ -280,12 +279,13 @@ fn wanted<'a>(binding: &'a Binding, family: Family, endpoints: &BTreeMap<Endpoin
     let mut wanted = Wanted {
         endpoints: Vec::new(),
         named: Some(BTreeSet::new()),
-        role: binding.policy.role.unwrap_or(Role::Writer),
+        role: Role::Writer,
         policy: &binding.policy,
     };
+    let mut names = Vec::new();
     for endpoint in &binding.endpoints {
         let followed = of_binding(binding, endpoint, family);
-        let looks = endpoints.get(endpoint).map(|(looks, _)| looks);
+        let looks = endpoints.get(endpoint).map(|sighting| &sighting.looks);
         let (own, other) = match family {
             Family::Ipv4 => (Family::Ipv4, Family::Ipv6),
             Family::Ipv6 => (Family::Ipv6, Family::Ipv4),
@@ -293,9 +293,7 @@ fn wanted<'a>(binding: &'a Binding, family: Family, endpoints: &BTreeMap<Endpoin
         let has = |family| looks.is_some_and(|looks: &Looks| looks.of(family).seen.is_ok());
         wanted.endpoints.push((endpoint, has(own), has(other)));
         let addresses = looks.map(|looks| followed.addresses(looks)).unwrap_or_default();
-        if looks.is_some_and(|looks| followed.role(looks) == Role::Reader) {
-            wanted.role = Role::Reader;
-        }
+        names.extend(looks.into_iter().flat_map(|looks| followed.names(looks)));
         let port = endpoint.port();
         wanted.named = match wanted.named.take() {
             Some(mut named) if !addresses.is_empty() => {
@@ -305,18 +303,16 @@ fn wanted<'a>(binding: &'a Binding, family: Family, endpoints: &BTreeMap<Endpoin
             _ => None,
         };
     }
+    wanted.role = binding.policy.role.unwrap_or_else(|| Role::told_by(names));
     wanted
 }
 
 fn draw_callers(settings: &Settings, cloud: &Cloud) -> Vec<Section> {
-    let section = |(identity, answer): (&Identity, &Answer)| {
-        let (region, role) = identity;
-        let accounts = settings
-            .bindings
-            .iter()
-            .filter(|binding| identity_of(binding) == *identity);
+    let section = |(key, reply): (&ClientKey, &Reply)| {
+        let ClientKey { region, role } = key;
+        let accounts = settings.bindings.iter().filter(|binding| binding.client_key() == *key);
         let accounts: BTreeSet<&str> = accounts.map(|binding| binding.arn.account()).collect();
-        let own = answer
+        let own = reply
             .caller
             .as_ref()
             .map(|caller| caller.account.as_str())
@@ -329,7 +325,7 @@ fn draw_callers(settings: &Settings, cloud: &Cloud) -> Vec<Section> {
             .unwrap_or_default();
         Section {
             title: format!("AWS {region}{role}"),
-            checks: aws::judge(answer, account.copied().unwrap_or_default()),
+            checks: aws::judge(reply, account.copied().unwrap_or_default()),
         }
     };
     cloud.callers.iter().map(section).collect()
@@ -357,13 +353,13 @@ fn judge_binding(
         .iter()
         .map(|endpoint| Section {
             title: format!("endpoint {endpoint} of target group {name}"),
-            checks: judge_endpoint(&of_binding(binding, endpoint, family), endpoints, &healthy, order),
+            checks: judge_endpoint(&of_binding(binding, endpoint, family), endpoints, &healthy),
         })
         .collect();
     let Some(seen) = seen else {
         return sections;
     };
-    let caller = cloud.callers.get(&identity_of(binding));
+    let caller = cloud.callers.get(&binding.client_key());
     let is_hopeless = caller.is_some_and(aws::is_hopeless);
     let blocked_by = if is_hopeless {
         "aws.identity"
@@ -399,7 +395,7 @@ fn permissions(
     } else if seen
         .detail
         .as_ref()
-        .is_err_and(|error| Exit::of(error) == Exit::Settings)
+        .is_err_and(|error| error.failure.kind.exit() == Exit::Settings)
     {
         "group.type"
     } else {
@@ -435,9 +431,13 @@ fn judge_endpoint(
     followed: &Followed<'_>,
     endpoints: &BTreeMap<Endpoint, Sighting>,
     healthy: &BTreeSet<IpAddr>,
-    order: &Order,
 ) -> Vec<Check> {
-    let Some((looks, answers)) = endpoints.get(followed.endpoint) else {
+    let Some(Sighting {
+        looks,
+        answers,
+        verified,
+    }) = endpoints.get(followed.endpoint)
+    else {
         let names = check::NAMES.iter().map(|(name, _)| *name);
         let of_endpoint =
             names.filter(|name| (name.starts_with("dns.") && *name != "dns.servers") || name.starts_with("reach."));
@@ -453,7 +453,7 @@ fn judge_endpoint(
         } else {
             "dns.answer"
         },
-        verified: order.bundle.is_some(),
+        verified: *verified,
         is_healthy: !addresses.is_empty() && addresses.is_subset(healthy),
     };
     let mut checks = dns::judge(followed, looks);
@@ -461,9 +461,9 @@ fn judge_endpoint(
     checks
 }
 
-async fn judge_proxy(proxy: &Proxy, endpoints: &BTreeMap<Endpoint, Sighting>, order: &Order) -> Section {
+fn judge_proxy(proxy: &Proxy, endpoints: &BTreeMap<Endpoint, Sighting>) -> Section {
     let mut checks = vec![Check::new("proxy.listen", local::listen(proxy.listen))];
-    checks.extend(judge_endpoint(&of_proxy(proxy), endpoints, &BTreeSet::new(), order));
+    checks.extend(judge_endpoint(&of_proxy(proxy), endpoints, &BTreeSet::new()));
     Section {
         title: format!("proxy {} for {}", proxy.listen, proxy.endpoint),
         checks,

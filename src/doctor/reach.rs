@@ -4,21 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use super::check::{Check, Outcome};
-use super::dns::join;
 use crate::exit::Exit;
 use crate::planner::endpoint::{Endpoint, Kind};
 use crate::probe::{Reached, Stage, Trouble};
+use crate::text::join;
 
 /// Where AWS publishes the CAs of RDS.
 pub const BUNDLE: &str = "curl -O https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem";
 
-/// What each address answered.
+/// The answer of each address.
 pub type Answers = BTreeMap<IpAddr, Result<Reached, Trouble>>;
 
-/// What else is known when the answers are judged.
+/// The circumstances in which the answers are judged.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
-    /// The endpoint.
+    /// The endpoint whose addresses were asked.
     pub endpoint: &'a Endpoint,
     /// The check that says why, if there is no address to be reached.
     pub without_address: &'static str,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::aws::AssumeRole;
 use crate::aws::arn::Arn;
+use crate::aws::elb::ClientKey;
 use crate::planner::endpoint::Endpoint;
 use crate::planner::policy::Policy;
 use crate::probe::Trust;
@@ -23,4 +24,14 @@ pub struct Binding {
     pub assume_role: Option<AssumeRole>,
     /// The CAs that sign the certificates of the databases; there are some where the policy's probe is `tls`.
     pub trust: Option<Trust>,
+}
+
+impl Binding {
+    /// Which client makes the calls about the group.
+    pub fn client_key(&self) -> ClientKey {
+        ClientKey {
+            region: self.arn.region().to_owned(),
+            role: self.assume_role.clone(),
+        }
+    }
 }

@@ -8,6 +8,7 @@ use crate::follow::report::Report;
 use crate::planner::endpoint::Role;
 use crate::planner::target::{State, Target};
 use crate::planner::time::Timestamp;
+use crate::text::took;
 
 /// A point that a change has reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,25 +29,26 @@ pub enum Milestone {
 
 impl fmt::Display for Milestone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let secs = |duration: &Duration| match duration.as_millis() {
-            millis @ 0..1000 => format!("{millis} ms"),
-            _ => format!("{:.1} s", duration.as_secs_f64()),
-        };
         match self {
             Self::Named(target) => write!(f, "DNS names {target}, which is not registered"),
             Self::Unnamed(target) => write!(f, "DNS no longer names {target}"),
-            Self::Registered(target, after) => write!(f, "registered {target} after {}", secs(after)),
-            Self::Healthy(target, after) => write!(f, "{target} is healthy after {}", secs(after)),
-            Self::Deregistered(target, Some(after)) => write!(f, "deregistered {target} after {}", secs(after)),
+            Self::Registered(target, after) => write!(f, "registered {target} after {}", took(*after)),
+            Self::Healthy(target, after) => write!(f, "{target} is healthy after {}", took(*after)),
+            Self::Deregistered(target, Some(after)) => write!(f, "deregistered {target} after {}", took(*after)),
             Self::Deregistered(target, None) => write!(f, "deregistered {target}"),
-            Self::Converged(after) => write!(f, "converged after {}", secs(after)),
+            Self::Converged(after) => write!(f, "converged after {}", took(*after)),
         }
     }
 }
 
-/// What is under way in one binding.
-#[derive(Debug, Default)]
+/// After this long without a report, what was known says nothing about now: another process may have looked meanwhile.
+pub const UNSEEN_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// The changes that are under way in one binding.
+#[derive(Clone, Debug, Default)]
 pub struct Tracker {
+    /// When the latest report was.
+    seen: Option<Timestamp>,
     named: BTreeMap<Target, Timestamp>,
     unnamed: BTreeMap<Target, Timestamp>,
     began: Option<Timestamp>,
@@ -55,6 +57,10 @@ pub struct Tracker {
 impl Tracker {
     /// Takes a report and tells which points were reached with it.
     pub fn note(&mut self, report: &Report) -> Vec<Milestone> {
+        if self.seen.is_some_and(|seen| report.ended.since(seen) > UNSEEN_MAX) {
+            *self = Self::default();
+        }
+        self.seen = Some(report.ended);
         let mut reached = Vec::new();
         self.note_named(report, &mut reached);
         self.note_unnamed(report, &mut reached);

@@ -1,109 +1,65 @@
 //! One follower per binding: knows when to take the next step.
 
+pub mod agenda;
 pub mod binding;
 pub mod milestone;
 pub mod prober;
 pub mod reconcile;
 pub mod report;
+pub mod world;
 
 use std::collections::BTreeMap;
-use std::future::{pending, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::aws::arn::Arn;
 use crate::aws::bucket::{Member, Turn, Urgency};
 use crate::aws::elb::{self, Client, Group};
+use crate::aws::failure::Failure;
 use crate::clock::Clock;
 use crate::dns::watch::{Hurry, Watch, Watchers};
+use crate::follow::agenda::{Agenda, Ended, Luck, Next};
 use crate::follow::binding::Binding;
-use crate::follow::prober::{Prober, Shown};
-use crate::follow::reconcile::{Reconciler, Sights, group_unknown};
+use crate::follow::milestone::Tracker;
+use crate::follow::prober::Prober;
+use crate::follow::reconcile::{Eyes, Reconciler, group_unknown};
 use crate::follow::report::Report;
-use crate::planner::answer::Blind;
-use crate::planner::cadence::{self, GroupLook};
+use crate::follow::world::TargetGroups;
 use crate::planner::endpoint::Endpoint;
 use crate::planner::memory::Memory;
-use crate::planner::plan::{Held, Plan};
-use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
 
-/// How often a group is looked at for drift, before jitter.
-const VERIFY: Duration = Duration::from_secs(60);
 /// How long the followers of one client wait to be introduced; a group that hangs must not hold up the others.
 const INTRODUCTION_MAX: Duration = Duration::from_secs(1);
-/// How far jitter moves that, so that many bindings do not look together.
-const VERIFY_JITTER: f64 = 0.25;
 /// A call that has been under way for this long at the end of the time is the reason for it.
 const HUNG: Duration = Duration::from_millis(500);
-/// How often what has failed is tried again ahead of looks for drift; what fails for longer must not hold up the others.
-const RETRIES_AHEAD: u32 = 5;
 /// How much longer than its time a step may take that has begun.
 const STEP_GRACE: Duration = Duration::from_secs(2);
-/// The longest wait after errors.
-const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
 /// Follows the endpoints of one binding with its target group.
-pub struct Follower {
+pub struct Follower<G = Client> {
     binding: Arc<Binding>,
-    client: Client,
+    groups: G,
     watchers: Arc<Watchers>,
     clock: Clock,
-    known: Option<Known>,
-    failures: u32,
-    not_before: Option<Timestamp>,
+    known: Option<Known<G>>,
+    agenda: Agenda,
+    tracker: Tracker,
     recalled: Memory,
     is_impatient: bool,
-    is_hopeless: bool,
     describing_since: Option<Timestamp>,
     member: Member,
 }
 
 /// What there is once the target group is known.
-struct Known {
-    reconciler: Reconciler,
+struct Known<G> {
+    reconciler: Reconciler<G>,
     watches: Vec<Arc<Watch>>,
-    sights: Sights,
     prober: Prober,
-    shown: watch::Receiver<Shown>,
     hurry: Vec<Hurry>,
-    last: Option<Last>,
-}
-
-/// What the latest step left for the choice of the next.
-struct Last {
-    look: GroupLook,
-    /// The latest look that a new address asked for.
-    look_for_change: Option<Timestamp>,
-    shape: Shape,
-}
-
-/// As much of a plan as makes a difference worth a step.
-#[derive(Debug, PartialEq, Eq)]
-struct Shape {
-    register: Vec<Target>,
-    deregister: Vec<Target>,
-    holds: Vec<(Held, &'static str)>,
-    settled: bool,
-}
-
-impl Shape {
-    fn of(plan: &Plan) -> Self {
-        Self {
-            register: plan.register.keys().copied().collect(),
-            deregister: plan.deregister.keys().copied().collect(),
-            holds: plan
-                .differences()
-                .map(|hold| (hold.what.clone(), hold.reason.name()))
-                .collect(),
-            settled: plan.settled,
-        }
-    }
 }
 
 /// What a wait ended with.
@@ -112,57 +68,41 @@ enum Wake {
     Unknown(Box<Report>),
     /// It is time to look at the group, and the turn for that has come.
     Look { turn: Turn, is_for_change: bool },
-    /// DNS says, or a candidate shows, something new for which nothing is to be written, so the group is taken as it was last
-    /// seen.
-    DnsAlone(Box<Report>),
+    /// Something is new for which nothing is to be written, so the group is taken as it was last seen.
+    WithoutLook(Box<Report>),
 }
 
 /// A place in the queue for a call.
 type Place = (Urgency, Pin<Box<dyn Future<Output = Turn> + Send>>);
 
-/// What comes next, as far as is known at one moment.
-#[derive(Clone, Copy)]
-enum Next {
-    Look { at: Timestamp, urgency: Urgency },
-    DnsAlone,
-}
-
-/// How a failed step is tried again.
-#[derive(Clone, Copy)]
-struct Retry {
-    at: Timestamp,
-    is_persistent: bool,
-}
-
-impl Follower {
+impl<G: TargetGroups> Follower<G> {
     /// A follower that has not looked yet.
-    pub fn new(binding: Arc<Binding>, client: Client, watchers: Arc<Watchers>, clock: Clock) -> Self {
+    pub fn new(binding: Arc<Binding>, groups: G, watchers: Arc<Watchers>, clock: Clock) -> Self {
         Self {
-            member: client.join(),
+            member: groups.bucket().join(),
             binding,
-            client,
+            groups,
             watchers,
             clock,
             known: None,
-            failures: 0,
-            not_before: None,
+            agenda: Agenda::default(),
+            tracker: Tracker::default(),
             recalled: Memory::default(),
             is_impatient: false,
-            is_hopeless: false,
             describing_since: None,
         }
     }
 
-    /// Begins with what an earlier process remembered.
-    pub fn recall(&mut self, memory: Memory) {
+    /// Begins with what an earlier follower of the same group remembered, and with the changes that were under way.
+    pub fn recall(&mut self, memory: Memory, under_way: Tracker) {
         self.recalled = memory;
+        self.tracker = under_way;
     }
 
-    /// What is to be left for the next process.
-    pub fn memory(&self) -> &Memory {
-        self.known
-            .as_ref()
-            .map_or(&self.recalled, |known| known.reconciler.memory())
+    /// What is to be left for the next follower.
+    pub fn memory(&self) -> (&Memory, &Tracker) {
+        let known = self.known.as_ref().map(|known| known.reconciler.memory());
+        (known.unwrap_or(&self.recalled), &self.tracker)
     }
 
     /// Looks at DNS every second even while everything is settled, because a change is expected.
@@ -172,7 +112,7 @@ impl Follower {
 
     /// Waits before the first step.
     pub fn hold_off(&mut self, pause: Duration) {
-        self.not_before = Some(self.clock.now() + pause);
+        self.agenda.hold_off(self.clock.now() + pause);
     }
 
     /// The binding that is followed.
@@ -195,58 +135,58 @@ impl Follower {
     /// One look, without a change.
     pub async fn look(&mut self) -> Report {
         let started = self.clock.now();
-        let client = self.client.clone();
-        match self.known().await {
-            Ok(known) => {
-                known.first_sights().await;
-                known.look(client.turn(Urgency::Look).await).await
-            }
+        let groups = self.groups.clone();
+        let mut report = match self.known().await {
+            Ok(known) => known.look(&groups).await,
             Err(error) => group_unknown(&self.binding, error, started, self.clock.now()),
-        }
-    }
-
-    fn is_persistent(&self) -> bool {
-        self.failures > RETRIES_AHEAD || self.is_hopeless
+        };
+        report.reached = self.tracker.note(&report);
+        report
     }
 
     async fn wait(&mut self) -> Wake {
-        let retry = self.not_before.map(|at| Retry {
-            at,
-            is_persistent: self.is_persistent(),
-        });
-        if let (None, Some(retry)) = (&self.known, retry) {
-            sleep_until(self.clock.instant(retry.at)).await;
+        if let (None, Some(at)) = (&self.known, self.agenda.not_before()) {
+            sleep_until(self.clock.instant(at)).await;
         }
         let started = self.clock.now();
-        let (client, clock) = (self.client.clone(), self.clock);
-        match self.known().await {
-            Ok(known) => known.wait(&client, clock, retry).await,
-            Err(error) => Wake::Unknown(Box::new(group_unknown(&self.binding, error, started, self.clock.now()))),
+        if let Err(error) = self.known().await {
+            return Wake::Unknown(Box::new(group_unknown(&self.binding, error, started, self.clock.now())));
+        }
+        match &mut self.known {
+            Some(known) => known.wait(&self.agenda, &self.groups, self.clock).await,
+            None => Wake::Unknown(Box::new(self.out_of_time(None, "the wait"))),
         }
     }
 
     async fn act(&mut self, wake: Wake) -> Report {
-        match (wake, &mut self.known) {
+        let mut report = match (wake, &mut self.known) {
             (Wake::Look { turn, is_for_change }, Some(known)) => {
-                let report = known.reconciler.step(&known.sights, turn).await;
-                self.note(&report, is_for_change);
+                let report = known.reconciler.step(turn).await;
+                let now = self.clock.now();
+                let fair = self.member.fair_period();
+                self.agenda
+                    .looked(Ended::of(&report, is_for_change), now, fair, Luck::draw());
+                known.prober.ask(&report);
+                // While AWS cannot be seen, nothing is gained by asking DNS more often.
+                known.hurry_if(self.is_impatient || (report.targets.is_ok() && !report.is_settled()));
                 report
             }
-            (Wake::DnsAlone(report), known) => {
-                let now = self.clock.now();
-                if let Some(known) = known {
-                    known.note_dns(&report, now);
-                    known.hurry_if(self.is_impatient || !report.is_settled());
-                }
+            (Wake::WithoutLook(report), Some(known)) => {
+                self.agenda.planned(&report.plan, self.clock.now());
+                known.prober.ask(&report);
+                known.hurry_if(self.is_impatient || !report.is_settled());
                 *report
             }
             (Wake::Unknown(report), _) => {
-                self.note(&report, false);
+                self.agenda
+                    .undescribed(Ended::of(&report, false), self.clock.now(), Luck::draw());
                 *report
             }
             // No wait ends with a look while the group is not known.
-            (Wake::Look { .. }, None) => self.out_of_time(None, "the wait"),
-        }
+            (Wake::Look { .. } | Wake::WithoutLook(_), None) => self.out_of_time(None, "the wait"),
+        };
+        report.reached = self.tracker.note(&report);
+        report
     }
 
     /// The report of a binding whose time was over: the last one, unless a call hung, or none had come. `limit` names what
@@ -263,11 +203,8 @@ impl Follower {
             (None, None) => ("The first look", None),
         };
         let error = elb::Error {
-            action,
             group: self.binding.arn.clone(),
-            kind: elb::Kind::Unavailable,
-            code: "Timeout".into(),
-            message: format!("no answer within {limit}"),
+            failure: Failure::late(action, limit),
         };
         let now = self.clock.now();
         let mut report = group_unknown(&self.binding, error, now, now);
@@ -278,117 +215,72 @@ impl Follower {
         report
     }
 
-    async fn known(&mut self) -> Result<&mut Known, elb::Error> {
+    async fn known(&mut self) -> Result<&mut Known<G>, elb::Error> {
         let known = match self.known.take() {
             Some(known) => known,
             None => {
-                let persistent = self.is_persistent();
-                let turn = self
-                    .client
-                    .turn(if persistent { Urgency::Look } else { Urgency::Settle })
-                    .await;
+                let turn = self.groups.bucket().take(self.agenda.first_urgency()).await;
                 self.describing_since = Some(self.clock.now());
-                let group = self.client.group(&self.binding.arn, turn).await;
+                let described = self.groups.groups(std::slice::from_ref(&self.binding.arn), turn).await;
                 self.describing_since = None;
-                self.begin(group?)
+                let group = described?.remove(&self.binding.arn);
+                self.begin(group.unwrap_or_else(|| Err(elb::not_listed(&self.binding.arn)))?)
             }
         };
         Ok(self.known.insert(known))
     }
 
-    fn begin(&self, group: Group) -> Known {
+    fn begin(&self, group: Group) -> Known<G> {
         let watches: BTreeMap<&Endpoint, Arc<Watch>> = (self.binding.endpoints.iter())
             .map(|endpoint| (endpoint, self.watchers.follow(endpoint.host(), group.family)))
             .collect();
+        let sights = watches
+            .iter()
+            .map(|(endpoint, watch)| (Endpoint::clone(endpoint), watch.sights()));
         let prober = Prober::new(&self.binding);
-        let shown = prober.shown();
+        let eyes = Eyes::new(sights.collect(), prober.shown());
         let mut known = Known {
             hurry: Vec::new(),
-            sights: watches
-                .iter()
-                .map(|(endpoint, watch)| ((*endpoint).clone(), watch.sights()))
-                .collect(),
             watches: watches.into_values().collect(),
-            last: None,
             reconciler: Reconciler::new(
                 Arc::clone(&self.binding),
-                self.client.clone(),
+                self.groups.clone(),
                 group,
                 self.clock,
                 self.recalled.clone(),
-                shown.clone(),
+                eyes,
             ),
             prober,
-            shown,
         };
         known.hurry_if(self.is_impatient);
         known
     }
-
-    fn note(&mut self, report: &Report, is_for_change: bool) {
-        let now = self.clock.now();
-        self.is_hopeless = report.errors().next().is_some()
-            && !report.errors().any(|error| {
-                matches!(
-                    error.kind,
-                    elb::Kind::Throttled | elb::Kind::Unavailable | elb::Kind::Other
-                )
-            });
-        if report.errors().next().is_some() {
-            self.failures = self.failures.saturating_add(1);
-            let wait = cadence::backoff(self.failures, BACKOFF_MAX).mul_f64(fastrand::f64());
-            self.not_before = Some(now + wait);
-        } else {
-            self.failures = 0;
-            self.not_before = None;
-        }
-        if let Some(known) = &mut self.known {
-            known.note(report, now, VERIFY.max(self.member.fair_period()), is_for_change);
-            // While AWS cannot be seen, nothing is gained by asking DNS more often.
-            known.hurry_if(self.is_impatient || (report.targets.is_ok() && !report.is_settled()));
-        }
-    }
 }
 
-impl Known {
-    /// Waits until every watcher has looked once.
-    async fn first_sights(&mut self) {
-        for sight in self.sights.values_mut() {
-            let looked = sight.wait_for(|sight| !matches!(sight.seen, Err(Blind::NotYet)));
-            // An error means that the watcher has ended; the step then finds nothing seen.
-            let _ = looked.await;
-        }
-    }
-
+impl<G: TargetGroups> Known<G> {
     /// Looks without a change, and asks the candidates that there are once.
-    async fn look(&mut self, turn: Turn) -> Report {
-        let report = self.reconciler.look(&self.sights, turn).await;
+    async fn look(&mut self, groups: &G) -> Report {
+        self.reconciler.opened().await;
+        let report = self.reconciler.look(groups.bucket().take(Urgency::Look).await).await;
         self.prober.ask(&report);
         if self.prober.is_idle() {
             return report;
         }
         self.prober.all_asked().await;
-        self.reconciler.look_at_dns(&self.sights).unwrap_or(report)
+        self.reconciler.plan_without_look().unwrap_or(report)
     }
 
-    /// Waits for the next step. The turn for its call is waited for here, where a change in DNS is noticed.
-    async fn wait(&mut self, client: &Client, clock: Clock, retry: Option<Retry>) -> Wake {
-        if self.last.is_none() {
-            self.first_sights().await;
-            let turn = client.turn(Urgency::Settle).await;
-            return Wake::Look {
-                turn,
-                is_for_change: true,
-            };
-        }
+    /// Waits for the next step. The turn for its call is waited for here, where news is noticed.
+    async fn wait(&mut self, agenda: &Agenda, groups: &G, clock: Clock) -> Wake {
+        self.reconciler.opened().await;
         let mut queued: Option<Place> = None;
         loop {
-            let (at, urgency) = match self.next(retry) {
+            let (at, urgency) = match agenda.next(self.reconciler.foreseen()) {
                 Next::Look { at, urgency } => (at, urgency),
-                Next::DnsAlone => match self.reconciler.look_at_dns(&self.sights) {
-                    Some(report) => return Wake::DnsAlone(Box::new(report)),
+                Next::WithoutLook => match self.reconciler.plan_without_look() {
+                    Some(report) => return Wake::WithoutLook(Box::new(report)),
                     None => {
-                        any_changed(&mut self.sights, &mut self.shown).await;
+                        self.reconciler.news().await;
                         continue;
                     }
                 },
@@ -396,14 +288,14 @@ impl Known {
             if clock.now() < at {
                 tokio::select! {
                     () = sleep_until(clock.instant(at)) => {}
-                    () = any_changed(&mut self.sights, &mut self.shown) => {}
+                    () = self.reconciler.news() => {}
                 }
                 continue;
             }
             // A place in the queue is kept for as long as the urgency is the same.
             let queue = || {
-                let client = client.clone();
-                (urgency, Box::pin(async move { client.turn(urgency).await }) as _)
+                let bucket = Arc::clone(groups.bucket());
+                (urgency, Box::pin(async move { bucket.take(urgency).await }) as _)
             };
             let (_, turn) = match &mut queued {
                 Some(place) if place.0 == urgency => place,
@@ -411,84 +303,8 @@ impl Known {
             };
             tokio::select! {
                 turn = turn => return Wake::Look { turn, is_for_change: urgency == Urgency::Register },
-                () = any_changed(&mut self.sights, &mut self.shown) => {}
+                () = self.reconciler.news() => {}
             }
-        }
-    }
-
-    fn next(&self, retry: Option<Retry>) -> Next {
-        let Some(last) = &self.last else { return Next::DnsAlone };
-        let due = Next::Look {
-            at: retry.map_or_else(
-                || last.look.next(),
-                |retry| retry.at.max(last.look.last + cadence::APART),
-            ),
-            urgency: match retry {
-                Some(retry) if retry.is_persistent => Urgency::Look,
-                Some(_) if !last.shape.register.is_empty() => Urgency::Register,
-                Some(_) => Urgency::Settle,
-                // Whatever is still to be seen of what is settled, such as its health, is no hurry.
-                None if last.look.is_for_drift() || last.shape.settled => Urgency::Look,
-                None => Urgency::Settle,
-            },
-        };
-        let Some(foreseen) = self.reconciler.foresee(&self.sights) else {
-            return due;
-        };
-        let shape = Shape::of(&foreseen);
-        if shape == last.shape {
-            due
-        } else if !shape.register.is_empty() && shape.register != last.shape.register {
-            // Other looks do not hold up the one for a new address; those for new addresses stay apart.
-            let at = last
-                .look_for_change
-                .map_or(Timestamp::from_millis(0), |at| at + cadence::APART);
-            let urgency = Urgency::Register;
-            Next::Look { at, urgency }
-        } else if !shape.deregister.is_empty() && shape.deregister != last.shape.deregister {
-            let at = last.look.last + cadence::APART;
-            let urgency = Urgency::Settle;
-            Next::Look { at, urgency }
-        } else if shape.register.is_empty() && shape.deregister.is_empty() {
-            Next::DnsAlone
-        } else {
-            due
-        }
-    }
-
-    fn note(&mut self, report: &Report, now: Timestamp, verify: Duration, is_for_change: bool) {
-        self.prober.ask(report);
-        let wrote = !report.registered.done.is_empty() || !report.deregistered.done.is_empty();
-        // Removals that were put off are to be looked at as soon as those that were made.
-        let put_off = report.applied && !report.plan.deregister.is_empty();
-        let before = self.last.as_ref();
-        let jitter = 1.0 + VERIFY_JITTER * (2.0 * fastrand::f64() - 1.0);
-        self.last = Some(Last {
-            look: GroupLook {
-                last: now,
-                last_write: if wrote || put_off {
-                    Some(now)
-                } else {
-                    before.and_then(|last| last.look.last_write)
-                },
-                hold_end: report.plan.next_end(now),
-                verify: now + verify.mul_f64(jitter),
-            },
-            look_for_change: if is_for_change {
-                Some(now)
-            } else {
-                before.and_then(|last| last.look_for_change)
-            },
-            shape: Shape::of(&report.plan),
-        });
-    }
-
-    /// Takes note of a report that no look at the group was made for.
-    fn note_dns(&mut self, report: &Report, now: Timestamp) {
-        self.prober.ask(report);
-        if let Some(last) = &mut self.last {
-            last.look.hold_end = report.plan.next_end(now);
-            last.shape = Shape::of(&report.plan);
         }
     }
 
@@ -501,35 +317,13 @@ impl Known {
     }
 }
 
-/// Waits until one of the sights is a new one, or a candidate has shown something new.
-async fn any_changed(sights: &mut Sights, shown: &mut watch::Receiver<Shown>) {
-    let mut changes: Vec<_> = sights.values_mut().map(|sight| Box::pin(changed(sight))).collect();
-    let any_sight = poll_fn(|context| {
-        let any = changes
-            .iter_mut()
-            .any(|change| change.as_mut().poll(context).is_ready());
-        if any { Poll::Ready(()) } else { Poll::Pending }
-    });
-    tokio::select! {
-        () = any_sight => {}
-        () = changed(shown) => {}
-    }
-}
-
-async fn changed<T>(receiver: &mut watch::Receiver<T>) {
-    if receiver.changed().await.is_err() {
-        // The other side has ended; nothing will come.
-        pending::<()>().await;
-    }
-}
-
 /// Describes the groups of followers that share a client, at most [`elb::DESCRIBED_MAX`], with one call. Those it does not tell about ask for themselves.
-pub async fn introduce(followers: &mut [Follower]) {
+pub async fn introduce<G: TargetGroups>(followers: &mut [Follower<G>]) {
     let [first, _, ..] = followers else { return };
-    let client = first.client.clone();
+    let groups = first.groups.clone();
     let arns: Vec<Arn> = followers.iter().map(|follower| follower.binding.arn.clone()).collect();
-    let turn = client.turn(Urgency::Register).await;
-    let Ok(Ok(mut described)) = timeout(INTRODUCTION_MAX, client.groups(&arns, turn)).await else {
+    let turn = groups.bucket().take(Urgency::Register).await;
+    let Ok(Ok(mut described)) = timeout(INTRODUCTION_MAX, groups.groups(&arns, turn)).await else {
         return;
     };
     for follower in followers {

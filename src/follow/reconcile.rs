@@ -1,19 +1,22 @@
 //! One step: look at both sides, decide, and do what the plan says. Nothing else changes a target group.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::{pending, poll_fn};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tracing::warn;
 
 use crate::aws::bucket::{Turn, Urgency};
-use crate::aws::elb::{self, Client, Group, Written};
+use crate::aws::elb::{self, Group, Written};
 use crate::clock::Clock;
 use crate::dns::watch::Sight;
 use crate::follow::binding::Binding;
 use crate::follow::prober::Shown;
 use crate::follow::report::Report;
+use crate::follow::world::TargetGroups;
 use crate::planner::answer::Blind;
 use crate::planner::decide::{Decision, Seen, decide};
 use crate::planner::endpoint::Endpoint;
@@ -25,43 +28,111 @@ use crate::planner::time::Timestamp;
 /// A removal is not carried out on an older decision than this.
 const DECISION_AGE_MAX: Duration = Duration::from_secs(5);
 
-/// The endpoints of a binding and what is known of each.
-pub type Sights = BTreeMap<Endpoint, watch::Receiver<Arc<Sight>>>;
+/// Where what is known of a binding's endpoints and candidates comes in: always the newest, however many were missed.
+pub struct Eyes {
+    sights: BTreeMap<Endpoint, watch::Receiver<Arc<Sight>>>,
+    shown: watch::Receiver<Shown>,
+}
+
+/// The newest of everything at one moment.
+struct View {
+    sights: BTreeMap<Endpoint, Arc<Sight>>,
+    shown: Shown,
+}
+
+impl Eyes {
+    /// Eyes that have not seen anything.
+    pub fn new(sights: BTreeMap<Endpoint, watch::Receiver<Arc<Sight>>>, shown: watch::Receiver<Shown>) -> Self {
+        Self { sights, shown }
+    }
+
+    /// Waits until every endpoint has been looked at once.
+    pub async fn opened(&mut self) {
+        for sight in self.sights.values_mut() {
+            let is_looked_at = |sight: &Arc<Sight>| !matches!(sight.seen, Err(Blind::NotYet));
+            if !is_looked_at(&sight.borrow()) {
+                // An error means that the watcher has ended; the step then finds nothing seen.
+                let _ = sight.wait_for(is_looked_at).await;
+            }
+        }
+    }
+
+    /// The newest of everything, which is no news from now on.
+    fn view(&mut self) -> View {
+        let newest = |(endpoint, sight): (&Endpoint, &mut watch::Receiver<Arc<Sight>>)| {
+            (endpoint.clone(), Arc::clone(&sight.borrow_and_update()))
+        };
+        View {
+            sights: self.sights.iter_mut().map(newest).collect(),
+            shown: Arc::clone(&self.shown.borrow_and_update()),
+        }
+    }
+
+    /// Whether there is something newer than what was viewed last.
+    fn has_news(&self) -> bool {
+        let is_new = |sight: &watch::Receiver<Arc<Sight>>| sight.has_changed().unwrap_or(false);
+        self.sights.values().any(is_new) || self.shown.has_changed().unwrap_or(false)
+    }
+
+    /// Waits until there is. Giving up waiting loses nothing.
+    async fn news(&mut self) {
+        let mut changes: Vec<_> = self.sights.values_mut().map(|sight| Box::pin(changed(sight))).collect();
+        let any_sight = poll_fn(|context| {
+            let any = changes
+                .iter_mut()
+                .any(|change| change.as_mut().poll(context).is_ready());
+            if any { Poll::Ready(()) } else { Poll::Pending }
+        });
+        tokio::select! {
+            () = any_sight => {}
+            () = changed(&mut self.shown) => {}
+        }
+    }
+}
+
+async fn changed<T>(receiver: &mut watch::Receiver<T>) {
+    if receiver.changed().await.is_err() {
+        // The other side has ended; nothing will come.
+        pending::<()>().await;
+    }
+}
 
 /// What a step knows of the group and left for the next step.
-pub struct Reconciler {
+pub struct Reconciler<G> {
     binding: Arc<Binding>,
-    client: Client,
+    groups: G,
     group: Group,
     clock: Clock,
     memory: Memory,
-    shown: watch::Receiver<Shown>,
+    eyes: Eyes,
     ours: BTreeSet<Target>,
     has_removed: bool,
     last_group: Option<(Timestamp, BTreeMap<Target, Listed>)>,
+    foreseen: Option<Foreseen>,
     calling: Option<(&'static str, Timestamp)>,
 }
 
-impl Reconciler {
+/// What would be decided on the newest view if the group is as it was last seen.
+struct Foreseen {
+    at: Timestamp,
+    view: View,
+    decision: Decision,
+}
+
+impl<G: TargetGroups> Reconciler<G> {
     /// Begins with what an earlier process remembered, if anything.
-    pub fn new(
-        binding: Arc<Binding>,
-        client: Client,
-        group: Group,
-        clock: Clock,
-        memory: Memory,
-        shown: watch::Receiver<Shown>,
-    ) -> Self {
+    pub fn new(binding: Arc<Binding>, groups: G, group: Group, clock: Clock, memory: Memory, eyes: Eyes) -> Self {
         Self {
             binding,
-            client,
+            groups,
             group,
             clock,
             memory,
-            shown,
+            eyes,
             ours: BTreeSet::new(),
             has_removed: false,
             last_group: None,
+            foreseen: None,
             calling: None,
         }
     }
@@ -76,106 +147,141 @@ impl Reconciler {
         &self.memory
     }
 
-    /// Looks and decides, and changes nothing.
-    pub async fn look(&mut self, sights: &Sights, turn: Turn) -> Report {
-        let started = self.clock.now();
-        self.calling = Some(("DescribeTargetHealth", started));
-        let targets = self.client.targets(&self.group, turn).await;
-        self.calling = None;
-        let listed = targets.as_ref().ok().map(|_| self.clock.now());
-        self.last_group = listed.zip(targets.as_ref().ok().cloned());
-        // DNS is read after the group has answered: what a step decides on is the newest of both.
-        self.report(started, targets, listed, sights)
+    /// Waits until every endpoint has been looked at once.
+    pub async fn opened(&mut self) {
+        self.eyes.opened().await;
     }
 
-    /// Decides on what DNS says now and the group as it was last seen, and changes nothing; `None` if it has not been seen.
-    pub fn look_at_dns(&mut self, sights: &Sights) -> Option<Report> {
+    /// Waits for news from DNS or a candidate and foresees what follows from it. Giving up waiting loses nothing.
+    pub async fn news(&mut self) {
+        self.eyes.news().await;
+        self.foresee();
+    }
+
+    /// What would be planned if the group is as it was last seen, where there is news since the latest plan.
+    pub fn foreseen(&mut self) -> Option<&Plan> {
+        if self.eyes.has_news() {
+            self.foresee();
+        }
+        self.foreseen.as_ref().map(|foreseen| &foreseen.decision.plan)
+    }
+
+    /// Looks and decides, and changes nothing.
+    pub async fn look(&mut self, turn: Turn) -> Report {
+        let started = self.clock.now();
+        self.calling = Some(("DescribeTargetHealth", started));
+        let targets = self.groups.targets(&self.group, turn).await;
+        self.calling = None;
+        let at = self.clock.now();
+        let listed = targets.as_ref().ok().map(|_| at);
+        self.last_group = listed.zip(targets.as_ref().ok().cloned());
+        self.foreseen = None;
+        // DNS is read after the group has answered: what a step decides on is the newest of both.
+        let view = self.eyes.view();
+        let group = targets.as_ref().map_err(ToString::to_string);
+        let memory = std::mem::take(&mut self.memory);
+        let Decision { plan, memory } = self.decide(memory, &view, group, at);
+        self.memory = memory;
+        self.report(started, at, view, targets, listed, plan)
+    }
+
+    /// Takes what follows from the newest view and the group as it was last seen for a step that changes nothing; `None` if
+    /// the group has not been seen.
+    pub fn plan_without_look(&mut self) -> Option<Report> {
+        if self.foreseen.is_none() || self.eyes.has_news() {
+            self.foresee();
+        }
+        let Foreseen { at, view, decision } = self.foreseen.take()?;
         let (listed, group) = self.last_group.clone()?;
-        Some(self.report(self.clock.now(), Ok(group), Some(listed), sights))
+        self.memory = decision.memory;
+        Some(self.report(at, at, view, Ok(group), Some(listed), decision.plan))
     }
 
     /// Looks, decides and applies.
-    pub async fn step(&mut self, sights: &Sights, turn: Turn) -> Report {
-        let mut report = self.look(sights, turn).await;
+    pub async fn step(&mut self, turn: Turn) -> Report {
+        let mut report = self.look(turn).await;
         if !self.binding.observe {
-            self.apply(sights, &mut report).await;
+            self.apply(&mut report).await;
             report.ended = self.clock.now();
         }
         report
     }
 
-    /// What the next plan would be if the group is as it was last seen; `None` if it has not been seen.
-    pub fn foresee(&self, sights: &Sights) -> Option<Plan> {
-        let (_, group) = self.last_group.clone()?;
-        Some(self.decide(&newest(sights), Ok(group), self.clock.now()).plan)
+    fn foresee(&mut self) {
+        self.foreseen = None;
+        let Some((listed, group)) = self.last_group.take() else {
+            return;
+        };
+        let (at, view) = (self.clock.now(), self.eyes.view());
+        let decision = self.decide(self.memory.clone(), &view, Ok(&group), at);
+        self.foreseen = Some(Foreseen { at, view, decision });
+        self.last_group = Some((listed, group));
+    }
+
+    fn decide(
+        &self,
+        memory: Memory,
+        view: &View,
+        group: Result<&BTreeMap<Target, Listed>, String>,
+        now: Timestamp,
+    ) -> Decision {
+        let seen = Seen {
+            family: self.group.family,
+            endpoints: (view.sights.iter())
+                .map(|(endpoint, sight)| (endpoint, sight.seen.as_ref()))
+                .collect(),
+            probed: &view.shown,
+            group,
+        };
+        decide(&self.binding.policy, memory, &seen, now)
     }
 
     fn report(
-        &mut self,
+        &self,
         started: Timestamp,
+        at: Timestamp,
+        view: View,
         targets: Result<BTreeMap<Target, Listed>, elb::Error>,
         listed: Option<Timestamp>,
-        sights: &Sights,
+        plan: Plan,
     ) -> Report {
-        let now = self.clock.now();
-        let sights = newest(sights);
-        let group = targets.clone().map_err(|error| error.to_string());
-        let Decision { plan, memory } = self.decide(&sights, group, now);
-        self.memory = memory;
         Report {
             binding: Arc::clone(&self.binding),
             group: Some(self.group.clone()),
             started,
-            at: now,
-            ended: now,
-            sights,
+            at,
+            ended: at,
+            sights: view.sights,
             targets,
             listed,
             plan,
             applied: false,
             registered: Written::default(),
             deregistered: Written::default(),
+            reached: Vec::new(),
         }
     }
 
-    fn decide(
-        &self,
-        sights: &BTreeMap<Endpoint, Arc<Sight>>,
-        group: Result<BTreeMap<Target, Listed>, String>,
-        now: Timestamp,
-    ) -> Decision {
-        let seen = Seen {
-            family: self.group.family,
-            endpoints: sights
-                .iter()
-                .map(|(endpoint, sight)| (endpoint.clone(), sight.seen.clone()))
-                .collect(),
-            probed: BTreeMap::clone(&self.shown.borrow()),
-            group,
-        };
-        decide(&self.binding.policy, &self.memory, &seen, now)
-    }
-
-    async fn apply(&mut self, sights: &Sights, report: &mut Report) {
+    async fn apply(&mut self, report: &mut Report) {
         report.applied = true;
         let arn = self.binding.arn.clone();
         if !report.plan.register.is_empty() {
             self.calling = Some(("RegisterTargets", self.clock.now()));
-            report.registered = self.client.register(&arn, &report.plan.register).await;
+            report.registered = self.groups.register(&arn, &report.plan.register).await;
             self.calling = None;
             self.ours.extend(&report.registered.done);
         }
         if report.plan.deregister.is_empty() {
             return;
         }
-        let turn = self.client.turn(Urgency::Remove).await;
-        let removals = self.still_due(sights, report);
+        let turn = self.groups.bucket().take(Urgency::Remove).await;
+        let removals = self.still_due(report);
         if removals.is_empty() {
             return;
         }
         self.announce_first_removal(removals.keys());
         self.calling = Some(("DeregisterTargets", self.clock.now()));
-        report.deregistered = self.client.deregister(&arn, &removals, turn).await;
+        report.deregistered = self.groups.deregister(&arn, &removals, turn).await;
         self.calling = None;
         for target in &report.deregistered.done {
             self.memory.removed(*target);
@@ -183,18 +289,20 @@ impl Reconciler {
         if !report.deregistered.done.is_empty() {
             // What was removed must not be taken for something that came back.
             self.last_group = None;
+            self.foreseen = None;
         }
     }
 
     /// The planned removals for which DNS has not given a new reason to stay while registrations and other bindings went
     /// first; none if the group may have changed meanwhile. The next step plans again what is left out here.
-    fn still_due(&self, sights: &Sights, report: &Report) -> BTreeMap<Target, Zone> {
+    fn still_due(&mut self, report: &Report) -> BTreeMap<Target, Zone> {
         if self.clock.now().since(report.at) > DECISION_AGE_MAX {
             return BTreeMap::new();
         }
         let mut removals = report.plan.deregister.clone();
-        let foreseen = self.foresee(sights).map(|plan| plan.deregister).unwrap_or_default();
-        removals.retain(|target, _| foreseen.contains_key(target));
+        if let Some(foreseen) = self.foreseen() {
+            removals.retain(|target, _| foreseen.deregister.contains_key(target));
+        }
         removals
     }
 
@@ -214,25 +322,16 @@ impl Reconciler {
     }
 }
 
-fn newest(sights: &Sights) -> BTreeMap<Endpoint, Arc<Sight>> {
-    sights
-        .iter()
-        .map(|(endpoint, sight)| (endpoint.clone(), sight.borrow().clone()))
-        .collect()
-}
-
 /// The report of a step that could not even learn what kind of group it is about.
 pub fn group_unknown(binding: &Arc<Binding>, error: elb::Error, started: Timestamp, now: Timestamp) -> Report {
+    let endpoints = binding.endpoints.iter().map(|endpoint| (endpoint, Err(&Blind::NotYet)));
     let seen = Seen {
         family: Family::Ipv4,
-        endpoints: binding
-            .endpoints
-            .iter()
-            .map(|endpoint| (endpoint.clone(), Err(Blind::NotYet)))
-            .collect(),
-        probed: BTreeMap::new(),
+        endpoints: endpoints.collect(),
+        probed: &BTreeMap::new(),
         group: Err(error.to_string()),
     };
+    let Decision { plan, .. } = decide(&binding.policy, Memory::default(), &seen, now);
     Report {
         binding: Arc::clone(binding),
         group: None,
@@ -242,9 +341,10 @@ pub fn group_unknown(binding: &Arc<Binding>, error: elb::Error, started: Timesta
         sights: BTreeMap::new(),
         targets: Err(error),
         listed: None,
-        plan: decide(&binding.policy, &Memory::default(), &seen, now).plan,
+        plan,
         applied: false,
         registered: Written::default(),
         deregistered: Written::default(),
+        reached: Vec::new(),
     }
 }

@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::aws::elb::{self, Group, Kind, Written};
+use crate::aws::elb::{self, Group, Written};
+use crate::aws::failure::Kind;
 use crate::dns::watch::Sight;
 use crate::exit::Exit;
 use crate::follow::binding::Binding;
+use crate::follow::milestone::Milestone;
 use crate::planner::endpoint::Endpoint;
 use crate::planner::plan::{Class, Held, Hold, Plan, Reason};
 use crate::planner::target::{Listed, Target};
 use crate::planner::time::Timestamp;
+use crate::text;
 
 /// One step of one binding.
 #[derive(Clone, Debug)]
@@ -39,6 +42,8 @@ pub struct Report {
     pub registered: Written,
     /// What became of the deregistrations.
     pub deregistered: Written,
+    /// Points of a change that were reached with it.
+    pub reached: Vec<Milestone>,
 }
 
 impl Report {
@@ -56,9 +61,9 @@ impl Report {
     pub fn holds(&self) -> Vec<Hold> {
         let mut holds = self.plan.holds.clone();
         for (targets, error) in &self.registered.failed {
-            let reason = |error: &elb::Error| match error.kind {
-                Kind::Limit => Some(Reason::NoRoom(error.code.clone())),
-                Kind::Address => Some(Reason::Rejected(error.code.clone())),
+            let reason = |error: &elb::Error| match error.failure.kind {
+                Kind::Limit => Some(Reason::NoRoom(error.failure.code.clone())),
+                Kind::Address => Some(Reason::Rejected(error.failure.code.clone())),
                 _ => None,
             };
             holds.extend(targets.iter().filter_map(|target| {
@@ -79,6 +84,13 @@ impl Report {
         holds
     }
 
+    /// Why the group does not equal DNS, for people: what failed, and what is held.
+    pub fn causes(&self) -> Vec<String> {
+        let holds = self.telling_holds();
+        let holds = holds.iter().map(|hold| text::hold(hold, self.at));
+        self.errors().map(ToString::to_string).chain(holds).collect()
+    }
+
     /// Whether the group equals DNS.
     pub fn is_settled(&self) -> bool {
         self.plan.settled
@@ -91,7 +103,11 @@ impl Report {
             .holds
             .iter()
             .filter_map(|hold| Exit::of_hold(hold.reason.class()));
-        let all: Vec<Exit> = self.errors().map(Exit::of).chain(holds).collect();
+        let all: Vec<Exit> = self
+            .errors()
+            .map(|error| error.failure.kind.exit())
+            .chain(holds)
+            .collect();
         (!all.is_empty()).then(|| Exit::worst(all))
     }
 

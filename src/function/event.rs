@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::planner::endpoint::{Endpoint, Kind};
 use crate::planner::time::Timestamp;
 
-/// What arrived, as far as it matters.
+/// An invocation's payload, as far as it matters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Doorbell {
     /// How an event's moment relates to the change of DNS.
@@ -20,7 +20,7 @@ pub struct Doorbell {
     pub at: Option<Timestamp>,
     /// A person's command.
     pub command: Option<Command>,
-    /// What it was, for the log.
+    /// The event in words, for the log.
     pub reason: String,
 }
 
@@ -40,13 +40,13 @@ pub enum Phase {
 /// Which endpoints an event is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Any.
+    /// All: the event does not tell which.
     All,
     /// Those that may belong to one of these, of which there is at least one.
     Sources(BTreeSet<Source>),
 }
 
-/// What an event happened to, by identifier in lower case.
+/// A database or proxy that an event happened to, by its identifier in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
     /// A DB instance, which may be the member of a cluster.
@@ -57,7 +57,7 @@ pub enum Source {
     Proxy(String),
 }
 
-/// What a person asks for.
+/// Commands that a person can invoke the function with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     /// One look, no change.
@@ -112,8 +112,9 @@ impl Scope {
         }
     }
 
-    /// The same scope, if every source of it is known by the name of one of these endpoints: all that are configured. What is
-    /// known of none may be behind any of them, so then it is everything.
+    /// The same scope, if the names of these endpoints, which are all that are configured, prove of each source whose endpoints
+    /// are its own. A source that no name mentions may stand behind any endpoint, for example behind an alias: then the scope is
+    /// everything.
     #[must_use]
     pub fn among<'a>(self, configured: impl IntoIterator<Item = &'a Endpoint>) -> Self {
         let Self::Sources(sources) = &self else { return self };
@@ -121,7 +122,7 @@ impl Scope {
         if sources.is_subset(&known) { self } else { Self::All }
     }
 
-    /// What a kind (a detail type, a source type or an event source) and an identifier tell.
+    /// Reads a scope off an identifier and its kinds: a detail type, a source type or an event source.
     fn of(kinds: &[Option<&str>], identifier: &str) -> Self {
         let source = |kind: &&str| Source::new(kind, identifier);
         let sources: Option<BTreeSet<Source>> = kinds.iter().flatten().map(source).collect();
@@ -174,7 +175,7 @@ impl Source {
         Some(source(identifier.to_owned()))
     }
 
-    /// Whose endpoint it is, if its name proves that (D2). An alias, a custom endpoint, a proxy's further endpoint and the
+    /// The owner of an endpoint, if its name proves that (D2). An alias, a custom endpoint, a proxy's further endpoint and the
     /// endpoint of a global cluster do not.
     fn proven_by(endpoint: &Endpoint) -> Option<Self> {
         let labels: Vec<&str> = endpoint.host().split('.').collect();
@@ -272,7 +273,7 @@ impl Command {
     }
 }
 
-/// What fits a log line and cannot be taken for another, or for the end of it.
+/// Makes a text fit a log line, so that it cannot be taken for another line or for the end of one.
 fn shorten(text: &str) -> String {
     let mut chars = text.chars().map(|char| if is_plain(char) { char } else { ' ' });
     let mut short: String = chars.by_ref().take(REASON_MAX_CHARS).collect();
@@ -335,7 +336,7 @@ fn batch(records: &[Value], depth: usize) -> Option<Doorbell> {
     read.chain(rest).reduce(Doorbell::join)
 }
 
-/// What SNS puts into SQS unless delivery is raw.
+/// Reads the envelope that SNS puts into SQS unless delivery is raw.
 fn sns_notification(value: &Value, depth: usize) -> Option<Doorbell> {
     match text(value, "Type")? {
         "Notification" => read(value.get("Message")?, depth + 1),
@@ -361,7 +362,7 @@ fn eventbridge(value: &Value) -> Option<Doorbell> {
     Some(doorbell)
 }
 
-/// What a rule with the input path `$.detail` hands over.
+/// Reads an event that a rule with the input path `$.detail` hands over.
 fn bare_detail(value: &Value) -> Option<Doorbell> {
     ["EventID", "SourceIdentifier", "SourceArn"]
         .iter()
@@ -383,7 +384,7 @@ fn of_detail(detail: &Value, title: &str, detail_type: Option<&str>) -> Doorbell
     found.doorbell()
 }
 
-/// What an RDS event subscription puts into SNS.
+/// Reads the message that an RDS event subscription puts into SNS.
 fn subscription(value: &Value) -> Option<Doorbell> {
     let text = |key| text(value, key);
     let event_source = text("Event Source");
@@ -402,7 +403,7 @@ fn subscription(value: &Value) -> Option<Doorbell> {
 
 /// The fields of an RDS event, whatever each envelope calls them; all may be missing.
 struct Found<'a> {
-    /// What the event is called in the reason.
+    /// The name of the event in the reason.
     title: &'a str,
     kinds: [Option<&'a str>; 2],
     id: Option<&'a str>,

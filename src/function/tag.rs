@@ -15,7 +15,7 @@ pub const KEY: &str = "rds-tether:absent";
 /// The longest value of a tag.
 const VALUE_MAX_CHARS: usize = 256;
 
-/// What a tag keeps.
+/// The content of a tag: the time of the last look, and an absence clock for each target that DNS did not name.
 pub type Clocks = (Timestamp, BTreeMap<Target, Remembered>);
 
 /// The value to write: empty if there is nothing worth keeping. Where room is short, the youngest absences are dropped.

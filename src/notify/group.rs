@@ -3,19 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::message::{Kind, Message, Of, Timings, list, millis, span};
+use super::message::{Kind, Message, Of, Timings, millis};
 use super::news::{Said, Subject, since};
-use crate::follow::milestone::{Milestone, Tracker};
+use crate::follow::milestone::{Milestone, UNSEEN_MAX};
 use crate::follow::report::Report;
 use crate::planner::answer::Blind;
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::plan::{Class, Held, Note, Reason};
 use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
-use crate::telemetry::output;
+use crate::text::{self, join, span};
 
-/// After this long without a report, what was known says nothing about now: another process may have looked meanwhile.
-const UNSEEN_MAX: Duration = Duration::from_secs(5 * 60);
 /// A refusal is told again if there has been none for this long.
 const REFUSED_AGAIN: Duration = Duration::from_secs(60 * 60);
 /// Refusals that are remembered: more than the answers of an hour should have.
@@ -26,7 +24,6 @@ pub(super) struct Group {
     subject: Subject,
     /// When the latest report was.
     seen: Timestamp,
-    tracker: Tracker,
     /// What DNS named last, by endpoint.
     named: BTreeMap<Endpoint, BTreeSet<Target>>,
     /// The change that has been told and has not converged.
@@ -77,7 +74,6 @@ impl Group {
                 report.plan.role,
             ),
             seen: report.ended,
-            tracker: Tracker::default(),
             named: BTreeMap::new(),
             change: None,
             refused: BTreeMap::new(),
@@ -96,9 +92,8 @@ impl Group {
         self.subject.role = report.plan.role;
         trigger.clone_into(&mut self.subject.trigger);
         let mut told = self.subject.summaries(at);
-        let reached = self.tracker.note(report);
         let change = self.change_in(report);
-        self.time(&reached);
+        self.time(&report.reached);
         if change {
             told.extend(self.tell_change(at));
         }
@@ -115,7 +110,6 @@ impl Group {
     }
 
     fn start_anew(&mut self) {
-        self.tracker = Tracker::default();
         self.named.clear();
         self.change = None;
         self.blind.clear();
@@ -194,7 +188,7 @@ impl Group {
 
     fn tell_change(&mut self, at: Timestamp) -> Option<Message> {
         let change = self.change.clone()?;
-        let (name, old, new) = (self.subject.name(), list(&change.old), list(&change.new));
+        let (name, old, new) = (self.subject.name(), join(&change.old), join(&change.new));
         let text = match (self.subject.role, old.is_empty(), new.is_empty()) {
             (Role::Writer, false, false) => format!("{name} moved from {old} to {new}"),
             (Role::Writer, true, _) => format!("{name}: DNS names {new}, which is new"),
@@ -208,7 +202,7 @@ impl Group {
 
     fn tell_convergence(&mut self, change: Change, at: Timestamp) -> Option<Message> {
         let name = self.subject.name();
-        let text = format!("{name} equals DNS again after {}", span(at.since(change.began)));
+        let text = format!("{name} equals DNS again after {}", text::took(at.since(change.began)));
         self.subject.tell(Kind::Converged, at, text, change.said(at))
     }
 
@@ -298,7 +292,7 @@ impl Group {
             expected: policy.forget(role) + policy.patience(role),
             old: report.plan.surplus(),
             new: report.plan.register.keys().copied().collect(),
-            reasons: reasons(report),
+            reasons: report.causes(),
         });
     }
 
@@ -420,12 +414,4 @@ fn refused_targets(report: &Report) -> BTreeSet<Target> {
     });
     let refused = holds.flat_map(|hold| refused(&hold.what, &hold.reason));
     unprobed.chain(refused).collect()
-}
-
-/// Why the group does not equal DNS.
-fn reasons(report: &Report) -> Vec<String> {
-    let errors = report.errors().map(ToString::to_string);
-    let holds = report.telling_holds();
-    let holds = holds.iter().map(|hold| output::hold_line(hold, report.at));
-    errors.chain(holds).collect()
 }

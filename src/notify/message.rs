@@ -10,7 +10,6 @@ use crate::aws::arn::Arn;
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
-use crate::telemetry::output;
 
 /// The name of the JSON's shape, which only grows.
 pub const SCHEMA: &str = "rds-tether-notification/1";
@@ -264,23 +263,9 @@ impl Hash {
     }
 }
 
-/// Addresses for people.
-pub(super) fn list(targets: &BTreeSet<Target>) -> String {
-    let shown: Vec<String> = targets.iter().map(ToString::to_string).collect();
-    shown.join(", ")
-}
-
 /// A duration as a number of the JSON.
 pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// A duration for people, to a tenth of a second where that matters.
-pub(super) fn span(duration: Duration) -> String {
-    match duration.as_millis() {
-        1000..120_000 => format!("{:.1} s", duration.as_secs_f64()),
-        _ => output::span(duration),
-    }
 }
 
 #[cfg(test)]

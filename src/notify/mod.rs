@@ -16,19 +16,36 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use news::News;
-pub use topic::{InvalidTopic, TopicArn};
+pub use topic::TopicArn;
 
 use crate::aws::arn::Arn;
+use crate::counts::Notifications;
 use crate::follow::report::Report;
 use crate::planner::time::Timestamp;
 use crate::proxy::Moment;
-use crate::settings::Notify;
-use crate::telemetry::metrics::Notifications;
 use send::Outbox;
+
+/// Whom to tell of changes and trouble.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The topic to send messages to.
+    pub topic: Option<TopicArn>,
+    /// How long trouble lasts before it is told.
+    pub after: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            topic: None,
+            after: Duration::from_secs(3 * 60),
+        }
+    }
+}
 
 /// Tells the topic what is worth it. Without a topic it does nothing.
 pub struct Notifier {
-    settings: Notify,
+    settings: Settings,
     counts: Notifications,
     telling: Option<Telling>,
 }
@@ -40,9 +57,9 @@ struct Telling {
 
 impl Notifier {
     /// Needs a tokio runtime. What becomes of messages is counted.
-    pub fn new(settings: &Notify, counts: &Notifications) -> Self {
+    pub fn new(settings: &Settings, counts: &Notifications) -> Self {
         let mut notifier = Self {
-            settings: Notify::default(),
+            settings: Settings::default(),
             counts: counts.clone(),
             telling: None,
         };
@@ -51,7 +68,7 @@ impl Notifier {
     }
 
     /// Takes new settings. What waits for another topic is still sent there.
-    pub fn set(&mut self, settings: &Notify) {
+    pub fn set(&mut self, settings: &Settings) {
         let is_same_topic = settings.topic == self.settings.topic;
         self.settings = settings.clone();
         let Some(topic) = &settings.topic else {

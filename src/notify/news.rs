@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use super::gate::Gate;
 use super::group::Group;
-use super::message::{Kind, Message, Of, Timings, list, millis, span};
+use super::message::{Kind, Message, Of, Timings, millis};
 use crate::aws::arn::Arn;
 use crate::follow::report::Report;
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
-use crate::proxy::{Moment, What};
+use crate::proxy::{Happening, Moment};
+use crate::text::{join, span};
 
 /// What has been told of every target group and proxy, and what may have to be.
 pub struct News {
@@ -199,12 +200,12 @@ impl Proxy {
         let targets = |ips: &[std::net::IpAddr]| ips.iter().map(|ip| Target { ip: *ip, port }).collect::<BTreeSet<_>>();
         match &moment.what {
             // The answers of a reader endpoint are samples, and a proxy has no members to compare them with.
-            What::Moved { .. } if moment.role == Role::Reader => {}
+            Happening::Moved { .. } if moment.role == Role::Reader => {}
             // Where it is at the start is no change.
-            What::Moved { from, .. } if from.is_empty() => {}
-            What::Moved { from, to } => {
+            Happening::Moved { from, .. } if from.is_empty() => {}
+            Happening::Moved { from, to } => {
                 let (from, to) = (targets(from), targets(to));
-                let text = format!("{name} moved from {} to {}", list(&from), list(&to));
+                let text = format!("{name} moved from {} to {}", join(&from), join(&to));
                 let said = Said {
                     old: &from - &to,
                     new: &to - &from,
@@ -213,10 +214,10 @@ impl Proxy {
                 };
                 told.extend(self.subject.tell(Kind::AddressChanged, at, text, said));
             }
-            What::Unresolved(why) => {
+            Happening::Unresolved(why) => {
                 self.blind.get_or_insert_with(|| (at, why.clone()));
             }
-            What::Resolved => {
+            Happening::Resolved => {
                 self.blind = None;
                 if let Some(began) = self.told.take() {
                     let text = format!("{name} has recovered after {}", span(at.since(began)));
@@ -227,9 +228,9 @@ impl Proxy {
                     told.extend(self.subject.tell(Kind::Recovered, at, text, said));
                 }
             }
-            What::Refused(addresses) => {
+            Happening::Refused(addresses) => {
                 let new = targets(addresses);
-                let text = format!("{name}: {} may not be connected to", list(&new));
+                let text = format!("{name}: {} may not be connected to", join(&new));
                 let said = Said {
                     new,
                     reasons: vec!["no address of the answer is in allow_cidrs".into()],

@@ -1,31 +1,32 @@
 //! The only user of SNS: a bounded queue, and one task that publishes what is in it.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use aws_sdk_sns::Client;
-use aws_sdk_sns::error::{DisplayErrorContext, SdkError};
+use aws_sdk_sns::error::SdkError;
 use aws_sdk_sns::operation::publish::PublishError;
 use aws_sdk_sns::types::MessageAttributeValue;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use super::TopicArn;
 use super::message::Message;
 use crate::aws;
-use crate::aws::elb;
-use crate::settings::value::shorten;
-use crate::telemetry::metrics::Notifications;
+use crate::aws::failure::{Failure, Kind};
+use crate::clock::Clock;
+use crate::counts::Notifications;
+use crate::planner::time::Timestamp;
+use crate::text::Told;
 
 /// Messages that may wait: those of one failover of some hundred target groups.
 const WAITING_MAX: usize = 1024;
+/// The only action that is called.
+const PUBLISH: &str = "Publish";
 /// How long one attempt may take; SNS takes milliseconds.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The pauses before further attempts, before jitter: a lost packet, or a moment of throttling.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
-/// Failures that go on are logged again after this long.
-const TOLD_APART: Duration = Duration::from_secs(60);
 
 /// Where messages are left to be sent.
 pub(super) struct Outbox {
@@ -33,6 +34,7 @@ pub(super) struct Outbox {
     waiting: watch::Sender<usize>,
     counts: Notifications,
     dropping: Told,
+    clock: Clock,
 }
 
 impl Outbox {
@@ -40,12 +42,14 @@ impl Outbox {
     pub(super) fn start(topic: TopicArn, counts: Notifications) -> Self {
         let (queue, messages) = mpsc::channel(WAITING_MAX);
         let waiting = watch::Sender::new(0);
-        tokio::spawn(send_all(topic, messages, waiting.clone(), counts.clone()));
+        let clock = Clock::start();
+        tokio::spawn(send_all(topic, messages, waiting.clone(), counts.clone(), clock));
         Self {
             queue,
             waiting,
             counts,
             dropping: Told::default(),
+            clock,
         }
     }
 
@@ -56,8 +60,8 @@ impl Outbox {
             if self.queue.try_send(message).is_err() {
                 self.waiting.send_modify(|waiting| *waiting -= 1);
                 self.counts.dropped(1);
-                self.dropping
-                    .warn("a notification is dropped: SNS takes them too slowly");
+                let text = "a notification is dropped: SNS takes them too slowly";
+                log(&self.dropping, self.clock.now(), text);
             }
         }
     }
@@ -79,19 +83,21 @@ async fn send_all(
     mut messages: mpsc::Receiver<Message>,
     waiting: watch::Sender<usize>,
     counts: Notifications,
+    clock: Clock,
 ) {
     let client = Client::new(&aws::config(topic.region()).await);
-    let mut failing = Told::default();
+    let failing = Told::default();
     while let Some(message) = messages.recv().await {
         match send(&client, &topic, &message).await {
             Ok(()) => {
                 counts.sent();
-                failing = Told::default();
+                failing.forget();
                 debug!(id = message.id(), "told {topic}: {}", message.text);
             }
             Err(why) => {
                 counts.failed();
-                failing.warn(&format!("cannot tell the topic {topic} that {}: {why}", message.text));
+                let text = format!("cannot tell the topic {topic} that {}: {why}", message.text);
+                log(&failing, clock.now(), &text);
             }
         }
         waiting.send_modify(|waiting| *waiting -= 1);
@@ -101,14 +107,21 @@ async fn send_all(
 async fn send(client: &Client, topic: &TopicArn, message: &Message) -> Result<(), String> {
     let mut pauses = PAUSES.into_iter();
     loop {
-        let failure = match timeout(ATTEMPT_TIMEOUT, publish(client, topic, message)).await {
+        let sent = timeout(ATTEMPT_TIMEOUT, publish(client, topic, message)).await;
+        let (failure, status) = match sent {
             Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) => Failure::new(&error, topic),
-            Err(_) => Failure::timed_out(),
+            Ok(Err(error)) => {
+                let status = error.raw_response().map(|response| response.status().as_u16());
+                (Failure::of(PUBLISH, None, &error), status)
+            }
+            Err(_) => (Failure::late(PUBLISH, format_args!("{ATTEMPT_TIMEOUT:?}")), None),
         };
-        let pause = pauses.next().filter(|_| failure.may_pass);
-        let Some(pause) = pause else { return Err(failure.text) };
-        debug!("{}; trying again", failure.text);
+        let may_pass = matches!(failure.kind, Kind::Unavailable | Kind::Throttled);
+        let told = told(&failure, status, topic);
+        let Some(pause) = pauses.next().filter(|_| may_pass) else {
+            return Err(told);
+        };
+        debug!("{told}; trying again");
         // Half of it is jitter: many processes that failed together must not come back together.
         sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
     }
@@ -129,60 +142,25 @@ async fn publish(client: &Client, topic: &TopicArn, message: &Message) -> Result
     call.send().await.map(|_| ())
 }
 
-/// Why an attempt failed.
-struct Failure {
-    text: String,
-    may_pass: bool,
+/// Why an attempt failed, and what to do about it.
+fn told(failure: &Failure, status: Option<u16>, topic: &TopicArn) -> String {
+    let status = status.map(|status| format!(" ({status})")).unwrap_or_default();
+    let remedy = match (failure.remedy(), failure.kind) {
+        (Some(remedy), _) => remedy.to_owned(),
+        (None, Kind::Denied) => failure.permission("sns", topic),
+        (None, Kind::Unavailable) => {
+            "check the network path to SNS (in a VPC: an interface endpoint for sns), and its status".into()
+        }
+        (None, _) => "see the code in the SNS API reference".into(),
+    };
+    format!("{}{status}: {}; {remedy}", failure.code, failure.message)
 }
 
-impl Failure {
-    fn timed_out() -> Self {
-        Self {
-            text: "no answer in time; check the network path to SNS (in a VPC: an interface endpoint for sns)".into(),
-            may_pass: true,
-        }
-    }
-
-    fn new(error: &SdkError<PublishError>, topic: &TopicArn) -> Self {
-        let SdkError::ServiceError(service) = error else {
-            return match error {
-                SdkError::TimeoutError(_) => Self::timed_out(),
-                _ => Self {
-                    text: shorten(&DisplayErrorContext(error).to_string()),
-                    may_pass: true,
-                },
-            };
-        };
-        let status = service.raw().status().as_u16();
-        let elb::Failure { code, message, .. } = elb::Failure::of("Publish", None, error);
-        let mut text = format!("{code} ({status}): {}", shorten(&message));
-        let remedy = match code.as_str() {
-            "NotFound" => "; check the ARN, its account and its region".to_owned(),
-            "AuthorizationError" | "AccessDenied" | "AccessDeniedException" => {
-                format!("; allow sns:Publish on {topic} to this identity")
-            }
-            _ => String::new(),
-        };
-        // Writing to a String cannot fail.
-        let _ = text.write_str(&remedy);
-        Self {
-            text,
-            may_pass: status >= 500 || status == 429 || code.contains("Throttl"),
-        }
-    }
-}
-
-/// Remembers when something was last logged as a warning.
-#[derive(Default)]
-struct Told(Option<Instant>);
-
-impl Told {
-    fn warn(&mut self, text: &str) {
-        if self.0.is_some_and(|last| last.elapsed() < TOLD_APART) {
-            debug!("{text}");
-            return;
-        }
-        self.0 = Some(Instant::now());
+/// Logs a failure: as a warning if none has been for a minute.
+fn log(told: &Told, now: Timestamp, text: &str) {
+    if told.is_due(now) {
         warn!("{text}");
+    } else {
+        debug!("{text}");
     }
 }

@@ -4,14 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::planner::wrong::Wrong;
+
 /// The ARN of a standard SNS topic: `arn:PARTITION:sns:REGION:ACCOUNT:NAME`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TopicArn(Arc<str>);
-
-/// Why a text is no ARN of a standard topic.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no ARN of a standard SNS topic: {1}; it looks like arn:aws:sns:eu-west-1:111122223333:NAME")]
-pub struct InvalidTopic(String, &'static str);
 
 impl TopicArn {
     /// The whole ARN.
@@ -26,10 +23,15 @@ impl TopicArn {
 }
 
 impl FromStr for TopicArn {
-    type Err = InvalidTopic;
+    type Err = Wrong;
 
-    fn from_str(text: &str) -> Result<Self, InvalidTopic> {
-        let invalid = |why| Err(InvalidTopic(text.to_owned(), why));
+    fn from_str(text: &str) -> Result<Self, Wrong> {
+        let invalid = |why| {
+            Err(Wrong::new(
+                format!("{text:?} is no ARN of a standard SNS topic: {why}"),
+                "it looks like arn:aws:sns:eu-west-1:111122223333:NAME",
+            ))
+        };
         let text = text.trim();
         let parts: Vec<&str> = text.split(':').collect();
         let plain = |part: &str| {

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::guard::Refusal;
 use super::time::Timestamp;
+use super::wrong::{Wrong, one_of};
 
 /// Addresses that one look found, never none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,14 +87,21 @@ pub struct Said {
 }
 
 /// How many name servers must give an address.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Quorum {
     /// One.
     #[default]
     Any,
     /// More than half of those asked.
     Majority,
+}
+
+impl FromStr for Quorum {
+    type Err = Wrong;
+
+    fn from_str(text: &str) -> Result<Self, Wrong> {
+        one_of(text, "quorum", &[("any", Self::Any), ("majority", Self::Majority)])
+    }
 }
 
 /// Makes one answer of what the name servers said: the union of their addresses, less those short of the quorum. A failure

@@ -4,9 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::wrong::{Wrong, one_of};
+
 /// What a candidate has to show before it is registered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Probe {
     /// Nothing.
     #[default]
@@ -18,15 +19,11 @@ pub enum Probe {
 }
 
 impl FromStr for Probe {
-    type Err = String;
+    type Err = Wrong;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "none" => Ok(Self::None),
-            "tcp" => Ok(Self::Tcp),
-            "tls" => Ok(Self::Tls),
-            _ => Err(format!("{text:?} is no probe; write \"none\", \"tcp\" or \"tls\"")),
-        }
+    fn from_str(text: &str) -> Result<Self, Wrong> {
+        let words = [("none", Self::None), ("tcp", Self::Tcp), ("tls", Self::Tls)];
+        one_of(text, "probe", &words)
     }
 }
 

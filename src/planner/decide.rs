@@ -10,6 +10,15 @@
 //! could not be resolved  any                     hold: Blind
 //! any                    could not be described  hold: GroupUnseen
 //! ```
+//!
+//! A registered target that DNS does not name goes when
+//!
+//! 1. it has not been named for `forget`,
+//! 2. in enough answers: two of a writer endpoint, of a reader endpoint 14 for each registered target that is not kept,
+//! 3. every endpoint of the binding has an address of its current answer *seen registered* in this observation, and
+//! 4. one of those is healthy, or it has not been named for `forget` and `patience`.
+//!
+//! The third condition makes "register, verify, deregister" follow from what is seen, not from the order of calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -28,15 +37,15 @@ use super::time::Timestamp;
 
 /// What one look at both sides showed.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct Seen<'a> {
     /// The address family of the target group.
     pub family: Family,
     /// The endpoints of the binding.
-    pub endpoints: BTreeMap<Endpoint, Result<Answer, Blind>>,
+    pub endpoints: BTreeMap<&'a Endpoint, Result<&'a Answer, &'a Blind>>,
     /// What addresses that may have to show something have shown; one that is not in it has not been asked yet.
-    pub probed: BTreeMap<Target, Result<(), Doubt>>,
+    pub probed: &'a BTreeMap<Target, Result<(), Doubt>>,
     /// The targets of the group, draining ones included, or why they could not be listed.
-    pub group: Result<BTreeMap<Target, Listed>, String>,
+    pub group: Result<&'a BTreeMap<Target, Listed>, String>,
 }
 
 /// A plan, and what to remember for the next decision.
@@ -56,10 +65,9 @@ const READER_ANSWERS_PER_MEMBER: u64 = 14;
 /// Looks of this process that no memory of an earlier one can replace.
 const OWN_LOOKS: u64 = 2;
 
-/// Decides what to change.
-pub fn decide(policy: &Policy, memory: &Memory, seen: &Seen, now: Timestamp) -> Decision {
+/// Decides what to change; `memory` is what the latest decision left.
+pub fn decide(policy: &Policy, mut memory: Memory, seen: &Seen, now: Timestamp) -> Decision {
     let named = Named::new(policy, seen, now);
-    let mut memory = memory.clone();
     let mut plan = Plan {
         role: role(policy, seen),
         register: BTreeMap::new(),
@@ -82,7 +90,7 @@ pub fn decide(policy: &Policy, memory: &Memory, seen: &Seen, now: Timestamp) -> 
                 policy,
                 named: &named,
                 group,
-                probed: &seen.probed,
+                probed: seen.probed,
                 now,
             };
             candidates.sort_out(&mut memory, &mut plan);
@@ -102,17 +110,13 @@ pub fn decide(policy: &Policy, memory: &Memory, seen: &Seen, now: Timestamp) -> 
     Decision { plan, memory }
 }
 
-/// The role given, or the one that the names tell; a reader anywhere makes the binding one.
+/// The role given, or the one that the names and their aliases tell.
 fn role(policy: &Policy, seen: &Seen) -> Role {
-    let tells_reader = |(endpoint, sight): (&Endpoint, &Result<Answer, Blind>)| {
-        let names = sight.as_ref().map_or(&[][..], |answer| &answer.resolution.names);
-        endpoint.kind().role() == Role::Reader || names.iter().any(|name| Kind::of(name).role() == Role::Reader)
-    };
-    policy.role.unwrap_or(if seen.endpoints.iter().any(tells_reader) {
-        Role::Reader
-    } else {
-        Role::Writer
-    })
+    let hosts = seen.endpoints.keys().map(|endpoint| endpoint.host());
+    let answers = seen.endpoints.values().flatten();
+    let aliases = answers.flat_map(|answer| &answer.resolution.names);
+    let told = || Role::told_by(hosts.chain(aliases.map(String::as_str)));
+    policy.role.unwrap_or_else(told)
 }
 
 fn notes(seen: &Seen) -> Vec<Note> {
@@ -123,10 +127,10 @@ fn notes(seen: &Seen) -> Vec<Note> {
     let unused = seen
         .group
         .iter()
-        .flatten()
+        .flat_map(|group| group.iter())
         .filter(|(_, listed)| listed.state == State::Unused);
     instances
-        .map(|endpoint| Note::FollowsInstance(endpoint.clone()))
+        .map(|endpoint| Note::FollowsInstance((*endpoint).clone()))
         .chain(unused.map(|(target, listed)| Note::Unused {
             target: *target,
             reason: listed.reason.clone().unwrap_or_default(),
@@ -144,7 +148,7 @@ struct Named<'a> {
 }
 
 impl<'a> Named<'a> {
-    fn new(policy: &Policy, seen: &'a Seen, now: Timestamp) -> Self {
+    fn new(policy: &Policy, seen: &Seen<'a>, now: Timestamp) -> Self {
         let mut named = Self {
             answers: BTreeMap::new(),
             blind: BTreeMap::new(),
@@ -155,7 +159,7 @@ impl<'a> Named<'a> {
         for (endpoint, sight) in &seen.endpoints {
             match sight {
                 Err(blind) => {
-                    named.blind.insert(endpoint, blind.clone());
+                    named.blind.insert(endpoint, Blind::clone(blind));
                 }
                 Ok(answer) => named.add(policy, seen.family, endpoint, answer, now),
             }

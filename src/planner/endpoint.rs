@@ -4,7 +4,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+
+use super::wrong::{Wrong, one_of};
 
 /// An RDS or Aurora endpoint: a DNS name (lower case, without the final dot) and a port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,30 +15,8 @@ pub struct Endpoint {
     port: u16,
 }
 
-/// Why a text is no endpoint.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Invalid {
-    /// There is nothing.
-    #[error(
-        "an endpoint is empty; write HOST:PORT, for example orders.cluster-abc123.eu-west-1.rds.amazonaws.com:5432"
-    )]
-    Empty,
-    /// There is no port, and none is assumed.
-    #[error("{0:?} has no port; write HOST:PORT, for example {0}:5432")]
-    NoPort(String),
-    /// The port is no number from 1 to 65535.
-    #[error("{0:?} does not end in a port from 1 to 65535; write HOST:PORT")]
-    BadPort(String),
-    /// The host is an address, which never changes and so cannot be followed.
-    #[error(
-        "{0:?} is an address, not a name; give the DNS name of the RDS or Aurora endpoint, which follows a failover"
-    )]
-    Address(String),
-    /// The host is no DNS name.
-    #[error("{0:?} is no DNS name: {1}")]
-    BadName(String, &'static str),
-}
-
+/// An endpoint as messages show one.
+const EXAMPLE: &str = "orders.cluster-abc123.eu-west-1.rds.amazonaws.com:5432";
 /// The longest DNS name in its written form (RFC 1035, 255 octets on the wire).
 const NAME_MAX_CHARS: usize = 253;
 /// The longest label of a DNS name (RFC 1035).
@@ -60,29 +40,35 @@ impl Endpoint {
 }
 
 impl FromStr for Endpoint {
-    type Err = Invalid;
+    type Err = Wrong;
 
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, Wrong> {
         let text = text.trim();
+        let wrong = |why: &str, fix: &str| Err(Wrong::new(format!("{text:?} {why}"), fix));
         if text.is_empty() {
-            return Err(Invalid::Empty);
+            return Err(Wrong::new(
+                "an endpoint is empty",
+                format!("write HOST:PORT, for example {EXAMPLE}"),
+            ));
         }
-        let Some((host, port)) = text.rsplit_once(':') else {
-            return Err(if text.parse::<IpAddr>().is_ok() {
-                Invalid::Address(text.into())
-            } else {
-                Invalid::NoPort(text.into())
-            });
-        };
+        let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         if bare.parse::<IpAddr>().is_ok() || text.parse::<IpAddr>().is_ok() {
-            return Err(Invalid::Address(text.into()));
+            return wrong(
+                "is an address, not a name",
+                "give the DNS name of the RDS or Aurora endpoint, which follows a failover",
+            );
+        }
+        if !text.contains(':') {
+            return wrong("has no port", &format!("write HOST:PORT, for example {text}:5432"));
         }
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-        check_name(&host).map_err(|why| Invalid::BadName(host.clone(), why))?;
+        if let Err(why) = check_name(&host) {
+            return Err(Wrong::new(format!("{host:?} is no DNS name: {why}"), "write HOST:PORT"));
+        }
         match port.parse::<u16>() {
             Ok(port) if port > 0 => Ok(Self { host, port }),
-            _ => Err(Invalid::BadPort(text.into())),
+            _ => wrong("does not end in a port from 1 to 65535", "write HOST:PORT"),
         }
     }
 }
@@ -192,13 +178,21 @@ fn is_of_instance(labels: &[&str]) -> bool {
 }
 
 /// Whether an answer is the whole truth or a sample of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// An answer names the one place to write to; what it does not name may be a former writer.
     Writer,
     /// An answer is one random member of a set; what it does not name may still be a member.
     Reader,
+}
+
+impl Role {
+    /// The role that names tell: if one of them is of a reader, an answer is a sample, whatever the others are.
+    pub fn told_by<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let is_reader = names.into_iter().any(|name| Kind::of(name).role() == Self::Reader);
+        if is_reader { Self::Reader } else { Self::Writer }
+    }
 }
 
 impl fmt::Display for Role {
@@ -211,14 +205,10 @@ impl fmt::Display for Role {
 }
 
 impl FromStr for Role {
-    type Err = String;
+    type Err = Wrong;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "writer" => Ok(Self::Writer),
-            "reader" => Ok(Self::Reader),
-            _ => Err(format!("{text:?} is no role; write \"writer\" or \"reader\"")),
-        }
+    fn from_str(text: &str) -> Result<Self, Wrong> {
+        one_of(text, "role", &[("writer", Self::Writer), ("reader", Self::Reader)])
     }
 }
 

@@ -1,4 +1,4 @@
-//! What may be a target at all. Runs before any decision, so that nothing outside it is ever registered.
+//! Which addresses may be targets at all. Runs before any decision, so that nothing else is ever registered.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -65,13 +65,19 @@ const ROUTABLE: [Ipv6Net; 2] = [
 /// Whether an address may become a target of a group of this family; an empty `allow` allows all that ELB accepts.
 pub fn check(ip: IpAddr, family: Family, allow: &[IpNet]) -> Result<(), Refusal> {
     legal(ip)?;
-    if !allow.is_empty() && !allow.iter().any(|net| net.contains(&ip)) {
+    if !allows(allow, ip) {
         return Err(Refusal::NotAllowed);
     }
     if Family::of(ip) != family {
         return Err(Refusal::WrongFamily);
     }
     Ok(())
+}
+
+/// Whether a list of networks allows an address, which an empty one does; an IPv4-mapped address counts as what it maps.
+pub fn allows(nets: &[IpNet], ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    nets.is_empty() || nets.iter().any(|net| net.contains(&ip))
 }
 
 fn legal(ip: IpAddr) -> Result<(), Refusal> {

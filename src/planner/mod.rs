@@ -3,7 +3,8 @@
 //!
 //! In reading order: [`time`], [`endpoint`] and [`target`] are the nouns; [`answer`] is what DNS said; [`guard`] is what
 //! may be a target at all; [`candidate`] is what it may have to show before; [`policy`] is what the operator wants;
-//! [`memory`] is what earlier steps left; [`decide`] decides; [`plan`] is its outcome; [`cadence`] says when to look next.
+//! [`memory`] is what earlier steps left; [`decide`] decides; [`plan`] is its outcome; [`cadence`] says when to look next;
+//! [`wrong`] is what is said of a text that is none of the nouns.
 
 pub mod answer;
 pub mod cadence;
@@ -16,3 +17,4 @@ pub mod plan;
 pub mod policy;
 pub mod target;
 pub mod time;
+pub mod wrong;

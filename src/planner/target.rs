@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
+use super::wrong::{Wrong, one_of};
+
 /// The IP address type of a target group, which never changes: an IPv4 group takes A records, an IPv6 group AAAA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -24,14 +26,10 @@ impl Family {
 }
 
 impl FromStr for Family {
-    type Err = String;
+    type Err = Wrong;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "ipv4" => Ok(Self::Ipv4),
-            "ipv6" => Ok(Self::Ipv6),
-            _ => Err(format!("{text:?} is no address family; write \"ipv4\" or \"ipv6\"")),
-        }
+    fn from_str(text: &str) -> Result<Self, Wrong> {
+        one_of(text, "address family", &[("ipv4", Self::Ipv4), ("ipv6", Self::Ipv6)])
     }
 }
 
@@ -68,6 +66,8 @@ impl Serialize for Target {
 
 /// A target's AvailabilityZone, echoed exactly as it was observed: a name, `all`, or nothing.
 pub type Zone = Option<String>;
+/// The zone of a target outside the VPC of its group.
+pub const ZONE_ALL: &str = "all";
 
 /// A target as DescribeTargetHealth shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -2,25 +2,19 @@
 //!
 //! It knows nothing of who asks or why, and changes nothing on the other side: the connection ends before any start-up message.
 
+mod trust;
+
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use tokio_rustls::rustls::crypto::{self, CryptoProvider, ring};
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio_rustls::rustls::{
-    self, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-};
+use tokio_rustls::rustls::{self, CertificateError};
+
+pub use trust::Trust;
 
 /// SSLRequest: its length, and a code that no protocol version has (PostgreSQL documentation, "Message Formats").
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
@@ -36,25 +30,7 @@ pub enum Depth<'a> {
     Tls(&'a str, &'a Trust),
 }
 
-/// Which certificates are believed.
-#[derive(Clone, Debug)]
-pub struct Trust {
-    config: Arc<ClientConfig>,
-    /// The file's text; two bundles are the same if it is.
-    pem: Arc<[u8]>,
-    /// Whether certificate and name are verified at all.
-    pub verifies: bool,
-}
-
-impl PartialEq for Trust {
-    fn eq(&self, other: &Self) -> bool {
-        self.pem == other.pem && self.verifies == other.verifies
-    }
-}
-
-impl Eq for Trust {}
-
-/// What answered.
+/// An address that answered as far as it was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reached {
     /// How long the TCP connection took.
@@ -74,7 +50,7 @@ pub enum Stage {
     Tls,
 }
 
-/// What is wrong, by what is to be done about it.
+/// The reasons for which a probe fails, told apart by how they are mended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trouble {
     /// The host answers that nothing listens there.
@@ -85,7 +61,7 @@ pub enum Trouble {
     TimedOut(Stage),
     /// The connection was ended from the other side, or broke.
     Closed(Stage, String),
-    /// What answers is not PostgreSQL; the first byte it said.
+    /// Something answers, but not PostgreSQL; the first byte it said.
     NotPostgres(u8),
     /// PostgreSQL does not speak TLS.
     TlsRefused,
@@ -103,83 +79,10 @@ pub enum Trouble {
     BadCertificate(String),
 }
 
-/// Why a file is no bundle of CA certificates.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadBundle {
-    /// It cannot be read.
-    #[error("cannot read the CA bundle {0}: {1}")]
-    Unreadable(String, String),
-    /// There is nothing usable in it.
-    #[error("the CA bundle {0} has no certificate in it that can be used{1}; it must be PEM (BEGIN CERTIFICATE)")]
-    Empty(String, String),
-}
-
-impl Trust {
-    /// Believes certificates that the CAs of a PEM file have signed, for the name asked for.
-    pub fn in_file(path: &Path) -> Result<Self, BadBundle> {
-        let shown = path.display().to_string();
-        let unreadable = |why: &dyn fmt::Display| BadBundle::Unreadable(shown.clone(), why.to_string());
-        let pem = std::fs::read(path).map_err(|error| unreadable(&error))?;
-        let mut roots = RootCertStore::empty();
-        let mut first_error = None;
-        for certificate in CertificateDer::pem_slice_iter(&pem) {
-            // One that rustls cannot use must not hide the others.
-            let added = certificate
-                .map_err(|error| error.to_string())
-                .and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()));
-            if let Err(error) = added {
-                first_error.get_or_insert(format!(" ({error})"));
-            }
-        }
-        if roots.is_empty() {
-            return Err(BadBundle::Empty(shown, first_error.unwrap_or_default()));
-        }
-        let config = builder(|builder| builder.with_root_certificates(roots).with_no_client_auth());
-        Ok(Self {
-            config,
-            pem: pem.into(),
-            verifies: true,
-        })
-    }
-
-    /// Believes any certificate: the connection is encrypted, but nobody knows to whom.
-    pub fn anybody() -> Self {
-        let config = builder(|builder| {
-            let verifier = Arc::new(Credulous(ring::default_provider()));
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(verifier)
-                .with_no_client_auth()
-        });
-        Self {
-            config,
-            pem: Arc::default(),
-            verifies: false,
-        }
-    }
-
-    /// Speaks TLS over a connection that is ready for it.
-    pub async fn handshake<S>(&self, name: &str, stream: S) -> io::Result<TlsStream<S>>
-    where
-        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-    {
-        let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-        TlsConnector::from(Arc::clone(&self.config)).connect(name, stream).await
-    }
-}
-
-type Builder = rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>;
-
-fn builder(finish: impl FnOnce(Builder) -> ClientConfig) -> Arc<ClientConfig> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    // ring has suites for both versions; that is known when it is built.
-    let builder = builder
-        .with_safe_default_protocol_versions()
-        .expect("ring serves TLS 1.2 and 1.3");
-    Arc::new(finish(builder))
-}
-
 /// Connects to an address and asks as far as `depth` says, all within `limit`.
+///
+/// # Errors
+/// The [`Trouble`] of the first stage that fails. If it is dropped, the connection is closed and nothing else is left behind.
 pub async fn probe(address: SocketAddr, depth: Depth<'_>, limit: Duration) -> Result<Reached, Trouble> {
     let start = Instant::now();
     let end = start + limit;
@@ -225,7 +128,7 @@ fn plain(error: &io::Error) -> String {
 }
 
 impl Trouble {
-    /// What a failure to connect means.
+    /// Reads a failure to connect.
     pub fn of_connect(error: &io::Error) -> Self {
         match error.kind() {
             ErrorKind::ConnectionRefused => Self::Refused,
@@ -235,7 +138,7 @@ impl Trouble {
         }
     }
 
-    /// What a failed handshake means.
+    /// Reads a failed handshake.
     pub fn of_handshake(error: &io::Error) -> Self {
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
         match inner {
@@ -324,44 +227,5 @@ impl fmt::Display for Trouble {
             Self::NotYetValid => f.write_str("the certificate is not valid yet"),
             Self::BadCertificate(why) => write!(f, "the certificate cannot be used: {why}"),
         }
-    }
-}
-
-/// Takes every certificate, but insists that its owner speaks.
-#[derive(Debug)]
-struct Credulous(CryptoProvider);
-
-impl ServerCertVerifier for Credulous {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        crypto::verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        crypto::verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -6,14 +6,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::io::Errno;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::route::Route;
+use super::shared::{Counts, Shared};
+use super::socket;
 use super::tick::Tick;
-use super::{Counts, Shared, health, socket};
 
 /// How long an address may take as long as there are others to try.
 const SHARE: Duration = Duration::from_secs(3);
@@ -34,7 +34,7 @@ pub enum Error {
     Failed(SocketAddr, String),
 }
 
-/// Dials until connected or out of time.
+/// Dials until connected or out of time. If it is dropped, the attempt that is under way is closed.
 pub(super) async fn dial(
     shared: &Shared,
     tick: &Tick,
@@ -70,30 +70,18 @@ pub(super) async fn dial(
                     Counts::add(&shared.counts.redialled);
                     continue;
                 }
-                health::accepted(shared, ip);
+                shared.accepted(ip);
                 return Ok((stream, ip));
             }
             Attempt::Lacking(error) => return Err(Error::Lacking(error)),
             Attempt::Overtaken => Counts::add(&shared.counts.redialled),
             Attempt::Failed(why) => {
-                health::refused(shared, ip, &why);
+                shared.refused(ip, &why);
                 failed.insert(ip);
                 error = Error::Failed(SocketAddr::new(ip, port), why);
             }
         }
     }
-}
-
-/// Whether a connection failed for want of descriptors, memory or ports here. That says nothing about the other side.
-pub(super) fn is_lack(error: &io::Error) -> bool {
-    let lacks = [
-        Errno::ADDRNOTAVAIL,
-        Errno::MFILE,
-        Errno::NFILE,
-        Errno::NOBUFS,
-        Errno::NOMEM,
-    ];
-    Errno::from_io_error(error).is_some_and(|error| lacks.contains(&error))
 }
 
 fn pick(addresses: &[IpAddr]) -> Option<IpAddr> {
@@ -134,7 +122,7 @@ async fn attempt(
                 Ok(()) => Attempt::Connected(stream),
                 Err(error) => Attempt::Failed(error.to_string()),
             },
-            Err(error) if is_lack(&error) => Attempt::Lacking(error),
+            Err(error) if socket::is_lack(&error) => Attempt::Lacking(error),
             Err(error) => Attempt::Failed(error.to_string()),
         },
         Ok(_) = route.wait_for(is_gone) => Attempt::Overtaken,

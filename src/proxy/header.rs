@@ -30,7 +30,7 @@ pub enum Error {
 }
 
 /// Reads the header and no byte behind it. Gives the client's address; none if the load balancer itself is the client, as in
-/// health checks, or if the address is of another kind.
+/// health checks, or if the address is of another kind. If it is dropped, what it has read is lost, and so the connection.
 pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<SocketAddr>, Error> {
     let mut fixed = [0; FIXED_BYTES];
     // What cannot become a header is found out at once rather than waited for.

@@ -1,21 +1,18 @@
 //! Whether the proxy is a place to send clients to: it is as long as its database accepts connections.
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
-use tracing::{info, warn};
 
 use super::route::Route;
-use super::{Phase, Shared, Tally, dial};
-use crate::planner::endpoint::{Endpoint, Role};
-use crate::planner::time::Timestamp;
+use super::shared::{Phase, Shared, Tally};
+use super::socket;
+use crate::planner::endpoint::Endpoint;
+use crate::text::join;
 
 /// An acceptance counts for so long.
 const FRESH: Duration = Duration::from_secs(15);
@@ -24,60 +21,6 @@ const PROBE_APART: Duration = Duration::from_secs(10);
 /// How long a probe may take; it ends before the last acceptance counts no more.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 const _: () = assert!(PROBE_APART.as_secs() + PROBE_TIMEOUT.as_secs() < FRESH.as_secs());
-
-/// When the current address accepted a connection.
-#[derive(Debug, Default)]
-pub struct Health {
-    /// The latest.
-    accepted: Mutex<Option<(IpAddr, Timestamp)>>,
-    /// Addresses that did not accept the latest connection to them.
-    failing: Mutex<BTreeSet<IpAddr>>,
-    /// There are some.
-    is_failing: AtomicBool,
-}
-
-impl Health {
-    /// Another address: its failures are news.
-    pub fn forget_failures(&self) {
-        self.with_failing(BTreeSet::clear);
-    }
-
-    fn with_failing<T>(&self, f: impl FnOnce(&mut BTreeSet<IpAddr>) -> T) -> T {
-        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = f(&mut failing);
-        self.is_failing.store(!failing.is_empty(), Ordering::Relaxed);
-        result
-    }
-
-    /// When an address of the route last accepted a connection. Each answer for a reader is another member, so what one of
-    /// them accepted speaks for all.
-    fn last(&self, route: &Route) -> Option<Timestamp> {
-        let accepted = *self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
-        let (ip, at) = accepted?;
-        (route.role == Role::Reader || route.names(ip)).then_some(at)
-    }
-}
-
-/// The current address accepted a connection.
-pub(super) fn accepted(shared: &Shared, ip: IpAddr) {
-    let health = &shared.health;
-    *health.accepted.lock().unwrap_or_else(PoisonError::into_inner) = Some((ip, shared.clock.now()));
-    if health.is_failing.load(Ordering::Relaxed) && health.with_failing(|failing| failing.remove(&ip)) {
-        info!(endpoint = %shared.endpoint(), "{ip} accepts connections");
-    }
-}
-
-/// An address did not accept a connection. The first of a row of failures is logged, and DNS is looked at.
-pub(super) fn refused(shared: &Shared, ip: IpAddr, why: &str) {
-    if shared.health.with_failing(|failing| failing.insert(ip)) {
-        let meanwhile = match shared.route.borrow().addresses.len() {
-            0 | 1 => "clients are refused until it does, or DNS names another address",
-            _ => "clients are connected to the others",
-        };
-        warn!(endpoint = %shared.endpoint(), "{ip} does not accept connections ({why}); {meanwhile}");
-    }
-    shared.doubt.notify_one();
-}
 
 /// A proxy as a load balancer sees it.
 #[derive(Clone)]
@@ -97,7 +40,7 @@ impl View {
         self.address
     }
 
-    /// What it follows.
+    /// The endpoint that it follows.
     pub fn endpoint(&self) -> Endpoint {
         self.shared.endpoint()
     }
@@ -107,21 +50,9 @@ impl View {
         self.shared.counts.tally()
     }
 
-    /// Everything about it as JSON. The schema only grows.
-    pub fn json(&self) -> Value {
-        let route = self.shared.route.borrow().clone();
-        let (is_ready, why) = match self.ready() {
-            Ok(why) => (true, why),
-            Err(why) => (false, why),
-        };
-        json!({
-            "listen": self.address,
-            "endpoint": self.endpoint(),
-            "addresses": route.addresses,
-            "ready": is_ready,
-            "why": why,
-            "counts": self.tally(),
-        })
+    /// The addresses that clients are connected to; none before the first answer.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.shared.route.borrow().addresses.to_vec()
     }
 
     /// Whether clients are to be sent to it, and why.
@@ -136,11 +67,10 @@ fn ready(shared: &Shared) -> Result<String, String> {
         return Err("stopping".into());
     }
     let route = shared.route.borrow();
-    let addresses: Vec<String> = route.addresses.iter().map(ToString::to_string).collect();
-    if addresses.is_empty() {
+    if route.addresses.is_empty() {
         return Err("the name has not been resolved yet".into());
     }
-    let addresses = addresses.join(", ");
+    let addresses = join(&route.addresses);
     let since = shared.health.last(&route).map(|last| shared.clock.now().since(last));
     match since {
         Some(since) if since <= FRESH => Ok(format!("{addresses} accepted a connection {} s ago", since.as_secs())),
@@ -186,7 +116,7 @@ async fn probe_one(shared: &Shared, ip: IpAddr) -> bool {
     let address = SocketAddr::new(ip, shared.endpoint().port());
     let failure = match timeout(PROBE_TIMEOUT, TcpStream::connect(address)).await {
         Ok(Ok(_)) => None,
-        Ok(Err(error)) if dial::is_lack(&error) => {
+        Ok(Err(error)) if socket::is_lack(&error) => {
             shared.lacks(&error, "are refused");
             return false;
         }
@@ -196,8 +126,8 @@ async fn probe_one(shared: &Shared, ip: IpAddr) -> bool {
     // Of an address that is no longer the endpoint's nothing is to be said.
     if shared.route.borrow().names(ip) {
         match &failure {
-            None => accepted(shared, ip),
-            Some(why) => refused(shared, ip, why),
+            None => shared.accepted(ip),
+            Some(why) => shared.refused(ip, why),
         }
     }
     failure.is_none()

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice};
 use tokio::time::Instant;
 
-/// What a pipe is asked to hold.
+/// The size that a pipe is asked to have, in bytes.
 const SIZE_BYTES: usize = 1024 * 1024;
 /// A pipe that holds less than this is not worth its system calls.
 const SIZE_MIN_BYTES: usize = 64 * 1024;

@@ -32,9 +32,9 @@ thread_local! {
 /// Which side of a session failed.
 #[derive(Debug)]
 pub enum Failed {
-    /// The client.
+    /// The connection to the client.
     Client(io::Error),
-    /// The database.
+    /// The connection to the database.
     Upstream(io::Error),
 }
 
@@ -115,7 +115,7 @@ enum Ended {
 
 #[derive(Default)]
 struct Direction {
-    /// What the receiver did not take at once.
+    /// Bytes that the receiver did not take at once.
     kept: Kept,
     pipe: Option<Pipe>,
     full_reads: u8,
@@ -315,7 +315,7 @@ impl Kept {
         }
     }
 
-    /// What is still to be passed on.
+    /// Bytes that are still to be passed on.
     fn rest(&self) -> Option<&[u8]> {
         self.bytes.get(self.passed..).filter(|rest| !rest.is_empty())
     }

@@ -7,13 +7,15 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::planner::answer::Resolution;
-use crate::planner::endpoint::{Kind, Role};
+use crate::planner::endpoint::Role;
+use crate::planner::guard::{self, Refusal};
+use crate::planner::target::Family;
 use crate::planner::time::Timestamp;
 
 /// Addresses that are remembered after DNS stopped naming them; older ones count as gone for ever.
 const GONE_MAX: usize = 1024;
 
-/// What the sessions of a proxy obey.
+/// The route that the sessions of a proxy obey.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// The last good addresses, in order; none before the first answer.
@@ -58,9 +60,9 @@ pub enum Linger {
     #[default]
     /// By the role: a writer's for [`Linger::OF_A_WRITER`], a reader's for ever.
     ByRole,
-    /// This long.
+    /// For this long.
     For(Duration),
-    /// For ever.
+    /// They end of themselves only.
     Never,
 }
 
@@ -78,9 +80,9 @@ impl Linger {
     }
 }
 
-/// What an answer meant for a proxy.
+/// How an answer changed a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum Effect {
     /// The same addresses as before.
     None,
     /// Other addresses than before, or the first ones.
@@ -102,15 +104,19 @@ pub struct Rules {
 
 impl Rules {
     /// Whether an address of an answer may be connected to. Unlike a target, it may be public or on this host.
-    pub fn allow(&self, ip: IpAddr) -> bool {
-        let ip = ip.to_canonical();
-        let is_allowed = || self.allow_cidrs.is_empty() || self.allow_cidrs.iter().any(|net| net.contains(&ip));
-        !ip.is_unspecified() && !ip.is_multicast() && is_allowed()
+    pub fn check(&self, ip: IpAddr, family: Family) -> Result<(), Refusal> {
+        match ip.to_canonical() {
+            ip if ip.is_unspecified() => Err(Refusal::Unspecified),
+            ip if ip.is_multicast() => Err(Refusal::Multicast),
+            _ if !guard::allows(&self.allow_cidrs, ip) => Err(Refusal::NotAllowed),
+            _ if Family::of(ip) != family => Err(Refusal::WrongFamily),
+            _ => Ok(()),
+        }
     }
 
     /// The route before any answer for a name.
     pub fn start(&self, host: &str) -> Route {
-        let role = self.role.unwrap_or(Kind::of(host).role());
+        let role = self.role_of(host, &[]);
         Route {
             addresses: Vec::new(),
             gone: BTreeMap::new(),
@@ -120,18 +126,25 @@ impl Rules {
         }
     }
 
-    /// Takes an answer for a name.
-    pub fn answered(&self, route: &mut Route, host: &str, resolution: &Resolution, now: Timestamp) -> Change {
+    /// Takes an answer for addresses of a family of a name.
+    pub fn answered(
+        &self,
+        route: &mut Route,
+        host: &str,
+        family: Family,
+        resolution: &Resolution,
+        now: Timestamp,
+    ) -> Effect {
         route.asked = true;
         route.role = self.role_of(host, &resolution.names);
         route.linger = self.linger.of(route.role);
-        let allowed = resolution.addresses().iter().copied().filter(|ip| self.allow(*ip));
-        let addresses: Vec<IpAddr> = allowed.collect();
+        let given = resolution.addresses().iter().copied();
+        let addresses: Vec<IpAddr> = given.filter(|ip| self.check(*ip, family).is_ok()).collect();
         if addresses.is_empty() {
-            return Change::AllRefused;
+            return Effect::AllRefused;
         }
         if addresses == route.addresses {
-            return Change::None;
+            return Effect::None;
         }
         let before = std::mem::replace(&mut route.addresses, addresses);
         for ip in before {
@@ -146,7 +159,7 @@ impl Rules {
             let oldest = route.gone.iter().min_by_key(|(_, since)| **since).map(|(ip, _)| *ip);
             oldest.and_then(|ip| route.gone.remove(&ip));
         }
-        Change::Addresses
+        Effect::Addresses
     }
 
     /// The role and the linger where an answer has told the role already.
@@ -157,9 +170,8 @@ impl Rules {
 
     /// The role of a name whose CNAMEs lead through these names.
     pub fn role_of<'a>(&self, host: &'a str, names: impl IntoIterator<Item = &'a String>) -> Role {
-        let mut names = names.into_iter().map(String::as_str).chain([host]);
-        let is_reader = names.any(|name| Kind::of(name).role() == Role::Reader);
-        self.role.unwrap_or(if is_reader { Role::Reader } else { Role::Writer })
+        let told = || Role::told_by(names.into_iter().map(String::as_str).chain([host]));
+        self.role.unwrap_or_else(told)
     }
 }
 
@@ -219,7 +231,7 @@ mod tests {
         ] {
             let mut route = rules().start(HOST);
             for (secs, address) in answers {
-                rules().answered(&mut route, HOST, &answer(&[address]), at(*secs));
+                rules().answered(&mut route, HOST, Family::Ipv4, &answer(&[address]), at(*secs));
             }
             let all: BTreeSet<&str> = answers.iter().map(|(_, address)| *address).collect();
             let has_ended = |text: &&&str| route.ends(ip(text)).is_some_and(|end| end <= at(now));
@@ -256,7 +268,7 @@ mod tests {
             let mut route = rules.start(host);
             let mut resolution = answer(&["10.0.0.1"]);
             resolution.names = names.iter().map(|name| (*name).to_owned()).collect();
-            rules.answered(&mut route, host, &resolution, at(0));
+            rules.answered(&mut route, host, Family::Ipv4, &resolution, at(0));
             assert_eq!(route.linger, expect, "{linger:?} {role:?} {host} {names:?}");
         }
     }
@@ -264,8 +276,20 @@ mod tests {
     #[test]
     fn addresses_of_another_name_are_gone_from_then_on() {
         let mut route = rules().start("former.internal");
-        rules().answered(&mut route, "former.internal", &answer(&["10.0.0.1"]), at(0));
-        rules().answered(&mut route, "former.internal", &answer(&["10.0.0.2"]), at(10));
+        rules().answered(
+            &mut route,
+            "former.internal",
+            Family::Ipv4,
+            &answer(&["10.0.0.1"]),
+            at(0),
+        );
+        rules().answered(
+            &mut route,
+            "former.internal",
+            Family::Ipv4,
+            &answer(&["10.0.0.2"]),
+            at(10),
+        );
         let former = route;
         let mut route = rules().start(HOST);
         route.leave_behind(&former, at(12));
@@ -284,24 +308,25 @@ mod tests {
             (
                 &narrow,
                 &["10.0.0.2", "192.0.2.1"][..],
-                Change::Addresses,
+                Effect::Addresses,
                 &["10.0.0.2"][..],
             ),
-            (&narrow, &["192.0.2.1"], Change::AllRefused, &["10.0.0.1"]),
-            (&rules(), &["0.0.0.0"], Change::AllRefused, &["10.0.0.1"]),
-            (&rules(), &["224.0.0.1", "::"], Change::AllRefused, &["10.0.0.1"]),
-            (&rules(), &["10.0.0.1"], Change::None, &["10.0.0.1"]),
+            (&narrow, &["192.0.2.1"], Effect::AllRefused, &["10.0.0.1"]),
+            (&rules(), &["0.0.0.0"], Effect::AllRefused, &["10.0.0.1"]),
+            (&rules(), &["224.0.0.1", "::"], Effect::AllRefused, &["10.0.0.1"]),
+            (&rules(), &["fd00::1"], Effect::AllRefused, &["10.0.0.1"]),
+            (&rules(), &["10.0.0.1"], Effect::None, &["10.0.0.1"]),
             (
                 &rules(),
                 &["127.0.0.1", "192.0.2.1"],
-                Change::Addresses,
+                Effect::Addresses,
                 &["127.0.0.1", "192.0.2.1"],
             ),
         ] {
             let mut route = rules.start(HOST);
-            rules.answered(&mut route, HOST, &answer(&["10.0.0.1"]), at(0));
+            rules.answered(&mut route, HOST, Family::Ipv4, &answer(&["10.0.0.1"]), at(0));
             assert_eq!(
-                rules.answered(&mut route, HOST, &answer(addresses), at(1)),
+                rules.answered(&mut route, HOST, Family::Ipv4, &answer(addresses), at(1)),
                 change,
                 "{addresses:?}"
             );
@@ -315,7 +340,7 @@ mod tests {
         let mut route = rules().start(HOST);
         for n in 0..=u32::try_from(GONE_MAX).expect("a small number") + 1 {
             let address = std::net::Ipv4Addr::from(0x0a00_0000 + n).to_string();
-            rules().answered(&mut route, HOST, &answer(&[&address]), at(n.into()));
+            rules().answered(&mut route, HOST, Family::Ipv4, &answer(&[&address]), at(n.into()));
         }
         assert_eq!(route.gone.len(), GONE_MAX);
         assert_eq!(route.ends(ip("10.0.0.0")), Some(at(5)));

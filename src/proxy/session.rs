@@ -16,9 +16,9 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use super::relay::{Failed, Relay};
-use super::silence::{self, Silent};
+use super::shared::{Counts, Phase, Shared, Silent};
 use super::tick::{self, Rounds, Tick};
-use super::{Counts, Phase, Proxy, Shared, dial, header, socket};
+use super::{Proxy, dial, header, silence, socket};
 use crate::planner::time::Timestamp;
 
 /// How long a connection may take to send its PROXY protocol header.
@@ -52,13 +52,13 @@ impl Seat {
     /// A place, or how many there are, all taken.
     pub fn take(shared: &Arc<Shared>, most: usize) -> Result<Self, NoSeat> {
         let before = shared.counts.open.fetch_add(1, Ordering::Relaxed);
-        let before_in_process = shared.house.open.fetch_add(1, Ordering::Relaxed);
+        let before_in_process = shared.seats.taken.fetch_add(1, Ordering::Relaxed);
         let seat = Self(Arc::clone(shared));
         if before >= most {
             return Err(NoSeat::InProxy(most));
         }
-        if before_in_process >= shared.house.most {
-            return Err(NoSeat::InProcess(shared.house.most));
+        if before_in_process >= shared.seats.most {
+            return Err(NoSeat::InProcess(shared.seats.most));
         }
         Ok(seat)
     }
@@ -75,7 +75,7 @@ pub(super) enum NoSeat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.house.open.fetch_sub(1, Ordering::Relaxed);
+        self.0.seats.taken.fetch_sub(1, Ordering::Relaxed);
         if self.0.counts.open.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.0.idle.notify_one();
         }
@@ -102,7 +102,7 @@ pub(super) async fn open(
             // A health check that only connects is no trouble.
             Ok(Err(header::Error::Ended(_))) => return refuse(client),
             read => {
-                if shared.troubles.header.is_news(shared.clock.now()) {
+                if shared.troubles.header.is_due(shared.clock.now()) {
                     let why = match read {
                         Ok(Err(error)) => error.to_string(),
                         _ => "its PROXY protocol header did not come in time".into(),
@@ -126,7 +126,7 @@ pub(super) async fn open(
         }
         Err(error) => {
             match &error {
-                dial::Error::NoAddress if shared.troubles.dial.is_news(shared.clock.now()) => {
+                dial::Error::NoAddress if shared.troubles.dial.is_due(shared.clock.now()) => {
                     warn!(endpoint = %settings.endpoint, "a connection from {from} is refused: {error}");
                 }
                 dial::Error::Lacking(error) => shared.lacks(error, "are refused"),
@@ -273,7 +273,7 @@ impl Sessions {
                 "sessions to {ip} closed because the {who} no longer acknowledges anything: {count}"
             );
             if is_upstream && self.shared.route.borrow().names(ip) {
-                self.shared.doubt.notify_one();
+                self.shared.address_failed.notify_one();
             }
         }
     }
@@ -319,7 +319,7 @@ impl Future for Session {
             Err(Failed::Upstream(error)) => {
                 debug!(endpoint = %shared.endpoint(), "a session to {} failed: {error}", session.ip);
                 if shared.route.borrow().names(session.ip) {
-                    shared.doubt.notify_one();
+                    shared.address_failed.notify_one();
                 }
             }
         }

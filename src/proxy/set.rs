@@ -12,12 +12,13 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
-use super::health::{self, Health, View};
+use super::health::{self, View};
 use super::listener::{Inherited, Listeners};
-use super::silence::{self, Silent};
+use super::moment::Moment;
+use super::shared::{Counts, Health, Phase, Shared, Silent, Troubles};
 use super::steer::steer;
 use super::worker::{Accepting, Job, Workers};
-use super::{Counts, Moment, Phase, Proxy, Shared, Troubles};
+use super::{Proxy, silence};
 use crate::clock::Clock;
 use crate::dns::watch::Watchers;
 
@@ -52,14 +53,15 @@ pub struct Proxies {
     clock: Clock,
     workers: Option<Workers>,
     inherited: Inherited,
-    running: BTreeMap<SocketAddr, Running>,
+    running: BTreeMap<SocketAddr, Listening>,
     probes: watch::Sender<bool>,
     moments: mpsc::Sender<Moment>,
     /// Those that are no longer wanted, while their sessions go on.
     leaving: JoinSet<()>,
 }
 
-struct Running {
+/// A proxy that listens, with what changes and ends it.
+struct Listening {
     address: SocketAddr,
     settings: watch::Sender<Arc<Proxy>>,
     source: watch::Sender<(Arc<Proxy>, Arc<Watchers>)>,
@@ -133,7 +135,7 @@ impl Proxies {
 
     fn check_descriptors(&self, wanted: &[Proxy]) {
         let Some(workers) = &self.workers else { return };
-        let most = workers.house().most;
+        let most = workers.seats().most;
         let most_of = wanted.iter().map(|proxy| proxy.max_sessions);
         let sessions = most_of.fold(0, usize::saturating_add);
         if sessions > most {
@@ -151,7 +153,7 @@ impl Proxies {
         Ok(self.workers.as_ref().map_or(1, Workers::len))
     }
 
-    fn start(&self, workers: &Workers, proxy: Arc<Proxy>, listeners: Listeners, watchers: &Arc<Watchers>) -> Running {
+    fn start(&self, workers: &Workers, proxy: Arc<Proxy>, listeners: Listeners, watchers: &Arc<Watchers>) -> Listening {
         let (settings, settings_seen) = watch::channel(Arc::clone(&proxy));
         let (source, source_seen) = watch::channel((Arc::clone(&proxy), Arc::clone(watchers)));
         let (route, route_seen) = watch::channel(Arc::new(proxy.rules.start(proxy.endpoint.host())));
@@ -162,12 +164,12 @@ impl Proxies {
             route: route_seen,
             phase: phase_seen,
             silent: silent_seen,
-            doubt: Notify::new(),
+            address_failed: Notify::new(),
             moments: self.moments.clone(),
             clock: self.clock,
             health: Health::default(),
             counts: Counts::default(),
-            house: Arc::clone(workers.house()),
+            seats: Arc::clone(workers.seats()),
             troubles: Troubles::default(),
             accepting: AtomicUsize::new(0),
             idle: Notify::new(),
@@ -186,7 +188,7 @@ impl Proxies {
             accepting: Accepting::new(&shared),
         });
         workers.serve(jobs);
-        Running {
+        Listening {
             address: listeners.address,
             settings,
             source,
@@ -201,7 +203,7 @@ impl Proxies {
         for running in self.running.values() {
             running.phase.send_replace(Phase::Draining);
         }
-        let mut running: Vec<&Running> = self.running.values().collect();
+        let mut running: Vec<&Listening> = self.running.values().collect();
         running.sort_by_key(|running| running.settings.borrow().drain);
         let start = Instant::now();
         for running in running {
@@ -212,7 +214,7 @@ impl Proxies {
 
     /// One line on all of them.
     pub fn summary(&self) -> String {
-        let open = self.running.values().map(Running::open).sum();
+        let open = self.running.values().map(Listening::open).sum();
         let unready = self
             .views()
             .into_iter()
@@ -238,12 +240,12 @@ impl Proxies {
 
     /// Each proxy as a load balancer sees it.
     pub fn views(&self) -> Vec<View> {
-        let view = |running: &Running| View::new(running.address, &running.shared);
+        let view = |running: &Listening| View::new(running.address, &running.shared);
         self.running.values().map(view).collect()
     }
 }
 
-impl Running {
+impl Listening {
     fn change(&self, proxy: &Proxy, watchers: &Arc<Watchers>) {
         let proxy = Arc::new(proxy.clone());
         let is_other = |known: &Arc<Proxy>| **known != *proxy;

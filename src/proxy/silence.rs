@@ -17,7 +17,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::warn;
 
-use super::Shared;
+use super::shared::{Shared, Silent};
 
 /// How often the kernel's list is read.
 const APART: Duration = Duration::from_secs(5);
@@ -25,9 +25,6 @@ const APART: Duration = Duration::from_secs(5);
 const UNANSWERED: u32 = 7;
 /// The kernel's lists of connections (proc(5)).
 const LISTS: [&str; 2] = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
-
-/// The sockets, by inode, whose peers are silent.
-pub(super) type Silent = Arc<BTreeSet<u64>>;
 
 /// Publishes the silent ones while the proxy has connections.
 pub(super) async fn watch(silent: watch::Sender<Silent>, shared: Arc<Shared>) {
@@ -72,7 +69,7 @@ fn read_lists() -> io::Result<BTreeSet<u64>> {
 
 /// The inode of a listed socket, if its peer is silent.
 fn silent(line: &str) -> Option<u64> {
-    /// What a socket's timer waits to do: repeat data, or ask a peer that closed its window to open it.
+    /// A socket's timer waits either to repeat data, or to ask a peer that closed its window to open it.
     const REPEAT: &str = "01";
     const ASK: &str = "04";
     let fields: Vec<&str> = line.split_ascii_whitespace().collect();

@@ -1,9 +1,10 @@
-//! What every connection of a proxy is set to.
+//! The options of every connection of a proxy, how one is reset, and which failures are for want of something here.
 
 use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::net::sockopt;
 use tokio::net::TcpStream;
 
@@ -34,4 +35,16 @@ pub fn reset(stream: TcpStream) {
 pub fn reset_on_close(stream: &TcpStream) {
     // A connection that is gone already needs none.
     let _ = stream.set_zero_linger();
+}
+
+/// Whether a connection failed for want of descriptors, memory or ports here. That says nothing about the other side.
+pub fn is_lack(error: &io::Error) -> bool {
+    let lacks = [
+        Errno::ADDRNOTAVAIL,
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOBUFS,
+        Errno::NOMEM,
+    ];
+    Errno::from_io_error(error).is_some_and(|error| lacks.contains(&error))
 }

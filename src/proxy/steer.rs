@@ -1,31 +1,35 @@
 //! Feeds a proxy's route with what DNS says about its endpoint, for as long as the proxy lives.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::route::{Change, Route};
-use super::{Moment, Proxy, Shared, What};
+use super::Proxy;
+use super::moment::{Happening, Moment};
+use super::route::{Effect, Route};
+use super::shared::Shared;
 use crate::dns::watch::{Sight, Watch, Watchers};
 use crate::planner::answer::Blind;
 use crate::planner::endpoint::Role;
 use crate::planner::time::Timestamp;
+use crate::text::join;
 
-/// Whom a proxy asks about its endpoint. New settings may bring other name servers.
-pub(super) type Source = watch::Receiver<(Arc<Proxy>, Arc<Watchers>)>;
+/// The settings of a proxy and the watchers of DNS: new settings may bring other name servers.
+pub(super) type Orders = watch::Receiver<(Arc<Proxy>, Arc<Watchers>)>;
 
-/// Ends with the sender of the settings.
-pub(super) async fn steer(mut source: Source, shared: Arc<Shared>, route: watch::Sender<Arc<Route>>) {
-    let (proxy, _) = source.borrow().clone();
+/// Steers until the sender of the orders is dropped.
+pub(super) async fn steer(mut orders: Orders, shared: Arc<Shared>, route: watch::Sender<Arc<Route>>) {
+    let (proxy, _) = orders.borrow().clone();
     let mut steering = Steering::new(&proxy);
     // Held until the next is there: a watcher ends with its last follower, and would begin anew for the same name.
     let mut watched = None;
-    while source.has_changed().is_ok() {
-        let (proxy, watchers) = source.borrow_and_update().clone();
+    while orders.has_changed().is_ok() {
+        let (proxy, watchers) = orders.borrow_and_update().clone();
         steering.obey(proxy, &shared, &route);
         let watch = watched.insert(watchers.follow(steering.proxy.endpoint.host(), steering.proxy.family));
-        steering.follow(watch, &shared, &route, &mut source).await;
+        steering.follow(watch, &shared, &route, &mut orders).await;
     }
 }
 
@@ -52,8 +56,8 @@ impl Steering {
         let mut next = proxy.rules.start(proxy.endpoint.host());
         if is_same {
             // What the new rules forbid is left behind, too.
-            let allowed = self.route.addresses.extract_if(.., |ip| proxy.rules.allow(*ip));
-            next.addresses = allowed.collect();
+            let is_allowed = |ip: &mut IpAddr| proxy.rules.check(*ip, proxy.family).is_ok();
+            next.addresses = self.route.addresses.extract_if(.., is_allowed).collect();
             next.asked = self.route.asked;
             (next.role, next.linger) = proxy.rules.obeyed(self.route.role);
         } else {
@@ -67,15 +71,15 @@ impl Steering {
     }
 
     /// Follows until the settings change.
-    async fn follow(&mut self, watch: &Watch, shared: &Shared, route: &watch::Sender<Arc<Route>>, source: &mut Source) {
+    async fn follow(&mut self, watch: &Watch, shared: &Shared, route: &watch::Sender<Arc<Route>>, orders: &mut Orders) {
         let mut sights = watch.sights();
         loop {
             let sight = Arc::clone(&sights.borrow_and_update());
             self.saw(&sight, shared, route);
             tokio::select! {
                 Ok(()) = sights.changed() => {}
-                () = shared.doubt.notified() => watch.doubt(),
-                _ = source.changed() => return,
+                () = shared.address_failed.notified() => watch.doubt(),
+                _ = orders.changed() => return,
             }
         }
     }
@@ -85,24 +89,23 @@ impl Steering {
         let before = self.route.clone();
         match &sight.seen {
             Ok(answer) => {
-                let change = self
-                    .proxy
-                    .rules
-                    .answered(&mut self.route, endpoint.host(), &answer.resolution, sight.at);
-                let has_moved = change == Change::Addresses && self.route.role == Role::Writer;
+                let (host, family) = (endpoint.host(), self.proxy.family);
+                let rules = &self.proxy.rules;
+                let effect = rules.answered(&mut self.route, host, family, &answer.resolution, sight.at);
+                let has_moved = effect == Effect::Addresses && self.route.role == Role::Writer;
                 if has_moved {
                     shared.health.forget_failures();
                 }
                 // What the log says is so from then on.
                 self.publish(&before, route);
                 if self.blind_since.take().is_some() {
-                    self.tell(shared, sight, What::Resolved);
-                    info!(%endpoint, "resolved again: {}", shown(&self.route));
+                    self.tell(shared, sight, Happening::Resolved);
+                    info!(%endpoint, "resolved again: {}", join(&self.route.addresses));
                 }
-                let is_refusing = change == Change::AllRefused;
+                let is_refusing = effect == Effect::AllRefused;
                 if is_refusing && !self.is_refusing {
                     let addresses = answer.resolution.addresses();
-                    self.tell(shared, sight, What::Refused(addresses.iter().copied().collect()));
+                    self.tell(shared, sight, Happening::Refused(addresses.iter().copied().collect()));
                     warn!(
                         %endpoint,
                         "no address of the answer ({addresses:?}) may be connected to; {}. Widen --allow-cidr if one is right",
@@ -110,14 +113,14 @@ impl Steering {
                     );
                 }
                 self.is_refusing = is_refusing;
-                if change == Change::Addresses {
+                if effect == Effect::Addresses {
                     let (from, to) = (before.addresses.clone(), self.route.addresses.clone());
-                    self.tell(shared, sight, What::Moved { from, to });
+                    self.tell(shared, sight, Happening::Moved { from, to });
                 }
-                if before.addresses.is_empty() && change == Change::Addresses {
-                    info!(%endpoint, "is at {}", shown(&self.route));
+                if before.addresses.is_empty() && effect == Effect::Addresses {
+                    info!(%endpoint, "is at {}", join(&self.route.addresses));
                 } else if has_moved {
-                    info!(%endpoint, "moved from {} to {}", shown(&before), shown(&self.route));
+                    info!(%endpoint, "moved from {} to {}", join(&before.addresses), join(&self.route.addresses));
                 }
             }
             Err(Blind::NotYet) => {}
@@ -125,7 +128,7 @@ impl Steering {
                 self.route.asked = true;
                 self.publish(&before, route);
                 if self.blind_since.is_none() {
-                    self.tell(shared, sight, What::Unresolved(blind.to_string()));
+                    self.tell(shared, sight, Happening::Unresolved(blind.to_string()));
                     warn!(%endpoint, "cannot be resolved: {blind}; {}", self.keeps());
                     self.blind_since = Some(sight.at);
                 }
@@ -139,7 +142,7 @@ impl Steering {
         }
     }
 
-    fn tell(&self, shared: &Shared, sight: &Sight, what: What) {
+    fn tell(&self, shared: &Shared, sight: &Sight, what: Happening) {
         let names = sight.seen.iter().flat_map(|answer| &answer.resolution.names);
         let moment = Moment {
             at: sight.at,
@@ -156,12 +159,7 @@ impl Steering {
         if self.route.addresses.is_empty() {
             "connections are refused until it can".into()
         } else {
-            format!("connections go on to {}", shown(&self.route))
+            format!("connections go on to {}", join(&self.route.addresses))
         }
     }
-}
-
-fn shown(route: &Route) -> String {
-    let addresses: Vec<String> = route.addresses.iter().map(ToString::to_string).collect();
-    addresses.join(", ")
 }

@@ -14,12 +14,14 @@ use tokio::time::sleep;
 use tracing::{error, warn};
 
 use super::session::{Seat, Sessions};
-use super::{Counts, House, Phase, Shared, Trouble, session, socket};
+use super::shared::{Counts, Phase, Seats, Shared};
+use super::{session, socket};
+use crate::text::Told;
 
 /// How long accepting rests when descriptors or memory have run out.
 const REST: Duration = Duration::from_millis(100);
 
-/// What a worker serves: connections of one proxy.
+/// The part of one proxy that a worker serves.
 pub struct Job {
     pub shared: Arc<Shared>,
     pub listener: std::net::TcpListener,
@@ -48,7 +50,7 @@ impl Drop for Accepting {
 /// Threads that serve proxies.
 pub struct Workers {
     threads: Vec<mpsc::UnboundedSender<Job>>,
-    house: Arc<House>,
+    seats: Arc<Seats>,
 }
 
 impl Workers {
@@ -57,8 +59,8 @@ impl Workers {
         let threads = thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             threads: (0..threads).map(start).collect::<io::Result<_>>()?,
-            house: Arc::new(House {
-                open: AtomicUsize::new(0),
+            seats: Arc::new(Seats {
+                taken: AtomicUsize::new(0),
                 most: sessions_of(raise_descriptor_limit()),
             }),
         })
@@ -68,8 +70,8 @@ impl Workers {
         self.threads.len()
     }
 
-    pub fn house(&self) -> &Arc<House> {
-        &self.house
+    pub fn seats(&self) -> &Arc<Seats> {
+        &self.seats
     }
 
     /// Gives each thread its part of a proxy.
@@ -180,9 +182,9 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 fn admit(sessions: &Arc<Sessions>, stream: TcpStream, peer: SocketAddr) {
     let shared = sessions.shared();
     let settings = Arc::clone(&shared.settings.borrow());
-    let refuse = |stream, trouble: &Trouble, why: std::fmt::Arguments<'_>| {
+    let refuse = |stream, trouble: &Told, why: std::fmt::Arguments<'_>| {
         Counts::add(&shared.counts.refused);
-        if trouble.is_news(shared.clock.now()) {
+        if trouble.is_due(shared.clock.now()) {
             warn!(endpoint = %settings.endpoint, "a connection from {} is refused: {why}", peer.ip().to_canonical());
         }
         socket::reset(stream);

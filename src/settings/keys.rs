@@ -1,187 +1,109 @@
-//! Every key of the settings file in one table: what the manual page says of them.
+//! What the manual says of every key of the settings file.
+
+use clap::{Arg, ArgAction, Args, Command};
+
+use super::table::{Dns, Http, Notify, Proxy, TargetGroup};
 
 /// A table of the file.
 pub struct Table {
     /// Its header as it is written.
     pub header: &'static str,
     /// What it is for.
-    pub about: &'static str,
-    /// Its keys, in the order in which they are explained.
-    pub keys: &'static [Key],
+    pub about: String,
+    /// Its keys, in the order in which they are explained: first those that must be given.
+    pub keys: Vec<Key>,
 }
 
 /// A key of a table.
 pub struct Key {
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// What its value looks like.
-    pub value: &'static str,
+    pub value: String,
     /// What holds without it; nothing where it must be given.
-    pub default: Option<&'static str>,
+    pub default: Option<String>,
     /// What it is for.
-    pub about: &'static str,
+    pub about: String,
 }
 
-const fn must(name: &'static str, value: &'static str, about: &'static str) -> Key {
-    let default = None;
-    Key {
-        name,
-        value,
-        default,
-        about,
-    }
-}
-
-const fn may(name: &'static str, value: &'static str, default: &'static str, about: &'static str) -> Key {
-    let default = Some(default);
-    Key {
-        name,
-        value,
-        default,
-        about,
-    }
-}
-
-const LIST: &str = "[\"CIDR\", ...]";
-const TIME: &str = "\"DURATION\"";
-const FLAG: &str = "true | false";
-const ROLE: &str = "\"writer\" | \"reader\"";
-const ROLE_ABOUT: &str = "Whether an answer of DNS is the whole truth (writer) or one of several members (reader).";
+/// The keys that have no flag: table, name, value, default (nothing where it must be given), and what it is for.
+const WITHOUT_FLAG: [[&str; 5]; 5] = [
+    [GROUP, "arn", "\"ARN\"", "", "The target group"],
+    [
+        GROUP,
+        "endpoints",
+        "[\"HOST:PORT\", ...]",
+        "",
+        "Endpoints whose addresses are to be its targets",
+    ],
+    [
+        GROUP,
+        "assume_role",
+        "{ arn = \"ARN\", external_id = \"TEXT\" }",
+        "none",
+        "IAM role to assume for calls about this group; external_id may be left out",
+    ],
+    [DNS, "timeout", "\"DURATION\"", "2s", "How long one look may take"],
+    [
+        DNS,
+        "quorum",
+        "\"any\" | \"majority\"",
+        "any",
+        "Believe what one name server says, or only what more than half of them say",
+    ],
+];
+const GROUP: &str = "[[target_group]]";
+const DNS: &str = "[dns]";
 
 /// All tables.
-pub const TABLES: &[Table] = &[
+pub fn tables() -> [Table; 5] {
+    [
+        table::<TargetGroup>(GROUP),
+        table::<Proxy>("[[proxy]]"),
+        table::<Dns>(DNS),
+        table::<Http>("[http]"),
+        table::<Notify>("[notify]"),
+    ]
+}
+
+fn table<T: Args>(header: &'static str) -> Table {
+    let flags = T::augment_args(Command::new(header));
+    let others = WITHOUT_FLAG.iter().filter(|[table, ..]| *table == header);
+    let others = others.map(|[_, name, value, default, about]| Key {
+        name: (*name).to_owned(),
+        value: (*value).to_owned(),
+        default: Some((*default).to_owned()).filter(|default| !default.is_empty()),
+        about: (*about).to_owned(),
+    });
+    let mut keys: Vec<Key> = flags.get_arguments().map(key).chain(others).collect();
+    keys.sort_by_key(|key| key.default.is_some());
     Table {
-        header: "[[target_group]]",
-        about: "A target group of type ip and the endpoints it follows; once for each group.",
-        keys: &[
-            must("arn", "\"ARN\"", "The target group."),
-            must(
-                "endpoints",
-                "[\"HOST:PORT\", ...]",
-                "The endpoints whose addresses are to be its targets.",
-            ),
-            may("role", ROLE, "by the endpoint's name", ROLE_ABOUT),
-            may(
-                "forget",
-                TIME,
-                "60s, reader endpoints 5m",
-                "How long DNS must not have named a target before it is removed.",
-            ),
-            may(
-                "patience",
-                TIME,
-                "0s, reader endpoints 5m",
-                "How much longer to wait for a healthy replacement.",
-            ),
-            may(
-                "allow_cidrs",
-                LIST,
-                "everywhere",
-                "Register nothing outside these networks.",
-            ),
-            may("keep", LIST, "none", "Never touch targets within these networks."),
-            may("upsert_only", FLAG, "false", "Never remove a target."),
-            may(
-                "probe",
-                "\"none\" | \"tcp\" | \"tls\"",
-                "none",
-                "What an address has to show before it is registered: nothing, a TCP connection, or PostgreSQL with the \
-                 endpoint's certificate.",
-            ),
-            may(
-                "probe_patience",
-                "\"DURATION\" | \"forever\"",
-                "tcp 30s, tls 5m",
-                "How long an address may fail to before it is registered nevertheless.",
-            ),
-            may(
-                "ca_bundle",
-                "\"FILE\"",
-                "none",
-                "CA certificates (PEM) that the database's has to be signed by; tls needs them.",
-            ),
-            may("observe", FLAG, "false", "Look and decide, but change nothing."),
-            may(
-                "assume_role",
-                "{ arn = \"ARN\", external_id = \"TEXT\" }",
-                "none",
-                "The IAM role to assume for calls about this group; external_id may be left out.",
-            ),
-        ],
-    },
-    Table {
-        header: "[[proxy]]",
-        about: "An address to listen on and the endpoint that its connections are carried to; once for each proxy.",
-        keys: &[
-            must("listen", "\"ADDR:PORT\"", "Where to listen."),
-            must("endpoint", "\"HOST:PORT\"", "Where to connect clients to."),
-            may("role", ROLE, "by the endpoint's name", ROLE_ABOUT),
-            may(
-                "linger",
-                "\"DURATION\" | \"never\"",
-                "5s, reader endpoints never",
-                "How long a session outlives its address.",
-            ),
-            may(
-                "drain",
-                TIME,
-                "5s",
-                "How long sessions go on when the process is told to stop.",
-            ),
-            may(
-                "dial_timeout",
-                TIME,
-                "10s",
-                "How long a client waits for its connection to the database.",
-            ),
-            may("max_sessions", "NUMBER", "10000", "Sessions at once; more are refused."),
-            may("allow_peers", LIST, "everybody", "Who may connect."),
-            may("allow_cidrs", LIST, "everywhere", "Where to connect to."),
-            may(
-                "accept_proxy_protocol",
-                FLAG,
-                "false",
-                "Expect a PROXY protocol v2 header, as a target group with proxy_protocol_v2.enabled sends it.",
-            ),
-            may(
-                "ip_family",
-                "\"ipv4\" | \"ipv6\"",
-                "ipv4",
-                "Which of the endpoint's addresses to connect to.",
-            ),
-        ],
-    },
-    Table {
-        header: "[dns]",
-        about: "How to look at DNS.",
-        keys: &[
-            may(
-                "nameservers",
-                "[\"ADDR[:PORT]\", ...]",
-                "those of /etc/resolv.conf",
-                "The name servers to ask, all at once.",
-            ),
-            may("timeout", TIME, "2s", "How long one look may take."),
-            may("interval", TIME, "5s", "The longest time between two looks."),
-            may(
-                "quorum",
-                "\"any\" | \"majority\"",
-                "any",
-                "Believe what one name server says, or only what more than half of them say.",
-            ),
-        ],
-    },
-    Table {
-        header: "[http]",
-        about: "Metrics, status and health over HTTP.",
-        keys: &[may("listen", "\"ADDR:PORT\"", "off", "Where to serve them.")],
-    },
-    Table {
-        header: "[notify]",
-        about: "Messages to an SNS topic.",
-        keys: &[
-            may("sns_topic_arn", "\"ARN\"", "none", "The standard topic to tell."),
-            may("after", TIME, "3m", "How long trouble lasts before it is told."),
-        ],
-    },
-];
+        header,
+        about: flags.get_about().map(ToString::to_string).unwrap_or_default(),
+        keys,
+    }
+}
+
+fn key(flag: &Arg) -> Key {
+    // The part before a dot tells flags apart.
+    let name = flag.get_id().as_str().rsplit('.').next().unwrap_or_default();
+    let help = flag.get_help().map(ToString::to_string).unwrap_or_default();
+    let (about, told) = match help.strip_suffix(']').and_then(|help| help.split_once(" [default: ")) {
+        Some((about, default)) => (about, default),
+        None => (help.as_str(), "none"),
+    };
+    let word = flag.get_value_names().map_or("", |names| names[0].as_str());
+    let quoted = format!("\"{}\"", word.replace('|', "\" | \""));
+    let (value, told) = match flag.get_action() {
+        ArgAction::SetTrue => ("true | false".to_owned(), "false"),
+        ArgAction::Append => (format!("[{quoted}, ...]"), told),
+        _ if word == "NUMBER" => (word.to_owned(), told),
+        _ => (quoted, told),
+    };
+    Key {
+        name: name.to_owned(),
+        value,
+        default: (!flag.is_required_set()).then(|| told.to_owned()),
+        about: about.trim_end_matches("; repeatable").to_owned(),
+    }
+}

@@ -1,31 +1,108 @@
-//! The texts of single settings, read the same way from a flag, the environment and a file.
+//! The texts of single settings: each is read the same way from a flag, the environment and a file.
 
+use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
-use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use jiff::SignedDuration;
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
-use crate::planner::candidate::ProbePatience;
+use crate::aws::arn::Arn;
+use crate::notify::TopicArn;
+use crate::planner::answer::{GAP, Quorum};
+use crate::planner::candidate::{Probe, ProbePatience};
+use crate::planner::endpoint::{Endpoint, Role};
+use crate::planner::target::Family;
+use crate::planner::wrong::Wrong;
+use crate::probe::Trust;
 use crate::proxy::route::Linger;
 
 /// The port of DNS.
 const DNS_PORT: u16 = 53;
 
-/// A duration such as `30s`, `5m` or `1h30m`.
+const SECOND: u64 = 1000;
+const MINUTE: u64 = 60 * SECOND;
+const DAY: u64 = 24 * 60 * MINUTE;
+
+/// A duration such as `30s`, `5m` or `1h30m`, of so many milliseconds at least and at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span(pub Duration);
+pub struct Span<const LEAST: u64, const MOST: u64>(pub Duration);
 
-impl FromStr for Span {
-    type Err = String;
+/// Waits longer than a day are slips of the pen, and answers are not remembered for ever.
+pub type Wait = Span<0, DAY>;
+/// DNS is asked at least a second apart, and so often that a look with its back-off never leaves a gap in seeing, which
+/// would restart every clock.
+pub type Interval = Span<SECOND, MINUTE>;
+/// A look at DNS that takes longer than this would outlast the answers it waits for.
+pub type Deadline = Span<100, DEADLINE_MAX>;
+const DEADLINE_MAX: u64 = 10 * SECOND;
+const _: () = assert!(Duration::from_millis(MINUTE + DEADLINE_MAX).as_secs() < GAP.as_secs());
+/// A client that waits longer than this for its connection has given up.
+pub type Dial = Span<100, { 5 * MINUTE }>;
+/// Trouble that lasts less than a second passes unseen, and one of more than a day is no news.
+pub type Lasting = Span<SECOND, DAY>;
+/// A time limit of less than a second ends before anything is seen; more than the longest waits together is no limit.
+pub type Limit = Span<SECOND, { 3 * DAY }>;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let signed: Result<SignedDuration, _> = text.trim().parse();
-        let unsigned = signed.ok().and_then(|signed| Duration::try_from(signed).ok());
-        let hint = || format!("{text:?} is no duration; write a number with a unit, such as 30s, 5m or 1h30m");
-        unsigned.map(Self).ok_or_else(hint)
+impl<const LEAST: u64, const MOST: u64> FromStr for Span<LEAST, MOST> {
+    type Err = Wrong;
+
+    fn from_str(text: &str) -> Result<Self, Wrong> {
+        let signed: Option<SignedDuration> = text.trim().parse().ok();
+        let Some(span) = signed.and_then(|signed| Duration::try_from(signed).ok()) else {
+            return Err(Wrong::new(
+                format!("{text:?} is no duration"),
+                "write a number with a unit, such as 30s, 5m or 1h30m",
+            ));
+        };
+        let [least, most] = [LEAST, MOST].map(Duration::from_millis);
+        if !(least..=most).contains(&span) {
+            let [least, most] = [least, most].map(friendly);
+            return Err(Wrong::new(
+                format!("{text:?} is out of range"),
+                format!("give a duration from {least} to {most}"),
+            ));
+        }
+        Ok(Self(span))
+    }
+}
+
+impl<const LEAST: u64, const MOST: u64> From<Span<LEAST, MOST>> for Duration {
+    fn from(span: Span<LEAST, MOST>) -> Self {
+        span.0
+    }
+}
+
+fn friendly(duration: Duration) -> String {
+    SignedDuration::try_from(duration).map_or_else(|_| format!("{duration:?}"), |signed| format!("{signed:#}"))
+}
+
+/// Reads a wait, or the word that stands for one without an end.
+fn wait_or(text: &str, word: &str) -> Result<Option<Duration>, Wrong> {
+    if text.trim() == word {
+        return Ok(None);
+    }
+    let wait: Result<Wait, Wrong> = text.parse();
+    let wait = wait.map_err(|Wrong { what, fix }| Wrong::new(what, format!("{fix}; or write {word}")))?;
+    Ok(Some(wait.0))
+}
+
+impl FromStr for Linger {
+    type Err = Wrong;
+
+    fn from_str(text: &str) -> Result<Self, Wrong> {
+        Ok(wait_or(text, "never")?.map_or(Self::Never, Self::For))
+    }
+}
+
+impl FromStr for ProbePatience {
+    type Err = Wrong;
+
+    fn from_str(text: &str) -> Result<Self, Wrong> {
+        Ok(wait_or(text, "forever")?.map_or(Self::Forever, Self::For))
     }
 }
 
@@ -34,21 +111,19 @@ impl FromStr for Span {
 pub struct Cidr(pub IpNet);
 
 impl FromStr for Cidr {
-    type Err = String;
+    type Err = Wrong;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, Wrong> {
         let text = text.trim();
         if let Ok(ip) = text.parse::<IpAddr>() {
             return Ok(Self(IpNet::from(ip)));
         }
         let net: IpNet = text
             .parse()
-            .map_err(|_| format!("{text:?} is no CIDR; write for example 10.0.0.0/16"))?;
+            .map_err(|_| Wrong::new(format!("{text:?} is no CIDR"), "write for example 10.0.0.0/16"))?;
         if net != net.trunc() {
-            return Err(format!(
-                "{text:?} has bits set behind its prefix; write {}",
-                net.trunc()
-            ));
+            let what = format!("{text:?} has bits set behind its prefix");
+            return Err(Wrong::new(what, format!("write {}", net.trunc())));
         }
         Ok(Self(net))
     }
@@ -59,9 +134,9 @@ impl FromStr for Cidr {
 pub struct NameServer(pub SocketAddr);
 
 impl FromStr for NameServer {
-    type Err = String;
+    type Err = Wrong;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, Wrong> {
         let text = text.trim();
         let bare = text
             .strip_prefix('[')
@@ -71,8 +146,9 @@ impl FromStr for NameServer {
         let addr = with_port.or_else(|| Some(SocketAddr::new(bare.parse().ok()?, DNS_PORT)));
         match addr {
             Some(addr) if addr.port() > 0 && !addr.ip().is_unspecified() => Ok(Self(addr)),
-            _ => Err(format!(
-                "{text:?} is no name server's address; write ADDR or ADDR:PORT, for example 10.0.0.2 or [fd00::2]:53"
+            _ => Err(Wrong::new(
+                format!("{text:?} is no name server's address"),
+                "write ADDR or ADDR:PORT, for example 10.0.0.2 or [fd00::2]:53",
             )),
         }
     }
@@ -83,32 +159,18 @@ impl FromStr for NameServer {
 pub struct Listen(pub SocketAddr);
 
 impl FromStr for Listen {
-    type Err = String;
+    type Err = Wrong;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, Wrong> {
         let text = text.trim();
-        let hint = || {
+        text.parse().map(Self).map_err(|_| {
             let port = text.rsplit(':').next().filter(|port| port.parse::<u16>().is_ok());
             let port = port.unwrap_or("5432");
-            format!("{text:?} is no address to listen on; write ADDR:PORT, for example 0.0.0.0:{port} or [::]:{port}")
-        };
-        text.parse().map(Self).map_err(|_| hint())
-    }
-}
-
-impl FromStr for Linger {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Ok(Span::or_word(text, "never")?.map_or(Self::Never, |span| Self::For(span.0)))
-    }
-}
-
-impl FromStr for ProbePatience {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Ok(Span::or_word(text, "forever")?.map_or(Self::Forever, |span| Self::For(span.0)))
+            Wrong::new(
+                format!("{text:?} is no address to listen on"),
+                format!("write ADDR:PORT, for example 0.0.0.0:{port} or [::]:{port}"),
+            )
+        })
     }
 }
 
@@ -117,68 +179,96 @@ impl FromStr for ProbePatience {
 pub struct RoleArn(pub String);
 
 impl FromStr for RoleArn {
-    type Err = String;
+    type Err = Wrong;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, Wrong> {
         let parts: Vec<&str> = text.trim().splitn(6, ':').collect();
         match parts.as_slice() {
             ["arn", _, "iam", "", account, resource] if account.len() == 12 && resource.starts_with("role/") => {
                 Ok(Self(text.trim().to_owned()))
             }
-            _ => Err(format!(
-                "{text:?} is no role ARN; it looks like arn:aws:iam::111122223333:role/NAME"
+            _ => Err(Wrong::new(
+                format!("{text:?} is no role ARN"),
+                "it looks like arn:aws:iam::111122223333:role/NAME",
             )),
         }
     }
 }
 
-impl Span {
-    /// Reads a wait, or the word that stands for one without an end.
-    fn or_word(text: &str, word: &str) -> Result<Option<Self>, String> {
-        if text.trim() == word {
-            return Ok(None);
-        }
-        let span = Self::within(text, &super::WAIT_RANGE).map_err(|error| format!("{error}; or write {word}"))?;
-        Ok(Some(span))
-    }
+/// CA certificates: a file's name as the command line gives it, which is read with the settings, each time anew; or what the
+/// file holds that a settings file names.
+#[derive(Clone, Debug)]
+pub enum Bundle {
+    /// To be read.
+    In(PathBuf),
+    /// Read.
+    Read(Trust),
+}
 
-    /// Reads a duration within a range.
-    pub fn within(text: &str, range: &RangeInclusive<Duration>) -> Result<Self, String> {
-        let span: Self = text.parse()?;
-        if range.contains(&span.0) {
-            return Ok(span);
+impl Bundle {
+    /// Reads it, if it is not read yet.
+    pub fn trust(&self) -> Result<Trust, Wrong> {
+        match self {
+            Self::In(path) => Trust::in_file(path),
+            Self::Read(trust) => Ok(trust.clone()),
         }
-        let (least, most) = (friendly(*range.start()), friendly(*range.end()));
-        Err(format!(
-            "{text:?} is out of range; give a duration from {least} to {most}"
-        ))
     }
 }
 
-fn friendly(duration: Duration) -> String {
-    SignedDuration::try_from(duration).map_or_else(|_| format!("{duration:?}"), |signed| format!("{signed:#}"))
+impl FromStr for Bundle {
+    type Err = Wrong;
+
+    fn from_str(path: &str) -> Result<Self, Wrong> {
+        Trust::in_file(Path::new(path)).map(Self::Read)
+    }
 }
 
-/// Characters of a message that are worth reading; some repeat what they are about.
-const MESSAGE_MAX_CHARS: usize = 500;
+/// Stands between the two parts of a [`Wrong`] in an error of serde's, which is one text.
+pub(super) const APART: char = '\u{1f}';
 
-/// A message without what makes it too long to read.
-pub fn shorten(message: &str) -> String {
-    if message.chars().count() <= MESSAGE_MAX_CHARS {
-        return message.to_owned();
+/// Reads a text of a file as the same text of a flag is read.
+struct Text<T>(PhantomData<T>);
+
+impl<T: FromStr<Err = Wrong>> Visitor<'_> for Text<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a string")
     }
-    // The end says what is expected, the beginning what is wrong.
-    let half = MESSAGE_MAX_CHARS / 2;
-    let start: String = message.chars().take(half).collect();
-    let end: String = message
-        .chars()
-        .rev()
-        .take(half)
-        .collect::<Vec<_>>()
-        .into_iter()
-        .rev()
-        .collect();
-    format!("{start} [...] {end}")
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        let read = text.parse();
+        read.map_err(|Wrong { what, fix }| E::custom(format_args!("{what}{APART}{fix}")))
+    }
+}
+
+macro_rules! read_as_texts {
+    ($($type:ty),+) => {
+        $(impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str(Text(PhantomData))
+            }
+        })+
+    };
+}
+
+read_as_texts!(
+    Arn,
+    Endpoint,
+    Role,
+    Probe,
+    ProbePatience,
+    Quorum,
+    TopicArn,
+    Linger,
+    Family
+);
+read_as_texts!(Cidr, NameServer, Listen, RoleArn, Bundle);
+
+impl<'de, const LEAST: u64, const MOST: u64> Deserialize<'de> for Span<LEAST, MOST> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Text(PhantomData))
+    }
 }
 
 #[cfg(test)]
@@ -194,7 +284,11 @@ mod tests {
             ("500ms", 500),
             (" 2s ", 2000),
         ] {
-            assert_eq!(text.parse(), Ok(Span(Duration::from_millis(millis))), "{text}");
+            assert_eq!(
+                text.parse(),
+                Ok(Span::<0, DAY>(Duration::from_millis(millis))),
+                "{text}"
+            );
         }
         for text in [
             "",
@@ -206,7 +300,7 @@ mod tests {
             "1e9999s",
             "99999999999999999999h",
         ] {
-            let error = text.parse::<Span>().expect_err(text);
+            let error = text.parse::<Wait>().expect_err(text).to_string();
             assert!(error.contains("with a unit"), "{error}");
         }
     }
@@ -229,7 +323,7 @@ mod tests {
             ("", "no CIDR"),
             ("x", "no CIDR"),
         ] {
-            let error = text.parse::<Cidr>().expect_err(text);
+            let error = text.parse::<Cidr>().expect_err(text).to_string();
             assert!(error.contains(hint), "{error}");
         }
     }
@@ -250,7 +344,7 @@ mod tests {
             ("0.0.0.0:99999", "no address to listen on"),
             ("", "no address to listen on"),
         ] {
-            let error = text.parse::<Listen>().expect_err(text);
+            let error = text.parse::<Listen>().expect_err(text).to_string();
             assert!(error.contains(hint), "{error}");
         }
     }
@@ -261,7 +355,7 @@ mod tests {
         assert_eq!("0s".parse(), Ok(Linger::For(Duration::ZERO)));
         assert_eq!("5s".parse(), Ok(Linger::For(Duration::from_secs(5))));
         for text in ["", "5", "ever", "25h"] {
-            let error = text.parse::<Linger>().expect_err(text);
+            let error = text.parse::<Linger>().expect_err(text).to_string();
             assert!(error.contains("never"), "{error}");
         }
     }
@@ -281,7 +375,7 @@ mod tests {
             );
         }
         for text in ["", "dns.example", "10.0.0.2:0", "10.0.0.2:x", "0.0.0.0", "10.0.0"] {
-            let error = text.parse::<NameServer>().expect_err(text);
+            let error = text.parse::<NameServer>().expect_err(text).to_string();
             assert!(error.contains("no name server"), "{error}");
         }
     }

@@ -1,20 +1,17 @@
-//! The latest report of every binding, and what has changed lately: what the pages, the metrics and `status` are made of.
+//! The latest report of every binding, and what has changed lately: the pages and the metrics are made from it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::Serialize;
-use serde_json::{Value, json};
-
 use crate::aws::arn::Arn;
 use crate::clock::Clock;
 use crate::exit::Exit;
-use crate::follow::milestone::Milestone;
 use crate::follow::report::Report;
 use crate::planner::endpoint::Endpoint;
 use crate::planner::time::Timestamp;
+use crate::proxy::health::View;
 use crate::proxy::{self, Moment};
-use crate::telemetry::output;
+use crate::telemetry::document::{self, Change, Document, Text};
 
 /// Changes that are remembered, the oldest of which goes first.
 const CHANGES_MAX: usize = 100;
@@ -26,6 +23,7 @@ pub struct Board {
     followed: Mutex<BTreeSet<Arn>>,
     lines: Mutex<BTreeMap<Arn, Line>>,
     changes: Mutex<VecDeque<Change>>,
+    proxies: Mutex<Vec<View>>,
 }
 
 /// Where one binding stands.
@@ -41,17 +39,6 @@ pub struct Line {
     pub answered: BTreeMap<Endpoint, Timestamp>,
 }
 
-/// Something that has changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Change {
-    /// When.
-    pub at: Timestamp,
-    /// The name of the target group, or of the proxy.
-    pub subject: String,
-    /// What.
-    pub text: String,
-}
-
 impl Board {
     /// An empty board.
     pub fn new(clock: Clock) -> Self {
@@ -61,6 +48,7 @@ impl Board {
             followed: Mutex::default(),
             lines: Mutex::default(),
             changes: Mutex::default(),
+            proxies: Mutex::default(),
         }
     }
 
@@ -71,13 +59,13 @@ impl Board {
         *lock(&self.followed) = followed;
     }
 
-    /// Takes a report, and the points that were reached with it.
-    pub fn note(&self, report: &Report, reached: &[Milestone]) {
+    /// Takes a report.
+    pub fn note(&self, report: &Report) {
         let mut lines = lock(&self.lines);
         let before = lines.remove(&report.binding.arn);
         lines.insert(report.binding.arn.clone(), Line::new(before, report));
         drop(lines);
-        for milestone in reached {
+        for milestone in &report.reached {
             self.tell(report.ended, report.binding.arn.name(), milestone.to_string());
         }
     }
@@ -95,8 +83,11 @@ impl Board {
         if changes.len() == CHANGES_MAX {
             changes.pop_front();
         }
-        let subject = subject.to_owned();
-        changes.push_back(Change { at, subject, text });
+        changes.push_back(Change {
+            at: Some(at),
+            subject: Text::of(subject),
+            text: Text::of(text),
+        });
     }
 
     /// Forgets what was seen of a binding.
@@ -113,21 +104,18 @@ impl Board {
     pub fn unseen(&self) -> Vec<Arn> {
         let lines = lock(&self.lines);
         let followed = lock(&self.followed);
-        followed
-            .iter()
-            .filter(|arn| !lines.contains_key(arn))
-            .cloned()
-            .collect()
+        let unseen = followed.iter().filter(|arn| !lines.contains_key(arn));
+        unseen.cloned().collect()
     }
 
-    /// What has changed lately, oldest first.
-    pub fn changes(&self) -> Vec<Change> {
-        lock(&self.changes).iter().cloned().collect()
+    /// These proxies are served from now on, and no others.
+    pub fn serve(&self, proxies: Vec<View>) {
+        *lock(&self.proxies) = proxies;
     }
 
-    /// Now, by the clock of the reports.
-    pub fn now(&self) -> Timestamp {
-        self.clock.now()
+    /// The proxies that are served.
+    pub fn proxies(&self) -> Vec<View> {
+        lock(&self.proxies).clone()
     }
 
     /// When the process started.
@@ -135,25 +123,21 @@ impl Board {
         self.started
     }
 
-    /// Everything as JSON. The schema only grows.
-    pub fn json(&self, proxies: Value) -> Value {
+    /// Everything as a document.
+    pub fn document(&self) -> Document {
         let lines = self.lines();
-        let unseen = self.unseen();
-        let is_settled = unseen.is_empty() && lines.iter().all(|line| line.report.is_settled());
-        let exit = if is_settled { Exit::Settled } else { Exit::Pending };
-        let mut document = output::json_value("status", lines.iter().map(|line| &*line.report), exit);
-        let groups = document["target_groups"].as_array_mut();
-        for (line, group) in lines.iter().zip(groups.into_iter().flatten()) {
-            group["in_sync_since"] = json!(line.in_sync_since);
-            group["listed"] = json!(line.listed);
+        let mut document = Document::of("status", lines.iter().map(|line| &*line.report), Exit::Settled);
+        for (line, group) in lines.iter().zip(&mut document.target_groups) {
+            group.in_sync_since = line.in_sync_since;
+            group.listed = line.listed;
         }
-        document["settled"] = json!(is_settled);
-        document["not_looked_at_yet"] = unseen.iter().map(Arn::as_str).collect();
-        document["version"] = json!(env!("CARGO_PKG_VERSION"));
-        document["started"] = json!(self.started());
-        document["at"] = json!(self.now());
-        document["proxies"] = proxies;
-        document["changes"] = json!(self.changes());
+        document.not_looked_at_yet = Some(self.unseen().iter().map(Text::of).collect());
+        document.version = Some(Text::of(env!("CARGO_PKG_VERSION")));
+        document.started = Some(self.started());
+        document.at = Some(self.clock.now());
+        document.proxies = Some(self.proxies().iter().map(document::Proxy::of).collect());
+        document.changes = Some(lock(&self.changes).iter().cloned().collect());
+        document.judge();
         document
     }
 }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -13,7 +13,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -29,7 +28,7 @@ const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
 /// Prometheus' text format.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
-/// What there is to see.
+/// All pages, for whoever asks for another.
 const PAGES: &str = "/, /status, /metrics, /healthz, /readyz and /readyz/PORT";
 /// A taken port is tried again this often.
 const RETRY: Duration = Duration::from_secs(2);
@@ -42,38 +41,21 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection may be kept.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What the pages are made of.
+/// The pages, made anew from the board and the metrics at each request.
 pub struct Site {
     board: Arc<Board>,
-    proxies: Mutex<Vec<View>>,
-    metrics: OnceLock<Arc<Metrics>>,
+    metrics: Arc<Metrics>,
     trouble: Mutex<Option<String>>,
 }
 
 impl Site {
-    /// A site without proxies.
-    pub fn new(board: &Arc<Board>) -> Self {
+    /// A site that is not served yet.
+    pub fn new(board: &Arc<Board>, metrics: &Arc<Metrics>) -> Self {
         Self {
             board: Arc::clone(board),
-            proxies: Mutex::default(),
-            metrics: OnceLock::new(),
+            metrics: Arc::clone(metrics),
             trouble: Mutex::default(),
         }
-    }
-
-    /// Shows these proxies from now on.
-    pub fn show(&self, proxies: Vec<View>) {
-        *self.proxies.lock().unwrap_or_else(PoisonError::into_inner) = proxies;
-    }
-
-    /// Shows these metrics from now on.
-    pub fn measure(&self, metrics: &Arc<Metrics>) {
-        let _ = self.metrics.set(Arc::clone(metrics));
-    }
-
-    /// The proxies that are shown.
-    pub fn proxies(&self) -> Vec<View> {
-        self.proxies.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Why the pages cannot be served, if so.
@@ -85,44 +67,25 @@ impl Site {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
-    /// Everything that is known as JSON.
-    pub fn json(&self) -> Value {
-        let proxies = self.proxies().iter().map(View::json).collect();
-        self.board.json(proxies)
-    }
-
     /// Whether clients are to be sent to the proxies, or to the one on a port, with a line on each.
     fn ready(&self, port: Option<u16>) -> (StatusCode, String) {
-        let proxies = self.proxies();
-        let mut lines = String::new();
-        let mut status = if port.is_some() {
-            StatusCode::NOT_FOUND
-        } else {
-            StatusCode::OK
-        };
-        for view in proxies
-            .iter()
-            .filter(|view| port.is_none_or(|port| view.address().port() == port))
-        {
-            let (word, why) = match view.ready() {
-                Ok(why) => ("ready", why),
-                Err(why) => ("not ready", why),
-            };
-            if status != StatusCode::SERVICE_UNAVAILABLE {
-                status = if word == "ready" {
-                    StatusCode::OK
-                } else {
-                    StatusCode::SERVICE_UNAVAILABLE
-                };
+        let proxies = self.board.proxies();
+        let is_asked_for = |view: &&View| port.is_none_or(|port| view.address().port() == port);
+        let (mut status, mut lines) = (StatusCode::OK, String::new());
+        for view in proxies.iter().filter(is_asked_for) {
+            let ready = view.ready();
+            let word = if ready.is_ok() { "ready" } else { "not ready" };
+            if ready.is_err() {
+                status = StatusCode::SERVICE_UNAVAILABLE;
             }
+            let (Ok(why) | Err(why)) = ready;
             lines.push_str(&format!("{word}: {} for {}: {why}\n", view.address(), view.endpoint()));
         }
         match port {
-            Some(port) if lines.is_empty() => lines = format!("no proxy listens on port {port}\n"),
-            None if lines.is_empty() => lines = "ready: there is no proxy\n".into(),
-            _ => {}
+            _ if !lines.is_empty() => (status, lines),
+            Some(port) => (StatusCode::NOT_FOUND, format!("no proxy listens on port {port}\n")),
+            None => (StatusCode::OK, "ready: there is no proxy\n".into()),
         }
-        (status, lines)
     }
 
     fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
@@ -136,13 +99,12 @@ impl Site {
         let path = request.uri().path();
         let port = path.strip_prefix("/readyz/").and_then(|port| port.parse().ok());
         let plain = |(status, body)| answer_with(status, PLAIN, body);
-        let metrics = || self.metrics.get().map(|metrics| metrics.page()).unwrap_or_default();
         match (path, port) {
-            ("/", None) => answer_with(StatusCode::OK, HTML, page::draw(&self.json())),
+            ("/", None) => answer_with(StatusCode::OK, HTML, page::draw(&self.board.document())),
             ("/healthz", None) => plain((StatusCode::OK, "alive\n".into())),
-            ("/metrics", None) => answer_with(StatusCode::OK, PROMETHEUS, metrics()),
+            ("/metrics", None) => answer_with(StatusCode::OK, PROMETHEUS, self.metrics.page()),
             ("/readyz", None) => plain(self.ready(None)),
-            ("/status", None) => answer_with(StatusCode::OK, JSON, format!("{:#}\n", self.json())),
+            ("/status", None) => answer_with(StatusCode::OK, JSON, self.board.document().json() + "\n"),
             (_, Some(port)) => plain(self.ready(Some(port))),
             _ => plain((
                 StatusCode::NOT_FOUND,

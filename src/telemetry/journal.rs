@@ -1,23 +1,19 @@
 //! What the daemon logs: every point that a change reaches, trouble when it begins, goes on and ends, and a summary.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
 use crate::aws::arn::Arn;
 use crate::exit::Exit;
-use crate::follow::milestone::{Milestone, Tracker};
+use crate::follow::milestone::Milestone;
 use crate::follow::report::Report;
 use crate::planner::plan::Class;
 use crate::planner::target::Target;
-use crate::planner::time::Timestamp;
-use crate::telemetry::output;
+use crate::telemetry::document::verdict;
+use crate::text::{self, Told, join};
 
-/// Trouble that lasts is logged again after this long.
-const AGAIN: Duration = Duration::from_secs(60);
-
-/// What is known of every binding, from its reports.
+/// Logs reports; remembers of each binding what it has logged.
 #[derive(Default)]
 pub struct Journal {
     entries: BTreeMap<Arn, Entry>,
@@ -25,39 +21,36 @@ pub struct Journal {
 
 #[derive(Default)]
 struct Entry {
-    tracker: Tracker,
     settled: Option<bool>,
     trouble: Option<Exit>,
     concerns: Vec<Concern>,
-    logged: Option<Timestamp>,
+    logged: Told,
 }
 
 /// Something that keeps a binding from being settled, or that an operator should know.
 #[derive(Clone)]
 struct Concern {
-    /// What makes it the same concern at the next step.
+    /// Concerns of two steps are the same if their keys are.
     key: String,
     text: String,
     is_trouble: bool,
 }
 
 impl Journal {
-    /// Logs what is new in a report, and returns the points that were reached with it.
-    pub fn note(&mut self, report: &Report) -> Vec<Milestone> {
+    /// Logs what is new in a report.
+    pub fn note(&mut self, report: &Report) {
         let group = report.binding.arn.name();
         let entry = self.entries.entry(report.binding.arn.clone()).or_default();
-        let reached = entry.tracker.note(report);
-        for milestone in &reached {
+        for milestone in &report.reached {
             info!(group, "{milestone}");
         }
         let concerns = concerns(report);
-        let same = concerns.len() == entry.concerns.len()
-            && concerns
-                .iter()
-                .zip(&entry.concerns)
-                .all(|(one, other)| one.key == other.key);
-        let again = entry.logged.is_none_or(|logged| report.at.since(logged) >= AGAIN);
-        if !same || (again && concerns.iter().any(|concern| concern.is_trouble)) {
+        let keys = |concerns: &[Concern]| concerns.iter().map(|concern| concern.key.clone()).collect::<Vec<_>>();
+        let is_news = keys(&concerns) != keys(&entry.concerns);
+        if is_news {
+            entry.logged.forget();
+        }
+        if (is_news || concerns.iter().any(|concern| concern.is_trouble)) && entry.logged.is_due(report.at) {
             for concern in &concerns {
                 if concern.is_trouble {
                     warn!(group, "{}", concern.text);
@@ -65,13 +58,15 @@ impl Journal {
                     info!(group, "{}", concern.text);
                 }
             }
-            entry.logged = Some(report.at);
         }
-        let converged = reached.iter().any(|point| matches!(point, Milestone::Converged(_)));
+        let converged = report
+            .reached
+            .iter()
+            .any(|point| matches!(point, Milestone::Converged(_)));
         if entry.trouble.is_some() && report.trouble().is_none() {
-            info!(group, "recovered: {}", output::verdict(report));
+            info!(group, "recovered: {}", verdict(report));
         } else if entry.settled != Some(true) && report.is_settled() && !converged {
-            info!(group, endpoints = %endpoints(report), "settled: the group equals DNS");
+            info!(group, endpoints = %join(&report.binding.endpoints), "settled: the group equals DNS");
         }
         entry.concerns = concerns;
         entry.settled = Some(report.is_settled());
@@ -82,7 +77,6 @@ impl Journal {
             took_ms = report.ended.since(report.started).as_millis(),
             "step"
         );
-        reached
     }
 
     /// Forgets a binding that is no longer followed.
@@ -113,19 +107,9 @@ impl Journal {
     }
 }
 
-fn endpoints(report: &Report) -> String {
-    report
-        .binding
-        .endpoints
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
 fn concerns(report: &Report) -> Vec<Concern> {
     let of_errors = report.errors().map(|error| Concern {
-        key: format!("{} {}", error.action, error.code),
+        key: format!("{} {}", error.failure.action, error.failure.code),
         text: error.to_string(),
         is_trouble: true,
     });
@@ -135,7 +119,7 @@ fn concerns(report: &Report) -> Vec<Concern> {
         .filter(|hold| hold.reason.class() != Class::ToldElsewhere);
     let of_holds = differences.map(|hold| Concern {
         key: format!("{} {}", hold.what, hold.reason.name()),
-        text: output::hold_line(hold, report.at),
+        text: text::hold(hold, report.at),
         is_trouble: hold.reason.class().is_trouble(),
     });
     let of_notes = report.plan.notes.iter().map(|note| Concern {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -11,26 +10,20 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::{ConstCounter, Counter};
-use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::aws::arn::Arn;
+use crate::counts::{Calls, Counters, Histograms, Labels, Looks, Notifications};
 use crate::exit::Exit;
 use crate::follow::milestone::Milestone;
 use crate::follow::report::Report;
-use crate::planner::answer::{Failure, Said};
 use crate::planner::target::State;
 use crate::planner::time::Timestamp;
-use crate::proxy::health::View;
+use crate::proxy::Tally;
 use crate::telemetry::board::Board;
-use crate::telemetry::http::Site;
-
-type Labels = Vec<(&'static str, String)>;
-type Counters = Family<Labels, Counter>;
-type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
 
 /// How reloads end.
 const RELOADS: [&str; 2] = ["taken", "refused"];
@@ -52,8 +45,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Nothing counted yet; a scrape also reads the board and the proxies of the site.
-    pub fn new(board: &Arc<Board>, site: &Arc<Site>) -> Self {
+    /// Nothing counted yet; a scrape also reads the board.
+    pub fn new(board: &Arc<Board>) -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("rds_tether"),
             steps: Counters::default(),
@@ -67,69 +60,59 @@ impl Metrics {
         };
         metrics.register();
         metrics.notifications.show();
-        metrics.registry.register_collector(Box::new(Standing {
-            board: Arc::clone(board),
-            site: Arc::clone(site),
-        }));
+        let standing = Standing(Arc::clone(board));
+        metrics.registry.register_collector(Box::new(standing));
         metrics
     }
 
     fn register(&mut self) {
-        let registry = &mut self.registry;
-        registry.register("steps", "Steps, by how they ended", self.steps.clone());
-        registry.register(
-            "address_changes",
-            "Targets registered or deregistered because DNS changed",
-            self.address_changes.clone(),
-        );
-        registry.register(
+        for (name, help, counters) in [
+            ("steps", "Steps, by how they ended", &self.steps),
+            (
+                "address_changes",
+                "Targets registered or deregistered because DNS changed",
+                &self.address_changes,
+            ),
+            ("dns_looks", "Answers and failures of each name server", &self.looks.0),
+            ("aws_calls", "Calls of AWS, by how they ended", &self.calls.ended),
+            (
+                "notifications",
+                "Messages for the SNS topic, by what became of them",
+                &self.notifications.0,
+            ),
+            ("settings_reloads", "Attempts to read the settings again", &self.reloads),
+        ] {
+            self.registry.register(name, help, counters.clone());
+        }
+        self.registry.register(
             "convergence_seconds",
             "Time from the first sight of a change to a point that it reached",
             self.convergence.clone(),
         );
-        registry.register(
-            "dns_looks",
-            "Answers and failures of each name server",
-            self.looks.0.clone(),
-        );
-        registry.register("aws_calls", "Calls of AWS, by how they ended", self.calls.ended.clone());
-        registry.register(
+        self.registry.register(
             "aws_call_duration_seconds",
             "How long AWS took to answer",
             self.calls.took.clone(),
         );
-        registry.register(
-            "notifications",
-            "Messages for the SNS topic, by what became of them",
-            self.notifications.0.clone(),
-        );
-        registry.register(
-            "settings_reloads",
-            "Attempts to read the settings again",
-            self.reloads.clone(),
-        );
-        registry.register(
+        self.registry.register(
             "settings_loaded_timestamp_seconds",
             "When the settings in force were read",
             self.settings_loaded.clone(),
         );
     }
 
-    /// Takes a report, and the points that were reached with it.
-    pub fn note(&self, report: &Report, reached: &[Milestone]) {
+    /// Takes a report.
+    pub fn note(&self, report: &Report) {
         let group = ("target_group", group_label(&report.binding.arn));
-        let outcome = outcome(report);
-        self.steps
-            .get_or_create(&vec![group.clone(), ("outcome", outcome.into())])
-            .inc();
+        let labels = vec![group.clone(), ("outcome", outcome(report).to_owned())];
+        self.steps.get_or_create(&labels).inc();
         for (change, targets) in [("register", &report.registered), ("deregister", &report.deregistered)] {
             // It is there from the first step on: an increase from nothing is none to Prometheus.
             let labels = vec![group.clone(), ("change", change.into())];
-            self.address_changes
-                .get_or_create(&labels)
-                .inc_by(targets.done.len() as u64);
+            let count = targets.done.len() as u64;
+            self.address_changes.get_or_create(&labels).inc_by(count);
         }
-        for (phase, took) in reached.iter().filter_map(phase) {
+        for (phase, took) in report.reached.iter().filter_map(phase) {
             let labels = vec![("phase", phase.to_owned())];
             self.convergence.get_or_create(&labels).observe(took.as_secs_f64());
         }
@@ -184,89 +167,8 @@ fn plain(open_metrics: &str) -> String {
     text
 }
 
-/// What a name server said, counted.
-#[derive(Clone, Debug, Default)]
-pub struct Looks(Counters);
-
-impl Looks {
-    /// Counts what each name server said in one look.
-    pub fn note(&self, said: &[(SocketAddr, Result<Said, Failure>)]) {
-        for (server, said) in said {
-            let outcome = match said {
-                Ok(_) => "answer",
-                Err(failure) => failure_label(failure),
-            };
-            let labels = vec![("resolver", server.to_string()), ("outcome", outcome.to_owned())];
-            self.0.get_or_create(&labels).inc();
-        }
-    }
-}
-
-/// Messages for the SNS topic, counted.
-#[derive(Clone, Debug, Default)]
-pub struct Notifications(Counters);
-
-impl Notifications {
-    /// Shows counts of zero, so that the first message can be seen as an increase.
-    pub fn show(&self) {
-        for outcome in ["sent", "failed", "dropped"] {
-            self.add(outcome, 0);
-        }
-    }
-
-    /// SNS took a message.
-    pub fn sent(&self) {
-        self.add("sent", 1);
-    }
-
-    /// SNS did not take a message.
-    pub fn failed(&self) {
-        self.add("failed", 1);
-    }
-
-    /// There was no room or no time for messages.
-    pub fn dropped(&self, count: usize) {
-        self.add("dropped", count as u64);
-    }
-
-    fn add(&self, outcome: &'static str, count: u64) {
-        self.0
-            .get_or_create(&vec![("outcome", outcome.to_owned())])
-            .inc_by(count);
-    }
-}
-
-/// Calls of AWS, counted and timed.
-#[derive(Clone, Debug)]
-pub struct Calls {
-    ended: Counters,
-    took: Histograms,
-}
-
-impl Default for Calls {
-    fn default() -> Self {
-        Self {
-            ended: Counters::default(),
-            took: Histograms::new_with_constructor(call_histogram),
-        }
-    }
-}
-
-impl Calls {
-    /// Counts a call.
-    pub fn note(&self, operation: &'static str, took: Duration, outcome: &'static str) {
-        let operation = ("operation", operation.to_owned());
-        let labels = vec![operation.clone(), ("outcome", outcome.to_owned())];
-        self.ended.get_or_create(&labels).inc();
-        self.took.get_or_create(&vec![operation]).observe(took.as_secs_f64());
-    }
-}
-
-/// Where things stand, read at each scrape.
-struct Standing {
-    board: Arc<Board>,
-    site: Arc<Site>,
-}
+/// Where things stand, read off the board at each scrape.
+struct Standing(Arc<Board>);
 
 impl fmt::Debug for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -278,39 +180,51 @@ type Sample = (Labels, f64);
 
 impl Collector for Standing {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let out = &mut encoder;
         let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
-        gauge(
-            &mut encoder,
-            "build_info",
-            "The version that runs",
-            vec![(version, 1.0)],
-        )?;
-        let started = vec![(Labels::new(), seconds(self.board.started()))];
-        gauge(
-            &mut encoder,
-            "start_timestamp_seconds",
-            "When the process started",
-            started,
-        )?;
-        self.encode_bindings(&mut encoder)?;
-        self.encode_proxies(&mut encoder)
+        gauge(out, "build_info", "The version that runs", vec![(version, 1.0)])?;
+        let started = vec![(Labels::new(), seconds(self.0.started()))];
+        gauge(out, "start_timestamp_seconds", "When the process started", started)?;
+        self.encode_bindings(out)?;
+        self.encode_proxies(out)
     }
 }
 
+type Count = fn(&Tally) -> u64;
+
+/// Counters of each proxy: name, meaning, and where a tally has the number.
+const OF_PROXIES: [(&str, &str, Count); 5] = [
+    ("proxy_connections", "Sessions that reached the database", |tally| {
+        tally.sessions
+    }),
+    ("proxy_refused", "Connections that were refused", |tally| tally.refused),
+    (
+        "proxy_cut",
+        "Sessions closed because their address was gone from DNS",
+        |tally| tally.cut,
+    ),
+    (
+        "proxy_silent",
+        "Sessions closed because a peer acknowledged nothing",
+        |tally| tally.silent,
+    ),
+    (
+        "proxy_redials",
+        "Dials begun anew because the address changed",
+        |tally| tally.redialled,
+    ),
+];
+
 impl Standing {
-    fn encode_bindings(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode_bindings(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let (mut in_sync, mut since, mut targets) = (Vec::new(), Vec::new(), Vec::new());
         let (mut holds, mut looked, mut answered) = (Vec::new(), Vec::new(), Vec::new());
-        for line in self.board.lines() {
+        for line in self.0.lines() {
             let report = &line.report;
             let group = ("target_group", group_label(&report.binding.arn));
-            in_sync.push((vec![group.clone()], f64::from(u8::from(report.is_settled()))));
-            if let Some(at) = line.in_sync_since {
-                since.push((vec![group.clone()], seconds(at)));
-            }
-            if let Some(at) = line.listed {
-                looked.push((vec![group.clone()], seconds(at)));
-            }
+            in_sync.push((vec![group.clone()], f64::from(report.is_settled())));
+            since.extend(line.in_sync_since.map(|at| (vec![group.clone()], seconds(at))));
+            looked.extend(line.listed.map(|at| (vec![group.clone()], seconds(at))));
             if let Ok(listed) = &report.targets {
                 for state in State::WORDS {
                     let count = listed.values().filter(|target| target.state.as_str() == state).count();
@@ -329,102 +243,60 @@ impl Standing {
                 answered.push((labels, seconds(*at)));
             }
         }
-        for arn in self.board.unseen() {
-            in_sync.push((vec![("target_group", group_label(&arn))], 0.0));
+        let unseen = self.0.unseen();
+        in_sync.extend(unseen.iter().map(|arn| (vec![("target_group", group_label(arn))], 0.0)));
+        for (name, help, samples) in [
+            ("in_sync", "Whether the target group equals DNS", in_sync),
+            (
+                "in_sync_since_timestamp_seconds",
+                "Since when the target group has equalled DNS",
+                since,
+            ),
+            ("targets", "Targets of the group in each state", targets),
+            ("holds", "Changes deliberately not made, by reason", holds),
+            (
+                "last_description_timestamp_seconds",
+                "When the target group was last listed",
+                looked,
+            ),
+            (
+                "last_answer_timestamp_seconds",
+                "When the endpoint was last resolved",
+                answered,
+            ),
+        ] {
+            gauge(out, name, help, samples)?;
         }
-        gauge(encoder, "in_sync", "Whether the target group equals DNS", in_sync)?;
-        gauge(
-            encoder,
-            "in_sync_since_timestamp_seconds",
-            "Since when the target group has equalled DNS",
-            since,
-        )?;
-        gauge(encoder, "targets", "Targets of the group in each state", targets)?;
-        gauge(encoder, "holds", "Changes deliberately not made, by reason", holds)?;
-        gauge(
-            encoder,
-            "last_description_timestamp_seconds",
-            "When the target group was last listed",
-            looked,
-        )?;
-        gauge(
-            encoder,
-            "last_answer_timestamp_seconds",
-            "When the endpoint was last resolved",
-            answered,
-        )
+        Ok(())
     }
 
-    fn encode_proxies(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let views = self.site.proxies();
-        let of_all = |value: &dyn Fn(&View) -> f64| -> Vec<Sample> {
-            let listen = |view: &View| vec![("listen", view.address().to_string())];
-            views.iter().map(|view| (listen(view), value(view))).collect()
-        };
-        gauge(
-            encoder,
-            "proxy_ready",
-            "Whether the proxy wants clients",
-            of_all(&|view| f64::from(u8::from(view.ready().is_ok()))),
-        )?;
-        gauge(
-            encoder,
-            "proxy_sessions",
-            "Connections that are open",
-            of_all(&|view| view.tally().open as f64),
-        )?;
-        counter(
-            encoder,
-            "proxy_connections",
-            "Sessions that reached the database",
-            of_all(&|view| view.tally().sessions as f64),
-        )?;
-        counter(
-            encoder,
-            "proxy_refused",
-            "Connections that were refused",
-            of_all(&|view| view.tally().refused as f64),
-        )?;
-        counter(
-            encoder,
-            "proxy_cut",
-            "Sessions closed because their address was gone from DNS",
-            of_all(&|view| view.tally().cut as f64),
-        )?;
-        counter(
-            encoder,
-            "proxy_silent",
-            "Sessions closed because a peer acknowledged nothing",
-            of_all(&|view| view.tally().silent as f64),
-        )?;
-        counter(
-            encoder,
-            "proxy_redials",
-            "Dials begun anew because the address changed",
-            of_all(&|view| view.tally().redialled as f64),
-        )?;
-        let mut bytes = Vec::new();
-        for view in &views {
-            let listen = ("listen", view.address().to_string());
-            for (direction, count) in [("up", view.tally().up), ("down", view.tally().down)] {
-                bytes.push((vec![listen.clone(), ("direction", direction.to_owned())], count as f64));
-            }
+    fn encode_proxies(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let (mut ready, mut open, mut tallies) = (Vec::new(), Vec::new(), Vec::new());
+        for view in self.0.proxies() {
+            let (listen, tally) = (("listen", view.address().to_string()), view.tally());
+            ready.push((vec![listen.clone()], f64::from(view.ready().is_ok())));
+            open.push((vec![listen.clone()], tally.open as f64));
+            tallies.push((listen, tally));
         }
-        counter(
-            encoder,
-            "proxy_bytes",
-            "Bytes carried to (up) and from (down) the database",
-            bytes,
-        )
+        gauge(out, "proxy_ready", "Whether the proxy wants clients", ready)?;
+        gauge(out, "proxy_sessions", "Connections that are open", open)?;
+        for (name, help, count) in OF_PROXIES {
+            let samples = tallies
+                .iter()
+                .map(|(listen, tally)| (vec![listen.clone()], count(tally) as f64));
+            samples_of(out, name, help, samples.collect(), MetricType::Counter)?;
+        }
+        let bytes = tallies.iter().flat_map(|(listen, tally)| {
+            let labels = |direction: &str| vec![listen.clone(), ("direction", direction.to_owned())];
+            [(labels("up"), tally.up as f64), (labels("down"), tally.down as f64)]
+        });
+        let help = "Bytes carried to (up) and from (down) the database";
+        samples_of(out, "proxy_bytes", help, bytes.collect(), MetricType::Counter)
     }
 }
 
 fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, samples: Vec<Sample>) -> fmt::Result {
     samples_of(encoder, name, help, samples, MetricType::Gauge)
-}
-
-fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, samples: Vec<Sample>) -> fmt::Result {
-    samples_of(encoder, name, help, samples, MetricType::Counter)
 }
 
 fn samples_of(
@@ -477,19 +349,6 @@ fn phase(milestone: &Milestone) -> Option<(&'static str, Duration)> {
     }
 }
 
-fn failure_label(failure: &Failure) -> &'static str {
-    match failure {
-        Failure::NxDomain => "nxdomain",
-        Failure::NoData => "nodata",
-        Failure::ServFail => "servfail",
-        Failure::Refused => "refused",
-        Failure::TimedOut => "timeout",
-        Failure::Malformed(_) => "malformed",
-        Failure::Code(_) => "other",
-        Failure::Network(_) => "network",
-    }
-}
-
 fn seconds(at: Timestamp) -> f64 {
     at.as_millis() as f64 / 1000.0
 }
@@ -497,11 +356,6 @@ fn seconds(at: Timestamp) -> f64 {
 /// From 10 ms, a registration without load, to 5.5 min, ELB's slowest.
 fn convergence_histogram() -> Histogram {
     Histogram::new(exponential_buckets(0.01, 2.0, 16))
-}
-
-/// From 5 ms to 10 s, beyond every time-out of a call.
-fn call_histogram() -> Histogram {
-    Histogram::new(exponential_buckets(0.005, 2.0, 12))
 }
 
 #[cfg(test)]

@@ -1,6 +1,12 @@
-//! What people and programs get to see of a running process, all of it from reports.
+//! Shows people and programs what the process sees and does: the log, metrics, HTTP pages and JSON.
+//!
+//! - [`board`]: the latest report of every target group, the proxies, and the last changes.
+//! - [`document`]: all of that as one value; [`page`] draws it as HTML, [`output`] as text, serde as JSON.
+//! - [`metrics`]: counters taken from reports, and gauges read off the board. [`http`] serves pages and metrics.
+//! - [`journal`]: the log of `run`.
 
 pub mod board;
+pub mod document;
 pub mod http;
 pub mod journal;
 pub mod metrics;

@@ -1,143 +1,98 @@
-//! Draws reports, for people and for machines.
+//! Draws the document as text: for `plan` and `sync` group by group as the decision was made, for `status` as tables.
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
-use std::time::Duration;
+use std::fmt::{Result, Write as _};
 
-use serde::Serialize;
-use serde_json::Value;
+use crate::telemetry::document::{Document, Group, Proxy, Sighted, Target, Text};
+use crate::text::{join, span};
 
-use crate::dns::watch::Sight;
-use crate::exit::Exit;
-use crate::follow::report::Report;
-use crate::planner::endpoint::{Endpoint, Kind, Role};
-use crate::planner::plan::Hold;
-use crate::planner::target::Target;
-use crate::planner::time::Timestamp;
-
-/// Draws one binding: what was seen, what would change, what is held and why.
-pub fn draw(report: &Report) -> String {
-    let mut text = String::new();
-    // Writing to a String cannot fail.
-    let _ = write_report(&mut text, report);
-    text
+/// Draws what `plan` and `sync` saw, would change or have changed, what is held, and why.
+pub fn plan(document: &Document) -> String {
+    let mut out = String::new();
+    for (index, group) in document.target_groups.iter().enumerate() {
+        out.push_str(if index == 0 { "" } else { "\n" });
+        // Writing to a String cannot fail.
+        let _ = write_plan(&mut out, group);
+    }
+    out
 }
 
-fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
-    let binding = &report.binding;
-    write!(out, "target group {}", binding.arn.name())?;
-    if let Some(group) = &report.group {
-        write!(
-            out,
-            "  ({}, {} port {}, {}, follows as {})",
-            group.family, group.protocol, group.port, group.vpc, report.plan.role
-        )?;
+fn write_plan(out: &mut String, group: &Group) -> Result {
+    write!(out, "target group {}", group.name)?;
+    if let (Some(family), Some(protocol), Some(port), Some(vpc)) =
+        (&group.family, &group.protocol, group.port, &group.vpc)
+    {
+        let role = &group.role;
+        write!(out, "  ({family}, {protocol} port {port}, {vpc}, follows as {role})")?;
     }
-    writeln!(out, "\n  {}", binding.arn)?;
-    for (endpoint, sight) in &report.sights {
-        write_endpoint(out, endpoint, sight, report.at)?;
+    writeln!(out, "\n  {}", group.arn)?;
+    for endpoint in &group.endpoints {
+        write_endpoint(out, endpoint, group)?;
     }
-    write_targets(out, report)?;
-    write_changes(out, report)?;
-    let holds = report.telling_holds();
-    if !holds.is_empty() {
-        writeln!(out, "  held")?;
-        for hold in &holds {
-            writeln!(out, "    {}", hold_line(hold, report.at))?;
-        }
+    write_targets(out, group)?;
+    write_changes(out, group)?;
+    for (index, hold) in group.telling_holds().enumerate() {
+        let title = if index == 0 { "  held\n" } else { "" };
+        writeln!(out, "{title}    {}", hold.text)?;
     }
-    for note in &report.plan.notes {
-        writeln!(out, "  note: {note}")?;
-    }
-    for error in report.errors() {
-        writeln!(out, "  error: {error}")?;
-    }
-    writeln!(out, "  => {}", verdict(report))
+    write_remarks(out, group)?;
+    writeln!(out, "  => {}", group.verdict)
 }
 
-fn write_endpoint(out: &mut String, endpoint: &Endpoint, sight: &Sight, now: Timestamp) -> std::fmt::Result {
-    writeln!(out, "  endpoint {endpoint}")?;
-    let width = sight
-        .said
-        .iter()
-        .map(|(server, _)| server.to_string().len())
-        .max()
-        .unwrap_or_default();
-    for (server, said) in &sight.said {
-        write!(out, "    {:width$}  ", server.to_string())?;
-        match said {
-            Ok(said) => {
-                let via = if said.names.is_empty() {
-                    String::new()
-                } else {
-                    format!("  via {}", said.names.join(" -> "))
+fn write_endpoint(out: &mut String, sighted: &Sighted, group: &Group) -> Result {
+    writeln!(out, "  endpoint {}", sighted.endpoint)?;
+    let servers = &sighted.name_servers;
+    let width = width(servers.iter().map(|server| &server.address));
+    for server in servers {
+        write!(out, "    {:width$}  ", server.address)?;
+        match &server.failure {
+            None => {
+                let names: Vec<String> = server.names.iter().map(ToString::to_string).collect();
+                let via = match names.as_slice() {
+                    [] => String::new(),
+                    names => format!("  via {}", names.join(" -> ")),
                 };
-                writeln!(out, "{}  ttl {} s{via}", join(&said.addresses), said.ttl.as_secs())?;
+                writeln!(out, "{}  ttl {}{via}", join(&server.addresses), server.ttl())?;
             }
-            Err(failure) => writeln!(out, "{failure}")?,
+            Some(failure) => writeln!(out, "{failure}")?,
         }
     }
-    if let Some(since) = sight.blind_since {
-        writeln!(out, "    not resolved for {}", span(now.since(since)))?;
+    match group.at.zip(sighted.blind_since) {
+        Some((at, since)) => writeln!(out, "    not resolved for {}", span(at.since(since))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
-fn write_targets(out: &mut String, report: &Report) -> std::fmt::Result {
+fn write_targets(out: &mut String, group: &Group) -> Result {
     writeln!(out, "  targets")?;
-    let Ok(targets) = &report.targets else {
+    let Some(targets) = &group.targets else {
         return writeln!(out, "    could not be listed");
     };
     if targets.is_empty() {
         writeln!(out, "    none")?;
     }
-    let named = named(report);
-    let width = targets
-        .keys()
-        .map(|target| target.to_string().len())
-        .max()
-        .unwrap_or_default();
-    for (target, listed) in targets {
-        let zone = listed.zone.as_deref().unwrap_or("-");
-        let reason = listed
-            .reason
-            .as_deref()
-            .map(|reason| format!(" ({reason})"))
-            .unwrap_or_default();
-        let named = if named.contains(target) {
+    let width = width(targets.iter().map(|target| &target.target));
+    for target in targets {
+        let named = if target.named {
             "named by DNS"
         } else {
             "not named by DNS"
         };
-        let state = format!("{}{reason}", listed.state.as_str());
-        writeln!(
-            out,
-            "    {:width$}  {zone:<12}  {named:<16}  {state}",
-            target.to_string()
-        )?;
+        let (zone, reason) = (zone(target), target.reason_in_brackets());
+        let (name, state) = (&target.target, &target.state);
+        writeln!(out, "    {name:width$}  {zone:<12}  {named:<16}  {state}{reason}")?;
     }
     Ok(())
 }
 
-fn write_changes(out: &mut String, report: &Report) -> std::fmt::Result {
-    let plan = &report.plan;
-    let (title, register, deregister): (_, Vec<_>, Vec<_>) = if report.applied {
-        (
-            "changed",
-            report.registered.done.iter().collect(),
-            report.deregistered.done.iter().collect(),
-        )
+fn write_changes(out: &mut String, group: &Group) -> Result {
+    let (title, register, deregister) = if group.applied {
+        ("changed", &group.registered, &group.deregistered)
     } else {
-        (
-            "would change",
-            plan.register.keys().collect(),
-            plan.deregister.keys().collect(),
-        )
+        ("would change", &group.register, &group.deregister)
     };
-    if register.is_empty() && deregister.is_empty() {
-        return Ok(());
+    if !register.is_empty() || !deregister.is_empty() {
+        writeln!(out, "  {title}")?;
     }
-    writeln!(out, "  {title}")?;
     for target in register {
         writeln!(out, "    register    {target}")?;
     }
@@ -147,278 +102,148 @@ fn write_changes(out: &mut String, report: &Report) -> std::fmt::Result {
     Ok(())
 }
 
-/// A hold and how long it lasts at least.
-pub fn hold_line(hold: &Hold, now: Timestamp) -> String {
-    let left = hold.until.map(|until| until.since(now)).filter(|left| !left.is_zero());
-    let left = left
-        .map(|left| format!(" (at least {} more)", span(left)))
-        .unwrap_or_default();
-    format!("{} {}{left}", hold.what, hold.reason)
+fn write_remarks(out: &mut String, group: &Group) -> Result {
+    for note in &group.notes {
+        writeln!(out, "  note: {note}")?;
+    }
+    for error in &group.errors {
+        writeln!(out, "  error: {}", error.text)?;
+    }
+    Ok(())
 }
 
-/// One phrase on where a binding stands.
-pub fn verdict(report: &Report) -> String {
-    let trouble = match report.trouble() {
-        Some(Exit::Refused) => "refused: see above",
-        Some(Exit::Denied) => "denied by AWS: see above",
-        Some(Exit::Settings) => "not a usable target group: see above",
-        Some(Exit::Unavailable) => "DNS or AWS is not available: see above",
-        Some(_) => "failed: see above",
-        None if report.is_settled() => return "settled: the group equals DNS".into(),
-        None if report.plan.is_pending() => return "changes are pending".into(),
-        None if report.plan.role == Role::Reader => {
-            return "nothing to change now: members missing from one answer may still be there".into();
+/// Draws where everything stands.
+pub fn status(document: &Document) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = write_status(&mut out, document);
+    out
+}
+
+fn write_status(out: &mut String, document: &Document) -> Result {
+    let source = document.source.clone().unwrap_or_default();
+    let (why, version) = (
+        source.why.unwrap_or_default(),
+        document.version.clone().unwrap_or_default(),
+    );
+    match source.url {
+        None => writeln!(out, "seen by a look of its own: {why}")?,
+        Some(url) => {
+            let up = document.ago(document.started);
+            writeln!(out, "asked {url}: rds-tether {version}, up for {up}")?;
         }
-        None => return "not settled: see what is held".into(),
-    };
-    let changed = !report.registered.done.is_empty() || !report.deregistered.done.is_empty();
-    format!("{trouble}{}", if changed { "" } else { "; nothing was changed" })
-}
-
-/// The verdict of a document where it stands above what it is about.
-pub fn heading(verdict: &str) -> String {
-    verdict.replace(": see above", "")
-}
-
-/// A duration for people: seconds below two minutes, else minutes.
-pub fn span(duration: Duration) -> String {
-    match duration.as_secs() {
-        0 => format!("{} ms", duration.as_millis()),
-        secs @ 1..120 => format!("{secs} s"),
-        secs => format!("{} min", secs / 60),
     }
-}
-
-/// The time in a document.
-pub fn time(value: &Value) -> Timestamp {
-    let parsed: Option<jiff::Timestamp> = value.as_str().and_then(|text| text.parse().ok());
-    let millis = parsed.map_or(0, |at| at.as_millisecond());
-    Timestamp::from_millis(u64::try_from(millis).unwrap_or(0))
-}
-
-/// The items of a list in a document; none if it is no list.
-pub fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
-}
-
-/// What a value of a document says, as it is; nothing if it is null.
-pub fn words(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+    for arn in document.not_looked_at_yet.iter().flatten() {
+        writeln!(out, "\ntarget group {arn}\n  not looked at yet")?;
     }
+    for group in &document.target_groups {
+        write_group(out, group, document)?;
+    }
+    for proxy in document.proxies.iter().flatten() {
+        write_proxy(out, proxy)?;
+    }
+    Ok(())
 }
 
-/// How long ago a time in a document was, for people.
-pub fn ago(now: Timestamp, then: &Value) -> String {
-    span(now.since(time(then)))
-}
-
-fn join<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
-    items
-        .into_iter()
-        .map(|item| item.to_string())
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-fn named(report: &Report) -> BTreeSet<Target> {
-    let targets = report.sights.iter().flat_map(|(endpoint, sight)| {
-        let addresses = sight
-            .seen
-            .iter()
-            .flat_map(|answer| answer.resolution.addresses().iter());
-        addresses.map(|ip| Target {
-            ip: *ip,
-            port: endpoint.port(),
-        })
+fn write_group(out: &mut String, group: &Group, document: &Document) -> Result {
+    writeln!(out, "\ntarget group {}\n  {}", group.name, group.arn)?;
+    let since = group.in_sync_since.map_or_else(String::new, |since| {
+        format!(", in sync since {since} ({})", document.ago(Some(since)))
     });
-    targets.collect()
-}
-
-/// Reports as JSON. The schema only grows.
-pub fn json(verb: &'static str, reports: &[Report], exit: Exit) -> String {
-    // Strings, numbers and lists always serialise.
-    serde_json::to_string_pretty(&Document::of(verb, reports, exit)).unwrap_or_default()
-}
-
-/// The same as a value.
-pub fn json_value<'a>(verb: &'static str, reports: impl IntoIterator<Item = &'a Report>, exit: Exit) -> Value {
-    serde_json::to_value(Document::of(verb, reports, exit)).unwrap_or_default()
-}
-
-/// What the documents are; the number would change if something went away.
-pub const SCHEMA: &str = "rds-tether/1";
-
-#[derive(Serialize)]
-struct Document {
-    schema: &'static str,
-    verb: &'static str,
-    exit_code: u8,
-    settled: bool,
-    target_groups: Vec<GroupView>,
-}
-
-impl Document {
-    fn of<'a>(verb: &'static str, reports: impl IntoIterator<Item = &'a Report>, exit: Exit) -> Self {
-        let target_groups: Vec<GroupView> = reports.into_iter().map(GroupView::of).collect();
-        Self {
-            schema: SCHEMA,
-            verb,
-            exit_code: exit as u8,
-            settled: target_groups.iter().all(|group| group.settled),
-            target_groups,
+    writeln!(out, "  {}{since}", group.heading())?;
+    let rows = group.endpoints.iter().flat_map(|endpoint| server_rows(endpoint, group));
+    write_table(out, ["ENDPOINT", "ROLE", "RESOLVER", "SAYS", "TTL"], rows)?;
+    let targets = group.targets.as_deref().unwrap_or_default();
+    match &group.targets {
+        None => writeln!(out, "  the targets could not be listed")?,
+        Some(targets) if targets.is_empty() => writeln!(out, "  no targets")?,
+        Some(targets) => {
+            let rows = targets.iter().map(|target| target_row(target, group));
+            write_table(out, ["TARGET", "HEALTH", "ZONE", "DNS", "HELD"], rows)?;
         }
     }
-}
-
-#[derive(Serialize)]
-struct GroupView {
-    arn: String,
-    name: String,
-    at: Timestamp,
-    listed: Option<Timestamp>,
-    role: String,
-    family: Option<String>,
-    settled: bool,
-    pending: bool,
-    applied: bool,
-    verdict: String,
-    endpoints: Vec<EndpointView>,
-    targets: Option<Vec<TargetView>>,
-    register: Vec<Target>,
-    deregister: Vec<Target>,
-    registered: Vec<Target>,
-    deregistered: Vec<Target>,
-    holds: Vec<HoldView>,
-    notes: Vec<String>,
-    errors: Vec<ErrorView>,
-}
-
-#[derive(Serialize)]
-struct EndpointView {
-    endpoint: Endpoint,
-    follows_instance: bool,
-    at: Timestamp,
-    addresses: Vec<String>,
-    ttl_seconds: Option<u64>,
-    blind: Option<String>,
-    blind_since: Option<Timestamp>,
-    name_servers: Vec<ServerView>,
-}
-
-#[derive(Serialize)]
-struct ServerView {
-    address: String,
-    addresses: Vec<String>,
-    names: Vec<String>,
-    ttl_seconds: Option<u64>,
-    failure: Option<String>,
-}
-
-#[derive(Serialize)]
-struct TargetView {
-    target: Target,
-    zone: Option<String>,
-    state: String,
-    reason: Option<String>,
-    named: bool,
-}
-
-#[derive(Serialize)]
-struct HoldView {
-    what: String,
-    reason: &'static str,
-    text: String,
-    until: Option<Timestamp>,
-}
-
-#[derive(Serialize)]
-struct ErrorView {
-    action: &'static str,
-    code: String,
-    text: String,
-}
-
-impl GroupView {
-    fn of(report: &Report) -> Self {
-        let plan = &report.plan;
-        let named = named(report);
-        let targets = report.targets.as_ref().ok().map(|targets| {
-            let view = |(target, listed): (&Target, &crate::planner::target::Listed)| TargetView {
-                target: *target,
-                zone: listed.zone.clone(),
-                state: listed.state.as_str().to_owned(),
-                reason: listed.reason.clone(),
-                named: named.contains(target),
-            };
-            targets.iter().map(view).collect()
-        });
-        let hold = |hold: &Hold| HoldView {
-            what: hold.what.to_string(),
-            reason: hold.reason.name(),
-            text: hold_line(hold, report.at),
-            until: hold.until,
-        };
-        let error = |error: &crate::aws::elb::Error| ErrorView {
-            action: error.action,
-            code: error.code.clone(),
-            text: error.to_string(),
-        };
-        Self {
-            arn: report.binding.arn.to_string(),
-            name: report.binding.arn.name().to_owned(),
-            at: report.at,
-            listed: report.listed,
-            role: plan.role.to_string(),
-            family: report.group.as_ref().map(|group| group.family.to_string()),
-            settled: plan.settled,
-            pending: plan.is_pending(),
-            applied: report.applied,
-            verdict: verdict(report),
-            endpoints: report
-                .sights
-                .iter()
-                .map(|(endpoint, sight)| EndpointView::of(endpoint, sight))
-                .collect(),
-            targets,
-            register: plan.register.keys().copied().collect(),
-            deregister: plan.deregister.keys().copied().collect(),
-            registered: report.registered.done.iter().copied().collect(),
-            deregistered: report.deregistered.done.iter().copied().collect(),
-            holds: report.holds().iter().map(hold).collect(),
-            notes: plan.notes.iter().map(ToString::to_string).collect(),
-            errors: report.errors().map(error).collect(),
+    for hold in group.telling_holds() {
+        if !targets.iter().any(|target| target.target == hold.what) {
+            writeln!(out, "  held: {}", hold.text)?;
         }
     }
+    write_remarks(out, group)
 }
 
-impl EndpointView {
-    fn of(endpoint: &Endpoint, sight: &Sight) -> Self {
-        let answer = sight.seen.as_ref().ok();
-        let strings = |ips: &BTreeSet<std::net::IpAddr>| ips.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let servers = sight.said.iter().map(|(server, said)| {
-            let ok = said.as_ref().ok();
-            ServerView {
-                address: server.to_string(),
-                addresses: ok.map(|said| strings(&said.addresses)).unwrap_or_default(),
-                names: ok.map(|said| said.names.clone()).unwrap_or_default(),
-                ttl_seconds: ok.map(|said| said.ttl.as_secs()),
-                failure: said.as_ref().err().map(ToString::to_string),
-            }
-        });
-        Self {
-            endpoint: endpoint.clone(),
-            follows_instance: endpoint.kind() == Kind::Instance,
-            at: sight.at,
-            addresses: answer
-                .map(|answer| strings(answer.resolution.addresses()))
-                .unwrap_or_default(),
-            ttl_seconds: answer.map(|answer| answer.resolution.ttl.as_secs()),
-            blind: sight.seen.as_ref().err().map(ToString::to_string),
-            blind_since: sight.blind_since,
-            name_servers: servers.collect(),
-        }
+fn server_rows(endpoint: &Sighted, group: &Group) -> Vec<[String; 5]> {
+    let row = |server, says, ttl| [endpoint.endpoint.to_string(), group.role.to_string(), server, says, ttl];
+    if endpoint.name_servers.is_empty() {
+        let blind = endpoint.blind.clone().unwrap_or_default();
+        return vec![row("-".into(), blind.to_string(), String::new())];
     }
+    let servers = endpoint.name_servers.iter().map(|server| {
+        let failure = server.failure.as_ref().map(Text::to_string);
+        let says = failure.unwrap_or_else(|| join(&server.addresses));
+        row(server.address.to_string(), says, server.ttl())
+    });
+    servers.collect()
+}
+
+fn target_row(target: &Target, group: &Group) -> [String; 5] {
+    let what = target.target.to_string();
+    let holds = group.holds.iter().filter(|hold| hold.what == target.target);
+    let held: Vec<String> = holds
+        .map(|hold| hold.text.to_string().trim_start_matches(&what).trim_start().to_owned())
+        .collect();
+    [
+        what,
+        format!("{}{}", target.state, target.reason_in_brackets()),
+        zone(target),
+        target.named_by_dns().into(),
+        held.join("; "),
+    ]
+}
+
+fn write_proxy(out: &mut String, proxy: &Proxy) -> Result {
+    let word = match proxy.ready {
+        Some(true) => "ready",
+        Some(false) => "not ready",
+        None => "readiness unknown",
+    };
+    writeln!(out, "\nproxy {}\n  {word}: {}", proxy.listen, proxy.why)?;
+    let counts = proxy
+        .counts
+        .map(|tally| [tally.open, tally.sessions, tally.refused, tally.cut]);
+    let [open, sessions, refused, cut] = counts.map_or_else(
+        || ["-"; 4].map(str::to_owned),
+        |counts| counts.map(|count| count.to_string()),
+    );
+    let endpoint = proxy.endpoint.to_string();
+    let row = [endpoint, join(&proxy.addresses), open, sessions, refused, cut];
+    let titles = ["ENDPOINT", "ADDRESSES", "OPEN", "SESSIONS", "REFUSED", "CUT"];
+    write_table(out, titles, [row])
+}
+
+/// Rows below their titles, with the columns aligned. Without rows there is no table.
+fn write_table<const N: usize>(
+    out: &mut String,
+    titles: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> Result {
+    let rows: Vec<[String; N]> = [titles.map(str::to_owned)].into_iter().chain(rows).collect();
+    if rows.len() < 2 {
+        return Ok(());
+    }
+    let widths: [usize; N] = std::array::from_fn(|column| width(rows.iter().map(|row| &row[column])));
+    for row in &rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        let line = cells.collect::<Vec<_>>().join("  ");
+        writeln!(out, "  {}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+/// The width of a column, in characters.
+fn width(cells: impl IntoIterator<Item: ToString>) -> usize {
+    let widths = cells.into_iter().map(|cell| cell.to_string().chars().count());
+    widths.max().unwrap_or_default()
+}
+
+fn zone(target: &Target) -> String {
+    target.zone.as_ref().map_or_else(|| "-".into(), Text::to_string)
 }

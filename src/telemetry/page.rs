@@ -1,11 +1,9 @@
 //! The page for people: everything that `/status` says, in one look. No script, nothing from elsewhere.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Result, Write as _};
 
-use serde_json::Value;
-
-use crate::planner::time::Timestamp;
-use crate::telemetry::output::{ago, heading, list, time, words};
+use crate::telemetry::document::{Document, Group, Proxy};
+use crate::text::join;
 
 const HEAD: &str = r#"<!doctype html>
 <html lang="en">
@@ -24,156 +22,126 @@ th, .dim { color: #93a4b4 } th { border-color: #33404d } }
 "#;
 
 /// Draws the page from the document of `/status`.
-pub fn draw(status: &Value) -> String {
+pub fn draw(document: &Document) -> String {
     let mut out = String::from(HEAD);
     // Writing to a String cannot fail.
-    let _ = write_page(&mut out, status);
+    let _ = write_page(&mut out, document);
     out
 }
 
-fn write_page(out: &mut String, status: &Value) -> std::fmt::Result {
-    let now = time(&status["at"]);
+fn write_page(out: &mut String, document: &Document) -> Result {
     writeln!(
         out,
         "<title>{} · rds-tether</title>\n<h1>rds-tether <small class=dim>{}</small></h1>\n<p class=dim>Up for {}; as of {}. \
          Also <a href=\"status\">status</a> (JSON), <a href=\"metrics\">metrics</a>, <a href=\"readyz\">readyz</a>",
-        if status["settled"] == true {
-            "settled"
-        } else {
-            "not settled"
-        },
-        text(&status["version"]),
-        ago(now, &status["started"]),
-        text(&status["at"]),
+        if document.settled { "settled" } else { "not settled" },
+        maybe(&document.version),
+        document.ago(document.started),
+        maybe(&document.at),
     )?;
-    let unseen = list(&status["not_looked_at_yet"]);
+    let unseen = document.not_looked_at_yet.as_deref().unwrap_or_default();
     if !unseen.is_empty() {
-        writeln!(
-            out,
-            "<p><span class=no>Not looked at yet:</span> {}",
-            join(&status["not_looked_at_yet"])
-        )?;
+        let unseen = html(join(unseen));
+        writeln!(out, "<p><span class=no>Not looked at yet:</span> {unseen}")?;
     }
-    for group in list(&status["target_groups"]) {
-        write_group(out, group, now)?;
+    for group in &document.target_groups {
+        write_group(out, group, document)?;
     }
-    for proxy in list(&status["proxies"]) {
+    for proxy in document.proxies.iter().flatten() {
         write_proxy(out, proxy)?;
     }
     writeln!(out, "<h2>Last changes</h2><table>")?;
-    if list(&status["changes"]).is_empty() {
+    let changes = document.changes.as_deref().unwrap_or_default();
+    if changes.is_empty() {
         writeln!(out, "<tr><td class=dim>none since the start")?;
     }
-    for change in list(&status["changes"]).iter().rev() {
-        let (at, subject, what) = (text(&change["at"]), text(&change["subject"]), text(&change["text"]));
-        let ago = ago(now, &change["at"]);
+    for change in changes.iter().rev() {
+        let (at, subject, what) = (maybe(&change.at), html(&change.subject), html(&change.text));
+        let ago = document.ago(change.at);
         writeln!(out, "<tr><td class=dim title=\"{at}\">{ago} ago<td>{subject}<td>{what}")?;
     }
     writeln!(out, "</table>")
 }
 
-fn write_group(out: &mut String, group: &Value, now: Timestamp) -> std::fmt::Result {
-    let class = if group["settled"] == true { "ok" } else { "no" };
-    let since = match &group["in_sync_since"] {
-        Value::Null => String::new(),
-        since => format!(" for {}", ago(now, since)),
-    };
-    let (name, verdict) = (text(&group["name"]), heading(&text(&group["verdict"])));
+fn write_group(out: &mut String, group: &Group, document: &Document) -> Result {
+    let class = if group.settled { "ok" } else { "no" };
+    let since = (group.in_sync_since).map_or_else(String::new, |at| format!(" for {}", document.ago(Some(at))));
+    let (name, verdict) = (html(&group.name), html(group.heading()));
     writeln!(
         out,
         "<h2>Target group {name}: <span class={class}>{verdict}</span>{since}</h2>"
     )?;
-    writeln!(
-        out,
-        "<p class=dim><code>{}</code>, follows as {}",
-        text(&group["arn"]),
-        text(&group["role"])
-    )?;
-    if !list(&group["endpoints"]).is_empty() {
+    let (arn, role) = (html(&group.arn), html(&group.role));
+    writeln!(out, "<p class=dim><code>{arn}</code>, follows as {role}")?;
+    if !group.endpoints.is_empty() {
         writeln!(out, "<table><tr><th>Endpoint<th>Name server<th>Says<th>TTL")?;
     }
-    for endpoint in list(&group["endpoints"]) {
-        let name = text(&endpoint["endpoint"]);
-        let servers = list(&endpoint["name_servers"]);
-        if servers.is_empty() {
-            writeln!(out, "<tr><td>{name}<td><td class=no>{}", text(&endpoint["blind"]))?;
+    for endpoint in &group.endpoints {
+        let name = html(&endpoint.endpoint);
+        if endpoint.name_servers.is_empty() {
+            writeln!(out, "<tr><td>{name}<td><td class=no>{}", maybe(&endpoint.blind))?;
         }
-        for server in servers {
-            let said = match &server["failure"] {
-                Value::Null => join(&server["addresses"]),
-                failure => format!("<span class=no>{}</span>", text(failure)),
+        for server in &endpoint.name_servers {
+            let said = match &server.failure {
+                None => html(join(&server.addresses)),
+                Some(failure) => format!("<span class=no>{}</span>", html(failure)),
             };
-            let ttl = server["ttl_seconds"]
-                .as_u64()
-                .map(|secs| format!("{secs} s"))
-                .unwrap_or_default();
-            writeln!(out, "<tr><td>{name}<td>{}<td>{said}<td>{ttl}", text(&server["address"]))?;
+            let (address, ttl) = (html(&server.address), server.ttl());
+            writeln!(out, "<tr><td>{name}<td>{address}<td>{said}<td>{ttl}")?;
         }
     }
     writeln!(out, "</table>\n<table><tr><th>Target<th>State<th>Zone<th>DNS")?;
-    let targets = group["targets"].as_array();
-    if targets.is_none_or(Vec::is_empty) {
-        let why = targets.map_or("could not be listed", |_| "none");
-        writeln!(out, "<tr><td class=dim>{why}")?;
+    match &group.targets {
+        None => writeln!(out, "<tr><td class=dim>could not be listed")?,
+        Some(targets) if targets.is_empty() => writeln!(out, "<tr><td class=dim>none")?,
+        Some(_) => {}
     }
-    for target in list(&group["targets"]) {
-        let named = if target["named"] == true {
-            "names it"
-        } else {
-            "does not name it"
-        };
-        let state = text(&target["state"]);
-        let class = if state == "healthy" { "ok" } else { "dim" };
-        let reason = match &target["reason"] {
-            Value::Null => String::new(),
-            reason => format!(" ({})", text(reason)),
-        };
-        let (what, zone) = (text(&target["target"]), text(&target["zone"]));
+    for target in group.targets.iter().flatten() {
+        let class = if target.state == *"healthy" { "ok" } else { "dim" };
+        let (what, state, zone) = (html(&target.target), html(&target.state), maybe(&target.zone));
+        let (reason, named) = (html(target.reason_in_brackets()), target.named_by_dns());
         writeln!(
             out,
             "<tr><td>{what}<td><span class={class}>{state}</span>{reason}<td>{zone}<td>{named}"
         )?;
     }
     writeln!(out, "</table>")?;
-    for (title, class, items) in [("Held", "dim", &group["holds"]), ("Error", "no", &group["errors"])] {
-        let is_told_by_an_error = |item: &&Value| item["reason"] == "group_unseen";
-        for item in list(items).iter().filter(|item| !is_told_by_an_error(item)) {
-            writeln!(out, "<p><span class={class}>{title}:</span> {}", text(&item["text"]))?;
-        }
+    let holds = group.telling_holds().map(|hold| ("Held", "dim", &hold.text));
+    let errors = group.errors.iter().map(|error| ("Error", "no", &error.text));
+    for (title, class, text) in holds.chain(errors) {
+        writeln!(out, "<p><span class={class}>{title}:</span> {}", html(text))?;
     }
     Ok(())
 }
 
-fn write_proxy(out: &mut String, proxy: &Value) -> std::fmt::Result {
-    let (class, word) = if proxy["ready"] == true {
+fn write_proxy(out: &mut String, proxy: &Proxy) -> Result {
+    let (class, word) = if proxy.ready == Some(true) {
         ("ok", "ready")
     } else {
         ("no", "not ready")
     };
-    let counts = &proxy["counts"];
+    let counts = proxy.counts.unwrap_or_default();
     writeln!(
         out,
         "<h2>Proxy {}: <span class={class}>{word}</span></h2>\n<p class=dim>to <code>{}</code>\n<p>{}\n<p class=dim>{} open \
          now; so far {} sessions, {} refused, {} cut because their address was gone from DNS",
-        text(&proxy["listen"]),
-        text(&proxy["endpoint"]),
-        text(&proxy["why"]),
-        counts["open"],
-        counts["sessions"],
-        counts["refused"],
-        counts["cut"],
+        html(&proxy.listen),
+        html(&proxy.endpoint),
+        html(&proxy.why),
+        counts.open,
+        counts.sessions,
+        counts.refused,
+        counts.cut,
     )
 }
 
-fn join(value: &Value) -> String {
-    list(value).iter().map(text).collect::<Vec<_>>().join(", ")
+/// A text with nothing in it that HTML would take for its own.
+fn html(text: impl Display) -> String {
+    let escaped = text.to_string().replace('&', "&amp;").replace('<', "&lt;");
+    escaped.replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// What a value says, with nothing in it that HTML would take for its own.
-fn text(value: &Value) -> String {
-    words(value)
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
+/// The same of what may not be there.
+fn maybe(text: &Option<impl Display>) -> String {
+    text.as_ref().map(html).unwrap_or_default()
 }

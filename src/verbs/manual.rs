@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use clap::{Command, ValueEnum};
+use clap::{Args, Command, ValueEnum};
 use clap_complete::{Shell as Known, generate};
 use clap_mangen::Man;
 
-use crate::settings::keys::{Key, TABLES};
+use crate::exit::Exit;
+use crate::settings::keys::{Key, tables};
+use crate::verbs::print;
 
 /// The shells that there are completions for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -49,6 +51,31 @@ pub fn pages(command: Command) -> BTreeMap<String, String> {
     pages
 }
 
+/// Where to put the man pages.
+#[derive(Args)]
+pub struct Pages {
+    /// Directory for the files; it must exist [default: print all to standard output]
+    #[arg(long, value_name = "DIR", env = "RDS_TETHER_MAN_DIR")]
+    dir: Option<PathBuf>,
+}
+
+impl Pages {
+    /// Prints the pages of a command, or writes them.
+    ///
+    /// # Errors
+    /// The first file that cannot be written, by name.
+    pub fn put(&self, command: Command) -> io::Result<Exit> {
+        let pages = pages(command);
+        match &self.dir {
+            Some(dir) => write(&pages, dir)?,
+            None => {
+                print(&pages.into_values().collect::<String>());
+            }
+        }
+        Ok(Exit::Settled)
+    }
+}
+
 /// Writes the pages into a directory.
 ///
 /// # Errors
@@ -81,10 +108,10 @@ fn settings_page(name: &str) -> String {
              address."
         )
     );
-    for table in TABLES {
+    for table in tables() {
         // Writing to a String cannot fail.
-        let _ = writeln!(page, ".SH {}\n{}", quoted(table.header), plain(table.about));
-        for key in table.keys {
+        let _ = writeln!(page, ".SH {}\n{}.", quoted(table.header), plain(&table.about));
+        for key in &table.keys {
             let _ = write_key(&mut page, key);
         }
     }
@@ -93,7 +120,7 @@ fn settings_page(name: &str) -> String {
 }
 
 fn write_key(page: &mut String, key: &Key) -> std::fmt::Result {
-    let default = match key.default {
+    let default = match &key.default {
         Some(default) => format!(" Default: {default}."),
         None => " Must be given.".into(),
     };
@@ -101,8 +128,8 @@ fn write_key(page: &mut String, key: &Key) -> std::fmt::Result {
         page,
         ".TP\n\\fB{}\\fR = {}\n{}",
         key.name,
-        plain(key.value),
-        plain(&format!("{}{default}", key.about))
+        plain(&key.value),
+        plain(&format!("{}.{default}", key.about))
     )
 }
 

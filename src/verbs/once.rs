@@ -1,7 +1,7 @@
 //! `plan` and `sync`: one look, or steps until everything is settled.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write as _, stderr};
+use std::io::{IsTerminal, Write as _, stderr, stdout};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,18 +13,19 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use crate::aws::arn::Arn;
 use crate::aws::elb::Clients;
 use crate::clock::Clock;
+use crate::dns;
 use crate::dns::watch::Watchers;
-use crate::dns::{self, Resolver};
 use crate::exit::Exit;
 use crate::follow::Follower;
 use crate::follow::binding::Binding;
-use crate::follow::milestone::Tracker;
 use crate::follow::report::Report;
 use crate::planner::candidate::{Probe, ProbePatience};
-use crate::planner::endpoint::Role;
-use crate::settings::{Dns, Settings};
-use crate::telemetry::metrics::Looks;
+use crate::planner::endpoint::{Endpoint, Role};
+use crate::settings::{self, OneShot, Output, Settings};
+use crate::telemetry::document::Document;
 use crate::telemetry::output;
+use crate::text;
+use crate::verbs::say;
 
 /// How long a dry run may take by default, besides the time that many bindings take.
 const PLAN_TIMEOUT: Duration = Duration::from_secs(15);
@@ -38,27 +39,48 @@ const TIMEOUT: &str = "--timeout";
 /// A live line that wrapped could not be drawn over; terminals are at least this wide.
 const LIVE_LINE_MAX: usize = 79;
 
-/// The watchers that the settings ask for.
-pub fn watchers(dns: &Dns, clock: Clock) -> Result<Arc<Watchers>, dns::Error> {
-    counted_watchers(dns, clock, &Looks::default())
-}
+impl OneShot {
+    /// Looks once and prints what would change.
+    pub async fn plan(&self) -> anyhow::Result<Exit> {
+        let reports = plan(&self.with_groups()?, self.timeout.map(Duration::from)).await?;
+        Ok(self.print("plan", &reports, Report::plan_exit))
+    }
 
-/// The watchers that the settings ask for, with their looks counted.
-pub fn counted_watchers(dns: &Dns, clock: Clock, looks: &Looks) -> Result<Arc<Watchers>, dns::Error> {
-    let resolver = if dns.name_servers.is_empty() {
-        Resolver::new(&dns::system_name_servers()?, dns.deadline, dns.quorum)?
-    } else {
-        Resolver::new(&dns.name_servers, dns.deadline, dns.quorum)?
-    };
-    Ok(Arc::new(Watchers::new(resolver, clock, dns.interval).counted(looks)))
+    /// Converges and prints what was done.
+    pub async fn sync(&self) -> anyhow::Result<Exit> {
+        let reports = sync(&self.with_groups()?, self.timeout.map(Duration::from)).await?;
+        Ok(self.print("sync", &reports, Report::sync_exit))
+    }
+
+    /// What looks at target groups needs some.
+    fn with_groups(&self) -> Result<Settings, settings::Error> {
+        let settings = self.flags.settings()?;
+        if settings.bindings.is_empty() {
+            let what = "the settings have no [[target_group]]";
+            let fix = "plan and sync look at target groups only, run serves proxies";
+            return Err(settings::Error::file(what, fix.to_owned()));
+        }
+        Ok(settings)
+    }
+
+    fn print(&self, verb: &'static str, reports: &[Report], exit_of: fn(&Report) -> Exit) -> Exit {
+        let exit = Exit::worst(reports.iter().map(exit_of));
+        let document = Document::of(verb, reports, exit);
+        let text = match self.output {
+            Output::Text => output::plan(&document),
+            Output::Json => document.json(),
+        };
+        say(&mut stdout(), text.trim_end());
+        exit
+    }
 }
 
 async fn followers(settings: &Settings, clock: Clock) -> Result<Vec<Follower>, dns::Error> {
-    let watchers = watchers(&settings.dns, clock)?;
+    let watchers = Arc::new(Watchers::of(&settings.dns, clock)?);
     let mut clients = Clients::start();
     let mut followers = Vec::new();
     for binding in &settings.bindings {
-        let client = clients.of(binding).await;
+        let client = clients.of(&binding.client_key()).await;
         followers.push(Follower::new(
             Arc::new(binding.clone()),
             client,
@@ -155,18 +177,9 @@ fn for_many(settings: &Settings) -> Duration {
 
 /// The clocks of a change: of what a new address has to show, and of the removal. The role may only show in the first answer.
 fn clocks(binding: &Binding, last: Option<&Report>) -> Duration {
-    let by_name = || {
-        let reader = binding
-            .endpoints
-            .iter()
-            .any(|endpoint| endpoint.kind().role() == Role::Reader);
-        binding
-            .policy
-            .role
-            .unwrap_or(if reader { Role::Reader } else { Role::Writer })
-    };
-    let role = last.map_or_else(by_name, |report| report.plan.role);
     let policy = &binding.policy;
+    let told = || Role::told_by(binding.endpoints.iter().map(Endpoint::host));
+    let role = last.map_or_else(|| policy.role.unwrap_or_else(told), |report| report.plan.role);
     let probing = match (policy.probe, policy.probe_patience()) {
         (Probe::None, _) | (_, ProbePatience::Forever) => Duration::ZERO,
         (_, ProbePatience::For(patience)) => patience,
@@ -178,7 +191,7 @@ fn clocks(binding: &Binding, last: Option<&Report>) -> Duration {
 struct Progress {
     clock: Clock,
     is_terminal: bool,
-    bindings: BTreeMap<Arn, (Tracker, Report)>,
+    bindings: BTreeMap<Arn, Report>,
     said: BTreeMap<Arn, String>,
     width: usize,
 }
@@ -196,22 +209,18 @@ impl Progress {
 
     fn note(&mut self, report: &Report) {
         let arn = &report.binding.arn;
-        let (mut tracker, _) = self
-            .bindings
-            .remove(arn)
-            .unwrap_or_else(|| (Tracker::default(), report.clone()));
-        for milestone in tracker.note(report) {
+        for milestone in &report.reached {
             self.line(&format!("{}: {milestone}", arn.name()));
         }
         // What is waited for is said once; the seconds that tick away are for the live line.
         let waits = waits(report);
         if self.said.get(arn) != Some(&waits) {
             self.said.insert(arn.clone(), waits);
-            for wait in waits_now(report) {
+            for wait in report.causes() {
                 self.line(&format!("{}: {wait}", arn.name()));
             }
         }
-        self.bindings.insert(arn.clone(), (tracker, report.clone()));
+        self.bindings.insert(arn.clone(), report.clone());
         self.redraw();
     }
 
@@ -226,18 +235,14 @@ impl Progress {
             return;
         }
         let now = self.clock.now();
-        let unsettled = self.bindings.values().filter(|(_, report)| !report.is_settled());
-        let mut parts = unsettled.filter_map(|(_, report)| {
+        let unsettled = self.bindings.values().filter(|report| !report.is_settled());
+        let mut parts = unsettled.filter_map(|report| {
             let hold = report
                 .plan
                 .holds
                 .iter()
                 .find(|hold| hold.until.is_some_and(|until| until > now))?;
-            Some(format!(
-                "{}: {}",
-                report.binding.arn.name(),
-                output::hold_line(hold, now)
-            ))
+            Some(format!("{}: {}", report.binding.arn.name(), text::hold(hold, now)))
         });
         let Some(text) = parts.next() else { return self.clear() };
         let more = parts.count();
@@ -264,12 +269,6 @@ impl Progress {
 fn waits(report: &Report) -> String {
     let holds = report.telling_holds();
     let holds = holds.iter().map(|hold| format!("{} {}", hold.what, hold.reason.name()));
-    let errors = report.errors().map(|error| error.code.clone());
+    let errors = report.errors().map(|error| error.failure.code.clone());
     holds.chain(errors).collect::<Vec<_>>().join("\n")
-}
-
-fn waits_now(report: &Report) -> Vec<String> {
-    let holds = report.telling_holds();
-    let holds = holds.iter().map(|hold| output::hold_line(hold, report.at));
-    holds.chain(report.errors().map(ToString::to_string)).collect()
 }

@@ -18,6 +18,7 @@ use crate::aws::elb::{self, Clients};
 use crate::clock::Clock;
 use crate::dns;
 use crate::dns::watch::Watchers;
+use crate::exit::Exit;
 use crate::follow::binding::Binding;
 use crate::follow::report::Report;
 use crate::follow::{Follower, introduce};
@@ -28,7 +29,6 @@ use crate::telemetry::board::Board;
 use crate::telemetry::http::{self, Site};
 use crate::telemetry::journal::Journal;
 use crate::telemetry::metrics::Metrics;
-use crate::verbs::once::counted_watchers;
 
 /// How often a settled daemon says that it lives.
 const SUMMARY: Duration = Duration::from_secs(5 * 60);
@@ -46,8 +46,10 @@ const NOTIFY_END: Duration = Duration::from_secs(2);
 /// What makes the daemon look, for messages: it does so all the time.
 const TRIGGER: &str = "run";
 
-/// Follows the bindings of `settings` until SIGTERM or SIGINT; on SIGHUP takes what `reload` gives, or nothing of it.
-pub async fn run(settings: Settings, reload: impl Fn() -> Result<Settings, settings::Error>) -> anyhow::Result<()> {
+/// Follows the bindings of the settings that `read` gives until SIGTERM or SIGINT; on SIGHUP takes what it gives then, or
+/// nothing of it.
+pub async fn run(read: impl Fn() -> Result<Settings, settings::Error>) -> anyhow::Result<Exit> {
+    let settings = read()?;
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -73,7 +75,7 @@ pub async fn run(settings: Settings, reload: impl Fn() -> Result<Settings, setti
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => daemon.reload(reload()).await,
+            _ = hangup.recv() => daemon.reload(read()).await,
             Some(report) = reports.recv() => daemon.note(&report),
             Some(moment) = befallen.recv() => {
                 daemon.board.note_proxy(&moment);
@@ -98,7 +100,7 @@ pub async fn run(settings: Settings, reload: impl Fn() -> Result<Settings, setti
         _ = terminate.recv() => info!("told again to stop: not waiting any longer"),
         _ = interrupt.recv() => info!("told again to stop: not waiting any longer"),
     }
-    Ok(())
+    Ok(Exit::Settled)
 }
 
 struct Daemon {
@@ -132,14 +134,13 @@ impl Daemon {
     ) -> Result<Self, dns::Error> {
         let clock = Clock::start();
         let board = Arc::new(Board::new(clock));
-        let site = Arc::new(Site::new(&board));
-        let metrics = Arc::new(Metrics::new(&board, &site));
-        site.measure(&metrics);
+        let metrics = Arc::new(Metrics::new(&board));
+        let site = Arc::new(Site::new(&board, &metrics));
         metrics.settings_in_force(clock.now());
         Ok(Self {
             clock,
             clients: Clients::counted(&metrics.calls),
-            watchers: counted_watchers(&settings.dns, clock, &metrics.looks)?,
+            watchers: Arc::new(Watchers::of(&settings.dns, clock)?.counted(&metrics.looks)),
             notifier: Notifier::new(&settings.notify, &metrics.notifications),
             board,
             metrics,
@@ -163,8 +164,8 @@ impl Daemon {
             if self.running.contains_key(&binding.arn) {
                 continue;
             }
-            let client = self.clients.of(binding).await;
-            let key = Clients::key(binding);
+            let key = binding.client_key();
+            let client = self.clients.of(&key).await;
             let mut follower = Follower::new(
                 Arc::new(binding.clone()),
                 client,
@@ -211,9 +212,9 @@ impl Daemon {
     fn note(&mut self, report: &Report) {
         let running = self.running.get(&report.binding.arn);
         if running.is_some_and(|running| Arc::ptr_eq(&running.binding, &report.binding)) {
-            let reached = self.journal.note(report);
-            self.board.note(report, &reached);
-            self.metrics.note(report, &reached);
+            self.journal.note(report);
+            self.board.note(report);
+            self.metrics.note(report);
             self.notifier.note(report, TRIGGER);
         }
     }
@@ -239,7 +240,7 @@ impl Daemon {
 
     async fn take(&mut self, loaded: Result<Settings, settings::Error>) -> anyhow::Result<()> {
         let settings = loaded?;
-        let watchers = counted_watchers(&settings.dns, self.clock, &self.metrics.looks)?;
+        let watchers = Arc::new(Watchers::of(&settings.dns, self.clock)?.counted(&self.metrics.looks));
         let same_dns = settings.dns == self.settings.dns && watchers.servers() == self.watchers.servers();
         let watchers = if same_dns { Arc::clone(&self.watchers) } else { watchers };
         self.proxies.set(&settings.proxies, &watchers)?;
@@ -274,7 +275,7 @@ impl Daemon {
     async fn show(&mut self) {
         let followed = self.settings.bindings.iter().map(|binding| binding.arn.clone());
         self.board.follow(followed);
-        self.site.show(self.proxies.views());
+        self.board.serve(self.proxies.views());
         self.proxies.probe(self.settings.http.is_some());
         if self.http.as_ref().map(|(listen, _)| *listen) == self.settings.http {
             return;

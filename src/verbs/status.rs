@@ -1,27 +1,30 @@
 //! `status`: where every binding and proxy stands, from the process that follows them or else from a look of its own.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::io::{IsTerminal as _, stdout};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use anyhow::{Context as _, bail};
+use clap::Args;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::HOST;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::clock::Clock;
+use crate::dns::watch::Watchers;
 use crate::exit::Exit;
 use crate::planner::answer::Blind;
 use crate::proxy::{self, Proxy};
-use crate::settings::Settings;
-use crate::telemetry::output::{self, SCHEMA, ago, heading, list, time, words};
-use crate::verbs::once;
+use crate::settings::{OneShot, Output, Settings};
+use crate::telemetry::document::{self, Document, SCHEMA, Source, Text};
+use crate::telemetry::output;
+use crate::verbs::{once, print};
 
 /// A process on this host that does not answer within this time has other troubles than being asked.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -37,8 +40,52 @@ const LOOKED_APART: Duration = Duration::from_secs(10);
 #[error("{0}; start it, or give --config or --endpoint and --target-group to look without it")]
 pub struct NobodyKnows(String);
 
+/// What to ask or look at, and how often.
+#[derive(Args)]
+pub struct Status {
+    #[command(flatten)]
+    look: OneShot,
+    /// Show it again and again until interrupted
+    #[arg(long)]
+    watch: bool,
+}
+
+/// Moves a terminal's cursor home and clears all that is below.
+const CLEAR: &str = "\x1b[H\x1b[J";
+
+impl Status {
+    /// Prints where everything stands.
+    pub async fn show(&self) -> anyhow::Result<Exit> {
+        let settings = self.look.flags.settings_or_address()?;
+        loop {
+            let (text, exit, pause) = match document(&settings, self.look.timeout.map(Duration::from)).await {
+                Ok(document) => (self.draw(&document), document.exit(), pause(Some(&document))),
+                // Who watches waits for better times.
+                Err(error) if self.watch => (format!("rds-tether: {error}\n"), Exit::Pending, pause(None)),
+                Err(error) => return Err(error),
+            };
+            if self.watch && stdout().is_terminal() {
+                print(CLEAR);
+            }
+            if !print(&text) || !self.watch {
+                return Ok(exit);
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    fn draw(&self, document: &Document) -> String {
+        match (self.look.output, self.watch) {
+            (Output::Text, false) => output::status(document),
+            (Output::Text, true) => format!("{}\n", output::status(document)),
+            (Output::Json, false) => document.json() + "\n",
+            (Output::Json, true) => document.json_line() + "\n",
+        }
+    }
+}
+
 /// Where everything stands, as one document; `limit` is for a look of its own.
-pub async fn document(settings: &Settings, limit: Option<Duration>) -> anyhow::Result<Value> {
+pub async fn document(settings: &Settings, limit: Option<Duration>) -> anyhow::Result<Document> {
     let why = match settings.http {
         None => "the settings name no [http] listen, and --http is not given".to_owned(),
         Some(listen) => match ask(reachable(listen)).await {
@@ -55,24 +102,16 @@ pub async fn document(settings: &Settings, limit: Option<Duration>) -> anyhow::R
     look(settings, limit, &why).await
 }
 
-/// Settled, or not.
-pub fn exit(document: &Value) -> Exit {
-    if document["settled"] == true {
-        Exit::Settled
-    } else {
-        Exit::Pending
+/// How long a watch waits before it shows the next document, or tries again to get one.
+pub fn pause(document: Option<&Document>) -> Duration {
+    let source = document.and_then(|document| document.source.as_ref());
+    match source.and_then(|source| source.url.as_ref()) {
+        None => LOOKED_APART,
+        Some(_) => ASKED_APART,
     }
 }
 
-/// How long a watch waits before it shows the next document.
-pub fn pause(document: &Value) -> Duration {
-    match document["source"]["url"] {
-        Value::Null => LOOKED_APART,
-        _ => ASKED_APART,
-    }
-}
-
-/// Who listens everywhere is asked on this host.
+/// Where to ask a process that listens there: on this host if it listens on every address.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -82,121 +121,107 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-async fn ask(address: SocketAddr) -> Result<Value, String> {
+async fn ask(address: SocketAddr) -> anyhow::Result<Document> {
     let asked = timeout(ASK_TIMEOUT, get(address)).await;
-    asked.unwrap_or_else(|_| Err(format!("no answer within {} s", ASK_TIMEOUT.as_secs())))
+    asked.unwrap_or_else(|_| bail!("no answer within {} s", ASK_TIMEOUT.as_secs()))
 }
 
-async fn get(address: SocketAddr) -> Result<Value, String> {
-    let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|e| e.to_string())?;
+async fn get(address: SocketAddr) -> anyhow::Result<Document> {
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // It ends with the sender.
     tokio::spawn(connection);
     let request = Request::get("/status").header(HOST, address.to_string());
-    let request = request.body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
-    let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+    let response = sender.send_request(request.body(Empty::<Bytes>::new())?).await?;
     if response.status() != StatusCode::OK {
-        return Err(format!("it answers /status with {}", response.status()));
+        bail!("it answers /status with {}", response.status());
     }
     let body = Limited::new(response.into_body(), DOCUMENT_MAX).collect().await;
-    let body = body.map_err(|error| error.to_string())?.to_bytes();
-    let document: Option<Value> = serde_json::from_slice(&body).ok();
-    let ours = document.filter(|document| document["schema"] == SCHEMA);
-    ours.ok_or_else(|| "its /status is not that of rds-tether".into())
+    let body = body.map_err(anyhow::Error::from_boxed)?.to_bytes();
+    let document: Option<Document> = serde_json::from_slice(&body).ok();
+    let ours = document.filter(|document| document.schema == *SCHEMA);
+    ours.context("its /status is not that of rds-tether")
 }
 
-/// What the settings have that the document lacks.
-fn unknown_to(document: &Value, settings: &Settings) -> Option<String> {
+/// Says what the document lacks of what the settings have; nothing if it lacks none of it.
+fn unknown_to(document: &Document, settings: &Settings) -> Option<String> {
     for binding in &settings.bindings {
-        let wanted = |group: &&Value| group["arn"] == binding.arn.as_str();
-        let Some(group) = list(&document["target_groups"]).iter().find(wanted) else {
-            let awaited = list(&document["not_looked_at_yet"])
-                .iter()
-                .any(|arn| arn == binding.arn.as_str());
-            let what = if awaited {
+        let (arn, name) = (binding.arn.as_str(), binding.arn.name());
+        let Some(group) = document.target_groups.iter().find(|group| group.arn == *arn) else {
+            let mut awaited = document.not_looked_at_yet.iter().flatten();
+            let what = if awaited.any(|awaited| awaited == arn) {
                 "has not looked yet at"
             } else {
                 "does not follow"
             };
-            return Some(format!("{what} target group {}", binding.arn.name()));
+            return Some(format!("{what} target group {name}"));
         };
-        let theirs = list(&group["endpoints"])
+        let theirs: BTreeSet<String> = group
+            .endpoints
             .iter()
-            .filter_map(|endpoint| endpoint["endpoint"].as_str());
-        let theirs: BTreeSet<String> = theirs.map(str::to_owned).collect();
+            .map(|sighted| sighted.endpoint.to_string())
+            .collect();
         let ours: BTreeSet<String> = binding.endpoints.iter().map(ToString::to_string).collect();
         // As long as a group cannot be described, none of its endpoints has been looked at.
         if !theirs.is_empty() && theirs != ours {
-            return Some(format!(
-                "follows other endpoints for target group {}",
-                binding.arn.name()
-            ));
+            return Some(format!("follows other endpoints for target group {name}"));
         }
     }
-    let lacks = |proxy: &&Proxy| !list(&document["proxies"]).iter().any(|theirs| is_same(theirs, proxy));
+    let lacks = |proxy: &&Proxy| !document.proxies.iter().flatten().any(|theirs| is_same(theirs, proxy));
     let lacking = settings.proxies.iter().find(lacks)?;
     Some(format!("does not serve the proxy on {}", lacking.listen))
 }
 
-fn is_same(view: &Value, proxy: &Proxy) -> bool {
-    view["listen"] == proxy.listen.to_string() && view["endpoint"] == proxy.endpoint.to_string()
+fn is_same(theirs: &document::Proxy, proxy: &Proxy) -> bool {
+    theirs.listen == *proxy.listen.to_string() && theirs.endpoint == *proxy.endpoint.to_string()
 }
 
-/// What a running process says about what the settings have; about everything if they have nothing.
-fn told(mut document: Value, settings: &Settings, listen: SocketAddr) -> Value {
+/// The document of a running process, without what the settings do not have; all of it if they have nothing.
+fn told(mut document: Document, settings: &Settings, listen: SocketAddr) -> Document {
     if !settings.bindings.is_empty() || !settings.proxies.is_empty() {
-        let has = |arn: &Value| settings.bindings.iter().any(|binding| arn == binding.arn.as_str());
+        let has = |arn: &Text| settings.bindings.iter().any(|binding| arn == binding.arn.as_str());
         let groups = settings.bindings.iter().map(|binding| binding.arn.name().to_owned());
         let proxies = settings.proxies.iter().map(|proxy| proxy::name(proxy.listen));
-        let names: Vec<String> = groups.chain(proxies).collect();
-        keep(&mut document["target_groups"], |group| has(&group["arn"]));
-        keep(&mut document["not_looked_at_yet"], has);
-        keep(&mut document["proxies"], |view| {
-            settings.proxies.iter().any(|proxy| is_same(view, proxy))
+        let names: Vec<Text> = groups.chain(proxies).map(Text::of).collect();
+        document.target_groups.retain(|group| has(&group.arn));
+        keep(&mut document.not_looked_at_yet, has);
+        keep(&mut document.proxies, |theirs| {
+            settings.proxies.iter().any(|proxy| is_same(theirs, proxy))
         });
-        keep(&mut document["changes"], |change| {
-            names.iter().any(|name| change["subject"] == name.as_str())
-        });
+        keep(&mut document.changes, |change| names.contains(&change.subject));
     }
-    document["source"] = json!({ "url": format!("http://{}/status", reachable(listen)), "why": null });
-    judge(&mut document);
+    document.source = Some(Source {
+        url: Some(Text::of(format_args!("http://{}/status", reachable(listen)))),
+        why: None,
+    });
+    document.judge();
     document
 }
 
-fn keep(list: &mut Value, is_wanted: impl Fn(&Value) -> bool) {
-    if let Some(list) = list.as_array_mut() {
+fn keep<T>(list: &mut Option<Vec<T>>, is_wanted: impl Fn(&T) -> bool) {
+    if let Some(list) = list {
         list.retain(is_wanted);
     }
 }
 
-/// Settled are groups that equal DNS and proxies that are not known to be of no use.
-fn judge(document: &mut Value) {
-    let is_settled = list(&document["target_groups"])
-        .iter()
-        .all(|group| group["settled"] == true)
-        && list(&document["not_looked_at_yet"]).is_empty()
-        && list(&document["proxies"]).iter().all(|proxy| proxy["ready"] != false);
-    document["settled"] = json!(is_settled);
-    document["exit_code"] = json!(exit(document) as u8);
-}
-
-async fn look(settings: &Settings, limit: Option<Duration>, why: &str) -> anyhow::Result<Value> {
+async fn look(settings: &Settings, limit: Option<Duration>, why: &str) -> anyhow::Result<Document> {
     let clock = Clock::start();
     let reports = once::plan(settings, limit).await?;
-    let mut document = output::json_value("status", &reports, Exit::Settled);
-    document["proxies"] = look_at_proxies(settings, clock).await?;
-    document["at"] = json!(clock.now());
-    document["version"] = json!(env!("CARGO_PKG_VERSION"));
-    document["source"] = json!({ "url": null, "why": why });
-    judge(&mut document);
+    let mut document = Document::of("status", &reports, Exit::Settled);
+    document.proxies = Some(look_at_proxies(settings, clock).await?);
+    document.at = Some(clock.now());
+    document.version = Some(Text::of(env!("CARGO_PKG_VERSION")));
+    document.source = Some(Source {
+        url: None,
+        why: Some(Text::of(why)),
+    });
+    document.judge();
     Ok(document)
 }
 
-/// What can be said of proxies from outside: where they would connect to.
-async fn look_at_proxies(settings: &Settings, clock: Clock) -> anyhow::Result<Value> {
-    let watchers = once::watchers(&settings.dns, clock)?;
+/// Resolves the names that the proxies follow: more cannot be known from outside.
+async fn look_at_proxies(settings: &Settings, clock: Clock) -> anyhow::Result<Vec<document::Proxy>> {
+    let watchers = Watchers::of(&settings.dns, clock)?;
     let follow = |proxy: &Proxy| watchers.follow(proxy.endpoint.host(), proxy.family);
     let watches: Vec<_> = settings.proxies.iter().map(follow).collect();
     let mut views = Vec::new();
@@ -205,211 +230,11 @@ async fn look_at_proxies(settings: &Settings, clock: Clock) -> anyhow::Result<Va
         // An error means that the watcher has ended, which leaves nothing seen.
         let _ = sights.wait_for(|sight| !matches!(sight.seen, Err(Blind::NotYet))).await;
         let seen = sights.borrow().seen.clone();
-        let (addresses, ready, why) = match &seen {
-            Ok(answer) => {
-                let addresses = answer.resolution.addresses().iter().map(ToString::to_string);
-                (
-                    addresses.collect(),
-                    Value::Null,
-                    "only its own process knows".to_owned(),
-                )
-            }
-            Err(blind) => (
-                Vec::new(),
-                json!(false),
-                format!("the name cannot be resolved: {blind}"),
-            ),
-        };
-        views.push(json!({
-            "listen": proxy.listen.to_string(),
-            "endpoint": proxy.endpoint.to_string(),
-            "addresses": addresses,
-            "ready": ready,
-            "why": why,
-            "counts": null,
-        }));
+        let seen = seen.map(|answer| answer.resolution.addresses().iter().copied().collect());
+        views.push(document::Proxy::from_outside(
+            proxy,
+            seen.map_err(|blind| blind.to_string()),
+        ));
     }
-    Ok(views.into())
-}
-
-/// Draws the document as tables.
-pub fn draw(document: &Value) -> String {
-    let mut out = String::new();
-    // Writing to a String cannot fail.
-    let _ = write_all(&mut out, document);
-    out
-}
-
-fn write_all(out: &mut String, document: &Value) -> std::fmt::Result {
-    let now = time(&document["at"]);
-    let source = &document["source"];
-    match &source["url"] {
-        Value::Null => writeln!(out, "seen by a look of its own: {}", text(&source["why"]))?,
-        url => {
-            let (up, version) = (ago(now, &document["started"]), text(&document["version"]));
-            writeln!(out, "asked {}: rds-tether {version}, up for {up}", text(url))?;
-        }
-    }
-    for arn in list(&document["not_looked_at_yet"]) {
-        writeln!(out, "\ntarget group {}\n  not looked at yet", text(arn))?;
-    }
-    for group in list(&document["target_groups"]) {
-        write_group(out, group, document)?;
-    }
-    for proxy in list(&document["proxies"]) {
-        write_proxy(out, proxy)?;
-    }
-    Ok(())
-}
-
-fn write_group(out: &mut String, group: &Value, document: &Value) -> std::fmt::Result {
-    let now = time(&document["at"]);
-    writeln!(
-        out,
-        "\ntarget group {}\n  {}",
-        text(&group["name"]),
-        text(&group["arn"])
-    )?;
-    let since = match &group["in_sync_since"] {
-        Value::Null => String::new(),
-        since => format!(", in sync since {} ({})", text(since), ago(now, since)),
-    };
-    writeln!(out, "  {}{since}", heading(&text(&group["verdict"])))?;
-    let mut rows = vec![
-        ["ENDPOINT", "ROLE", "RESOLVER", "SAYS", "TTL"]
-            .map(str::to_owned)
-            .to_vec(),
-    ];
-    for endpoint in list(&group["endpoints"]) {
-        let (name, role) = (text(&endpoint["endpoint"]), text(&group["role"]));
-        let servers = list(&endpoint["name_servers"]);
-        if servers.is_empty() {
-            rows.push(vec![
-                name.clone(),
-                role.clone(),
-                "-".into(),
-                text(&endpoint["blind"]),
-                String::new(),
-            ]);
-        }
-        for server in servers {
-            let says = match &server["failure"] {
-                Value::Null => join(&server["addresses"]),
-                failure => text(failure),
-            };
-            let ttl = server["ttl_seconds"]
-                .as_u64()
-                .map(|secs| format!("{secs} s"))
-                .unwrap_or_default();
-            rows.push(vec![name.clone(), role.clone(), text(&server["address"]), says, ttl]);
-        }
-    }
-    write_table(out, &rows)?;
-    let targets = list(&group["targets"]);
-    let mut rows = vec![["TARGET", "HEALTH", "ZONE", "DNS", "HELD"].map(str::to_owned).to_vec()];
-    rows.extend(targets.iter().map(|target| target_row(target, group)));
-    if group["targets"].is_null() {
-        writeln!(out, "  the targets could not be listed")?;
-    } else if targets.is_empty() {
-        writeln!(out, "  no targets")?;
-    } else {
-        write_table(out, &rows)?;
-    }
-    let is_of_target = |hold: &Value| targets.iter().any(|target| target["target"] == hold["what"]);
-    for hold in list(&group["holds"]) {
-        if !is_of_target(hold) && hold["reason"] != "group_unseen" {
-            writeln!(out, "  held: {}", text(&hold["text"]))?;
-        }
-    }
-    for note in list(&group["notes"]) {
-        writeln!(out, "  note: {}", text(note))?;
-    }
-    for error in list(&group["errors"]) {
-        writeln!(out, "  error: {}", text(&error["text"]))?;
-    }
-    Ok(())
-}
-
-fn target_row(target: &Value, group: &Value) -> Vec<String> {
-    let what = text(&target["target"]);
-    let reason = match &target["reason"] {
-        Value::Null => String::new(),
-        reason => format!(" ({})", text(reason)),
-    };
-    let holds = list(&group["holds"])
-        .iter()
-        .filter(|hold| hold["what"] == target["target"]);
-    let held: Vec<String> = holds
-        .map(|hold| text(&hold["text"]).trim_start_matches(&what).trim_start().to_owned())
-        .collect();
-    let zone = match &target["zone"] {
-        Value::Null => "-".into(),
-        zone => text(zone),
-    };
-    let named = if target["named"] == true {
-        "names it"
-    } else {
-        "does not name it"
-    };
-    vec![
-        what,
-        format!("{}{reason}", text(&target["state"])),
-        zone,
-        named.into(),
-        held.join("; "),
-    ]
-}
-
-fn write_proxy(out: &mut String, proxy: &Value) -> std::fmt::Result {
-    let word = match proxy["ready"].as_bool() {
-        Some(true) => "ready",
-        Some(false) => "not ready",
-        None => "readiness unknown",
-    };
-    writeln!(
-        out,
-        "\nproxy {}\n  {word}: {}",
-        text(&proxy["listen"]),
-        text(&proxy["why"])
-    )?;
-    let counts = &proxy["counts"];
-    let count = |name: &str| {
-        counts[name]
-            .as_u64()
-            .map_or_else(|| "-".to_owned(), |count| count.to_string())
-    };
-    let titles = ["ENDPOINT", "ADDRESSES", "OPEN", "SESSIONS", "REFUSED", "CUT"].map(str::to_owned);
-    let mut row = vec![text(&proxy["endpoint"]), join(&proxy["addresses"])];
-    row.extend(["open", "sessions", "refused", "cut"].map(count));
-    write_table(out, &[titles.to_vec(), row])
-}
-
-/// Rows with their columns aligned; the first has the titles. Without rows below them there is no table.
-fn write_table(out: &mut String, rows: &[Vec<String>]) -> std::fmt::Result {
-    if rows.len() < 2 {
-        return Ok(());
-    }
-    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
-    let width = |column: usize| {
-        rows.iter()
-            .filter_map(|row| row.get(column))
-            .map(|cell| cell.chars().count())
-            .max()
-    };
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or_default()).collect();
-    for row in rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        let line = cells.collect::<Vec<_>>().join("  ");
-        writeln!(out, "  {}", line.trim_end())?;
-    }
-    Ok(())
-}
-
-fn join(value: &Value) -> String {
-    list(value).iter().map(text).collect::<Vec<_>>().join(", ")
-}
-
-/// What a value says, without what would move a terminal's cursor.
-fn text(value: &Value) -> String {
-    words(value).replace(char::is_control, "?")
+    Ok(views)
 }

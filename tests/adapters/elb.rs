@@ -6,9 +6,10 @@ use aws_config::{BehaviorVersion, Region};
 use aws_sdk_elasticloadbalancingv2::config::Credentials;
 use rds_tether::aws::arn::Arn;
 use rds_tether::aws::bucket::{Bucket, Turn, Urgency};
-use rds_tether::aws::elb::{Client, Group, Kind};
+use rds_tether::aws::elb::{Client, Error, Group};
+use rds_tether::aws::failure::Kind;
+use rds_tether::counts::Calls;
 use rds_tether::planner::target::{Family, Listed, State, Target, Zone};
-use rds_tether::telemetry::metrics::Calls;
 use testkit::elb::{Failure, Group as GroupSpec, Server, TargetType};
 
 async fn client(server: &Server) -> Client {
@@ -41,11 +42,14 @@ fn targets(texts: &[&str]) -> BTreeMap<Target, Zone> {
     texts.iter().map(|text| (target(text), None)).collect()
 }
 
+async fn described(client: &Client, arn: &str) -> Result<Group, Error> {
+    let arn: Arn = arn.parse().unwrap();
+    let mut described = client.groups(std::slice::from_ref(&arn), turn(client).await).await?;
+    described.remove(&arn).unwrap()
+}
+
 async fn group_of(client: &Client, arn: &str) -> Group {
-    client
-        .group(&arn.parse::<Arn>().unwrap(), turn(client).await)
-        .await
-        .unwrap()
+    described(client, arn).await.unwrap()
 }
 
 #[tokio::test]
@@ -94,11 +98,8 @@ async fn a_group_that_takes_no_addresses_is_refused() {
     let server = Server::start();
     let arn = server.add_group(GroupSpec::named("orders").target_type(TargetType::Instance));
     let client = client(&server).await;
-    let error = client
-        .group(&arn.parse().unwrap(), turn(&client).await)
-        .await
-        .unwrap_err();
-    assert_eq!(error.kind, Kind::NotIp);
+    let error = described(&client, &arn).await.unwrap_err();
+    assert_eq!(error.failure.kind, Kind::NotIp);
     assert!(error.to_string().contains("of type instance"), "{error}");
 }
 
@@ -124,7 +125,7 @@ async fn many_groups_are_described_with_one_call_unless_one_is_missing() {
         .groups(&[arns[0].clone(), missing], turn(&client).await)
         .await
         .unwrap_err();
-    assert_eq!(error.kind, Kind::NotFound);
+    assert_eq!(error.failure.kind, Kind::NotFound);
 }
 
 #[tokio::test]
@@ -157,7 +158,7 @@ async fn a_refused_batch_is_retried_target_by_target_and_without_a_zone_once_mor
         panic!("{written:?}")
     };
     assert_eq!(
-        (refused, error.kind),
+        (refused, error.failure.kind),
         (&[target("54.1.2.3:5432")].into(), Kind::Address)
     );
     let sent: Vec<Vec<(String, Option<String>)>> = (server.writes().into_iter())
@@ -221,7 +222,7 @@ async fn other_failures_are_not_retried_by_the_adapter() {
             panic!("{failure:?}: {written:?}")
         };
         assert_eq!(
-            (refused.len(), error.kind, error.code.as_str()),
+            (refused.len(), error.failure.kind, error.failure.code.as_str()),
             (2, kind, code),
             "{failure:?}: {error}"
         );

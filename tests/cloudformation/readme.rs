@@ -1,8 +1,9 @@
-//! The commands of the templates' README.
+//! The commands of the templates' README, and of the walk that takes them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use testkit::pages::Page;
 
 use super::TEMPLATES;
 use super::bridge;
@@ -12,17 +13,14 @@ const README: &str = include_str!("../../deploy/cloudformation/README.md");
 /// CloudFormation takes a template from a file up to this size; a larger one must lie in S3.
 const TEMPLATE_MAX_BYTES: usize = 51_200;
 
-/// The commands, each in one line.
-fn commands() -> Vec<String> {
-    let blocks = README.split("```sh\n").skip(1);
-    let blocks = blocks.map(|rest| rest.split_once("```").expect("an end").0.replace("\\\n", " "));
-    blocks
-        .flat_map(|block| block.lines().map(str::to_owned).collect::<Vec<_>>())
-        .collect()
-}
+/// The folder of the templates, as commands name it that are given in the project's.
+const FOLDER: &str = "deploy/cloudformation/";
+/// The pages that deploy a template.
+const PAGES: &[&str] = &["deploy/cloudformation/README.md", "docs/clickpipe.md"];
 
-/// A deployment: the template, the parameters it is given, and whether it may make roles.
+/// A deployment: the page, the template, the parameters it is given, and whether it may make roles.
 struct Deployment {
+    page: &'static str,
     name: String,
     template: &'static str,
     parameters: BTreeMap<String, String>,
@@ -30,12 +28,19 @@ struct Deployment {
 }
 
 fn deployments() -> Vec<Deployment> {
-    let commands = commands().into_iter();
-    let commands = commands.filter(|command| command.starts_with("aws cloudformation deploy "));
-    let deployments = commands.map(|command| {
+    let commands = PAGES.iter().flat_map(|page| {
+        let commands = Page::read(page).commands().into_iter();
+        commands.map(move |command| (*page, command.text))
+    });
+    let commands = commands.filter(|(_, command)| command.starts_with("aws cloudformation deploy "));
+    let deployments = commands.map(|(page, command)| {
         let words: Vec<&str> = command.split_whitespace().collect();
         let after = |flag: &str| words.iter().position(|word| *word == flag).map(|place| place + 1);
-        let name = words[after("--template-file").expect("a template")].to_owned();
+        let path = words[after("--template-file").expect("a template")];
+        let name = path.strip_prefix(FOLDER);
+        let name = name
+            .unwrap_or_else(|| panic!("{page}: {path} is not below {FOLDER}, where commands are given"))
+            .to_owned();
         let found = TEMPLATES.iter().find(|(known, _)| *known == name);
         let (_, template) = found.unwrap_or_else(|| panic!("there is no {name}"));
         let parameters = &words[after("--parameter-overrides").expect("parameters")..];
@@ -43,6 +48,7 @@ fn deployments() -> Vec<Deployment> {
             .iter()
             .map(|word| word.split_once('=').unwrap_or_else(|| panic!("{word}")));
         Deployment {
+            page,
             name,
             template,
             parameters: parameters
@@ -57,13 +63,20 @@ fn deployments() -> Vec<Deployment> {
 #[test]
 fn the_commands_give_what_the_templates_ask_for() {
     let deployments = deployments();
-    let names: BTreeSet<&str> = deployments.iter().map(|deployment| deployment.name.as_str()).collect();
+    let of_readme = deployments.iter().filter(|deployment| deployment.page == PAGES[0]);
+    let names: BTreeSet<&str> = of_readme.map(|deployment| deployment.name.as_str()).collect();
     assert_eq!(
         names,
         TEMPLATES.iter().map(|(name, _)| *name).collect(),
         "a command for each"
     );
+    let of_walk = deployments
+        .iter()
+        .filter(|deployment| deployment.page == PAGES[1])
+        .count();
+    assert_eq!(of_walk, 2, "the walk makes the path and the function");
     for Deployment {
+        page: _,
         name,
         template,
         parameters,

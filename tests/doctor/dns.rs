@@ -1,9 +1,11 @@
 //! What doctor says of DNS, through the built binary.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use testkit::dns::{Behaviour, Server};
 
+use super::reach::proxied_with;
 use super::world::*;
 use super::{Diagnosis, doctor, examine};
 
@@ -48,6 +50,48 @@ fn an_address_outside_allow_cidrs_is_told() {
     let told = of(&world, WRITER, &["--allow-cidr", "10.9.0.0/16"]);
     assert_eq!(told.exit, 3, "{}", told.said);
     told.assert("dns.private", "failure", &[OLD, "outside allow_cidrs"]);
+}
+
+#[test]
+fn a_proxy_s_addresses_are_judged_by_the_rule_that_it_connects_by() {
+    let vpc = "allow_cidrs = [\"10.9.0.0/16\"]";
+    let mapped = "ip_family = \"ipv6\"\nallow_cidrs = [\"10.0.0.0/8\"]";
+    let (private, failure) = ("dns.private", "failure");
+    for (answer, lines, name, status, exit, parts) in [
+        ("0.0.0.0", "", private, failure, 3, ["0.0.0.0", "unspecified"]),
+        ("224.0.0.1", "", private, failure, 3, ["224.0.0.1", "multicast"]),
+        (
+            "10.0.1.5",
+            vpc,
+            private,
+            failure,
+            3,
+            ["10.0.1.5", "outside allow_cidrs"],
+        ),
+        ("fd00::5", "", "dns.answer", failure, 69, ["no ipv4", "other family"]),
+        (
+            "::ffff:0.0.0.0",
+            mapped,
+            private,
+            failure,
+            3,
+            ["::ffff:0.0.0.0", "unspecified"],
+        ),
+        (
+            "::ffff:10.0.1.5",
+            mapped,
+            private,
+            "ok",
+            0,
+            ["10.0.1.5", "may be connected to"],
+        ),
+        ("10.9.1.5", vpc, private, "ok", 0, ["10.9.1.5", "may be connected to"]),
+    ] {
+        let address = SocketAddr::new(answer.parse().unwrap(), 5432);
+        let told = proxied_with(address, lines, &["--only", "dns"]);
+        assert_eq!(told.exit, exit, "{answer}: {}", told.said);
+        told.assert(name, status, &parts);
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod reach;
 mod source;
 mod tables;
 mod usage;
+mod walk;
 
 use std::process::Command;
 

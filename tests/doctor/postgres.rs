@@ -18,10 +18,10 @@ const PREPARE: &str = "\
     GRANT USAGE ON SCHEMA shop TO tether; GRANT SELECT ON shop.orders TO tether; \
     CREATE PUBLICATION tether FOR TABLE shop.orders;";
 /// What a database for change streaming is set to.
-const SETTINGS: &[&str] = &["wal_level=logical", "wal_sender_timeout=0"];
+pub const SETTINGS: &[&str] = &["wal_level=logical", "wal_sender_timeout=0"];
 
 /// A server in a folder of its own.
-struct Server {
+pub struct Server {
     postgres: postgres::Server,
     scratch: Scratch,
 }
@@ -49,7 +49,7 @@ impl Server {
     }
 
     /// New storage, with no server.
-    fn new() -> Self {
+    pub fn new() -> Self {
         let scratch = Scratch::new();
         let postgres = postgres::Server::new(scratch.folder(), "scram-sha-256");
         Self { postgres, scratch }
@@ -64,7 +64,7 @@ impl Server {
     }
 
     /// Runs statements as the superuser and returns what they print.
-    fn sql(&self, sql: &str) -> String {
+    pub fn sql(&self, sql: &str) -> String {
         let mut psql = program("psql");
         psql.env("PGPASSWORD", PASSWORD)
             .args(["-h", "127.0.0.1", "-U", "postgres", "-d", "postgres", "-Atqc", sql]);
@@ -83,7 +83,7 @@ impl Server {
 }
 
 /// Examines a database alone.
-fn of(url: &str, more: &[&str]) -> Diagnosis {
+pub fn of(url: &str, more: &[&str]) -> Diagnosis {
     let mut command = bare_command("http://127.0.0.1:9");
     examine(
         command

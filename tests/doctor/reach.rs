@@ -10,7 +10,7 @@ use testkit::settings::proxy;
 
 use super::fake::{Manner, Postgres, with};
 use super::world::*;
-use super::{Diagnosis, examine};
+use super::{Diagnosis, Told, examine};
 
 const GOOD_YEARS: (i32, i32) = (2020, 2199);
 /// A probe that hangs ends after this long.
@@ -18,18 +18,23 @@ const LIMIT: Duration = Duration::from_millis(500);
 
 /// Examines a proxy whose endpoint leads to `address`, with these CAs.
 fn proxied(address: SocketAddr, bundle: Option<&Authority>, more: &[&str]) -> Diagnosis {
+    let scratch = Scratch::new();
+    let bundle = bundle.map(|authority| scratch.write("ca.pem", &authority.pem));
+    let bundle = bundle.map(|path| format!("--ca-bundle={}", path.display()));
+    let more: Vec<&str> = bundle.as_deref().into_iter().chain(more.iter().copied()).collect();
+    proxied_with(address, "", &more)
+}
+
+/// The same with more lines in its settings.
+pub fn proxied_with(address: SocketAddr, lines: &str, more: &[&str]) -> Diagnosis {
     let dns = Server::start();
     dns.set(WRITER, Behaviour::a(&address.ip().to_string(), 1));
     let scratch = Scratch::new();
-    let settings = proxy("127.0.0.1:0", &format!("{WRITER}:{}", address.port()));
-    let settings = scratch.write("config.toml", &settings);
+    let settings = proxy("127.0.0.1:0", &format!("{WRITER}:{}", address.port())).line(lines);
     let mut command = bare_command("http://127.0.0.1:9");
     command
         .args(["doctor", "--nameserver", &dns.addr().to_string(), "--config"])
-        .arg(settings);
-    if let Some(authority) = bundle {
-        command.arg("--ca-bundle").arg(scratch.write("ca.pem", &authority.pem));
-    }
+        .arg(scratch.write("config.toml", &settings));
     examine(command.args(more))
 }
 
@@ -61,6 +66,24 @@ fn without_a_bundle_the_certificate_is_left_open() {
         "skipped",
         &["--ca-bundle", "truststore.pki.rds.amazonaws.com"],
     );
+}
+
+#[test]
+fn a_certificate_that_the_settings_have_verified_is_told_as_verified() {
+    let authority = Authority::new();
+    let server = Postgres::start(with(authority.certify(&[WRITER], GOOD_YEARS)));
+    let scratch = Scratch::new();
+    let bundle = scratch.write("ca.pem", &authority.pem);
+    let group = format!(
+        "[[target_group]]\narn = \"arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/1\"\nendpoints = \
+         [\"{WRITER}:{}\"]\nca_bundle = {bundle:?}",
+        server.address.port(),
+    );
+    let told = proxied_with(server.address, &group, &["--only", "reach"]);
+    let of_proxy = |check: &&Told| check.section.starts_with("proxy") && check.name == "reach.certificate";
+    let check = told.checks.iter().find(of_proxy).expect("the proxy's certificate");
+    assert_eq!(check.status, "ok", "{}", told.said);
+    assert!(check.finding.contains("by a CA of the bundle"), "{}", told.said);
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use rds_tether::aws::elb::{Failure, Kind};
-use rds_tether::aws::sts::{Answer, Caller};
+use rds_tether::aws::failure::{Failure, Kind};
+use rds_tether::aws::sts::{Caller, Reply};
 use rds_tether::doctor::aws;
 use rds_tether::doctor::check::{Check, NAMES, Outcome, Pattern, Section, Selection, selected};
 use rds_tether::doctor::database::{self, Facts, Refused, Security, Server, Slot, Table};
@@ -255,20 +255,15 @@ fn a_refusal_of_the_database_has_its_exit_code_and_fix() {
     }
 }
 
-fn answer(caller: Result<(), Kind>, ahead: i64) -> Answer {
+fn reply(caller: Result<(), Kind>, ahead: i64) -> Reply {
     let ours = 1_800_000_000_000_u64;
-    Answer {
+    Reply {
         caller: caller
             .map(|()| Caller {
                 arn: "arn:aws:sts::111122223333:assumed-role/tether/i-0".into(),
                 account: "111122223333".into(),
             })
-            .map_err(|kind| Failure {
-                action: "GetCallerIdentity",
-                kind,
-                code: "Code".into(),
-                message: "message".into(),
-            }),
+            .map_err(|kind| Failure::here("GetCallerIdentity", kind, "Code", "message")),
         times: Some((
             Timestamp::from_millis(ours),
             Timestamp::from_millis(ours.saturating_add_signed(ahead * 1000)),
@@ -289,15 +284,15 @@ fn a_clock_may_be_half_a_minute_off_and_must_not_be_five() {
         (-86_400, "failure", "behind"),
     ] {
         assert_told(
-            &aws::judge(&answer(Ok(()), ahead), "111122223333"),
+            &aws::judge(&reply(Ok(()), ahead), "111122223333"),
             "aws.clock",
             status,
             &[part],
         );
     }
-    let mute = Answer {
+    let mute = Reply {
         times: None,
-        ..answer(Err(Kind::Unavailable), 0)
+        ..reply(Err(Kind::Unavailable), 0)
     };
     assert_told(
         &aws::judge(&mute, "111122223333"),
@@ -316,14 +311,14 @@ fn only_bad_credentials_are_a_failure_of_the_identity() {
         (Kind::Denied, "warning"),
         (Kind::Throttled, "warning"),
     ] {
-        let answer = answer(Err(kind), 0);
+        let reply = reply(Err(kind), 0);
         assert_told(
-            &aws::judge(&answer, "111122223333"),
+            &aws::judge(&reply, "111122223333"),
             "aws.identity",
             status,
             &["Code", "message"],
         );
-        assert_eq!(aws::is_hopeless(&answer), status == "failure");
+        assert_eq!(aws::is_hopeless(&reply), status == "failure");
     }
 }
 

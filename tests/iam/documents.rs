@@ -13,6 +13,8 @@ use super::text::{self, Statement};
 use super::world::*;
 
 const README: &str = include_str!("../../README.md");
+const PAGE: &str = include_str!("../../docs/iam.md");
+const NOTIFICATIONS: &str = include_str!("../../docs/notifications.md");
 const LAMBDA: &str = include_str!("../../lambda/README.md");
 const EXAMPLES: &str = include_str!("../../deploy/iam/README.md");
 
@@ -157,7 +159,7 @@ fn the_role_of_the_page_is_assumed_by_its_settings() {
     assert!(settings.contains(&format!("external_id = \"{id}\"")), "{id}");
 }
 
-/// The row of the README's table for an action.
+/// The row of the page's table for an action.
 fn row(action: &Action) -> String {
     let on = match action.on {
         On::Everything => "`*`",
@@ -176,10 +178,8 @@ fn row(action: &Action) -> String {
 }
 
 #[test]
-fn the_readmes_table_is_the_list() {
-    let (_, section) = README.split_once("\n## Permissions\n").unwrap();
-    let section = section.split("\n## ").next().unwrap();
-    let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
+fn the_pages_table_is_the_list() {
+    let rows: Vec<&str> = PAGE.lines().filter(|line| line.starts_with("| `")).collect();
     let wanted: Vec<String> = ACTIONS.iter().map(row).collect();
     assert_eq!(rows, wanted, "\n{}", wanted.join("\n"));
 }
@@ -199,7 +199,7 @@ fn actions_in(text: &str) -> BTreeSet<&str> {
 }
 
 #[test]
-fn the_readme_names_no_other_action() {
+fn the_pages_name_no_other_action() {
     let known: BTreeSet<&str> = ACTIONS
         .iter()
         .map(|action| action.name)
@@ -207,16 +207,21 @@ fn the_readme_names_no_other_action() {
         .collect();
     for (name, page) in [
         ("README.md", README),
+        ("docs/iam.md", PAGE),
+        ("docs/notifications.md", NOTIFICATIONS),
         ("lambda/README.md", LAMBDA),
         ("deploy/iam/README.md", EXAMPLES),
     ] {
         let named = actions_in(page);
         assert!(!named.is_empty(), "{name} names no action where this test looks");
+    }
+    for page in testkit::pages::all() {
+        let (name, named) = (&page.path, actions_in(&page.text));
         let surplus: Vec<&&str> = named.difference(&known).collect();
         assert!(surplus.is_empty(), "{name}: {surplus:?}");
     }
     for action in OF_ENCRYPTED_TOPIC {
-        assert!(README.contains(action) && EXAMPLES.contains(action), "{action}");
+        assert!(NOTIFICATIONS.contains(action) && EXAMPLES.contains(action), "{action}");
     }
 }
 
@@ -230,7 +235,7 @@ fn the_policy_of_the_functions_page_is_what_is_printed() {
 
 #[test]
 fn the_permission_to_tell_a_topic_is_the_listed_one() {
-    let shown = block(README, "sns:Publish");
+    let shown = block(NOTIFICATIONS, "sns:Publish");
     let statements = text::json(&serde_json::json!({ "Statement": [shown] }));
     assert_eq!(allowed(&statements), wanted(Use::Proxy));
 }

@@ -6,7 +6,7 @@ use rds_tether::notify::News;
 use rds_tether::notify::message::Kind;
 use rds_tether::planner::candidate::{Doubt, Probe, ProbePatience};
 use rds_tether::planner::endpoint::Role;
-use rds_tether::proxy::{Moment, What};
+use rds_tether::proxy::{Happening, Moment};
 
 use super::simulation::Dns::{Fails, Names};
 use super::simulation::*;
@@ -172,7 +172,7 @@ fn flapping_does_not_silence_trouble() {
     assert_eq!(world.kinds()[before..], [Kind::Unresolved], "{:?}", world.texts());
 }
 
-/// F11: the name is gone. The targets stay, and somebody hears of it.
+/// The name is gone. The targets stay, and somebody hears of it.
 #[test]
 fn a_name_that_vanished_is_told_after_minutes_and_once() {
     let mut world = Simulation::writer(&[OLD]);
@@ -321,7 +321,7 @@ fn a_proxy_tells_of_its_address_and_its_name() {
         role,
         what,
     };
-    let moved = |from: &[&str]| What::Moved {
+    let moved = |from: &[&str]| Happening::Moved {
         from: from.iter().map(|text| ip(text)).collect(),
         to: vec![ip(NEW)],
     };
@@ -331,13 +331,19 @@ fn a_proxy_tells_of_its_address_and_its_name() {
     told.extend(news.note_proxy(&moment(0, Role::Reader, moved(&[OLD])), "run"));
     assert_eq!(told, []);
     told.extend(news.note_proxy(&moment(1, Role::Writer, moved(&[OLD])), "run"));
-    told.extend(news.note_proxy(&moment(2, Role::Writer, What::Unresolved("NXDOMAIN".into())), "run"));
+    told.extend(news.note_proxy(
+        &moment(2, Role::Writer, Happening::Unresolved("NXDOMAIN".into())),
+        "run",
+    ));
     told.extend(news.tick(at(181)));
     assert_eq!(told.len(), 1);
     told.extend(news.tick(at(182)));
     told.extend(news.tick(at(3600)));
-    told.extend(news.note_proxy(&moment(3700, Role::Writer, What::Resolved), "run"));
-    told.extend(news.note_proxy(&moment(3701, Role::Writer, What::Refused(vec![ip("10.9.9.9")])), "run"));
+    told.extend(news.note_proxy(&moment(3700, Role::Writer, Happening::Resolved), "run"));
+    told.extend(news.note_proxy(
+        &moment(3701, Role::Writer, Happening::Refused(vec![ip("10.9.9.9")])),
+        "run",
+    ));
     let texts: Vec<&str> = told.iter().map(|message| message.text.as_str()).collect();
     assert_eq!(
         texts,
@@ -350,7 +356,10 @@ fn a_proxy_tells_of_its_address_and_its_name() {
     );
     // One that is no longer served.
     told.clear();
-    told.extend(news.note_proxy(&moment(3800, Role::Writer, What::Unresolved("NXDOMAIN".into())), "run"));
+    told.extend(news.note_proxy(
+        &moment(3800, Role::Writer, Happening::Unresolved("NXDOMAIN".into())),
+        "run",
+    ));
     news.keep_proxies(&[].into());
     told.extend(news.tick(at(7200)));
     assert_eq!(told, []);

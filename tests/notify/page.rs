@@ -1,4 +1,4 @@
-//! What the README shows is what is sent.
+//! What the page shows is what is sent.
 
 use std::collections::BTreeSet;
 
@@ -9,17 +9,11 @@ use super::simulation::Dns::Names;
 use super::simulation::Simulation;
 use super::world::{NEW, OLD};
 
-const README: &str = include_str!("../../README.md");
-
-/// The section about notifications.
-fn section() -> &'static str {
-    let (_, rest) = README.split_once("\n## Notifications\n").unwrap();
-    rest.split("\n## ").next().unwrap()
-}
+const PAGE: &str = include_str!("../../docs/notifications.md");
 
 /// Its blocks of JSON: the permission, the message, and the filter policy.
 fn json() -> [Value; 3] {
-    let blocks = section().split("```json\n").skip(1);
+    let blocks = PAGE.split("```json\n").skip(1);
     let blocks: Vec<Value> = blocks
         .map(|rest| serde_json::from_str(rest.split("```").next().unwrap()).unwrap())
         .collect();
@@ -46,7 +40,7 @@ fn the_permission_is_for_the_topic_of_the_settings() {
     let [permission, ..] = json();
     let resource = permission["Resource"].as_str().unwrap();
     assert_eq!(permission["Action"], "sns:Publish");
-    assert!(section().contains(&format!("sns_topic_arn = \"{resource}\"")));
+    assert!(PAGE.contains(&format!("sns_topic_arn = \"{resource}\"")));
 }
 
 #[test]
@@ -60,13 +54,13 @@ fn the_filter_policy_is_for_attributes_that_exist() {
         }
     }
     for (name, _) in message.attributes() {
-        assert!(section().contains(&format!("`{name}`")), "{name}");
+        assert!(PAGE.contains(&format!("`{name}`")), "{name}");
     }
 }
 
 #[test]
 fn the_table_has_every_kind() {
-    let rows = section().lines().filter_map(|line| {
+    let rows = PAGE.lines().filter_map(|line| {
         let mut cells = line.strip_prefix("| `")?.split(" | ");
         Some((cells.next()?.trim_end_matches('`'), cells.next()?))
     });

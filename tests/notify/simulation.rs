@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rds_tether::aws::elb::{self, Written};
+use rds_tether::aws::failure;
 use rds_tether::dns::watch::Sight;
 use rds_tether::follow::binding::Binding;
+use rds_tether::follow::milestone::Tracker;
 use rds_tether::follow::report::Report;
 use rds_tether::notify::News;
 use rds_tether::notify::message::{Kind, Message};
@@ -39,6 +41,7 @@ pub struct Simulation {
     pub targets: BTreeMap<Target, Listed>,
     /// What candidates show when they are probed.
     pub probed: BTreeMap<Target, Result<(), Doubt>>,
+    tracker: Tracker,
     memory: Memory,
     /// The candidates of the step before, which have been probed meanwhile.
     asked: BTreeSet<Target>,
@@ -84,6 +87,7 @@ impl Simulation {
             history: None,
             blind_since: None,
             probed: BTreeMap::new(),
+            tracker: Tracker::default(),
         }
     }
 
@@ -153,29 +157,28 @@ impl Simulation {
         let sight = self.sight(dns);
         let endpoint = self.binding.endpoints.first().unwrap().clone();
         let error = elb::Error {
-            action: "DescribeTargetHealth",
             group: self.binding.arn.clone(),
-            kind: elb::Kind::Denied,
-            code: "AccessDenied".into(),
-            message: "not allowed".into(),
+            failure: failure::Failure::here(
+                "DescribeTargetHealth",
+                failure::Kind::Denied,
+                "AccessDenied",
+                "not allowed",
+            ),
         };
         let targets = if self.denied {
             Err(error)
         } else {
             Ok(self.targets.clone())
         };
+        let asked = self.probed.iter().filter(|(target, _)| self.asked.contains(target));
         let seen = Seen {
             family: Family::Ipv4,
-            endpoints: BTreeMap::from([(endpoint.clone(), sight.seen.clone())]),
-            probed: self
-                .probed
-                .iter()
-                .filter(|(target, _)| self.asked.contains(target))
-                .map(|(target, shown)| (*target, shown.clone()))
-                .collect(),
-            group: targets.clone().map_err(|error| error.to_string()),
+            endpoints: BTreeMap::from([(&endpoint, sight.seen.as_ref())]),
+            probed: &asked.map(|(target, shown)| (*target, shown.clone())).collect(),
+            group: targets.as_ref().map_err(ToString::to_string),
         };
-        let Decision { plan, memory } = decide(&self.binding.policy, &self.memory, &seen, self.now);
+        let memory = std::mem::take(&mut self.memory);
+        let Decision { plan, memory } = decide(&self.binding.policy, memory, &seen, self.now);
         self.memory = memory;
         self.asked = plan.candidates();
         let written = |targets: Vec<Target>| Written {
@@ -191,7 +194,7 @@ impl Simulation {
             self.targets.remove(target);
             self.memory.removed(*target);
         }
-        Report {
+        let mut report = Report {
             binding: Arc::clone(&self.binding),
             group: None,
             started: self.now,
@@ -204,7 +207,10 @@ impl Simulation {
             applied: true,
             registered,
             deregistered,
-        }
+            reached: Vec::new(),
+        };
+        report.reached = self.tracker.note(&report);
+        report
     }
 
     /// What has been told, without the times.

@@ -153,7 +153,7 @@ fn the_end_waits_a_moment_for_what_is_to_be_sent() {
     assert!(topic.sns.calls().iter().any(taken), "{:?}", topic.sns.calls());
 }
 
-/// F11: the name is gone for good; the group keeps its target, and somebody is told.
+/// The name is gone for good; the group keeps its target, and somebody is told.
 #[test]
 fn a_name_that_vanished_is_told_and_so_is_its_return() {
     let topic = Topic::new();

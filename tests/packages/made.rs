@@ -109,7 +109,7 @@ pub fn files_of_deb(package: &Path) -> BTreeSet<String> {
         )
     });
     lines
-        .filter(|line| !line.starts_with('d') || line.ends_with("/rds-tether"))
+        .filter(|line| !line.starts_with('d') || line.contains("/rds-tether"))
         .collect()
 }
 
@@ -136,12 +136,27 @@ fn wanted() -> BTreeSet<String> {
     let folder = |path: &str| format!("drwxr-xr-x root root {path}");
     let file = |path: &str| format!("-rw-r--r-- root root {path}");
     let mut wanted = BTreeSet::from(["-rwxr-xr-x root root /usr/bin/rds-tether".to_owned()]);
-    let folders = ["/etc/rds-tether", "/usr/share/rds-tether", "/usr/share/doc/rds-tether"];
+    let folders = [
+        "/etc/rds-tether",
+        "/usr/share/rds-tether",
+        "/usr/share/doc/rds-tether",
+        "/usr/share/doc/rds-tether/docs",
+    ];
     wanted.extend(folders.map(folder));
     wanted.extend(UNITS.map(|unit| file(&format!("/usr/lib/systemd/system/{unit}"))));
     let pages = verbs().into_iter().map(|verb| format!("1/rds-tether-{verb}.1"));
     let pages = pages.chain(["1/rds-tether.1".into(), "5/rds-tether.5".into()]);
     wanted.extend(pages.map(|page| file(&format!("/usr/share/man/man{page}.gz"))));
+    let pages = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/docs")).unwrap();
+    let pages: Vec<String> = pages
+        .map(|page| page.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(pages.len() > 10, "{pages:?}");
+    wanted.extend(
+        pages
+            .iter()
+            .map(|page| file(&format!("/usr/share/doc/rds-tether/docs/{page}"))),
+    );
     wanted.extend(
         [
             "/usr/share/rds-tether/config.toml",

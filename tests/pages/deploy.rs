@@ -118,6 +118,7 @@ fn dashboards_and_alerts_ask_for_what_there_is() {
     }
     let sources = [
         include_str!("../../src/telemetry/metrics.rs"),
+        include_str!("../../src/counts.rs"),
         include_str!("../../src/planner/plan.rs"),
         include_str!("../../src/planner/target.rs"),
     ];

@@ -61,6 +61,9 @@ fn the_schema_only_grows() {
             "listed",
             "role",
             "family",
+            "protocol",
+            "port",
+            "vpc",
             "settled",
             "pending",
             "applied",
@@ -98,7 +101,10 @@ fn the_schema_only_grows() {
         "/target_groups/0/targets/0",
         &["target", "zone", "state", "reason", "named"],
     );
-    has("/target_groups/0/holds/0", &["what", "reason", "text", "until"]);
+    has(
+        "/target_groups/0/holds/0",
+        &["what", "reason", "text", "until", "told_elsewhere"],
+    );
     has(
         "/proxies/0",
         &["listen", "endpoint", "addresses", "ready", "why", "counts"],
@@ -168,6 +174,19 @@ fn the_document_shows_the_proxies() {
     assert_eq!(proxy["endpoint"], format!("{PROXIED}:{port}"));
     assert_eq!(proxy["addresses"], json!(["127.0.0.1"]));
     assert_says(proxy["why"].as_str().unwrap(), &["127.0.0.1 accepted a connection"]);
+}
+
+/// Fails if the document calls settled what the verb `status` does not: a proxy that no client can be sent to.
+#[test]
+fn a_proxy_of_no_use_is_not_settled() {
+    let site = Site::settled();
+    site.wait_for_status("/settled", true);
+    // There nobody accepts connections.
+    site.world.dns.set(PROXIED, Behaviour::a("127.0.0.9", 1));
+    let status = site.wait_for_status("/proxies/0/ready", false);
+    assert_eq!((&status["settled"], &status["exit_code"]), (&json!(false), &json!(2)));
+    assert_eq!(status["target_groups"][0]["settled"], true);
+    assert_says(&site.get("/").body, &["<title>not settled", "not ready"]);
 }
 
 /// Fails if what befell a proxy is not among the last changes.

@@ -1,9 +1,11 @@
 //! `/metrics`: names and labels by Prometheus' rules, and the values that operators alarm on.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use testkit::dns::Behaviour;
 use testkit::elb::Failure;
+use testkit::pages::{Page, code};
 
 use super::scrape::Scrape;
 use super::site::Site;
@@ -71,7 +73,7 @@ fn names_and_labels_follow_the_rules() {
     let site = eventful();
     let scrape = Scrape::of(&site);
     assert!(scrape.families.len() >= 20, "{}", scrape.text);
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for (name, (kind, help)) in &scrape.families {
         assert!(name.starts_with("rds_tether_"), "{name}");
         assert!(
@@ -241,4 +243,46 @@ fn reloads_are_counted_by_how_they_end() {
         Some(0.0)
     );
     assert!(scrape.value("rds_tether_settings_loaded_timestamp_seconds", &[]) > loaded);
+}
+
+/// Fails if the page of metrics lacks one, has one more, or says another type, label or meaning; prints the rows to write.
+#[test]
+fn the_page_has_every_metric() {
+    let (settled, eventful) = (Site::settled(), eventful());
+    settled.wait_for_status("/settled", true);
+    let mut labels: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut families = BTreeMap::new();
+    for scrape in [Scrape::of(&settled), Scrape::of(&eventful)] {
+        for sample in &scrape.samples {
+            let named = sample.labels.keys().filter(|label| *label != "le").cloned();
+            labels
+                .entry(scrape.family(sample).0.to_owned())
+                .or_default()
+                .extend(named);
+        }
+        families.extend(scrape.families);
+    }
+    let wanted = families.iter().map(|(name, (kind, help))| {
+        let labels: Vec<String> = labels[name].iter().map(|label| format!("`{label}`")).collect();
+        // The library ends a help with a stop, the page has none.
+        let row = format!(
+            "| `{name}` | {kind} | {} | {} |",
+            labels.join(", "),
+            help.trim_end_matches('.')
+        );
+        row.replace("|  |", "| |")
+    });
+    let wanted: Vec<String> = wanted.collect();
+    let page = Page::read("docs/metrics.md");
+    let section = page.section("## For Prometheus");
+    let found: Vec<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
+    assert!(
+        wanted.len() >= 20 && found[..wanted.len().min(found.len())] == wanted,
+        "docs/metrics.md should have\n{}",
+        wanted.join("\n")
+    );
+    // The table of labels follows.
+    let explained = found[wanted.len()..].iter().map(|row| code(row));
+    let explained: BTreeSet<&str> = explained.collect();
+    assert_eq!(explained, labels.values().flatten().map(String::as_str).collect());
 }

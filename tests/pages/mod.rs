@@ -11,5 +11,6 @@ mod scrape;
 mod serving;
 mod site;
 mod status;
+mod versions;
 
 use testkit::world;

@@ -206,6 +206,8 @@ fn what_others_say_moves_no_cursor() {
         &shown,
         &["AccessDenied", "the targets could not be listed", "red ?31m alert?"],
     );
+    let planned = assert_exit(&mut world.bound("plan"), 77);
+    assert_says(&planned, &["could not be listed", "red ?31m alert?"]);
 }
 
 /// Fails if a watch shows the state once only, or does not see a change.

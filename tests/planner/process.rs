@@ -130,19 +130,30 @@ impl Process {
             .iter()
             .zip(&self.watchers)
             .map(|(truth, watcher)| (truth.endpoint.clone(), watcher.sight.clone()));
+        let sights: BTreeMap<_, _> = sights.collect();
         let seen = Seen {
             family: Family::Ipv4,
-            endpoints: sights.collect(),
-            probed,
-            group,
+            endpoints: (sights.iter())
+                .map(|(endpoint, sight)| (endpoint, sight.as_ref()))
+                .collect(),
+            probed: &probed,
+            group: group.as_ref().map_err(Clone::clone),
         };
-        let Decision { plan, memory } = decide(policy, &self.memory, &seen, at(now));
+        let Decision { plan, memory } = decide(policy, self.memory.clone(), &seen, at(now));
         if now.is_multiple_of(SAME_PLAN_EVERY_SECS) {
-            let again = decide(&policy.clone(), &self.memory.clone(), &backwards(&seen), at(now));
+            // The same facts, put together in the opposite order.
+            let group: Result<BTreeMap<_, _>, _> = group.clone().map(|group| group.into_iter().rev().collect());
+            let backwards = Seen {
+                family: seen.family,
+                endpoints: seen.endpoints.clone().into_iter().rev().collect(),
+                probed: &probed.clone().into_iter().rev().collect(),
+                group: group.as_ref().map_err(Clone::clone),
+            };
+            let again = decide(&policy.clone(), self.memory.clone(), &backwards, at(now));
             assert_eq!(
                 (&plan, &memory),
                 (&again.plan, &again.memory),
-                "S7 the same facts give the same plan"
+                "the same facts give the same plan"
             );
         }
         let check = Check {
@@ -206,7 +217,7 @@ impl Process {
         let members = seen
             .group
             .iter()
-            .flatten()
+            .flat_map(|group| group.iter())
             .filter(|(target, listed)| listed.state.is_registered() && !policy.keeps(**target));
         let answers_needed = if plan.role == Role::Reader {
             14 * members.count() as u64
@@ -219,7 +230,7 @@ impl Process {
                 let (named, looks, answers) = account.since_named(*target, truth.endpoint.port());
                 assert!(
                     named.is_none_or(|named| now - named >= forget_secs),
-                    "S6 {target} was named at {named:?}"
+                    "{target} was named at {named:?}"
                 );
                 assert!(looks >= 2, "{target} goes after {looks} looks of this process");
                 assert!(
@@ -283,16 +294,6 @@ impl Account {
     }
 }
 
-/// The same facts, put together in the opposite order.
-fn backwards(seen: &Seen) -> Seen {
-    Seen {
-        family: seen.family,
-        endpoints: seen.endpoints.clone().into_iter().rev().collect(),
-        probed: seen.probed.clone().into_iter().rev().collect(),
-        group: seen.group.clone().map(|group| group.into_iter().rev().collect()),
-    }
-}
-
 /// What each endpoint that can be seen names and may name, by the test's own rules.
 fn named(policy: &Policy, seen: &Seen, now: u64) -> BTreeMap<Endpoint, BTreeSet<Target>> {
     let may = |ip: &IpAddr| {
@@ -302,7 +303,7 @@ fn named(policy: &Policy, seen: &Seen, now: u64) -> BTreeMap<Endpoint, BTreeSet<
     let current = seen
         .endpoints
         .iter()
-        .filter_map(|(endpoint, sight)| Some((endpoint, sight.as_ref().ok()?)));
+        .filter_map(|(endpoint, sight)| Some((*endpoint, sight.as_ref().ok()?)));
     let current = current.filter(|(_, answer)| at(now).since(answer.history.last_look).as_secs() <= GAP_SECS);
     let targets = current.map(|(endpoint, answer)| {
         let legal = answer.resolution.addresses().iter().filter(|ip| may(ip));
@@ -322,7 +323,7 @@ fn named(policy: &Policy, seen: &Seen, now: u64) -> BTreeMap<Endpoint, BTreeSet<
 /// A plan and what it came from.
 struct Check<'a> {
     policy: &'a Policy,
-    seen: &'a Seen,
+    seen: &'a Seen<'a>,
     plan: &'a Plan,
     named: BTreeMap<Endpoint, BTreeSet<Target>>,
     /// Candidates that have not shown what they have to.
@@ -336,7 +337,7 @@ impl Check<'_> {
         let Ok(group) = &seen.group else {
             assert!(
                 plan.register.is_empty() && plan.deregister.is_empty(),
-                "S3 a write to an unseen group"
+                "a write to an unseen group"
             );
             assert!(!plan.settled, "an unseen group is not settled");
             return;
@@ -350,7 +351,7 @@ impl Check<'_> {
         assert_eq!(
             registers,
             missing.collect(),
-            "S2, S5 what is registered: all that is legal, named, proven and not registered"
+            "what is registered: all that is legal, named, proven and not registered"
         );
         for (target, zone) in plan.register.iter().chain(&plan.deregister) {
             assert_eq!(
@@ -358,15 +359,15 @@ impl Check<'_> {
                 &group.get(target).and_then(|listed| listed.zone.clone()),
                 "the zone of {target} is echoed"
             );
-            assert!(!policy.keeps(*target), "S4 {target} is kept");
+            assert!(!policy.keeps(*target), "{target} is kept");
         }
-        assert!(plan.deregister.is_empty() || !is_blind, "S3 a removal while blind");
+        assert!(plan.deregister.is_empty() || !is_blind, "a removal while blind");
         assert!(
             plan.deregister.is_empty() || !policy.upsert_only,
             "a removal in spite of upsert_only"
         );
         for target in plan.deregister.keys() {
-            assert!(is_registered(target), "S5 {target} is removed without being registered");
+            assert!(is_registered(target), "{target} is removed without being registered");
             self.check_replacement(*target, group);
         }
         let refused_missing = || self.answers().any(|target| !is_registered(&target));
@@ -408,7 +409,7 @@ impl Check<'_> {
             });
             assert!(
                 replaced,
-                "S1 {surplus} goes, and {endpoint} has no address of its own that is seen registered"
+                "{surplus} goes, and {endpoint} has no address of its own that is seen registered"
             );
         }
     }

@@ -156,13 +156,16 @@ impl Process {
             .watchers
             .iter()
             .map(|(endpoint, watcher)| (endpoint.clone(), watcher.answer()));
+        let endpoints: BTreeMap<_, _> = endpoints.collect();
         let seen = Seen {
             family: script.family,
-            endpoints: endpoints.collect(),
-            probed: self.probed.clone(),
-            group: self.group.clone(),
+            endpoints: (endpoints.iter())
+                .map(|(endpoint, answer)| (endpoint, answer.as_ref()))
+                .collect(),
+            probed: &self.probed,
+            group: self.group.as_ref().map_err(Clone::clone),
         };
-        let decision = decide(&script.policy, &self.memory, &seen, now);
+        let decision = decide(&script.policy, std::mem::take(&mut self.memory), &seen, now);
         self.memory = decision.memory;
         let plan = decision.plan;
         let differs = self

@@ -205,10 +205,7 @@ impl Walk {
         if removed && self.lags_less_than_forget && memories_are_true {
             let registered = self.group.registered();
             let is_served = |wanted: &BTreeSet<Target>| !wanted.is_disjoint(&registered);
-            assert!(
-                intent.wanted.iter().all(is_served),
-                "S1 a removal has left {registered:?}"
-            );
+            assert!(intent.wanted.iter().all(is_served), "a removal has left {registered:?}");
         }
     }
 
@@ -240,7 +237,7 @@ impl Walk {
         while self.now < caught_up || !self.is_at_rest() {
             assert!(
                 self.now < deadline,
-                "L1 the group is not what DNS says: {:?}",
+                "the group is not what DNS says: {:?}",
                 self.group.registered()
             );
             self.pass_calmly();
@@ -249,7 +246,7 @@ impl Walk {
             assert_eq!(
                 self.pass_calmly(),
                 0,
-                "L1, L2 a write after the group has become what DNS says"
+                "a write after the group has become what DNS says"
             );
         }
     }

@@ -9,6 +9,7 @@ mod calls;
 mod checks;
 mod code;
 mod examples;
+mod pages;
 mod root;
 mod script;
 mod stage;
@@ -17,7 +18,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use hcl::expr::{Expression, Object, ObjectKey};
-use rds_tether::settings::keys::TABLES;
+use rds_tether::settings::keys::tables;
 
 use code::{CODE, Copy, blocks, bodies, body, folders, label, run, succeed};
 use testkit::program::said;
@@ -142,15 +143,12 @@ fn object(declared: &Expression) -> &Object<ObjectKey, Expression> {
 fn the_variables_say_what_the_settings_file_does() {
     let module = |path: &str| std::fs::read_to_string(Path::new(CODE).join("modules").join(path)).unwrap();
     let keys = |header: &str| {
-        let table = TABLES.iter().find(|table| table.header == header).expect("a table");
-        table
-            .keys
-            .iter()
-            .map(|key| key.name.to_owned())
-            .collect::<BTreeSet<_>>()
+        let table = tables().into_iter().find(|table| table.header == header);
+        let keys = table.expect("a table").keys.into_iter();
+        keys.map(|key| key.name).collect::<BTreeSet<_>>()
     };
     let written = module("settings/main.tf");
-    for table in TABLES {
+    for table in tables() {
         for key in table.keys {
             let is_written = ["\"", "\\n"]
                 .iter()

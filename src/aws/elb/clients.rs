@@ -8,13 +8,18 @@ use aws_config::SdkConfig;
 use super::Client;
 use crate::aws::bucket::Bucket;
 use crate::aws::{self, AssumeRole};
-use crate::follow::binding::Binding;
-use crate::telemetry::metrics::Calls;
+use crate::counts::Calls;
 
-/// What bindings that share a client have in common: the region and the role.
-pub type ClientKey = (String, Option<AssumeRole>);
+/// The region and the role that all calls of one client have in common.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ClientKey {
+    /// The region that they go to.
+    pub region: String,
+    /// The role that they are made under, if not under the process's own identity.
+    pub role: Option<AssumeRole>,
+}
 
-/// Hands out the client for a binding.
+/// Hands out the client for a key.
 pub struct Clients {
     base: Option<SdkConfig>,
     bucket: Arc<Bucket>,
@@ -38,28 +43,22 @@ impl Clients {
         }
     }
 
-    /// What the bindings that share the client of this one have in common.
-    pub fn key(binding: &Binding) -> ClientKey {
-        (binding.arn.region().to_owned(), binding.assume_role.clone())
-    }
-
-    /// The client for the binding's region and role.
-    pub async fn of(&mut self, binding: &Binding) -> Client {
-        self.with_config(binding).await.0
+    /// The client for a region and a role.
+    pub async fn of(&mut self, key: &ClientKey) -> Client {
+        self.with_config(key).await.0
     }
 
     /// The same with its configuration, for another service's client.
-    pub async fn with_config(&mut self, binding: &Binding) -> (Client, SdkConfig) {
-        let key = Self::key(binding);
-        if let Some(known) = self.clients.get(&key) {
+    pub async fn with_config(&mut self, key: &ClientKey) -> (Client, SdkConfig) {
+        if let Some(known) = self.clients.get(key) {
             return known.clone();
         }
-        let (region, role) = &key;
+        let ClientKey { region, role } = key;
         let base = match self.base.take() {
             Some(base) => base,
             None => aws::config(region).await,
         };
-        let config = aws::for_binding(&base, region, role.as_ref()).await;
+        let config = aws::under_role(&base, region, role.as_ref()).await;
         self.base = Some(base);
         let client = Client::new(
             &config,
@@ -68,7 +67,7 @@ impl Clients {
             role.as_ref().map(|role| role.arn.to_string()),
         );
         let known = (client, config);
-        self.clients.insert(key, known.clone());
+        self.clients.insert(key.clone(), known.clone());
         known
     }
 }

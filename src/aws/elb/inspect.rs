@@ -1,5 +1,5 @@
-//! What surrounds a target group: its health checks and attributes, its load balancer and listeners. For people who look for
-//! what is wrong; nothing here is needed to follow an endpoint.
+//! The surroundings of a target group: its health checks and attributes, its load balancer and listeners. For people who look
+//! for a fault; nothing here is needed to follow an endpoint.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use aws_sdk_elasticloadbalancingv2 as sdk;
 use sdk::types::{LoadBalancer, TargetDescription, TargetGroup, TargetTypeEnum};
 
-use super::{Client, Error, Group, Kind, local, plain_group};
+use super::{Client, Error, Group, not_listed, plain_group};
 use crate::aws::arn::Arn;
 use crate::aws::bucket::Urgency;
 use crate::planner::target::{Family, Target, Zone};
@@ -24,9 +24,9 @@ pub type Attributes = BTreeMap<String, String>;
 /// A target group of any type, and how it is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Detail {
-    /// What never changes about it.
+    /// Its properties that never change.
     pub group: Group,
-    /// What its targets are, for example `ip`.
+    /// The type of its targets, for example `ip`.
     pub target_type: String,
     /// The ARNs of the load balancers that use it.
     pub balancers: Vec<String>,
@@ -51,18 +51,18 @@ pub struct HealthCheck {
     pub unhealthy: u32,
 }
 
-/// A load balancer.
+/// A load balancer, as DescribeLoadBalancers shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Balancer {
-    /// Its ARN.
+    /// The ARN, by which it is asked for more.
     pub arn: String,
-    /// Its name.
+    /// The name that people know it by.
     pub name: String,
     /// Its type, for example `network`.
     pub kind: String,
     /// Its state, for example `active`.
     pub state: String,
-    /// Its VPC.
+    /// The VPC that its nodes are in.
     pub vpc: String,
     /// The Availability Zones in which it has nodes.
     pub zones: BTreeSet<String>,
@@ -75,9 +75,9 @@ pub struct Balancer {
 /// A listener of a load balancer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// Its ARN.
+    /// The ARN, by which it is asked for more.
     pub arn: String,
-    /// Its port.
+    /// The port that clients connect to.
     pub port: u16,
     /// Its protocol, for example `TCP`.
     pub protocol: String,
@@ -86,78 +86,69 @@ pub struct Listener {
 }
 
 impl Client {
+    /// Makes a call that somebody waits for, in its turn.
+    async fn ask<T, E>(
+        &self,
+        action: &'static str,
+        group: &Arn,
+        sent: impl Future<Output = Result<T, sdk::error::SdkError<E>>>,
+    ) -> Result<T, Error>
+    where
+        E: sdk::error::ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let turn = self.turn(Urgency::Settle).await;
+        self.call(action, group, turn, sent).await
+    }
+
     /// Describes a target group of whatever type.
     pub async fn detail(&self, arn: &Arn) -> Result<Detail, Error> {
-        const ACTION: &str = "DescribeTargetGroups";
-        let _turn = self.turn(Urgency::Settle).await;
         let request = self.sdk.describe_target_groups().target_group_arns(arn.as_str());
-        let output = request.send().await.map_err(|error| self.failed(ACTION, arn, error))?;
+        let output = self.ask("DescribeTargetGroups", arn, request.send()).await?;
         let mut groups = output.target_groups().iter();
         let group = groups.find(|group| group.target_group_arn() == Some(arn.as_str()));
-        group.map(|group| read_detail(arn, group)).ok_or_else(|| {
-            let message = "ELB did not list the target group".into();
-            local(ACTION, arn, Kind::NotFound, "NotListed", message)
-        })
+        group.map_or_else(|| Err(not_listed(arn)), |group| Ok(read_detail(arn, group)))
     }
 
     /// The attributes of a target group.
     pub async fn attributes(&self, arn: &Arn) -> Result<Attributes, Error> {
-        let _turn = self.turn(Urgency::Settle).await;
-        let request = self.sdk.describe_target_group_attributes();
-        let output = request
-            .target_group_arn(arn.as_str())
-            .send()
-            .await
-            .map_err(|error| self.failed("DescribeTargetGroupAttributes", arn, error))?;
+        let request = self
+            .sdk
+            .describe_target_group_attributes()
+            .target_group_arn(arn.as_str());
+        let output = self.ask("DescribeTargetGroupAttributes", arn, request.send()).await?;
         let pairs = output.attributes().iter().map(|pair| (pair.key(), pair.value()));
         Ok(attributes(pairs))
     }
 
     /// Describes the load balancers that use a group.
     pub async fn balancers(&self, group: &Arn, arns: &[String]) -> Result<Vec<Balancer>, Error> {
-        let _turn = self.turn(Urgency::Settle).await;
         let request = self.sdk.describe_load_balancers();
-        let output = request
-            .set_load_balancer_arns(Some(arns.to_vec()))
-            .send()
-            .await
-            .map_err(|error| self.failed("DescribeLoadBalancers", group, error))?;
+        let request = request.set_load_balancer_arns(Some(arns.to_vec()));
+        let output = self.ask("DescribeLoadBalancers", group, request.send()).await?;
         Ok(output.load_balancers().iter().map(read_balancer).collect())
     }
 
     /// The attributes of a load balancer that uses a group.
     pub async fn balancer_attributes(&self, group: &Arn, balancer: &str) -> Result<Attributes, Error> {
-        let _turn = self.turn(Urgency::Settle).await;
-        let request = self.sdk.describe_load_balancer_attributes();
-        let output = request
-            .load_balancer_arn(balancer)
-            .send()
-            .await
-            .map_err(|error| self.failed("DescribeLoadBalancerAttributes", group, error))?;
+        let request = self.sdk.describe_load_balancer_attributes().load_balancer_arn(balancer);
+        let output = self
+            .ask("DescribeLoadBalancerAttributes", group, request.send())
+            .await?;
         let pairs = output.attributes().iter().map(|pair| (pair.key(), pair.value()));
         Ok(attributes(pairs))
     }
 
     /// The listeners of a load balancer that uses a group. One page holds more than a load balancer can have.
     pub async fn listeners(&self, group: &Arn, balancer: &str) -> Result<Vec<Listener>, Error> {
-        let _turn = self.turn(Urgency::Settle).await;
         let request = self.sdk.describe_listeners().load_balancer_arn(balancer);
-        let output = request
-            .send()
-            .await
-            .map_err(|error| self.failed("DescribeListeners", group, error))?;
+        let output = self.ask("DescribeListeners", group, request.send()).await?;
         Ok(output.listeners().iter().map(read_listener).collect())
     }
 
     /// The attributes of a listener that forwards to a group.
     pub async fn listener_attributes(&self, group: &Arn, listener: &str) -> Result<Attributes, Error> {
-        let _turn = self.turn(Urgency::Settle).await;
-        let request = self.sdk.describe_listener_attributes();
-        let output = request
-            .listener_arn(listener)
-            .send()
-            .await
-            .map_err(|error| self.failed("DescribeListenerAttributes", group, error))?;
+        let request = self.sdk.describe_listener_attributes().listener_arn(listener);
+        let output = self.ask("DescribeListenerAttributes", group, request.send()).await?;
         let pairs = output.attributes().iter().map(|pair| (pair.key(), pair.value()));
         Ok(attributes(pairs))
     }
@@ -169,27 +160,25 @@ impl Client {
             Family::Ipv4 => ipv4,
             Family::Ipv6 => ipv6,
         };
-        let _turn = self.turn(Urgency::Settle).await;
         let target = TargetDescription::builder()
             .id(nobody.to_string())
             .port(group.port.max(1).into());
         let request = self.sdk.deregister_targets().target_group_arn(group.arn.as_str());
-        let sent = request.targets(target.build()).send().await;
-        sent.map(|_| ())
-            .map_err(|error| self.failed("DeregisterTargets", &group.arn, error))
+        let request = request.targets(target.build());
+        self.ask("DeregisterTargets", &group.arn, request.send()).await?;
+        Ok(())
     }
 
     /// Asks for the registration of a target that is registered, with the zone it is listed with, which changes nothing.
     pub async fn try_registering(&self, arn: &Arn, registered: Target, zone: Zone) -> Result<(), Error> {
-        let _turn = self.turn(Urgency::Settle).await;
         let target = TargetDescription::builder()
             .id(registered.ip.to_string())
             .port(registered.port.into())
             .set_availability_zone(zone);
         let request = self.sdk.register_targets().target_group_arn(arn.as_str());
-        let sent = request.targets(target.build()).send().await;
-        sent.map(|_| ())
-            .map_err(|error| self.failed("RegisterTargets", arn, error))
+        let request = request.targets(target.build());
+        self.ask("RegisterTargets", arn, request.send()).await?;
+        Ok(())
     }
 }
 

@@ -16,25 +16,24 @@ use sdk::types::{
 use tokio::time::Instant;
 
 pub use clients::{ClientKey, Clients};
-pub use error::{Error, Failure, Kind};
+pub use error::Error;
 pub use inspect::{Attributes, Balancer, Detail, HealthCheck, Listener};
 
 use crate::aws::arn::Arn;
-use crate::aws::bucket::{Bucket, Member, Turn, Urgency};
-use crate::planner::target::{Family, Listed, State, Target, Zone};
-use crate::telemetry::metrics::Calls;
+use crate::aws::bucket::{Bucket, Turn, Urgency};
+use crate::aws::failure::{Failure, Kind};
+use crate::counts::Calls;
+use crate::planner::target::{Family, Listed, State, Target, ZONE_ALL, Zone};
 
 /// Targets of one write; larger batches are rejected at times.
 const BATCH_MAX: usize = 100;
 /// Target groups that one call describes, or the tags of which (ELB, DescribeTags).
 pub const DESCRIBED_MAX: usize = 20;
-/// The zone of a target outside the VPC of its group.
-const ZONE_ALL: &str = "all";
 
-/// What never changes about a target group.
+/// The properties of a target group that never change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    /// Its ARN.
+    /// The ARN, by which every call names it.
     pub arn: Arn,
     /// Its address family.
     pub family: Family,
@@ -42,7 +41,7 @@ pub struct Group {
     pub protocol: String,
     /// The port for targets that are registered without one.
     pub port: u16,
-    /// Its VPC.
+    /// The VPC that its targets lie in, unless their zone is `all`.
     pub vpc: String,
 }
 
@@ -55,7 +54,7 @@ pub struct Client {
     role: Option<String>,
 }
 
-/// What became of a write.
+/// The result of a write, which may succeed for some targets and fail for others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
     /// Targets for which ELB accepted it.
@@ -91,21 +90,29 @@ impl Client {
         }
     }
 
-    /// Makes a call: counts it, times it, and reads its failure.
+    /// Makes a call, which the turn is for: counts it, times it, and reads its failure, which throttles the calls that follow
+    /// if AWS says so. If it is dropped, nobody knows what became of the call, and it is not counted.
     async fn call<T, E>(
         &self,
         action: &'static str,
-        arn: &Arn,
+        group: &Arn,
+        _turn: Turn,
         sent: impl Future<Output = Result<T, sdk::error::SdkError<E>>>,
     ) -> Result<T, Error>
     where
         E: sdk::error::ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
         let started = Instant::now();
-        let ended = sent.await.map_err(|error| self.failed(action, arn, error));
-        let outcome = ended.as_ref().map_or_else(|error| error.kind.word(), |_| "ok");
+        let ended = sent.await.map_err(|error| Failure::of(action, self.role(), &error));
+        let outcome = ended.as_ref().map_or_else(|failure| failure.kind.word(), |_| "ok");
         self.calls.note(action, started.elapsed(), outcome);
-        ended
+        ended.map_err(|failure| {
+            if failure.kind == Kind::Throttled {
+                self.bucket.throttled();
+            }
+            let group = group.clone();
+            Error { group, failure }
+        })
     }
 
     /// The role that its configuration assumes.
@@ -113,71 +120,50 @@ impl Client {
         self.role.as_deref()
     }
 
-    /// Waits for the turn to make a call.
+    /// The budget that its calls are drawn from.
+    pub fn bucket(&self) -> &Arc<Bucket> {
+        &self.bucket
+    }
+
+    /// Waits for the turn to make a call. Giving up waiting costs nothing.
     pub async fn turn(&self, urgency: Urgency) -> Turn {
         self.bucket.take(urgency).await
     }
 
-    /// Joins those who share the calls of this client.
-    pub fn join(&self) -> Member {
-        self.bucket.join()
-    }
-
     /// Describes target groups with one call, which fails as a whole if one of them does not exist.
-    pub async fn groups(&self, arns: &[Arn], _turn: Turn) -> Result<BTreeMap<Arn, Result<Group, Error>>, Error> {
+    pub async fn groups(&self, arns: &[Arn], turn: Turn) -> Result<BTreeMap<Arn, Result<Group, Error>>, Error> {
         const ACTION: &str = "DescribeTargetGroups";
         let Some(first) = arns.first() else {
             return Ok(BTreeMap::new());
         };
         let names = arns.iter().map(Arn::to_string).collect();
         let request = self.sdk.describe_target_groups().set_target_group_arns(Some(names));
-        let output = self.call(ACTION, first, request.send()).await?;
+        let output = self.call(ACTION, first, turn, request.send()).await?;
         let described = |arn: &Arn| {
-            let group = output
-                .target_groups()
-                .iter()
-                .find(|group| group.target_group_arn() == Some(arn.as_str()));
-            let missing = || {
-                local(
-                    ACTION,
-                    arn,
-                    Kind::NotFound,
-                    "NotListed",
-                    "ELB did not list the target group".into(),
-                )
-            };
-            (
-                arn.clone(),
-                group.ok_or_else(missing).and_then(|group| read_group(arn, group)),
-            )
+            let mut groups = output.target_groups().iter();
+            let group = groups.find(|group| group.target_group_arn() == Some(arn.as_str()));
+            let group = group.ok_or_else(|| not_listed(arn));
+            (arn.clone(), group.and_then(|group| read_group(arn, group)))
         };
         Ok(arns.iter().map(described).collect())
     }
 
-    /// Describes one target group.
-    pub async fn group(&self, arn: &Arn, turn: Turn) -> Result<Group, Error> {
-        let mut described = self.groups(std::slice::from_ref(arn), turn).await?;
-        described.remove(arn).unwrap_or_else(|| {
-            let message = "ELB did not list the target group".into();
-            Err(local("DescribeTargetGroups", arn, Kind::NotFound, "NotListed", message))
-        })
-    }
-
     /// Lists the targets of a group, draining ones included.
-    pub async fn targets(&self, group: &Group, _turn: Turn) -> Result<BTreeMap<Target, Listed>, Error> {
+    pub async fn targets(&self, group: &Group, turn: Turn) -> Result<BTreeMap<Target, Listed>, Error> {
         const ACTION: &str = "DescribeTargetHealth";
         let request = self.sdk.describe_target_health().target_group_arn(group.arn.as_str());
-        let output = self.call(ACTION, &group.arn, request.send()).await?;
+        let output = self.call(ACTION, &group.arn, turn, request.send()).await?;
         let read = |description| {
-            read_target(group, description).ok_or_else(|| {
-                local(
+            let unreadable = || {
+                here(
                     ACTION,
                     &group.arn,
                     Kind::Other,
                     "UnreadableTarget",
                     format!("{description:?}"),
                 )
-            })
+            };
+            read_target(group, description).ok_or_else(unreadable)
         };
         output.target_health_descriptions().iter().map(read).collect()
     }
@@ -188,10 +174,10 @@ impl Client {
         let Some(first) = arns.first() else {
             return Ok(BTreeMap::new());
         };
-        let _turn = self.turn(Urgency::Look).await;
+        let turn = self.turn(Urgency::Look).await;
         let names = arns.iter().map(Arn::to_string).collect();
         let request = self.sdk.describe_tags().set_resource_arns(Some(names));
-        let output = self.call("DescribeTags", first, request.send()).await?;
+        let output = self.call("DescribeTags", first, turn, request.send()).await?;
         let value = |arn: &Arn| {
             let mut described = output.tag_descriptions().iter();
             let tags = described.find(|description| description.resource_arn() == Some(arn.as_str()))?;
@@ -206,19 +192,20 @@ impl Client {
 
     /// Sets a tag of the group.
     pub async fn set_tag(&self, arn: &Arn, key: &str, value: &str) -> Result<(), Error> {
-        let _turn = self.turn(Urgency::Look).await;
+        let turn = self.turn(Urgency::Look).await;
         let tag = sdk::types::Tag::builder().key(key).value(value).build();
         let request = self.sdk.add_tags().resource_arns(arn.as_str()).tags(tag);
-        self.call("AddTags", arn, request.send()).await.map(|_| ())
+        self.call("AddTags", arn, turn, request.send()).await.map(|_| ())
     }
 
-    /// Registers targets.
+    /// Registers targets, in its own turn. If it is dropped, some of them may be registered all the same: the next look tells.
     pub async fn register(&self, arn: &Arn, targets: &BTreeMap<Target, Zone>) -> Written {
         let turn = self.turn(Urgency::Register).await;
         self.write(Write::Register, arn, targets, turn).await
     }
 
     /// Deregisters targets. The caller waits for the turn, because it has to make sure afterwards that its reasons still hold.
+    /// If it is dropped, some of them may be deregistered all the same.
     pub async fn deregister(&self, arn: &Arn, targets: &BTreeMap<Target, Zone>, turn: Turn) -> Written {
         self.write(Write::Deregister, arn, targets, turn).await
     }
@@ -234,7 +221,7 @@ impl Client {
             };
             match self.send(write, arn, batch, turn).await {
                 Ok(()) => written.done.extend(batch.iter().map(|(target, _)| *target)),
-                Err(error) if error.kind == Kind::Address => {
+                Err(error) if error.failure.kind == Kind::Address => {
                     self.write_singly(write, arn, batch, error, &mut written).await;
                 }
                 Err(error) => written
@@ -260,7 +247,7 @@ impl Client {
                 let turn = self.turn(write.urgency()).await;
                 result = self.send(write, arn, &[(*target, zone.clone())], turn).await;
             }
-            if zone.is_none() && result.as_ref().is_err_and(|error| error.kind == Kind::Address) {
+            if zone.is_none() && result.as_ref().is_err_and(|error| error.failure.kind == Kind::Address) {
                 let everywhere = [(*target, Some(ZONE_ALL.to_owned()))];
                 // Where that is refused too, the first refusal is the one about the target as it was meant.
                 let turn = self.turn(write.urgency()).await;
@@ -277,7 +264,7 @@ impl Client {
         }
     }
 
-    async fn send(&self, write: Write, arn: &Arn, targets: &[(Target, Zone)], _turn: Turn) -> Result<(), Error> {
+    async fn send(&self, write: Write, arn: &Arn, targets: &[(Target, Zone)], turn: Turn) -> Result<(), Error> {
         let describe = |(target, zone): &(Target, Zone)| {
             TargetDescription::builder()
                 .id(target.ip.to_string())
@@ -293,7 +280,9 @@ impl Client {
                     .register_targets()
                     .target_group_arn(arn.as_str())
                     .set_targets(Some(targets));
-                self.call("RegisterTargets", arn, request.send()).await.map(|_| ())
+                self.call("RegisterTargets", arn, turn, request.send())
+                    .await
+                    .map(|_| ())
             }
             Write::Deregister => {
                 let request = self
@@ -301,32 +290,26 @@ impl Client {
                     .deregister_targets()
                     .target_group_arn(arn.as_str())
                     .set_targets(Some(targets));
-                self.call("DeregisterTargets", arn, request.send()).await.map(|_| ())
+                self.call("DeregisterTargets", arn, turn, request.send())
+                    .await
+                    .map(|_| ())
             }
         }
-    }
-
-    fn failed<E>(&self, action: &'static str, arn: &Arn, error: sdk::error::SdkError<E>) -> Error
-    where
-        E: sdk::error::ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-    {
-        let error = Error::new(action, arn, self.role.as_deref(), &error);
-        if error.kind == Kind::Throttled {
-            self.bucket.throttled();
-        }
-        error
     }
 }
 
 /// A failure that was found on this side.
-fn local(action: &'static str, group: &Arn, kind: Kind, code: &str, message: String) -> Error {
+fn here(action: &'static str, group: &Arn, kind: Kind, code: &str, message: String) -> Error {
     Error {
-        action,
         group: group.clone(),
-        kind,
-        code: code.into(),
-        message,
+        failure: Failure::here(action, kind, code, message),
     }
+}
+
+/// The target group that a description of others does not name.
+pub fn not_listed(group: &Arn) -> Error {
+    let message = "ELB did not list the target group".into();
+    here("DescribeTargetGroups", group, Kind::NotFound, "NotListed", message)
 }
 
 fn read_group(arn: &Arn, group: &TargetGroup) -> Result<Group, Error> {
@@ -334,13 +317,8 @@ fn read_group(arn: &Arn, group: &TargetGroup) -> Result<Group, Error> {
     if target_type != Some(&TargetTypeEnum::Ip) {
         let found = target_type.map_or("unknown", TargetTypeEnum::as_str);
         let message = format!("its targets are of type {found}");
-        return Err(local(
-            "DescribeTargetGroups",
-            arn,
-            Kind::NotIp,
-            "TargetTypeNotIp",
-            message,
-        ));
+        let action = "DescribeTargetGroups";
+        return Err(here(action, arn, Kind::NotIp, "TargetTypeNotIp", message));
     }
     Ok(plain_group(arn, group))
 }

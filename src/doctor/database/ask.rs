@@ -1,4 +1,4 @@
-//! What the database says of itself. Reads only.
+//! Asks the database about itself. Reads only.
 
 use std::collections::BTreeMap;
 
@@ -18,13 +18,13 @@ pub struct Facts {
     pub server: Answer<Server>,
     /// Settings that matter to replication, by name; missing where this server has none of that name.
     pub settings: Answer<BTreeMap<String, String>>,
-    /// Replication slots.
+    /// All replication slots of the server.
     pub slots: Answer<Vec<Slot>>,
     /// WAL senders at work.
     pub senders: Answer<u32>,
     /// Publications that were asked for.
     pub publications: Answer<Vec<String>>,
-    /// Their tables.
+    /// The tables that these publish.
     pub tables: Answer<Vec<Table>>,
 }
 
@@ -37,7 +37,7 @@ pub struct Server {
     pub is_standby: bool,
     /// The TLS version, if the session is encrypted.
     pub tls: Option<String>,
-    /// The user.
+    /// The user that the session belongs to.
     pub user: String,
     /// Whether the user is a superuser or has REPLICATION.
     pub may_replicate: bool,
@@ -48,7 +48,7 @@ pub struct Server {
 /// A replication slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
-    /// Its name.
+    /// The name that a consumer gave it.
     pub name: String,
     /// Whether a consumer is connected.
     pub is_active: bool,
@@ -63,7 +63,7 @@ pub struct Slot {
 pub struct Table {
     /// Schema and name, quoted where needed.
     pub name: String,
-    /// The schema.
+    /// The schema alone, quoted where needed.
     pub schema: String,
     /// REPLICA IDENTITY: `d`efault, `n`othing, `f`ull or `i`ndex.
     pub identity: String,

@@ -18,9 +18,9 @@ use tokio_rustls::client::TlsStream;
 
 use crate::probe::{Stage, Trouble, Trust};
 
-/// PostgreSQL's port.
+/// The port of PostgreSQL where the URL names none.
 const PORT: u16 = 5432;
-/// What the server shows of this session.
+/// How the server lists this session (pg_stat_activity).
 const APPLICATION: &str = "rds-tether doctor";
 
 /// Where the database is, and how to talk to it.
@@ -32,7 +32,7 @@ pub struct Source {
     pub security: Security,
 }
 
-/// What the URL's sslmode and the CA bundle make together.
+/// The protection of the connection that the URL's sslmode and the CA bundle ask for together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Security {
     /// `disable`
@@ -54,7 +54,7 @@ pub enum Refused {
     Trouble(String, Trouble),
     /// The server said no: SQLSTATE and message.
     Server(String, String),
-    /// Anything else.
+    /// A failure of another kind, in its own words.
     Other(String),
 }
 
@@ -124,7 +124,7 @@ impl Source {
         }
     }
 
-    /// What the session is called in messages; without the password.
+    /// The database and its address for messages, without the password.
     pub fn title(&self) -> String {
         let port = self.config.get_ports().first().copied().unwrap_or(PORT);
         let database = self.config.get_dbname().or(self.config.get_user()).unwrap_or_default();

@@ -11,10 +11,10 @@ pub use ask::{Answer, Facts, Server, Slot, Table};
 pub use connect::{Refused, Security, Source};
 
 use super::check::{Check, Outcome};
-use super::dns::join;
 use super::reach::BUNDLE;
 use crate::exit::Exit;
 use crate::probe::Trouble;
+use crate::text::join;
 
 /// The oldest version that consumers take.
 const VERSION_MIN: u32 = 120_000;
@@ -133,7 +133,7 @@ fn refusal(refused: &Refused) -> Outcome {
     Outcome::failure(exit, refused.to_string(), fix)
 }
 
-/// What to do about a refusal, by SQLSTATE (PostgreSQL documentation, appendix A).
+/// How to mend a refusal, by SQLSTATE (PostgreSQL documentation, appendix A).
 fn of_state(code: &str) -> (Exit, String) {
     match code {
         "28P01" => (Exit::Denied, "correct user and password in --database".into()),

@@ -1,10 +1,14 @@
 //! What `iam` is asked for on the command line.
 
+use std::io::{stderr, stdout};
+
 use clap::Args;
 
+use crate::exit::Exit;
 use crate::settings::value::RoleArn;
 use crate::settings::{Error, Flags, Settings};
 use crate::verbs::iam::{self, Use};
+use crate::verbs::say;
 
 /// Whose policy to print.
 #[derive(Args, Clone, Debug)]
@@ -17,14 +21,11 @@ pub struct IamFlags {
         long = "for",
         value_name = "run|lambda|proxy|doctor|write-check",
         value_enum,
-        default_value_t,
-        hide_possible_values = true,
-        env = "RDS_TETHER_FOR",
-        hide_env_values = true
+        default_value_t
     )]
     pub caller: Use,
     /// Print the policy of this role, which the settings assume, instead of the one of the process
-    #[arg(long, value_name = "ARN", env = "RDS_TETHER_ASSUMED_ROLE", hide_env_values = true)]
+    #[arg(long, value_name = "ARN")]
     pub assumed_role: Option<RoleArn>,
 }
 
@@ -32,11 +33,21 @@ impl IamFlags {
     /// What to follow; a proxy has flags of its own, of which only the topic matters here.
     pub fn settings(&self) -> Result<Settings, Error> {
         if self.caller == Use::Proxy && self.flags.name_nothing() {
-            let mut settings = Settings::default();
-            self.flags.override_all(&mut settings)?;
-            return Ok(settings);
+            return self.flags.alone();
         }
         self.flags.settings()
+    }
+
+    /// Prints the policy: standard output is the document and nothing else.
+    pub fn print(&self) -> Result<Exit, Error> {
+        let settings = self.settings()?;
+        let role = self.role(&settings)?;
+        let policy = iam::policy(&settings, self.caller, role);
+        say(&mut stdout(), &policy.json());
+        for note in iam::notes(&policy, &settings, self.caller, role) {
+            say(&mut stderr(), &format!("rds-tether: {note}"));
+        }
+        Ok(Exit::Settled)
     }
 
     /// The role whose policy is asked for; it is one that the settings assume.
@@ -52,8 +63,7 @@ impl IamFlags {
             none if none.is_empty() => "leave it out: they assume no role".to_owned(),
             roles => format!("give {roles}"),
         };
-        Err(Error::Usage(format!(
-            "--assumed-role {role} is a role that these settings do not assume; {remedy}"
-        )))
+        let what = format!("--assumed-role {role} is a role that these settings do not assume");
+        Err(Error::usage(what, remedy))
     }
 }

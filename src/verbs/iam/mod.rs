@@ -1,6 +1,6 @@
 //! Which AWS actions are called, by whom and on what: one list, and the least policies that follow from it.
 //!
-//! Whatever else says what is needed, such as the README and the files in `deploy`, is compared with this list by tests, and so
+//! Whatever else says what is needed, such as the pages and the files in `deploy`, is compared with this list by tests, and so
 //! is what the code really calls.
 
 pub mod flags;

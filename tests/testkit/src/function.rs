@@ -171,10 +171,13 @@ impl World {
 
     /// The changes of targets so far, in order, as `Register 10.0.1.5:5432`.
     pub fn changes(&self) -> Vec<String> {
-        let calls = self.elb.writes().into_iter();
+        let calls = self.elb.writes().into_iter().filter(|call| call.tags.is_empty());
+        // Zones are left out: how they come about is the command's own story.
         calls
-            .filter(|call| call.tags.is_empty())
-            .map(|call| short(&call))
+            .map(|mut call| {
+                call.targets.iter_mut().for_each(|target| target.zone = None);
+                short(&call)
+            })
             .collect()
     }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
 
-use crate::program::PATIENCE;
+use crate::program::{FOREIGN_MAX, PATIENCE};
 
 /// An answer.
 #[derive(Clone, Debug)]
@@ -23,22 +24,29 @@ pub struct Answer {
 /// If nobody listens, or no answer comes in time.
 #[track_caller]
 pub fn ask(address: impl ToSocketAddrs, method: &str, path: &str) -> Answer {
-    send(address, method, path, &[], None)
+    send(address, PATIENCE, method, path, &[], None)
 }
 
-/// Sends a form or another text, with headers besides its length.
+/// Sends a form or another text to a server of somebody else's, with headers besides its length.
 ///
 /// # Panics
 /// As [`ask`].
 #[track_caller]
 pub fn post(address: impl ToSocketAddrs, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-    send(address, "POST", path, headers, Some(body))
+    send(address, FOREIGN_MAX, "POST", path, headers, Some(body))
 }
 
 #[track_caller]
-fn send(address: impl ToSocketAddrs, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Answer {
+fn send(
+    address: impl ToSocketAddrs,
+    limit: Duration,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Option<&str>,
+) -> Answer {
     let mut stream = TcpStream::connect(address).expect("it listens");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a time");
+    stream.set_read_timeout(Some(limit)).expect("a time");
     let host = stream.peer_addr().expect("connected");
     let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
     for (name, value) in headers {

@@ -15,6 +15,7 @@ pub mod function;
 pub mod http;
 pub mod lambda;
 pub mod moto;
+pub mod pages;
 pub mod postgres;
 pub mod program;
 pub mod scratch;

@@ -1,0 +1,59 @@
+//! The turns of fate of a proxy's endpoint, for those who tell of them.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::planner::endpoint::{Endpoint, Role};
+use crate::planner::time::Timestamp;
+use crate::text::join;
+
+/// A moment at which something befell a proxy's endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The time of the look at DNS that showed it.
+    pub at: Timestamp,
+    /// Where the proxy listens, by its settings.
+    pub listen: SocketAddr,
+    /// The endpoint that it follows.
+    pub endpoint: Endpoint,
+    /// The role that the endpoint has by the settings or by its names.
+    pub role: Role,
+    /// The event itself.
+    pub what: Happening,
+}
+
+/// Events that can befall a proxy's endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Happening {
+    /// It has other addresses.
+    Moved {
+        /// Those before, none before the first answer.
+        from: Vec<IpAddr>,
+        /// Those that it has now.
+        to: Vec<IpAddr>,
+    },
+    /// It cannot be resolved any more.
+    Unresolved(String),
+    /// It is resolved again.
+    Resolved,
+    /// No address of the answer may be connected to.
+    Refused(Vec<IpAddr>),
+}
+
+impl Happening {
+    /// The line that people should find later, if it is worth one. The first address is no change, and neither are the moves
+    /// of a reader endpoint, of which each answer is one random member.
+    pub fn text(&self, role: Role) -> Option<String> {
+        match self {
+            Self::Moved { from, .. } if from.is_empty() || role == Role::Reader => None,
+            Self::Moved { from, to } => Some(format!("moved from {} to {}", join(from), join(to))),
+            Self::Unresolved(why) => Some(format!("cannot be resolved: {why}")),
+            Self::Resolved => Some("resolved again".into()),
+            Self::Refused(ips) => Some(format!("may not be connected to at {}", join(ips))),
+        }
+    }
+}
+
+/// The name by which people are told of the proxy that listens there.
+pub fn name(listen: SocketAddr) -> String {
+    format!("proxy {listen}")
+}

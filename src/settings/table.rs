@@ -1,0 +1,390 @@
+//! Every setting, once. A field is a key of the file's table and, unless clap skips it, a flag with its environment variable;
+//! its type reads and limits it, its comment is the flag's help and the manual's text, with the default in brackets.
+//!
+//! Whoever adds a field is led by the compiler to say how it is merged and what becomes of it.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::{PathBufValueParser, TypedValueParser as _};
+use ipnet::IpNet;
+use serde::Deserialize;
+
+use super::Settings;
+use super::value::{Bundle, Cidr, Deadline, Dial, Interval, Lasting, Listen, NameServer, RoleArn, Wait};
+use crate::aws::arn::Arn;
+use crate::follow::binding::Binding;
+use crate::notify::TopicArn;
+use crate::planner::answer::Quorum;
+use crate::planner::candidate::{Probe, ProbePatience};
+use crate::planner::endpoint::{Endpoint, Role};
+use crate::planner::policy::Policy;
+use crate::planner::target::Family;
+use crate::planner::wrong::Wrong;
+use crate::proxy::route::{Linger, Rules};
+use crate::{aws, dns, notify, proxy};
+
+/// All tables, as a file has them.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    pub target_group: Vec<TargetGroup>,
+    pub proxy: Vec<Proxy>,
+    pub dns: Dns,
+    pub http: Http,
+    pub notify: Notify,
+}
+
+/// A target group of type ip and the endpoints it follows; once for each group.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetGroup {
+    #[arg(skip)]
+    pub arn: Option<Arn>,
+    #[arg(skip)]
+    pub endpoints: Option<Vec<Endpoint>>,
+    /// How long DNS must not have named a target before it is removed [default: 60s, reader endpoints 5m]
+    #[arg(long, value_name = "DURATION")]
+    pub forget: Option<Wait>,
+    /// How much longer to wait for a healthy replacement [default: 0s, reader endpoints 5m]
+    #[arg(long, value_name = "DURATION")]
+    pub patience: Option<Wait>,
+    /// Whether an answer is the whole truth (writer) or a sample (reader) [default: by the endpoint's name]
+    #[arg(long, value_name = "writer|reader")]
+    pub role: Option<Role>,
+    /// Register only addresses within this network; repeatable [default: everywhere]
+    #[arg(long = "allow-cidr", value_name = "CIDR")]
+    pub allow_cidrs: Option<Vec<Cidr>>,
+    /// Never touch targets within this network; repeatable
+    #[arg(long, value_name = "CIDR")]
+    pub keep: Option<Vec<Cidr>>,
+    /// Never deregister a target
+    #[arg(long)]
+    #[serde(default)]
+    pub upsert_only: bool,
+    /// What an address has to show before it is registered [default: none]
+    #[arg(long, value_name = "none|tcp|tls")]
+    pub probe: Option<Probe>,
+    /// How long it may fail to before it is registered nevertheless [default: tcp 30s, tls 5m]
+    #[arg(long, value_name = "DURATION|forever")]
+    pub probe_patience: Option<ProbePatience>,
+    /// CA certificates (PEM) that the database's has to be signed by
+    #[arg(long, value_name = "FILE", value_parser = PathBufValueParser::new().map(Bundle::In))]
+    pub ca_bundle: Option<Bundle>,
+    /// Look, decide and report, but change nothing
+    #[arg(long)]
+    #[serde(default)]
+    pub observe: bool,
+    #[arg(skip)]
+    pub assume_role: Option<AssumeRole>,
+}
+
+/// A role to assume.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table: { arn = \"...\", external_id = \"...\" }")]
+pub struct AssumeRole {
+    pub arn: RoleArn,
+    pub external_id: Option<String>,
+}
+
+/// An address to listen on and the endpoint that its connections are carried to; once for each proxy.
+#[derive(Args, Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proxy {
+    /// Address to listen on
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Listen,
+    /// Endpoint to connect clients to
+    #[arg(long, value_name = "HOST:PORT")]
+    pub endpoint: Endpoint,
+    /// How long a session outlives its address, or never [default: 5s, reader endpoints never]
+    #[arg(long, value_name = "DURATION|never")]
+    pub linger: Option<Linger>,
+    /// How long sessions go on after SIGTERM [default: 5s]
+    #[arg(long, value_name = "DURATION")]
+    pub drain: Option<Wait>,
+    /// How long a client waits for its connection to the database [default: 10s]
+    #[arg(long, value_name = "DURATION")]
+    pub dial_timeout: Option<Dial>,
+    /// Sessions at once; more are refused [default: 10000]
+    #[arg(long, value_name = "NUMBER")]
+    pub max_sessions: Option<NonZeroUsize>,
+    /// Accept connections only from this network; repeatable [default: from everywhere]
+    #[arg(long = "allow-peer", value_name = "CIDR")]
+    pub allow_peers: Option<Vec<Cidr>>,
+    /// Connect only to addresses within this network; repeatable [default: everywhere]
+    #[arg(long = "allow-cidr", value_name = "CIDR")]
+    pub allow_cidrs: Option<Vec<Cidr>>,
+    /// Expect a PROXY protocol v2 header, as a target group with proxy_protocol_v2.enabled sends it
+    #[arg(long)]
+    #[serde(default)]
+    pub accept_proxy_protocol: bool,
+    /// Whether an answer is the whole truth (writer) or a sample (reader) [default: by the endpoint's name]
+    #[arg(long, value_name = "writer|reader")]
+    pub role: Option<Role>,
+    /// Which of the endpoint's addresses to connect to [default: ipv4]
+    #[arg(long, value_name = "ipv4|ipv6")]
+    pub ip_family: Option<Family>,
+}
+
+/// How to look at DNS.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Dns {
+    /// Name server to ask; repeatable [default: those of /etc/resolv.conf]
+    #[arg(long = "nameserver", value_name = "ADDR[:PORT]")]
+    pub nameservers: Option<Vec<NameServer>>,
+    /// Longest time between two looks at DNS [default: 5s]
+    #[arg(long, value_name = "DURATION")]
+    pub interval: Option<Interval>,
+    #[arg(skip)]
+    pub timeout: Option<Deadline>,
+    #[arg(skip)]
+    pub quorum: Option<Quorum>,
+}
+
+/// Metrics, status and health over HTTP.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Serve metrics, status and health over HTTP on this address (run, proxy), or ask there (status) [default: off]
+    #[arg(id = "http.listen", long = "http", value_name = "ADDR:PORT")]
+    pub listen: Option<Listen>,
+}
+
+/// Messages to an SNS topic.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Notify {
+    /// Tell this SNS topic of changes and trouble (run, proxy) [default: nobody]
+    #[arg(long = "notify-topic", value_name = "ARN")]
+    pub sns_topic_arn: Option<TopicArn>,
+    /// How long trouble lasts before the topic is told [default: 3m]
+    #[arg(long = "notify-after", value_name = "DURATION")]
+    pub after: Option<Lasting>,
+}
+
+/// What a key says that no binding or proxy can be made of.
+pub struct Fault {
+    pub table: &'static str,
+    /// Which of the tables of this name.
+    pub index: usize,
+    pub key: &'static str,
+    pub wrong: Wrong,
+}
+
+impl Options {
+    /// What they come to, with the defaults.
+    pub fn settings(self) -> Result<Settings, Fault> {
+        let mut settings = Settings {
+            dns: self.dns.settings(),
+            http: self.http.listen.map(|listen| listen.0),
+            notify: self.notify.settings(),
+            ..Settings::default()
+        };
+        for (index, group) in self.target_group.into_iter().enumerate() {
+            let table = "target_group";
+            let fault = |(key, wrong)| Fault {
+                table,
+                index,
+                key,
+                wrong,
+            };
+            let binding = group.binding().map_err(fault)?;
+            if settings.bindings.iter().any(|other| other.arn == binding.arn) {
+                let what = format!("target group {} is bound twice", binding.arn);
+                let fix = "list all its endpoints in one [[target_group]]";
+                return Err(fault(("arn", Wrong::new(what, fix))));
+            }
+            settings.bindings.push(binding);
+        }
+        for (index, proxy) in self.proxy.into_iter().enumerate() {
+            let proxy = proxy.settings();
+            if settings.proxies.iter().any(|other| other.listen == proxy.listen) {
+                let what = format!("two proxies listen on {}", proxy.listen);
+                let wrong = Wrong::new(what, "give each its own address or port");
+                let (table, key) = ("proxy", "listen");
+                return Err(Fault {
+                    table,
+                    index,
+                    key,
+                    wrong,
+                });
+            }
+            settings.proxies.push(proxy);
+        }
+        Ok(settings)
+    }
+}
+
+impl TargetGroup {
+    /// These over others. A list that is given replaces the other.
+    pub fn over(self, other: Self) -> Self {
+        Self {
+            arn: self.arn.or(other.arn),
+            endpoints: self.endpoints.or(other.endpoints),
+            forget: self.forget.or(other.forget),
+            patience: self.patience.or(other.patience),
+            role: self.role.or(other.role),
+            allow_cidrs: self.allow_cidrs.or(other.allow_cidrs),
+            keep: self.keep.or(other.keep),
+            upsert_only: self.upsert_only || other.upsert_only,
+            probe: self.probe.or(other.probe),
+            probe_patience: self.probe_patience.or(other.probe_patience),
+            ca_bundle: self.ca_bundle.or(other.ca_bundle),
+            observe: self.observe || other.observe,
+            assume_role: self.assume_role.or(other.assume_role),
+        }
+    }
+
+    fn binding(self) -> Result<Binding, (&'static str, Wrong)> {
+        let Self {
+            arn,
+            endpoints,
+            forget,
+            patience,
+            role,
+            allow_cidrs,
+            keep,
+            upsert_only,
+            probe,
+            probe_patience,
+            ca_bundle,
+            observe,
+            assume_role,
+        } = self;
+        let missing = |key, fix| (key, Wrong::new(format!("missing field `{key}`"), fix));
+        let arn = arn.ok_or_else(|| missing("arn", "add arn = \"ARN\""))?;
+        let endpoints = endpoints.ok_or_else(|| missing("endpoints", "add endpoints = [\"HOST:PORT\"]"))?;
+        if endpoints.is_empty() {
+            let wrong = Wrong::new("endpoints is empty", "list at least one HOST:PORT");
+            return Err(("endpoints", wrong));
+        }
+        let trust = ca_bundle.map(|bundle| bundle.trust()).transpose();
+        let trust = trust.map_err(|wrong| ("ca_bundle", wrong))?;
+        let probe = probe.unwrap_or_default();
+        if probe == Probe::Tls && trust.is_none() {
+            let what = format!(
+                "target group {} is to be probed with tls, which needs ca_bundle (--ca-bundle FILE): the CA certificates \
+                 that sign the database's",
+                arn.name()
+            );
+            let rds = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem";
+            return Err(("probe", Wrong::new(what, format!("AWS publishes those of RDS, {rds}"))));
+        }
+        Ok(Binding {
+            arn,
+            endpoints: endpoints.into_iter().collect(),
+            policy: Policy {
+                role,
+                forget: forget.map(Duration::from),
+                patience: patience.map(Duration::from),
+                allow_cidrs: nets(allow_cidrs),
+                keep: nets(keep),
+                upsert_only,
+                probe,
+                probe_patience,
+            },
+            observe,
+            assume_role: assume_role.map(|AssumeRole { arn, external_id }| aws::AssumeRole {
+                arn: arn.0,
+                external_id,
+            }),
+            trust,
+        })
+    }
+}
+
+impl Proxy {
+    fn settings(self) -> proxy::Proxy {
+        let Self {
+            listen,
+            endpoint,
+            linger,
+            drain,
+            dial_timeout,
+            max_sessions,
+            allow_peers,
+            allow_cidrs,
+            accept_proxy_protocol,
+            role,
+            ip_family,
+        } = self;
+        let defaults = proxy::Proxy::new(listen.0, endpoint);
+        proxy::Proxy {
+            family: ip_family.unwrap_or(defaults.family),
+            rules: Rules {
+                linger: linger.unwrap_or_default(),
+                role,
+                allow_cidrs: nets(allow_cidrs),
+            },
+            dial_timeout: dial_timeout.map_or(defaults.dial_timeout, Duration::from),
+            max_sessions: max_sessions.map_or(defaults.max_sessions, usize::from),
+            allow_peers: nets(allow_peers),
+            accept_proxy_protocol,
+            drain: drain.map_or(defaults.drain, Duration::from),
+            ..defaults
+        }
+    }
+}
+
+impl Dns {
+    /// These over others.
+    pub fn over(self, other: Self) -> Self {
+        Self {
+            nameservers: self.nameservers.or(other.nameservers),
+            interval: self.interval.or(other.interval),
+            timeout: self.timeout.or(other.timeout),
+            quorum: self.quorum.or(other.quorum),
+        }
+    }
+
+    fn settings(self) -> dns::Settings {
+        let Self {
+            nameservers,
+            interval,
+            timeout,
+            quorum,
+        } = self;
+        let defaults = dns::Settings::default();
+        let servers = nameservers.unwrap_or_default().into_iter();
+        dns::Settings {
+            name_servers: servers.map(|server| server.0).collect(),
+            deadline: timeout.map_or(defaults.deadline, Duration::from),
+            interval: interval.map_or(defaults.interval, Duration::from),
+            quorum: quorum.unwrap_or(defaults.quorum),
+        }
+    }
+}
+
+impl Http {
+    /// These over others.
+    pub fn over(self, other: Self) -> Self {
+        Self {
+            listen: self.listen.or(other.listen),
+        }
+    }
+}
+
+impl Notify {
+    /// These over others.
+    pub fn over(self, other: Self) -> Self {
+        Self {
+            sns_topic_arn: self.sns_topic_arn.or(other.sns_topic_arn),
+            after: self.after.or(other.after),
+        }
+    }
+
+    fn settings(self) -> notify::Settings {
+        let Self { sns_topic_arn, after } = self;
+        notify::Settings {
+            topic: sns_topic_arn,
+            after: after.map_or(notify::Settings::default().after, Duration::from),
+        }
+    }
+}
+
+fn nets(list: Option<Vec<Cidr>>) -> Vec<IpNet> {
+    list.unwrap_or_default().into_iter().map(|cidr| cidr.0).collect()
+}

@@ -1,0 +1,485 @@
+//! The document: where everything stands. `/status` serves it, `status`, `plan` and `sync` print it as JSON, and whatever is
+//! drawn for people is drawn from it. The JSON only grows: keys are added, none goes away or changes its meaning. A reader
+//! takes the document of an older or newer process: what is missing has its default, what it does not know is left out.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::aws::elb;
+use crate::dns::watch::Sight;
+use crate::exit::Exit;
+use crate::follow::report::Report;
+use crate::planner::endpoint::{self, Endpoint, Role};
+use crate::planner::plan::{Class, Hold};
+use crate::planner::target;
+use crate::planner::time::Timestamp;
+use crate::proxy::health::View;
+use crate::proxy::{self, Tally};
+use crate::text;
+
+/// The name of the JSON's shape; the number would change if something went away.
+pub const SCHEMA: &str = "rds-tether/1";
+
+/// A text that may come from others: it is shown without what would move a terminal's cursor.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Text(String);
+
+impl Text {
+    /// The text of something.
+    pub fn of(what: impl ToString) -> Self {
+        Self(what.to_string())
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0.replace(char::is_control, "?"))
+    }
+}
+
+impl PartialEq<str> for Text {
+    fn eq(&self, other: &str) -> bool {
+        self.0 == other
+    }
+}
+
+/// Where everything stands. Which of the optional parts are there depends on who made it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Document {
+    /// [`SCHEMA`].
+    pub schema: Text,
+    /// The verb that made it: `status`, `plan`, `sync` or `lambda`.
+    pub verb: Text,
+    /// The exit code of the verb.
+    pub exit_code: u8,
+    /// Whether every target group equals DNS; of `status`, whether every proxy is of use, too.
+    pub settled: bool,
+    /// The target groups that have been looked at.
+    pub target_groups: Vec<Group>,
+    /// ARNs of target groups that a process follows but has not looked at yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_looked_at_yet: Option<Vec<Text>>,
+    /// The version of the process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<Text>,
+    /// When the process started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started: Option<Timestamp>,
+    /// When the document was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+    /// The proxies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxies: Option<Vec<Proxy>>,
+    /// The last changes that a process has seen, oldest first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Vec<Change>>,
+    /// Where `status` has it from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+}
+
+/// Where one target group stands.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Group {
+    /// Its ARN.
+    pub arn: Text,
+    /// Its name.
+    pub name: Text,
+    /// The time that was decided at.
+    pub at: Option<Timestamp>,
+    /// When its targets were last listed.
+    pub listed: Option<Timestamp>,
+    /// The role that is followed.
+    pub role: Text,
+    /// `ipv4` or `ipv6`, once the group has been described, as is what follows.
+    pub family: Option<Text>,
+    /// The protocol of its targets.
+    pub protocol: Option<Text>,
+    /// The port for targets that are registered without one.
+    pub port: Option<u16>,
+    /// Its VPC.
+    pub vpc: Option<Text>,
+    /// Whether it equals DNS.
+    pub settled: bool,
+    /// Whether anything is to be changed, now or after waiting.
+    pub pending: bool,
+    /// Whether the plan was carried out.
+    pub applied: bool,
+    /// One phrase on where it stands.
+    pub verdict: Text,
+    /// Its endpoints, with the answers of DNS.
+    pub endpoints: Vec<Sighted>,
+    /// Its targets; null if they could not be listed.
+    pub targets: Option<Vec<Target>>,
+    /// Targets to register.
+    pub register: Vec<Text>,
+    /// Targets to deregister.
+    pub deregister: Vec<Text>,
+    /// Targets that were registered.
+    pub registered: Vec<Text>,
+    /// Targets that were deregistered.
+    pub deregistered: Vec<Text>,
+    /// Changes that are deliberately not made.
+    pub holds: Vec<Held>,
+    /// Remarks for an operator.
+    pub notes: Vec<Text>,
+    /// Calls of AWS that failed.
+    pub errors: Vec<Failed>,
+    /// Since when each report of the process has been settled.
+    pub in_sync_since: Option<Timestamp>,
+}
+
+/// One endpoint and the latest look at its name.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sighted {
+    /// Its name and port.
+    pub endpoint: Text,
+    /// Whether its name is that of one instance.
+    pub follows_instance: bool,
+    /// When the latest look ended.
+    pub at: Option<Timestamp>,
+    /// Its addresses, if it could be resolved.
+    pub addresses: Vec<Text>,
+    /// How long the answer holds, in seconds.
+    pub ttl_seconds: Option<u64>,
+    /// Why it could not be resolved.
+    pub blind: Option<Text>,
+    /// Since when it could not be resolved.
+    pub blind_since: Option<Timestamp>,
+    /// The answer of each name server.
+    pub name_servers: Vec<Said>,
+}
+
+/// The answer of one name server.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Said {
+    /// The name server's address and port.
+    pub address: Text,
+    /// The addresses it gave.
+    pub addresses: Vec<Text>,
+    /// The names that led to them.
+    pub names: Vec<Text>,
+    /// How long its answer holds, in seconds.
+    pub ttl_seconds: Option<u64>,
+    /// Why it gave none.
+    pub failure: Option<Text>,
+}
+
+/// A target as it was listed.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Target {
+    /// Its address and port.
+    pub target: Text,
+    /// Its zone.
+    pub zone: Option<Text>,
+    /// Its state, in ELB's words.
+    pub state: Text,
+    /// ELB's reason for the state.
+    pub reason: Option<Text>,
+    /// Whether DNS names it.
+    pub named: bool,
+}
+
+/// A change that is deliberately not made.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Held {
+    /// The target, the endpoint or the group that is left alone.
+    pub what: Text,
+    /// The name of the reason.
+    pub reason: Text,
+    /// The whole of it for people.
+    pub text: Text,
+    /// When it can end by itself, at the earliest.
+    pub until: Option<Timestamp>,
+    /// Whether something else in the document says it already, such as the error of a failed call.
+    pub told_elsewhere: bool,
+}
+
+/// A call of AWS that failed.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Failed {
+    /// The name of the call.
+    pub action: Text,
+    /// AWS's code for the failure.
+    pub code: Text,
+    /// The whole of it for people.
+    pub text: Text,
+}
+
+/// Where one proxy stands.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Proxy {
+    /// Where it listens.
+    pub listen: Text,
+    /// The endpoint that it follows.
+    pub endpoint: Text,
+    /// The addresses that clients are connected to.
+    pub addresses: Vec<Text>,
+    /// Whether it wants clients; null if only its own process knows.
+    pub ready: Option<bool>,
+    /// Why it is ready or not.
+    pub why: Text,
+    /// Connections and bytes so far; null if only its own process knows.
+    pub counts: Option<Tally>,
+}
+
+/// Something that has changed.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Change {
+    /// When.
+    pub at: Option<Timestamp>,
+    /// The name of the target group or of the proxy.
+    pub subject: Text,
+    /// The change, for people.
+    pub text: Text,
+}
+
+/// Where `status` has a document from.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Source {
+    /// The page of the process that was asked; null if `status` looked for itself.
+    pub url: Option<Text>,
+    /// Why it looked for itself.
+    pub why: Option<Text>,
+}
+
+impl Document {
+    /// A document of these target groups alone.
+    pub fn of<'a>(verb: &str, reports: impl IntoIterator<Item = &'a Report>, exit: Exit) -> Self {
+        let target_groups: Vec<Group> = reports.into_iter().map(Group::of).collect();
+        Self {
+            schema: Text::of(SCHEMA),
+            verb: Text::of(verb),
+            exit_code: exit as u8,
+            settled: target_groups.iter().all(|group| group.settled),
+            target_groups,
+            ..Self::default()
+        }
+    }
+
+    /// Takes what it says of groups and proxies together: settled are groups that equal DNS, and proxies that are not known
+    /// to be of no use.
+    pub fn judge(&mut self) {
+        let mut proxies = self.proxies.iter().flatten();
+        self.settled = self.target_groups.iter().all(|group| group.settled)
+            && self.not_looked_at_yet.iter().flatten().next().is_none()
+            && proxies.all(|proxy| proxy.ready != Some(false));
+        self.exit_code = self.exit() as u8;
+    }
+
+    /// The exit code of `status`.
+    pub fn exit(&self) -> Exit {
+        if self.settled { Exit::Settled } else { Exit::Pending }
+    }
+
+    /// As JSON on many lines, without the end of the last.
+    pub fn json(&self) -> String {
+        // Strings, numbers and lists always serialise.
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+
+    /// As JSON on one line, without its end.
+    pub fn json_line(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// How long ago something was when the document was made, for people.
+    pub fn ago(&self, then: Option<Timestamp>) -> String {
+        let lasts = self.at.zip(then).map(|(at, then)| at.since(then));
+        text::span(lasts.unwrap_or_default())
+    }
+}
+
+impl Group {
+    fn of(report: &Report) -> Self {
+        let plan = &report.plan;
+        let named = named(report);
+        let target = |(target, listed): (&target::Target, &target::Listed)| Target {
+            target: Text::of(target),
+            zone: listed.zone.as_ref().map(Text::of),
+            state: Text::of(listed.state.as_str()),
+            reason: listed.reason.as_ref().map(Text::of),
+            named: named.contains(target),
+        };
+        let hold = |hold: &Hold| Held {
+            what: Text::of(&hold.what),
+            reason: Text::of(hold.reason.name()),
+            text: Text::of(text::hold(hold, report.at)),
+            until: hold.until,
+            told_elsewhere: hold.reason.class() == Class::ToldElsewhere,
+        };
+        let error = |error: &elb::Error| Failed {
+            action: Text::of(error.failure.action),
+            code: Text::of(&error.failure.code),
+            text: Text::of(error),
+        };
+        let targets = report.targets.as_ref().ok();
+        let group = report.group.as_ref();
+        Self {
+            arn: Text::of(&report.binding.arn),
+            name: Text::of(report.binding.arn.name()),
+            at: Some(report.at),
+            listed: report.listed,
+            role: Text::of(plan.role),
+            family: group.map(|group| Text::of(group.family)),
+            protocol: group.map(|group| Text::of(&group.protocol)),
+            port: group.map(|group| group.port),
+            vpc: group.map(|group| Text::of(&group.vpc)),
+            settled: plan.settled,
+            pending: plan.is_pending(),
+            applied: report.applied,
+            verdict: Text::of(verdict(report)),
+            endpoints: report
+                .sights
+                .iter()
+                .map(|(name, sight)| Sighted::of(name, sight))
+                .collect(),
+            targets: targets.map(|targets| targets.iter().map(target).collect()),
+            register: texts(plan.register.keys()),
+            deregister: texts(plan.deregister.keys()),
+            registered: texts(&report.registered.done),
+            deregistered: texts(&report.deregistered.done),
+            holds: report.holds().iter().map(hold).collect(),
+            notes: texts(&plan.notes),
+            errors: report.errors().map(error).collect(),
+            in_sync_since: None,
+        }
+    }
+
+    /// Its verdict where that stands above what it is about.
+    pub fn heading(&self) -> Text {
+        Text(self.verdict.0.replace(": see above", ""))
+    }
+
+    /// The holds that nothing else in the document tells.
+    pub fn telling_holds(&self) -> impl Iterator<Item = &Held> {
+        self.holds.iter().filter(|hold| !hold.told_elsewhere)
+    }
+}
+
+impl Sighted {
+    fn of(endpoint: &Endpoint, sight: &Sight) -> Self {
+        let answer = sight.seen.as_ref().ok();
+        let servers = sight.said.iter().map(|(server, said)| {
+            let ok = said.as_ref().ok();
+            Said {
+                address: Text::of(server),
+                addresses: ok.map(|said| texts(&said.addresses)).unwrap_or_default(),
+                names: ok.map(|said| texts(&said.names)).unwrap_or_default(),
+                ttl_seconds: ok.map(|said| said.ttl.as_secs()),
+                failure: said.as_ref().err().map(Text::of),
+            }
+        });
+        Self {
+            endpoint: Text::of(endpoint),
+            follows_instance: endpoint.kind() == endpoint::Kind::Instance,
+            at: Some(sight.at),
+            addresses: answer
+                .map(|answer| texts(answer.resolution.addresses()))
+                .unwrap_or_default(),
+            ttl_seconds: answer.map(|answer| answer.resolution.ttl.as_secs()),
+            blind: sight.seen.as_ref().err().map(Text::of),
+            blind_since: sight.blind_since,
+            name_servers: servers.collect(),
+        }
+    }
+}
+
+impl Said {
+    /// How long its answer holds, for people; empty if there is none.
+    pub fn ttl(&self) -> String {
+        self.ttl_seconds.map_or_else(String::new, |secs| format!("{secs} s"))
+    }
+}
+
+impl Target {
+    /// Whether DNS names it, for people.
+    pub fn named_by_dns(&self) -> &'static str {
+        if self.named { "names it" } else { "does not name it" }
+    }
+
+    /// ELB's reason in brackets; empty if there is none.
+    pub fn reason_in_brackets(&self) -> String {
+        let reason = self.reason.as_ref();
+        reason.map_or_else(String::new, |reason| format!(" ({reason})"))
+    }
+}
+
+impl Proxy {
+    /// A proxy of this process.
+    pub fn of(view: &View) -> Self {
+        let ready = view.ready();
+        Self {
+            listen: Text::of(view.address()),
+            endpoint: Text::of(view.endpoint()),
+            addresses: texts(view.addresses()),
+            ready: Some(ready.is_ok()),
+            why: Text(ready.unwrap_or_else(|why| why)),
+            counts: Some(view.tally()),
+        }
+    }
+
+    /// A proxy of another process, of which no more is known than the addresses of its name, or why it has none.
+    pub fn from_outside(proxy: &proxy::Proxy, seen: Result<Vec<IpAddr>, String>) -> Self {
+        Self {
+            listen: Text::of(proxy.listen),
+            endpoint: Text::of(&proxy.endpoint),
+            ready: seen.is_err().then_some(false),
+            why: match &seen {
+                Ok(_) => Text::of("only its own process knows"),
+                Err(blind) => Text::of(format!("the name cannot be resolved: {blind}")),
+            },
+            addresses: texts(seen.unwrap_or_default()),
+            counts: None,
+        }
+    }
+}
+
+/// One phrase on where a binding stands.
+pub fn verdict(report: &Report) -> String {
+    let trouble = match report.trouble() {
+        Some(Exit::Refused) => "refused: see above",
+        Some(Exit::Denied) => "denied by AWS: see above",
+        Some(Exit::Settings) => "not a usable target group: see above",
+        Some(Exit::Unavailable) => "DNS or AWS is not available: see above",
+        Some(_) => "failed: see above",
+        None if report.is_settled() => return "settled: the group equals DNS".into(),
+        None if report.plan.is_pending() => return "changes are pending".into(),
+        None if report.plan.role == Role::Reader => {
+            return "nothing to change now: members missing from one answer may still be there".into();
+        }
+        None => return "not settled: see what is held".into(),
+    };
+    let changed = !report.registered.done.is_empty() || !report.deregistered.done.is_empty();
+    format!("{trouble}{}", if changed { "" } else { "; nothing was changed" })
+}
+
+fn named(report: &Report) -> BTreeSet<target::Target> {
+    let targets = report.sights.iter().flat_map(|(endpoint, sight)| {
+        let answer = sight.seen.iter();
+        let addresses = answer.flat_map(|answer| answer.resolution.addresses());
+        addresses.map(|ip| target::Target {
+            ip: *ip,
+            port: endpoint.port(),
+        })
+    });
+    targets.collect()
+}
+
+fn texts(items: impl IntoIterator<Item: ToString>) -> Vec<Text> {
+    items.into_iter().map(Text::of).collect()
+}
