@@ -5,58 +5,51 @@
 //! and every fault, is for the simulated name server of tests/testkit.
 #![allow(clippy::disallowed_methods)]
 
-mod program;
-#[allow(dead_code, reason = "shared with the stories, which need more of it")]
-#[path = "stories/world.rs"]
-mod world;
-
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
-use std::process::{Command, Output, Stdio};
+use std::net::{Ipv4Addr, UdpSocket};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use program::{Folder, Program};
 use testkit::elb::{self, Group};
-use world::{Daemon, NEW, OLD, WRITER, bare_command, finish, is, said};
+use testkit::program::{assert_ended, on_a_free_port, provided};
+use testkit::scratch::Scratch;
+use testkit::world::{Daemon, NEW, OLD, WRITER, bare_command, bind, finish, is, said};
 
 const ZONE: &str = "eu-west-1.rds.amazonaws.com";
 const OLD_INSTANCE: &str = "orders-1.abc123.eu-west-1.rds.amazonaws.com";
 const NEW_INSTANCE: &str = "orders-2.abc123.eu-west-1.rds.amazonaws.com";
 /// How soon a change must show at a TTL of 1 s, on a machine that is busy with other tests.
 const SOON: Duration = Duration::from_secs(10);
-/// How often a free port is picked before giving up: another process may take it first.
-const PORTS_TRIED: usize = 8;
 
 struct Knot {
-    _program: Program,
+    _program: Daemon,
     port: u16,
-    _folder: Folder,
+    _folder: Scratch,
 }
 
 impl Knot {
     /// Serves the zone with these records besides its own.
     fn start(records: &[String]) -> Self {
-        let folder = Folder::new();
+        let folder = Scratch::new();
         let own = ["@ 1 SOA ns admin 1 3600 600 86400 1", "@ 1 NS ns", "ns 1 A 127.0.0.1"].map(str::to_owned);
         let lines: Vec<String> = own.iter().chain(records).cloned().collect();
         folder.write("zone", &format!("$ORIGIN {ZONE}.\n{}\n", lines.join("\n")));
-        for _ in 0..PORTS_TRIED {
-            let port = free_port();
+        let (program, port) = on_a_free_port(|port| {
+            // It is free for TCP.
+            UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
             let config = folder.write("knot.conf", &config(&folder, port));
-            let mut command = Command::new(program::path("RDS_TETHER_TEST_KNOTD"));
+            let mut command = Command::new(provided("RDS_TETHER_TEST_KNOTD"));
             let command = command.env_clear().arg("--config").arg(config);
             let ready = ["server started", "cannot bind"];
-            let (program, line) = Program::start(command, &ready).unwrap_or_else(|said| panic!("knotd ended:\n{said}"));
-            if line.contains("server started") {
-                return Self {
-                    _program: program,
-                    port,
-                    _folder: folder,
-                };
-            }
+            let (program, line) = Daemon::serve(command, &ready).unwrap_or_else(|said| panic!("knotd ended:\n{said}"));
+            line.contains("server started").then_some((program, port))
+        });
+        Self {
+            _program: program,
+            port,
+            _folder: folder,
         }
-        panic!("no port for knotd in {PORTS_TRIED} tries");
     }
 
     /// Serves the writer endpoint with one address.
@@ -67,7 +60,7 @@ impl Knot {
     /// Changes the zone as one update, such as `delete NAME A` or `add NAME 1 A 10.0.0.1`; returns when it is in force.
     #[track_caller]
     fn update(&self, changes: &[String]) {
-        let mut command = Command::new(program::path("RDS_TETHER_TEST_KNSUPDATE"));
+        let mut command = Command::new(provided("RDS_TETHER_TEST_KNSUPDATE"));
         let piped = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -89,18 +82,8 @@ impl Knot {
     }
 }
 
-/// A port that is free for UDP and TCP.
-fn free_port() -> u16 {
-    let free = (0..PORTS_TRIED).find_map(|_| {
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
-        let port = tcp.local_addr().ok()?.port();
-        UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).ok().map(|_| port)
-    });
-    free.expect("a free port")
-}
-
-fn config(folder: &Folder, port: u16) -> String {
-    let folder = folder.path.display();
+fn config(folder: &Scratch, port: u16) -> String {
+    let folder = folder.folder().display();
     format!(
         "server:
   rundir: \"{folder}\"
@@ -151,8 +134,8 @@ impl World {
         let mut command = bare_command(&self.elb.url());
         command
             .arg(verb)
-            .args(["--nameserver", &format!("127.0.0.1:{}", self.knot.port)])
-            .args(["--endpoint", &format!("{WRITER}:5432"), "--target-group", &self.arn]);
+            .args(["--nameserver", &format!("127.0.0.1:{}", self.knot.port)]);
+        bind(&mut command, &format!("{WRITER}:5432"), &self.arn);
         command
     }
 
@@ -172,11 +155,6 @@ impl World {
             .map(|target| target.ip)
             .collect()
     }
-}
-
-#[track_caller]
-fn assert_exit(output: &Output, code: i32) {
-    assert_eq!(output.status.code(), Some(code), "{}", said(output));
 }
 
 fn set(addresses: &[&str]) -> BTreeSet<String> {
@@ -206,7 +184,7 @@ fn a_deleted_name_removes_nothing() {
     world.knot.update(&[format!("delete {WRITER}. A")]);
 
     let output = finish(world.bound("sync").args(["--forget", "1s", "--timeout", "4s"]));
-    assert_exit(&output, 69);
+    assert_ended(&output, 69);
     assert!(said(&output).contains("NXDOMAIN"), "{}", said(&output));
     assert!(world.elb.writes().is_empty(), "{:?}", world.elb.writes());
 }
@@ -240,7 +218,7 @@ fn a_cluster_endpoint_is_followed_from_instance_to_instance() {
     let world = World::new(knot, Group::named("orders"));
 
     let planned = finish(&mut world.bound("plan"));
-    assert_exit(&planned, 2);
+    assert_ended(&planned, 2);
     assert!(said(&planned).contains(OLD_INSTANCE), "{}", said(&planned));
 
     let daemon = Daemon::start(world.bound("run").args(["--forget", "2s"]));
@@ -262,7 +240,7 @@ fn an_answer_too_large_for_a_datagram_is_read_whole() {
     let records: Vec<String> = (addresses.iter()).map(|ip| format!("{WRITER}. 1 A {ip}")).collect();
     let world = World::new(Knot::start(&records), Group::named("orders"));
 
-    assert_exit(&finish(&mut world.bound("sync")), 0);
+    assert_ended(&finish(&mut world.bound("sync")), 0);
     assert_eq!(world.registered(), addresses.into_iter().collect());
 }
 
@@ -273,11 +251,11 @@ fn an_ipv6_group_gets_the_ipv6_address() {
     let knot = Knot::start(&[format!("{WRITER}. 1 A {OLD}"), format!("{WRITER}. 1 AAAA {IPV6}")]);
     let world = World::new(knot, Group::named("orders").ipv6());
 
-    assert_exit(&finish(&mut world.bound("sync")), 0);
+    assert_ended(&finish(&mut world.bound("sync")), 0);
     assert_eq!(world.registered(), set(&[IPV6]));
 
     world.knot.update(&[format!("delete {WRITER}. AAAA")]);
     let blind = finish(&mut world.bound("plan"));
-    assert_exit(&blind, 69);
+    assert_ended(&blind, 69);
     assert!(said(&blind).contains("no data"), "{}", said(&blind));
 }

@@ -1,10 +1,6 @@
 //! Completions and man pages, as the built binary prints them, and the tables of docs/settings.md agree with what it takes.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
-#[path = "stories/world.rs"]
-#[expect(dead_code, reason = "the stories use the rest")]
-mod world;
-
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
@@ -12,7 +8,7 @@ use clap::Arg;
 use rds_tether::settings::keys::{Table, tables};
 use rds_tether::settings::{Flags, command_line, read_command_line};
 use rds_tether::verbs::Cli;
-use world::*;
+use testkit::world::*;
 
 const SETTINGS: &str = include_str!("../docs/settings.md");
 

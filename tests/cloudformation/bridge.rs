@@ -6,7 +6,7 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
-use crate::program;
+use testkit::program::{foreign, provided};
 
 /// The region that moto takes the answers of custom resources for.
 pub const REGION: &str = "us-east-1";
@@ -74,7 +74,7 @@ fn shared() -> MutexGuard<'static, Bridge> {
 /// A template with its short forms in their long ones.
 #[track_caller]
 pub fn template(name: &str) -> Value {
-    let answer = shared().ask("template", &json!(crate::path(name)));
+    let answer = shared().ask("template", &json!(super::path(name)));
     answer.unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
@@ -86,10 +86,8 @@ pub fn fits(pattern: &str, text: &str) -> bool {
 
 /// Python with the packages of tests/requirements.txt, and nothing of this machine's settings.
 pub fn python() -> Command {
-    let mut command = Command::new(program::path("RDS_TETHER_TEST_PYTHON"));
+    let mut command = foreign(provided("RDS_TETHER_TEST_PYTHON"));
     command
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
         .env("AWS_SECRET_ACCESS_KEY", "secret")
         .env("AWS_DEFAULT_REGION", REGION)

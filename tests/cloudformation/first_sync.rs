@@ -10,9 +10,9 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::bridge;
-use crate::program::Folder;
-use crate::texts::inline_python;
+use super::bridge;
+use super::texts::inline_python;
+use testkit::scratch::Scratch;
 
 const STACK: &str = "arn:aws:cloudformation:eu-west-1:123456789012:stack/tether/5f0a";
 const FUNCTION: &str = "arn:aws:lambda:eu-west-1:123456789012:function:rds-tether";
@@ -115,12 +115,12 @@ impl Stage {
 
     /// Handles one request that is to be answered to this URL.
     pub fn handle_for(&self, event: &Value, call_seconds: &str, response_url: &str) {
-        let folder = Folder::new();
+        let folder = Scratch::new();
         folder.write("index.py", &inline_python());
         let mut event = event.clone();
         event["ResponseURL"] = json!(response_url);
         let mut command = bridge::python();
-        let command = command.args(["-c", DRIVER, call_seconds]).current_dir(&folder.path);
+        let command = command.args(["-c", DRIVER, call_seconds]).current_dir(folder.folder());
         let command = command
             .env("AWS_ENDPOINT_URL", &self.url)
             .stdin(Stdio::piped())

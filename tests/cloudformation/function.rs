@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::bridge::{self, REGION};
-use crate::first_sync::{AT_ONCE, Reply, Stage, event};
-use crate::site::{ENDPOINT, GROUP, Site, Stack, TOPIC, allowed};
+use super::bridge::{self, REGION};
+use super::first_sync::{AT_ONCE, Reply, Stage, event};
+use super::site::{ENDPOINT, GROUP, Site, Stack, TOPIC, allowed};
 
 const FUNCTION: [(&str, &str); 4] = [
     ("Endpoint", ENDPOINT),

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::bridge;
-use crate::site::{ENDPOINT, GROUP, Site, Stack, TOPIC, allowed};
+use super::bridge;
+use super::site::{ENDPOINT, GROUP, Site, Stack, TOPIC, allowed};
 
 /// The stack of hosts, and what its launch template says.
 pub fn hosts(site: &mut Site, more: &[(&str, &str)], without: &[&str]) -> (Stack, Value) {

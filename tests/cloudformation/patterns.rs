@@ -1,7 +1,7 @@
 //! The patterns of the templates' parameters.
 
-use crate::TEMPLATES;
-use crate::bridge;
+use super::TEMPLATES;
+use super::bridge;
 
 /// The patterns let in what is right and refuse what people type instead.
 #[test]

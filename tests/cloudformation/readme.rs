@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
 use testkit::pages::Page;
 
-use crate::TEMPLATES;
-use crate::bridge;
-use crate::texts::{entries, value};
+use super::TEMPLATES;
+use super::bridge;
+use super::template::{read, section};
 
 const README: &str = include_str!("../../deploy/cloudformation/README.md");
 /// CloudFormation takes a template from a file up to this size; a larger one must lie in S3.
@@ -82,20 +83,20 @@ fn the_commands_give_what_the_templates_ask_for() {
         makes_roles,
     } in deployments
     {
-        let known = entries(template, "Parameters");
+        let read = read(template);
+        let known = section(&read, "Parameters");
         for given in parameters.keys() {
-            assert!(
-                known.iter().any(|(parameter, _)| parameter == given),
-                "{name} has no {given}"
-            );
+            assert!(known.contains_key(given), "{name} has no {given}");
         }
-        for (parameter, lines) in known {
-            let is_given = parameters.contains_key(parameter) || value(&lines, "Default").is_some();
+        for (parameter, described) in known {
+            let is_given = parameters.contains_key(parameter) || described.get("Default").is_some();
             assert!(is_given, "{name}: {parameter} has no default");
         }
         assert_eq!(
             makes_roles,
-            template.contains("Type: AWS::IAM::Role"),
+            section(&read, "Resources")
+                .values()
+                .any(|resource| resource["Type"] == "AWS::IAM::Role"),
             "{name}: --capabilities"
         );
         assert!(
@@ -113,21 +114,20 @@ fn what_it_names_exists() {
         .skip(1)
         .step_by(2)
         .filter_map(|word| word.split_once('='));
+    let templates: Vec<Value> = TEMPLATES.iter().map(|(_, template)| read(template)).collect();
+    let of = |name: &str| &templates[TEMPLATES.iter().position(|(known, _)| *known == name).unwrap()];
     let mut checked = 0;
     for (parameter, value) in named.filter(|(parameter, _)| parameter.chars().all(char::is_alphanumeric)) {
-        let found = TEMPLATES
+        let found = templates
             .iter()
-            .flat_map(|(_, template)| entries(template, "Parameters"));
-        let mut found = found.filter(|(name, _)| *name == parameter).peekable();
+            .filter_map(|template| section(template, "Parameters").get(parameter));
+        let mut found = found.peekable();
         assert!(found.peek().is_some(), "no template has {parameter}");
-        let takes = |lines: &[&'static str]| match super::texts::value(lines, "AllowedValues") {
-            Some(values) => values
-                .trim_matches(['[', ']'])
-                .split(", ")
-                .any(|known| known.trim_matches('"') == value),
+        let takes = |described: &Value| match described["AllowedValues"].as_array() {
+            Some(values) => values.iter().any(|known| known.to_string().trim_matches('"') == value),
             None => true,
         };
-        assert!(found.any(|(_, lines)| takes(&lines)), "{parameter} cannot be {value}");
+        assert!(found.any(takes), "{parameter} cannot be {value}");
         checked += 1;
     }
     assert!(checked > 5, "this test looks at nothing");
@@ -136,7 +136,7 @@ fn what_it_names_exists() {
         .map(|(place, _)| (place, &README[place + 2..]))
     {
         let file = file.split([')', '#']).next().unwrap();
-        let path = crate::path(file);
+        let path = super::path(file);
         assert!(std::path::Path::new(&path).exists(), "{file}, at byte {link}");
     }
     let outputs = [
@@ -145,17 +145,15 @@ fn what_it_names_exists() {
         "TargetGroupArn",
         "LoadBalancerSecurityGroupId",
     ];
-    let (_, privatelink) = TEMPLATES.iter().find(|(name, _)| *name == "privatelink.yaml").unwrap();
-    let known = entries(privatelink, "Outputs");
+    let known = section(of("privatelink.yaml"), "Outputs");
     for output in outputs {
         assert!(
-            README.contains(&format!("`{output}`")) && known.iter().any(|(name, _)| *name == output),
+            README.contains(&format!("`{output}`")) && known.contains_key(output),
             "{output}"
         );
     }
-    let (_, lambda) = TEMPLATES.iter().find(|(name, _)| *name == "lambda.yaml").unwrap();
     assert!(
-        entries(lambda, "Resources").iter().any(|(name, _)| *name == "Sync"),
+        section(of("lambda.yaml"), "Resources").contains_key("Sync"),
         "the event's LogicalResourceId"
     );
 }

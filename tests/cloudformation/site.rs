@@ -6,13 +6,13 @@
 //! Parameters' patterns and rules it does not check. All that is tested as text, in texts.rs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
 
 use serde_json::{Value, json};
+use testkit::moto::Moto;
 
-use crate::TEMPLATES;
-use crate::bridge::{self, Bridge, REGION};
-use crate::program::{self, Program};
+use super::TEMPLATES;
+use super::bridge::{self, Bridge, REGION};
+use super::template::{read, section};
 
 /// The types that moto skips.
 const SKIPPED: &[&str] = &[
@@ -32,7 +32,7 @@ pub const ENDPOINT: &str = "orders.cluster-abc123.eu-west-1.rds.amazonaws.com:54
 
 /// A region without anything in it but a VPC with three subnets and a bucket.
 pub struct Site {
-    _moto: Program,
+    _moto: Moto,
     /// Where moto is.
     pub url: String,
     /// Calls to it.
@@ -64,15 +64,8 @@ impl Stack {
 
 impl Site {
     pub fn new() -> Self {
-        let mut command = Command::new(program::path("RDS_TETHER_TEST_MOTO"));
-        command
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        let command = command.args(["--host", "127.0.0.1", "--port", "0"]);
-        let started = Program::start(command, &["Running on http://"]);
-        let (moto, line) = started.unwrap_or_else(|said| panic!("moto ended at once:\n{said}"));
-        let (_, address) = line.split_once("http://").expect("the line it waited for");
-        let url = format!("http://{}", address.trim());
+        let moto = Moto::start();
+        let url = moto.url();
         let mut bridge = Bridge::to(&url);
         let vpc = bridge.call("ec2", "create_vpc", json!({"CidrBlock": "10.0.0.0/16"}));
         let vpc = vpc["Vpc"]["VpcId"].as_str().unwrap().to_owned();
@@ -223,7 +216,12 @@ pub fn allowed(statement: &Value) -> (Value, Value) {
 #[test]
 fn what_is_skipped_is_used() {
     for skipped in SKIPPED {
-        let is_used = |(_, template): &(&str, &str)| template.contains(&format!("    Type: {skipped}\n"));
+        let is_used = |(_, template): &(&str, &str)| {
+            let template = read(template);
+            section(&template, "Resources")
+                .values()
+                .any(|resource| resource["Type"] == *skipped)
+        };
         assert!(TEMPLATES.iter().any(is_used), "{skipped} is in no template");
     }
 }

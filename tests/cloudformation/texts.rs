@@ -5,39 +5,11 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::bridge;
-use crate::{TEMPLATES, path, program};
-
-/// The lines of a section, such as Parameters, without the line that begins it.
-pub fn section(template: &'static str, name: &str) -> Vec<&'static str> {
-    let mut lines = template.lines();
-    assert!(lines.any(|line| line == format!("{name}:")), "no {name}");
-    let is_within = |line: &&str| line.is_empty() || line.starts_with([' ', '#']);
-    lines.take_while(is_within).collect()
-}
-
-/// The entries of a section, each with its lines.
-pub fn entries(template: &'static str, name: &str) -> Vec<(&'static str, Vec<&'static str>)> {
-    let mut entries: Vec<(&str, Vec<&str>)> = Vec::new();
-    for line in section(template, name) {
-        let key = line.strip_prefix("  ").and_then(|line| line.strip_suffix(':'));
-        match key.filter(|key| !key.starts_with([' ', '#'])) {
-            Some(key) => entries.push((key, Vec::new())),
-            None => entries
-                .iter_mut()
-                .next_back()
-                .into_iter()
-                .for_each(|(_, lines)| lines.push(line)),
-        }
-    }
-    entries
-}
-
-/// The value of a key of an entry, without quotes.
-pub fn value(lines: &[&'static str], key: &str) -> Option<&'static str> {
-    let found = lines.iter().find_map(|line| line.strip_prefix(&format!("    {key}: ")));
-    found.map(|value| value.trim_matches('"'))
-}
+use super::bridge;
+use super::template::{read, section};
+use super::{TEMPLATES, path};
+use testkit::program::provided;
+use testkit::scratch::Scratch;
 
 #[test]
 fn every_template_is_tested() {
@@ -51,37 +23,43 @@ fn every_template_is_tested() {
 #[test]
 fn every_parameter_is_described_shown_and_used() {
     for (name, template) in TEMPLATES {
-        let parameters = entries(template, "Parameters");
+        let template = read(template);
+        let parameters = section(&template, "Parameters");
         assert!(parameters.len() > 8, "{name}: {parameters:?}");
-        let groups = section(template, "Metadata");
+        let shown = &template["Metadata"]["AWS::CloudFormation::Interface"];
+        let groups = shown["ParameterGroups"].as_array().unwrap().iter();
         let listed: Vec<&str> = groups
-            .iter()
-            .filter_map(|line| line.trim().strip_prefix("Parameters: [")?.strip_suffix(']'))
-            .flat_map(|list| list.split(", "))
+            .flat_map(|group| group["Parameters"].as_array().unwrap())
+            .filter_map(Value::as_str)
             .collect();
-        let all: BTreeSet<&str> = parameters.iter().map(|(parameter, _)| *parameter).collect();
+        let all: BTreeSet<&str> = parameters.keys().map(String::as_str).collect();
         assert_eq!(
             listed.iter().copied().collect::<BTreeSet<_>>(),
             all,
             "{name}: ParameterGroups"
         );
         assert_eq!(listed.len(), all.len(), "{name}: a parameter is in two groups");
-        for (parameter, lines) in parameters {
+        // What parameters are used in.
+        let mut body = template.clone();
+        for section in ["Parameters", "Metadata", "Rules"] {
+            body.as_object_mut().unwrap().remove(section);
+        }
+        let body = body.to_string();
+        for (parameter, described) in parameters {
             let what = format!("{name}: {parameter}");
-            let label = groups
-                .windows(2)
-                .any(|pair| pair[0] == format!("      {parameter}:") && pair[1].starts_with("        default: "));
-            assert!(label, "{what} has no label");
-            let description = value(&lines, "Description").unwrap_or_else(|| panic!("{what} has no Description"));
+            assert!(
+                shown["ParameterLabels"][parameter]["default"].is_string(),
+                "{what} has no label"
+            );
+            let description = described["Description"].as_str();
+            let description = description.unwrap_or_else(|| panic!("{what} has no Description"));
             assert!(description.ends_with('.'), "{what}: {description}");
             let restricted = ["AllowedPattern", "MinValue", "MaxValue"];
-            let is_restricted = restricted.iter().any(|key| value(&lines, key).is_some());
-            let has_advice = value(&lines, "ConstraintDescription").is_some();
+            let is_restricted = restricted.iter().any(|key| described.get(key).is_some());
+            let has_advice = described.get("ConstraintDescription").is_some();
             assert_eq!(is_restricted, has_advice, "{what}: say what to type instead");
-            let uses = [format!("!Ref {parameter}"), format!("${{{parameter}}}")];
-            let body = &template[template.find("\nConditions:").unwrap()..];
-            let is_used = |text: &&str| uses.iter().any(|used| text.contains(used.as_str()));
-            assert!(body.lines().any(|line| is_used(&line)), "{what} is not used");
+            let uses = [json!({ "Ref": parameter }).to_string(), format!("${{{parameter}}}")];
+            assert!(uses.iter().any(|used| body.contains(used)), "{what} is not used");
         }
     }
 }
@@ -90,12 +68,12 @@ fn every_parameter_is_described_shown_and_used() {
 fn targets_are_nobodys_but_the_programs() {
     let mut groups = 0;
     for (name, template) in TEMPLATES {
-        for (resource, lines) in entries(template, "Resources") {
-            let is_group = value(&lines, "Type") == Some("AWS::ElasticLoadBalancingV2::TargetGroup");
+        let template = read(template);
+        for (resource, described) in section(&template, "Resources") {
+            let is_group = described["Type"] == "AWS::ElasticLoadBalancingV2::TargetGroup";
             groups += usize::from(is_group);
-            let attaches = |line: &str| line.starts_with("      Targets:");
             assert!(
-                !is_group || !lines.iter().any(|line| attaches(line)),
+                !is_group || described["Properties"].get("Targets").is_none(),
                 "{name}: {resource} would put an old address back at the next update"
             );
         }
@@ -106,7 +84,7 @@ fn targets_are_nobodys_but_the_programs() {
 #[test]
 #[ignore = "needs cfn-lint: tests/run provides it"]
 fn cfn_lint_finds_nothing() {
-    let mut command = Command::new(program::path("RDS_TETHER_TEST_CFN_LINT"));
+    let mut command = Command::new(provided("RDS_TETHER_TEST_CFN_LINT"));
     command
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -318,12 +296,12 @@ pub fn inline_python() -> String {
 fn the_first_sync_has_the_time_that_it_takes() {
     let template = bridge::template("lambda.yaml");
     let code = inline_python();
-    let folder = program::Folder::new();
+    let folder = Scratch::new();
     folder.write("index.py", &code);
     let script = "import index, json; print(json.dumps([index.PATIENCE_SECONDS, index.SYNC.read_timeout, \
                   2 * (index.QUICK.connect_timeout + index.QUICK.read_timeout)]))";
     let output = bridge::python()
-        .current_dir(&folder.path)
+        .current_dir(folder.folder())
         .args(["-c", script])
         .output()
         .unwrap();

@@ -8,9 +8,11 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use crate::hosts::hosts;
-use crate::program::Folder;
-use crate::site::{ENDPOINT, GROUP, Site, TOPIC};
+use super::hosts::hosts;
+use super::site::{ENDPOINT, GROUP, Site, TOPIC};
+use testkit::program::built;
+use testkit::scratch::Scratch;
+use testkit::world::bare_command;
 
 /// Each notes how it was called. The metadata service knows the instance, S3 has the package, everything is well.
 const STAND_INS: &[(&str, &str)] = &[
@@ -33,20 +35,20 @@ const STAND_INS: &[(&str, &str)] = &[
 
 /// A host that starts.
 struct Host {
-    folder: Folder,
+    folder: Scratch,
     script: String,
 }
 
 impl Host {
     fn new(script: &str) -> Self {
-        let folder = Folder::new();
+        let folder = Scratch::new();
         for (name, what) in STAND_INS {
             let program = format!("#!/bin/bash\necho {name} \"$@\" >>\"$CALLS\"\n{what}\n");
             let path = folder.write(name, &program);
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
         }
         folder.write("ready", "ready\n");
-        let here = folder.path.display().to_string();
+        let here = folder.folder().display().to_string();
         let script = script.replace("/etc/rds-tether", &format!("{here}/etc/rds-tether"));
         let script = script.replace("/opt/aws/bin/cfn-signal", &format!("{here}/cfn-signal"));
         Self { folder, script }
@@ -54,9 +56,9 @@ impl Host {
 
     fn start(&self, fails: &str) -> Output {
         let path = self.folder.write("user-data", &self.script);
-        let here = |name: &str| self.folder.path.join(name);
+        let here = |name: &str| self.folder.path(name);
         let mut command = Command::new("bash");
-        let path_variable = format!("{}:/usr/bin:/bin", self.folder.path.display());
+        let path_variable = format!("{}:/usr/bin:/bin", self.folder.folder().display());
         let command = command
             .arg(path)
             .env_clear()
@@ -67,25 +69,25 @@ impl Host {
             .env("READYZ", here("ready"))
             .env("ETC", here("etc"));
         let command = command
-            .env("BINARY", env!("CARGO_BIN_EXE_rds-tether"))
-            .env("TMPDIR", &self.folder.path);
+            .env("BINARY", built("rds-tether"))
+            .env("TMPDIR", self.folder.folder());
         command.output().unwrap()
     }
 
     /// The calls of what has a stand-in, in their order.
     fn calls(&self) -> Vec<String> {
-        let calls = std::fs::read_to_string(self.folder.path.join("calls")).unwrap();
+        let calls = std::fs::read_to_string(self.folder.path("calls")).unwrap();
         calls.lines().map(str::to_owned).collect()
     }
 
     fn settings(&self) -> String {
-        std::fs::read_to_string(self.folder.path.join("etc/rds-tether/config.toml")).unwrap()
+        std::fs::read_to_string(self.folder.path("etc/rds-tether/config.toml")).unwrap()
     }
 }
 
 /// What `sha256sum` says of the package of the stand-in for S3.
 fn sha256() -> String {
-    let folder = Folder::new();
+    let folder = Scratch::new();
     let output = Command::new("sha256sum")
         .arg(folder.write("package", "package\n"))
         .output()
@@ -114,7 +116,7 @@ static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| {
         all.retain(|(key, _)| parameters.iter().all(|(given, _)| given != key));
         all.extend(parameters);
         let (_, template) = hosts(&mut site, &all, &["DatabaseIngress"]);
-        let folder = Folder::new();
+        let folder = Scratch::new();
         let encoded = folder.write("encoded", template["UserData"].as_str().unwrap());
         let output = Command::new("base64").arg("--decode").arg(encoded).output().unwrap();
         assert!(output.stdout.len() < 16 * 1024, "EC2 takes 16 KB");
@@ -273,7 +275,7 @@ fn what_goes_wrong_is_told_to_the_stack() {
         let host = Host::new(script);
         if fails == "readyz" {
             let body = "echo 'not ready: 0.0.0.0:5432 for orders'; exit 22";
-            let curl = host.folder.path.join("curl");
+            let curl = host.folder.path("curl");
             let program = std::fs::read_to_string(&curl).unwrap().replace("cat \"$READYZ\"", body);
             std::fs::write(&curl, program).unwrap();
         }
@@ -297,7 +299,7 @@ fn what_goes_wrong_is_told_to_the_stack() {
 #[ignore = "needs shellcheck: tests/run provides it"]
 fn shellcheck_finds_nothing() {
     for script in [&SCRIPTS.proxy, &SCRIPTS.run] {
-        let folder = Folder::new();
+        let folder = Scratch::new();
         let path = folder.write("user-data", script);
         // What the template has filled in is constant.
         let output = Command::new("shellcheck")
@@ -315,10 +317,10 @@ fn shellcheck_finds_nothing() {
 fn the_hosts_settings_are_taken_by_every_verb_that_reads_them() {
     let host = Host::new(&SCRIPTS.run);
     assert_ends(&host.start("nothing"), 0);
-    let config = host.folder.path.join("etc/rds-tether/config.toml");
+    let config = host.folder.path("etc/rds-tether/config.toml");
     assert!(Path::new(&config).is_file());
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rds-tether"));
-    let command = command.env_clear().args([
+    let mut command = bare_command("http://127.0.0.1:9");
+    let command = command.args([
         "plan",
         "--timeout",
         "1s",
@@ -327,12 +329,6 @@ fn the_hosts_settings_are_taken_by_every_verb_that_reads_them() {
         "--nameserver",
         "127.0.0.1:9",
     ]);
-    let command = command
-        .env("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-        .env("AWS_EC2_METADATA_DISABLED", "true");
-    let command = command
-        .env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
-        .env("AWS_SECRET_ACCESS_KEY", "secret");
     let output = command.arg("--config").arg(config).output().unwrap();
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(said["target_groups"][0]["arn"], json!(GROUP), "{said}");

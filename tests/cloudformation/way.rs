@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::bridge;
-use crate::site::Site;
+use super::bridge;
+use super::site::Site;
 
 #[test]
 #[ignore = "needs moto: tests/run provides it"]

@@ -9,8 +9,8 @@ use std::thread;
 use testkit::pages::{self, Command as Line, root};
 
 use super::commands::Place;
-use super::program;
-use super::world::{Scratch, finish, said};
+use testkit::program::provided;
+use testkit::world::{Scratch, finish, said};
 
 /// The services that pages have commands for.
 const SERVICES: &[&str] = &[
@@ -68,7 +68,7 @@ fn given(line: &str, folder: &Scratch) -> Command {
     if line.contains("file://") {
         folder.write("daemon.json", "{}");
     }
-    let aws = program::path("RDS_TETHER_TEST_AWS");
+    let aws = provided("RDS_TETHER_TEST_AWS");
     let path = std::env::join_paths([aws.parent().unwrap(), "/usr/bin".as_ref(), "/bin".as_ref()]).unwrap();
     let mut command = Command::new("sh");
     command

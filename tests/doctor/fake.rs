@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use testkit::certificate::Certified;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 /// How it behaves.
 #[derive(Clone)]
@@ -110,54 +110,14 @@ async fn serve(mut stream: TcpStream, manner: Manner) {
     }
 }
 
-/// A certificate authority.
-pub struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pub pem: String,
-}
-
-impl Authority {
-    pub fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut parameters = CertificateParams::new(Vec::new()).unwrap();
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let pem = parameters.self_signed(&key).unwrap().pem();
-        Self {
-            issuer: Issuer::new(parameters, key),
-            pem,
-        }
-    }
-
-    /// A server's certificate for these names that is valid in these years.
-    pub fn certificate(&self, names: &[&str], years: (i32, i32)) -> Manner {
-        let key = KeyPair::generate().unwrap();
-        let mut parameters = parameters(names);
-        parameters.not_before = date_time_ymd(years.0, 1, 1);
-        parameters.not_after = date_time_ymd(years.1, 1, 1);
-        let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
-        manner(certificate.der().clone(), &key)
-    }
-}
-
-/// A certificate that vouches for itself.
-pub fn self_signed(names: &[&str]) -> Manner {
-    let key = KeyPair::generate().unwrap();
-    let certificate = parameters(names).self_signed(&key).unwrap();
-    manner(certificate.der().clone(), &key)
-}
-
-fn parameters(names: &[&str]) -> CertificateParams {
-    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    CertificateParams::new(names).unwrap()
-}
-
-fn manner(certificate: CertificateDer<'static>, key: &KeyPair) -> Manner {
-    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+/// With TLS and this certificate.
+pub fn with(certified: Certified) -> Manner {
+    let key = PrivateKeyDer::try_from(certified.key_der).unwrap();
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
+        .with_single_cert(vec![certified.der.into()], key)
         .unwrap();
     Manner::Tls(Arc::new(config))
 }

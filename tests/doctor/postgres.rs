@@ -1,19 +1,16 @@
 //! `doctor --database` against a real PostgreSQL, in a good state and in many bad ones.
 
-use std::net::TcpListener;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::ops::{Deref, DerefMut};
+use std::process::{Child, Stdio};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use testkit::certificate::{Authority, NOW};
+use testkit::postgres::{self, PASSWORD, as_postgres, program};
+use testkit::program::{succeed, wait_until};
+use testkit::scratch::Scratch;
 
-use super::program::{self, Folder, Program};
-use super::world::{PATIENCE, bare_command, finish, said};
+use super::world::bare_command;
 use super::{Diagnosis, examine};
 
-pub const PASSWORD: &str = "not-a-secret";
 /// What is ready to be streamed from.
 const PREPARE: &str = "\
     CREATE ROLE tether LOGIN REPLICATION PASSWORD 'not-a-secret'; \
@@ -23,54 +20,39 @@ const PREPARE: &str = "\
 /// What a database for change streaming is set to.
 pub const SETTINGS: &[&str] = &["wal_level=logical", "wal_sender_timeout=0"];
 
-/// A server and its storage; killed and removed when dropped.
+/// A server in a folder of its own.
 pub struct Server {
-    pub port: u16,
-    storage: PathBuf,
-    running: Option<Program>,
-    _folder: Folder,
+    postgres: postgres::Server,
+    scratch: Scratch,
+}
+
+impl Deref for Server {
+    type Target = postgres::Server;
+
+    fn deref(&self) -> &Self::Target {
+        &self.postgres
+    }
+}
+
+impl DerefMut for Server {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.postgres
+    }
 }
 
 impl Server {
-    /// Empty storage that the server's user may write to.
+    /// Storage that is empty yet.
     fn empty() -> Self {
-        let folder = Folder::new();
-        let storage = folder.path.join("storage");
-        let mut install = Command::new("install");
-        install.args(["-d", "-m", "700"]);
-        if is_root() {
-            install.args(["-o", "postgres"]);
-            succeed(Command::new("chmod").arg("755").arg(&folder.path));
-        }
-        succeed(install.arg(&storage));
-        Self {
-            port: 0,
-            storage,
-            running: None,
-            _folder: folder,
-        }
+        let scratch = Scratch::new();
+        let postgres = postgres::Server::empty(scratch.folder());
+        Self { postgres, scratch }
     }
 
-    /// New storage of its own, with no server.
+    /// New storage, with no server.
     pub fn new() -> Self {
-        let server = Self::empty();
-        let password = server._folder.write("password", PASSWORD);
-        let mut initdb = as_postgres("initdb", &server.storage);
-        initdb.args([
-            "--auth=scram-sha-256",
-            "--username=postgres",
-            "--locale=C",
-            "--encoding=UTF8",
-            "--no-sync",
-        ]);
-        succeed(
-            initdb
-                .args(["--wal-segsize=1", "--pwfile"])
-                .arg(&password)
-                .arg("-D")
-                .arg(&server.storage),
-        );
-        server
+        let scratch = Scratch::new();
+        let postgres = postgres::Server::new(scratch.folder(), "scram-sha-256");
+        Self { postgres, scratch }
     }
 
     /// A server that is ready to be streamed from.
@@ -81,68 +63,22 @@ impl Server {
         server
     }
 
-    /// Starts it anew with these settings.
-    pub fn start(&mut self, settings: &[&str]) {
-        self.running = None;
-        self.port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut command = as_postgres("postgres", &self.storage);
-        command
-            .arg("-D")
-            .arg(&self.storage)
-            .args(["-p", &self.port.to_string()]);
-        let fixed = [
-            "listen_addresses=127.0.0.1",
-            "unix_socket_directories=",
-            "fsync=off",
-            "shared_buffers=16MB",
-            "lc_messages=C",
-        ];
-        for setting in fixed.iter().chain(settings) {
-            command.args(["-c", setting]);
-        }
-        // What a killed predecessor left behind would be taken for a running one.
-        let _ = std::fs::remove_file(self.storage.join("postmaster.pid"));
-        let ready = "database system is ready to accept";
-        let (program, _) = Program::start(&mut command, &[ready]).unwrap_or_else(|said| panic!("it ended:\n{said}"));
-        self.running = Some(program);
-    }
-
     /// Runs statements as the superuser and returns what they print.
     pub fn sql(&self, sql: &str) -> String {
         let mut psql = program("psql");
         psql.env("PGPASSWORD", PASSWORD)
             .args(["-h", "127.0.0.1", "-U", "postgres", "-d", "postgres", "-Atqc", sql]);
-        succeed(psql.args(["-v", "ON_ERROR_STOP=1", "-p", &self.port.to_string()]))
+        succeed(psql.args(["-v", "ON_ERROR_STOP=1", "-p", &self.port().to_string()]))
             .trim()
             .to_owned()
     }
 
     fn url(&self) -> String {
-        format!("postgres://tether:{PASSWORD}@127.0.0.1:{}/postgres", self.port)
+        format!("postgres://tether:{PASSWORD}@127.0.0.1:{}/postgres", self.port())
     }
 
     fn examine(&self, more: &[&str]) -> Diagnosis {
         of(&self.url(), more)
-    }
-
-    /// A certificate for the address 127.0.0.1, and the path of its CA.
-    fn certify(&self) -> PathBuf {
-        let ca_key = KeyPair::generate().unwrap();
-        let mut authority = CertificateParams::new(Vec::new()).unwrap();
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let ca = authority.self_signed(&ca_key).unwrap().pem();
-        let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(vec!["db.example".to_owned()]).unwrap();
-        let certificate = certificate.signed_by(&key, &Issuer::new(authority, ca_key)).unwrap();
-        for (name, text) in [("server.crt", certificate.pem()), ("server.key", key.serialize_pem())] {
-            let file = self._folder.write(name, &text);
-            let mut install = Command::new("install");
-            if is_root() {
-                install.args(["-o", "postgres"]);
-            }
-            succeed(install.args(["-m", "600"]).arg(file).arg(self.storage.join(name)));
-        }
-        self._folder.write("ca.pem", &ca)
     }
 }
 
@@ -156,48 +92,6 @@ pub fn of(url: &str, more: &[&str]) -> Diagnosis {
             .args(["--only", "database"])
             .args(more),
     )
-}
-
-fn is_root() -> bool {
-    std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
-}
-
-pub fn program(name: &str) -> Command {
-    let mut command = Command::new(program::path("RDS_TETHER_TEST_POSTGRES").join(name));
-    command.env_clear().stdin(Stdio::null());
-    command
-}
-
-/// A program of PostgreSQL that does not run as root, because those of the server do not want to.
-fn as_postgres(name: &str, folder: &Path) -> Command {
-    let plain = program(name);
-    let mut command = Command::new(if is_root() {
-        "setpriv".as_ref()
-    } else {
-        plain.get_program()
-    });
-    if is_root() {
-        command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--"]);
-        command.arg(plain.get_program());
-    }
-    command
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .current_dir(folder)
-        .stdin(Stdio::null());
-    command
-}
-
-#[track_caller]
-pub fn succeed(command: &mut Command) -> String {
-    let output = finish(command);
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{}",
-        output.status,
-        said(&output)
-    );
-    said(&output)
 }
 
 /// A process that is killed when dropped.
@@ -380,16 +274,14 @@ fn slots_and_senders_that_run_out_are_told() {
         "publication_names=tether",
     ]);
     let consumer = consumer
-        .args(["-p", &server.port.to_string()])
+        .args(["-p", &server.port().to_string()])
         .stderr(Stdio::null())
         .spawn();
     let _consumer = Running(consumer.expect("pg_recvlogical"));
-    let end = Instant::now() + PATIENCE;
-    while server.sql("SELECT count(*) FROM pg_replication_slots WHERE active") != "1" {
-        assert!(Instant::now() < end, "the consumer never connected");
-        // Nothing tells that a slot has become active.
-        thread::park_timeout(Duration::from_millis(50));
-    }
+    // Nothing tells that a slot has become active.
+    wait_until("the consumer connects", || {
+        server.sql("SELECT count(*) FROM pg_replication_slots WHERE active") == "1"
+    });
     let told = server.examine(&[]);
     told.assert("database.senders", "failure", &["all 1 WAL senders", "max_wal_senders"]);
     told.assert("database.held-wal", "ok", &["none of them inactive"]);
@@ -421,7 +313,7 @@ fn a_slot_that_lost_its_wal_is_a_failure() {
 fn a_standby_is_told_to_be_none_to_stream_from() {
     let primary = Server::prepared();
     let mut standby = Server::empty();
-    let mut backup = as_postgres("pg_basebackup", &standby.storage);
+    let mut backup = as_postgres("pg_basebackup", standby.storage());
     backup.env("PGPASSWORD", PASSWORD).args([
         "-h",
         "127.0.0.1",
@@ -433,7 +325,7 @@ fn a_standby_is_told_to_be_none_to_stream_from() {
         "--no-sync",
         "-D",
     ]);
-    succeed(backup.arg(&standby.storage).args(["-p", &primary.port.to_string()]));
+    succeed(backup.arg(standby.storage()).args(["-p", &primary.port().to_string()]));
     standby.start(SETTINGS);
     let told = standby.examine(&[]);
     assert_eq!(told.exit, 1, "{}", told.said);
@@ -472,7 +364,9 @@ fn each_refusal_is_told_apart() {
 #[ignore = "needs PostgreSQL: tests/run provides it"]
 fn encryption_and_the_servers_name_are_told() {
     let mut server = Server::prepared();
-    let ca = server.certify();
+    let authority = Authority::new();
+    server.certify(&authority.certify(&["db.example"], NOW));
+    let ca = server.scratch.write("ca.pem", &authority.pem);
     let ca = ca.to_str().unwrap();
     server.start(&["wal_level=logical", "wal_sender_timeout=0", "ssl=on"]);
     let url = server.url();
@@ -489,7 +383,7 @@ fn encryption_and_the_servers_name_are_told() {
     // The certificate names db.example; libpq's hostaddr says where that is.
     let named = format!(
         "host=db.example hostaddr=127.0.0.1 port={} user=tether password={PASSWORD} dbname=postgres sslmode=verify-full",
-        server.port
+        server.port()
     );
     let told = of(&named, &["--ca-bundle", ca]);
     assert_eq!(told.exit, 0, "{}", told.said);
@@ -500,8 +394,7 @@ fn encryption_and_the_servers_name_are_told() {
     let told = of(&url, &["--ca-bundle", ca]);
     assert_eq!(told.exit, 1, "{}", told.said);
     told.assert("database.connect", "failure", &["is for db.example", "hostaddr"]);
-    let other = Server::empty();
-    let other = other.certify();
+    let other = server.scratch.write("other.pem", &Authority::new().pem);
     let told = of(&named, &["--ca-bundle", other.to_str().unwrap()]);
     told.assert("database.connect", "failure", &["no CA of the bundle", "truststore"]);
 }

@@ -4,9 +4,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use rds_tether::probe::{Depth, Stage, Trouble, Trust, probe};
+use testkit::certificate::{Authority, Certified, NOW};
 use testkit::dns::{Behaviour, Server};
+use testkit::settings::proxy;
 
-use super::fake::{Authority, Manner, Postgres, self_signed};
+use super::fake::{Manner, Postgres, with};
 use super::world::*;
 use super::{Diagnosis, Told, examine};
 
@@ -28,8 +30,7 @@ pub fn proxied_with(address: SocketAddr, lines: &str, more: &[&str]) -> Diagnosi
     let dns = Server::start();
     dns.set(WRITER, Behaviour::a(&address.ip().to_string(), 1));
     let scratch = Scratch::new();
-    let port = address.port();
-    let settings = format!("[[proxy]]\nlisten = \"127.0.0.1:0\"\nendpoint = \"{WRITER}:{port}\"\n{lines}\n");
+    let settings = proxy("127.0.0.1:0", &format!("{WRITER}:{}", address.port())).line(lines);
     let mut command = bare_command("http://127.0.0.1:9");
     command
         .args(["doctor", "--nameserver", &dns.addr().to_string(), "--config"])
@@ -40,7 +41,7 @@ pub fn proxied_with(address: SocketAddr, lines: &str, more: &[&str]) -> Diagnosi
 #[test]
 fn a_proxy_needs_no_aws_and_a_right_certificate_is_told() {
     let authority = Authority::new();
-    let server = Postgres::start(authority.certificate(&[WRITER], GOOD_YEARS));
+    let server = Postgres::start(with(authority.certify(&[WRITER], GOOD_YEARS)));
     let told = proxied(server.address, Some(&authority), &[]);
     assert_eq!(told.exit, 0, "{}", told.said);
     told.assert("reach.tcp", "ok", &["accepts connections"]);
@@ -57,7 +58,7 @@ fn a_proxy_needs_no_aws_and_a_right_certificate_is_told() {
 
 #[test]
 fn without_a_bundle_the_certificate_is_left_open() {
-    let server = Postgres::start(self_signed(&["another.example"]));
+    let server = Postgres::start(with(Certified::by_itself(&["another.example"], NOW)));
     let told = proxied(server.address, None, &[]);
     assert_eq!(told.exit, 0, "{}", told.said);
     told.assert(
@@ -70,7 +71,7 @@ fn without_a_bundle_the_certificate_is_left_open() {
 #[test]
 fn a_certificate_that_the_settings_have_verified_is_told_as_verified() {
     let authority = Authority::new();
-    let server = Postgres::start(authority.certificate(&[WRITER], GOOD_YEARS));
+    let server = Postgres::start(with(authority.certify(&[WRITER], GOOD_YEARS)));
     let scratch = Scratch::new();
     let bundle = scratch.write("ca.pem", &authority.pem);
     let group = format!(
@@ -91,20 +92,23 @@ fn each_thing_that_is_wrong_with_a_certificate_is_told_apart() {
     let years = GOOD_YEARS;
     for (manner, parts) in [
         (
-            authority.certificate(&["a.example", "b.example"], years),
+            with(authority.certify(&["a.example", "b.example"], years)),
             ["is for a.example, b.example", "another database"],
         ),
-        (self_signed(&[WRITER]), ["no CA of the bundle", "truststore"]),
         (
-            Authority::new().certificate(&[WRITER], years),
+            with(Certified::by_itself(&[WRITER], NOW)),
             ["no CA of the bundle", "truststore"],
         ),
         (
-            authority.certificate(&[WRITER], (2010, 2015)),
+            with(Authority::new().certify(&[WRITER], years)),
+            ["no CA of the bundle", "truststore"],
+        ),
+        (
+            with(authority.certify(&[WRITER], (2010, 2015))),
             ["has expired", "--ca-certificate-identifier"],
         ),
         (
-            authority.certificate(&[WRITER], (2150, 2199)),
+            with(authority.certify(&[WRITER], (2150, 2199))),
             ["not valid yet", "clock"],
         ),
     ] {
@@ -181,7 +185,7 @@ fn a_port_that_cannot_be_listened_on_is_told() {
             ["no address 192.0.2.1", "0.0.0.0"],
         ),
     ] {
-        let settings = format!("[[proxy]]\nlisten = \"{listen}\"\nendpoint = \"{WRITER}:5432\"\n");
+        let settings = proxy(listen, &format!("{WRITER}:5432"));
         let settings = scratch.write("config.toml", &settings);
         let mut command = bare_command("http://127.0.0.1:9");
         command.args(["doctor", "--only", "proxy", "--config"]).arg(settings);
@@ -192,7 +196,7 @@ fn a_port_that_cannot_be_listened_on_is_told() {
 #[tokio::test]
 async fn the_probe_says_how_far_it_came() {
     let authority = Authority::new();
-    let server = Postgres::start(authority.certificate(&[WRITER], GOOD_YEARS));
+    let server = Postgres::start(with(authority.certify(&[WRITER], GOOD_YEARS)));
     let anybody = Trust::anybody();
     let reached = probe(server.address, Depth::Tcp, LIMIT).await.expect("it listens");
     assert_eq!(reached.tls, None);

@@ -2,7 +2,9 @@
 
 use std::net::TcpListener;
 
-use super::fake::{Authority, Manner, Postgres, self_signed};
+use testkit::certificate::{Authority, Certified, NOW};
+
+use super::fake::{Manner, Postgres, with};
 use super::world::{Scratch, World, bare_command};
 use super::{Diagnosis, doctor, examine};
 
@@ -53,12 +55,12 @@ fn a_server_that_is_not_who_it_should_be_gets_no_password() {
     let scratch = Scratch::new();
     let bundle = scratch.write("ca.pem", &authority.pem);
     for (manner, part) in [
-        (self_signed(&["db.example"]), "no CA of the bundle"),
+        (with(Certified::by_itself(&["db.example"], NOW)), "no CA of the bundle"),
         (
-            authority.certificate(&["another.example"], (2020, 2199)),
+            with(authority.certify(&["another.example"], (2020, 2199))),
             "is for another.example",
         ),
-        (authority.certificate(&["db.example"], (2010, 2015)), "has expired"),
+        (with(authority.certify(&["db.example"], (2010, 2015))), "has expired"),
         (Manner::Plain, "speaks no TLS"),
     ] {
         let server = Postgres::start(manner);

@@ -1,8 +1,10 @@
 //! The database's side of the walk to a ClickPipe, statement by statement, in a real PostgreSQL.
 
 use testkit::pages::Page;
+use testkit::postgres::{PASSWORD, program};
+use testkit::program::succeed;
 
-use super::postgres::{PASSWORD, SETTINGS, Server, of, program, succeed};
+use super::postgres::{SETTINGS, Server, of};
 
 /// What there is before the walk begins: RDS's role, and somebody's tables.
 const BEFORE: &[&str] = &["CREATE ROLE rds_replication REPLICATION", "CREATE DATABASE orders"];
@@ -43,7 +45,7 @@ impl Walk {
         let mut psql = program("psql");
         psql.args(line.expect("how to connect").split(' '));
         psql.env("PGHOSTADDR", "127.0.0.1")
-            .env("PGPORT", self.server.port.to_string())
+            .env("PGPORT", self.server.port().to_string())
             .env("PGPASSWORD", PASSWORD);
         succeed(psql.args(["-v", "ON_ERROR_STOP=1", "-Atqc", sql]))
     }
@@ -75,7 +77,7 @@ fn the_statements_of_the_walk_make_a_database_that_can_be_streamed_from() {
     let (_, url) = exports.iter().find(|(name, _)| name == "RDS_TETHER_DATABASE").unwrap();
     let (user, rest) = url.rsplit_once('@').unwrap();
     let (_, database) = rest.rsplit_once('/').unwrap();
-    let url = format!("{user}@127.0.0.1:{}/{database}", walk.server.port);
+    let url = format!("{user}@127.0.0.1:{}/{database}", walk.server.port());
     let told = of(&url, &["--publication", "clickpipes"]);
     assert_eq!(told.exit, 0, "{}", told.said);
     assert_eq!(told.with("warning"), ["database.encryption"], "{}", told.said);

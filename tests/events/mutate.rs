@@ -71,7 +71,7 @@ fn mutated_and_random_input_is_read_without_harm() {
         let seed = first.wrapping_add(inputs);
         let is_event = catch_unwind(AssertUnwindSafe(|| read(&Mutator::new(seed, &texts).input())));
         let Ok(is_event) = is_event else {
-            panic!("the input above failed; replay it with\n    {SEED}={seed} cargo test --test events mutated");
+            panic!("the input above failed; replay it with\n    {SEED}={seed} cargo test --test inside mutated");
         };
         events += u64::from(is_event);
         inputs += 1;

@@ -7,6 +7,7 @@ use std::process::Command;
 use rds_tether::verbs::iam::Use;
 use testkit::dns::Behaviour;
 use testkit::elb::Group;
+use testkit::settings::{table, target_group};
 use testkit::sns;
 
 use super::listed;
@@ -30,12 +31,11 @@ impl Site {
         let (world, scratch) = (World::settled(), Scratch::new());
         let there = world.elb.add_group(Group::named("billing").account("222233334444"));
         world.elb.put_target(&there, OLD, 5432);
-        let group = |arn: &str| format!("[[target_group]]\narn = \"{arn}\"\nendpoints = [\"{WRITER}:5432\"]\n");
-        let settings = format!(
-            "{}{}assume_role = {{ arn = \"{ROLE}\" }}\n[notify]\nsns_topic_arn = \"{TOPIC}\"\n",
-            group(&world.arn),
-            group(&there)
-        );
+        let group = |arn: &str| target_group(arn, &format!("{WRITER}:5432"));
+        let settings = group(&world.arn)
+            .and(group(&there))
+            .line(&format!("assume_role = {{ arn = \"{ROLE}\" }}"))
+            .and(table("[notify]").set("sns_topic_arn", TOPIC));
         Self {
             settings: scratch.write("config.toml", &settings),
             sns: sns::Server::start(),

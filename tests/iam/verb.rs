@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use testkit::settings::{Table, proxy, table, target_group};
+
 use super::world::*;
 
 const GROUP: &str = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/73e2d6bc24d8a067";
@@ -9,14 +11,11 @@ const ROLE: &str = "arn:aws:iam::222233334444:role/tether";
 const TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:database";
 
 /// A settings file with one group of this account and one that is reached by a role.
-fn two_groups() -> String {
+fn two_groups() -> Table {
     let there = GROUP.replace("111122223333:targetgroup/orders", "222233334444:targetgroup/billing");
-    let group = |arn: &str| format!("[[target_group]]\narn = \"{arn}\"\nendpoints = [\"{WRITER}:5432\"]\n");
-    format!(
-        "{}{}assume_role = {{ arn = \"{ROLE}\", external_id = \"orders\" }}\n",
-        group(GROUP),
-        group(&there)
-    )
+    let group = |arn: &str| target_group(arn, &format!("{WRITER}:5432"));
+    let role = format!("assume_role = {{ arn = \"{ROLE}\", external_id = \"orders\" }}");
+    group(GROUP).and(group(&there)).line(&role)
 }
 
 /// What is printed for these arguments, which must be taken: the document, and what is said besides.
@@ -103,9 +102,9 @@ fn a_proxy_needs_a_permission_for_its_topic_only() {
     assert_says(&printed(&["--for", "proxy"]).1, &["no policy is needed"]);
 
     let scratch = Scratch::new();
-    let proxy = format!("[[proxy]]\nlisten = \"127.0.0.1:5432\"\nendpoint = \"{WRITER}:5432\"\n");
-    let topic = format!("[notify]\nsns_topic_arn = \"{TOPIC}\"\n");
-    let path = scratch.write("config.toml", &format!("{proxy}{topic}"));
+    let proxy = proxy("127.0.0.1:5432", &format!("{WRITER}:5432"));
+    let topic = table("[notify]").set("sns_topic_arn", TOPIC);
+    let path = scratch.write("config.toml", &proxy.and(topic));
     let (policy, _) = printed(&["--config", path.to_str().unwrap()]);
     assert_eq!(
         sids(&policy),
@@ -118,7 +117,10 @@ fn a_proxy_needs_a_permission_for_its_topic_only() {
 fn what_cannot_be_answered_is_told_with_a_remedy() {
     let scratch = Scratch::new();
     let good = scratch.write("config.toml", &two_groups());
-    let bad = scratch.write("bad.toml", &two_groups().replace("arn:aws:elastic", "arn:aws:plastic"));
+    let bad = scratch.write(
+        "bad.toml",
+        &two_groups().to_string().replace("arn:aws:elastic", "arn:aws:plastic"),
+    );
     let config = |path: &std::path::Path| vec!["--config".to_owned(), path.to_str().unwrap().to_owned()];
     let with = |more: &[&str]| [config(&good), more.iter().map(ToString::to_string).collect()].concat();
     for (arguments, code, parts) in [

@@ -7,11 +7,13 @@ use std::process::Command;
 use rds_tether::verbs::iam::ACTIONS;
 use serde_json::{Value, json};
 use testkit::dns::Behaviour;
+use testkit::moto::{ACCOUNT, ANYBODY, IAM, OTHER_ACCOUNT, element, widened, without};
+use testkit::program::assert_ended;
+use testkit::scratch::Scratch;
+use testkit::settings::target_group;
+use testkit::world::{Daemon, NEW, OLD, PATIENCE, WRITER, finish, said};
 
-use super::program::Folder;
-use super::server::{ACCOUNT, ANYBODY, IAM, OTHER_ACCOUNT, element, widened, without};
-use super::world::{Daemon, NEW, OLD, PATIENCE, WRITER, finish, said};
-use super::{Topic, World, assert_exit, target};
+use super::{Topic, World, target};
 
 /// A world whose calls must be signed by a user who is allowed to make them.
 struct Guarded {
@@ -24,7 +26,7 @@ impl Guarded {
     /// The group has what the endpoint names; nothing is guarded yet.
     fn settled() -> Self {
         let world = World::new();
-        assert_exit(&finish(&mut world.bound("sync", &world.arn)), 0);
+        assert_ended(&finish(&mut world.bound("sync", &world.arn)), 0);
         let (key, secret) = world.moto.user();
         Self { world, key, secret }
     }
@@ -33,7 +35,7 @@ impl Guarded {
     #[track_caller]
     fn policy(&self, flags: &[&str]) -> Value {
         let output = finish(self.world.bound("iam", &self.world.arn).args(flags));
-        assert_exit(&output, 0);
+        assert_ended(&output, 0);
         serde_json::from_slice(&output.stdout).expect("a policy")
     }
 
@@ -96,7 +98,7 @@ fn signatures_are_looked_at() {
         .env("AWS_ACCESS_KEY_ID", &guarded.key)
         .env("AWS_SECRET_ACCESS_KEY", "a-wrong-secret");
     let forged = guarded.allowed(&guarded.policy(&[]), || finish(&mut command));
-    assert_exit(&forged, 77);
+    assert_ended(&forged, 77);
     assert!(said(&forged).contains("SignatureDoesNotMatch"), "{}", said(&forged));
 }
 
@@ -242,10 +244,8 @@ fn an_examination_needs_what_its_policy_allows() {
 }
 
 /// A settings file with the group, reached by a role.
-fn by_role(folder: &Folder, arn: &str, role: &str) -> PathBuf {
-    let settings = format!(
-        "[[target_group]]\narn = \"{arn}\"\nendpoints = [\"{WRITER}:5432\"]\nassume_role = {{ arn = \"{role}\" }}\n"
-    );
+fn by_role(folder: &Scratch, arn: &str, role: &str) -> PathBuf {
+    let settings = target_group(arn, &format!("{WRITER}:5432")).line(&format!("assume_role = {{ arn = \"{role}\" }}"));
     folder.write("config.toml", &settings)
 }
 
@@ -255,11 +255,11 @@ fn an_assumed_role_needs_what_its_own_policy_allows() {
     let guarded = Guarded::settled();
     let world = &guarded.world;
     world.dns.set(WRITER, Behaviour::a(NEW, 1));
-    let (folder, role) = (Folder::new(), format!("arn:aws:iam::{ACCOUNT}:role/tether"));
+    let (folder, role) = (Scratch::new(), format!("arn:aws:iam::{ACCOUNT}:role/tether"));
     let config = by_role(&folder, &world.arn, &role);
     let print = |flags: &[&str]| {
         let output = finish(world.command("iam").arg("--config").arg(&config).args(flags));
-        assert_exit(&output, 0);
+        assert_ended(&output, 0);
         serde_json::from_slice::<Value>(&output.stdout).expect("a policy")
     };
     let (own, of_role) = (print(&[]), print(&["--assumed-role", &role]));
@@ -282,10 +282,10 @@ fn an_assumed_role_needs_what_its_own_policy_allows() {
     };
     for action in names(&of_role, true) {
         let output = sync(&without(&of_role, action));
-        assert_exit(&output, 77);
+        assert_ended(&output, 77);
         assert!(said(&output).contains(action), "without {action}: {}", said(&output));
     }
-    assert_exit(&sync(&of_role), 0);
+    assert_ended(&sync(&of_role), 0);
     assert_eq!(world.targets(), [target(NEW)]);
 }
 
@@ -295,12 +295,12 @@ fn a_role_that_may_not_be_assumed_is_named() {
     let guarded = Guarded::settled();
     let world = &guarded.world;
     // Of a role that moto has it would ask the trust policy alone.
-    let (folder, role) = (Folder::new(), format!("arn:aws:iam::{OTHER_ACCOUNT}:role/tether"));
+    let (folder, role) = (Scratch::new(), format!("arn:aws:iam::{OTHER_ACCOUNT}:role/tether"));
     let config = by_role(&folder, &world.arn, &role);
     let mut command = world.command("plan");
     command.arg("--config").arg(&config);
     let output = guarded.allowed(&guarded.policy(&[]), || finish(guarded.as_user(&mut command)));
-    assert_exit(&output, 77);
+    assert_ended(&output, 77);
     let told = said(&output);
     assert!(told.contains(&role) && told.contains("sts:AssumeRole"), "{told}");
 }

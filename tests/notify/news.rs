@@ -9,15 +9,15 @@ use rds_tether::planner::endpoint::Role;
 use rds_tether::planner::guard::Refusal;
 use rds_tether::proxy::{Happening, Moment};
 
-use crate::simulation::Dns::{Fails, Names};
-use crate::simulation::*;
-use crate::world::{NEW, OLD, WRITER};
+use super::simulation::Dns::{Fails, Names};
+use super::simulation::*;
+use super::world::{NEW, OLD, WRITER};
 
 const MEMBERS: [&str; 3] = ["10.0.1.1", "10.0.1.2", "10.0.1.3"];
 
 #[test]
 fn a_settled_group_tells_nothing() {
-    for dns in [WRITER, crate::world::READER] {
+    for dns in [WRITER, super::world::READER] {
         let mut world = Simulation::new(dns, &[OLD]);
         world.run(3600, |_| Names(&[OLD]));
         assert_eq!(world.texts(), [""; 0]);

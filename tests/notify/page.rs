@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use rds_tether::notify::message::Kind;
 use serde_json::Value;
 
-use crate::simulation::Dns::Names;
-use crate::simulation::Simulation;
-use crate::world::{NEW, OLD};
+use super::simulation::Dns::Names;
+use super::simulation::Simulation;
+use super::world::{NEW, OLD};
 
 const PAGE: &str = include_str!("../../docs/notifications.md");
 

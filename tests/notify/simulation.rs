@@ -21,7 +21,7 @@ use rds_tether::planner::policy::Policy;
 use rds_tether::planner::target::{Family, Listed, State, Target};
 use rds_tether::planner::time::Timestamp;
 
-use crate::world::{READER, WRITER};
+use super::world::{READER, WRITER};
 
 /// What DNS says.
 #[derive(Clone, Copy)]

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use testkit::dns::Behaviour;
+use testkit::settings::{table, target_group};
 use testkit::sns::{self, Published};
 
-use crate::world::*;
+use super::world::*;
 
 const TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:database";
 
@@ -207,11 +208,8 @@ fn a_proxy_tells_of_its_address_and_its_name() {
 fn a_reload_takes_and_leaves_the_topic() {
     let topic = Topic::new();
     let scratch = Scratch::new();
-    let group = format!(
-        "[[target_group]]\narn = {:?}\nendpoints = [\"{WRITER}:5432\"]\nforget = \"1s\"\n",
-        topic.world.arn
-    );
-    let notify = format!("[notify]\nsns_topic_arn = \"{TOPIC}\"\n");
+    let group = target_group(&topic.world.arn, &format!("{WRITER}:5432")).set("forget", "1s");
+    let notify = table("[notify]").set("sns_topic_arn", TOPIC);
     let path = scratch.write("config.toml", &group);
     let mut command = topic.world.command("run");
     command
@@ -283,10 +281,7 @@ fn what_becomes_of_messages_is_counted() {
 fn a_bad_topic_is_a_settings_error() {
     let world = World::settled();
     let scratch = Scratch::new();
-    let group = format!(
-        "[[target_group]]\narn = {:?}\nendpoints = [\"{WRITER}:5432\"]\n",
-        world.arn
-    );
+    let group = target_group(&world.arn, &format!("{WRITER}:5432"));
     for (table, parts) in [
         (
             "sns_topic_arn = \"database\"",

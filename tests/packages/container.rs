@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use testkit::settings::{dns, target_group};
+
 use super::made::executable;
 use super::root::Root;
 use super::world::*;
@@ -94,12 +96,8 @@ fn the_image_has_all_that_the_executable_needs() {
     );
 
     let world = World::new();
-    let text = format!(
-        "[[target_group]]\narn = \"{}\"\nendpoints = [\"{WRITER}:5432\"]\n[dns]\nnameservers = [\"{}\"]\n",
-        world.arn,
-        world.dns.addr()
-    );
-    root.write("tmp/rootfs/etc/rds-tether/config.toml", &text);
+    let text = target_group(&world.arn, &format!("{WRITER}:5432")).and(dns(world.dns.addr()));
+    root.write("tmp/rootfs/etc/rds-tether/config.toml", &text.to_string());
     let program = [
         "chroot",
         &format!("--userspec={USER}"),

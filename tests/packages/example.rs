@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use rds_tether::settings::keys::tables;
 
+use testkit::settings::{dns, proxy, target_group};
+
 use super::unit::{Unit, folder};
 use super::world::*;
 
@@ -111,11 +113,10 @@ fn the_check_before_a_reload_asks_nobody() {
     let endpoint = format!("{WRITER}:5432");
     let nameserver = world.dns.addr();
     for (forget, code) in [("60s", 0), ("60", 78)] {
-        let text = format!(
-            "[[target_group]]\narn = \"{}\"\nendpoints = [\"{endpoint}\"]\nforget = \"{forget}\"\n[[proxy]]\n\
-             listen = \"127.0.0.1:0\"\nendpoint = \"{endpoint}\"\n[dns]\nnameservers = [\"{nameserver}\"]\n",
-            world.arn
-        );
+        let text = target_group(&world.arn, &endpoint)
+            .set("forget", forget)
+            .and(proxy("127.0.0.1:0", &endpoint))
+            .and(dns(nameserver));
         let path = scratch.write("config.toml", &text);
         let mut command = bare_command(&world.elb.url());
         let said = assert_exit(

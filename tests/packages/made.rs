@@ -34,7 +34,7 @@ pub fn executable() -> &'static Path {
     PATH.get_or_init(|| {
         let path = folder("executable").join("rds-tether");
         let mut strip = Command::new("strip");
-        assert_exit(strip.arg("-o").arg(&path).arg(env!("CARGO_BIN_EXE_rds-tether")), 0);
+        assert_exit(strip.arg("-o").arg(&path).arg(testkit::program::built("rds-tether")), 0);
         path
     })
 }
@@ -86,6 +86,9 @@ fn packages(kind: &str) -> [PathBuf; 2] {
 /// What `program` prints of a package.
 fn told(program: &str, arguments: &[&str], package: &Path) -> String {
     let mut command = Command::new(program);
+    // rpm makes a database in it, whatever it is asked.
+    let home = Scratch::new();
+    command.env("HOME", home.folder());
     let output = finish(command.args(arguments).arg(package));
     assert!(output.status.success(), "{}", said(&output));
     String::from_utf8(output.stdout).unwrap()

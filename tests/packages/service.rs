@@ -8,6 +8,8 @@ use std::process::Command;
 use std::thread;
 use std::time::Instant;
 
+use testkit::settings::{self, dns, target_group};
+
 use super::made::debs;
 use super::root::Root;
 use super::unit::{SERVICES, UNITS, Unit};
@@ -44,12 +46,11 @@ impl Host {
     }
 
     pub fn write_settings(&self, further: &str) {
-        let (arn, server) = (&self.world.arn, self.world.dns.addr());
-        let text = format!(
-            "[[target_group]]\narn = \"{arn}\"\nendpoints = [\"{WRITER}:5432\"]\nforget = \"1s\"\n[dns]\n\
-             nameservers = [\"{server}\"]\n{further}"
-        );
-        self.root.write("etc/rds-tether/config.toml", &text);
+        let text = target_group(&self.world.arn, &format!("{WRITER}:5432"))
+            .set("forget", "1s")
+            .and(dns(self.world.dns.addr()))
+            .and(further);
+        self.root.write("etc/rds-tether/config.toml", &text.to_string());
     }
 
     pub fn unit(&self, name: &str) -> Unit {
@@ -120,7 +121,7 @@ impl Echo {
                 thread::spawn(move || std::io::copy(&mut &stream, &mut &stream));
             }
         });
-        let settings = format!("[[proxy]]\nlisten = \"{proxy}\"\nendpoint = \"{name}:{port}\"\n");
+        let settings = settings::proxy(proxy, &format!("{name}:{port}")).to_string();
         Self { settings, proxy }
     }
 

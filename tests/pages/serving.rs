@@ -3,10 +3,12 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use super::site::{Site, ask, served};
+use testkit::http::ask;
+use testkit::program::comes_true;
+use testkit::settings::{dns, target_group};
+
+use super::site::{Site, served};
 use super::world::*;
 
 /// Fails if a page is missing, has the wrong type, or could be kept by a cache.
@@ -139,27 +141,21 @@ fn the_pages_move_with_the_settings() {
     let world = World::settled();
     let scratch = Scratch::new();
     let text = |http: &str| {
-        format!(
-            "dns = {{ nameservers = [\"{}\"] }}\n[[target_group]]\narn = \"{}\"\nendpoints = [\"{WRITER}:5432\"]\n{http}",
-            world.dns.addr(),
-            world.arn
-        )
+        let group = target_group(&world.arn, &format!("{WRITER}:5432"));
+        dns(world.dns.addr()).and(group).line(http)
     };
-    let path = scratch.write("config.toml", &text("[http]\nlisten = \"127.0.0.1:0\"\n"));
+    let path = scratch.write("config.toml", &text("[http]\nlisten = \"127.0.0.1:0\""));
     let daemon = Daemon::start(bare_command(&world.elb.url()).arg("run").arg("--config").arg(&path));
     let first = served(&daemon);
     let moved = format!("127.0.0.2:{}", first.port());
-    scratch.write("config.toml", &text(&format!("[http]\nlisten = \"{moved}\"\n")));
+    scratch.write("config.toml", &text(&format!("[http]\nlisten = \"{moved}\"")));
     daemon.signal("HUP");
     daemon.wait_for_log(&[&format!("serving http://{moved}/")]);
-    assert_eq!(ask(moved.parse().unwrap(), "GET", "/healthz").status, 200);
+    assert_eq!(ask(&moved, "GET", "/healthz").status, 200);
     assert!(TcpStream::connect(first).is_err(), "{first} is still served");
     scratch.write("config.toml", &text(""));
     daemon.signal("HUP");
-    let end = Instant::now() + PATIENCE;
-    while TcpStream::connect(&moved).is_ok() && Instant::now() < end {
-        // The end of listening has no event but that it is over.
-        thread::park_timeout(Duration::from_millis(5));
-    }
-    assert!(TcpStream::connect(&moved).is_err(), "{moved} is still served");
+    // The end of listening has no event but that it is over.
+    let is_over = comes_true(PATIENCE, || TcpStream::connect(&moved).is_err());
+    assert!(is_over, "{moved} is still served");
 }

@@ -8,6 +8,7 @@ use std::thread;
 use serde_json::Value;
 use testkit::dns::Behaviour;
 use testkit::elb::Failure;
+use testkit::settings::{dns, http, proxy};
 
 use super::site::Site;
 use super::world::*;
@@ -178,12 +179,9 @@ fn a_process_that_lacks_something_is_not_believed_to_know() {
         ],
     );
     let scratch = Scratch::new();
-    let text = format!(
-        "[[proxy]]\nlisten = \"127.0.0.1:1\"\nendpoint = \"{WRITER}:5432\"\n[dns]\nnameservers = [\"{}\"]\n[http]\nlisten = \
-         \"{}\"\n",
-        world.dns.addr(),
-        site.http
-    );
+    let text = proxy("127.0.0.1:1", &format!("{WRITER}:5432"))
+        .and(dns(world.dns.addr()))
+        .and(http(site.http));
     let path = scratch.write("other.toml", &text);
     let mut command = bare_command("");
     let shown = assert_exit(command.args(["status", "--config"]).arg(path), 0);

@@ -1,4 +1,4 @@
-//! Every file in `tests/incidents` holds what the planner plans; `UPDATE_GOLDEN=1 cargo test --test planner incidents`
+//! Every file in `tests/incidents` holds what the planner plans; `UPDATE_GOLDEN=1 cargo test --test inside planner::incidents`
 //! writes it anew, to be read critically before it is kept.
 
 use std::fs;
@@ -51,7 +51,7 @@ fn incidents_are_planned_as_their_files_say() {
     }
     assert!(
         complaints.is_empty(),
-        "{}\nIf what is planned now is right, run UPDATE_GOLDEN=1 cargo test --test planner incidents, and read what differs.",
+        "{}\nIf what is planned now is right, run UPDATE_GOLDEN=1 cargo test --test inside planner::incidents, and read what differs.",
         complaints.join("\n")
     );
 }

@@ -52,7 +52,7 @@ fn walk_all(processes: usize) {
         let walk = AssertUnwindSafe(|| Walk::new(seed, processes).run());
         assert!(
             catch_unwind(walk).is_ok(),
-            "the walk above failed; replay it with\n    {SEED}={seed} cargo test --test planner walks_with_{}_process",
+            "the walk above failed; replay it with\n    {SEED}={seed} cargo test --test inside walks_with_{}_process",
             if processes == 1 { "one" } else { "two" }
         );
     }

@@ -9,8 +9,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::program;
-use crate::server::{self, succeed};
+use testkit::postgres;
+use testkit::program::{provided, succeed};
 
 /// How a client reaches the server: the environment that libpq reads.
 #[derive(Clone)]
@@ -40,7 +40,7 @@ impl Via {
 
     /// A client program of PostgreSQL.
     pub fn program(&self, name: &str) -> Command {
-        let mut command = server::program(name);
+        let mut command = postgres::program(name);
         command.envs(self.0.iter().cloned());
         command
     }
@@ -68,7 +68,7 @@ impl Via {
     /// Our Python clients.
     pub fn python(&self, arguments: &[&str]) -> Command {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/postgres/clients.py");
-        let mut command = Command::new(program::path("RDS_TETHER_TEST_PYTHON"));
+        let mut command = Command::new(provided("RDS_TETHER_TEST_PYTHON"));
         command
             .arg(script)
             .args(arguments)

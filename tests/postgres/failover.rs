@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use crate::client::{Client, Row};
-use crate::site::{LINGER_SECS, NEW, OLD, Site, TTL_SECS};
-use crate::stage::{self, Stage};
+use super::client::{Client, Row};
+use super::site::{LINGER_SECS, NEW, OLD, Site, TTL_SECS};
+use super::stage::{self, Stage};
 
 /// How long a test waits for what takes no certain time.
 const SOON: Duration = Duration::from_secs(45);

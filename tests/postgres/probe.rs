@@ -5,41 +5,21 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use testkit::certificate::{Authority, Certified, NOW, Years};
 use testkit::dns::Behaviour;
+use testkit::program::succeed;
+use testkit::world::{Daemon, NEW, OLD, PATIENCE, READER, WRITER, World, assert_exit, assert_says, is, looks};
 
-use crate::server::{Server, succeed};
-use crate::stage::{self, Stage};
-use crate::world::{Daemon, NEW, OLD, PATIENCE, READER, WRITER, World, assert_exit, assert_says, is, looks};
+use super::server::Server;
+use super::stage::{self, Stage};
 
 /// Where something accepts connections and never says a word, where nothing listens, and where packets vanish.
 const MUTE: &str = "10.0.2.8";
 const CLOSED: &str = "10.0.2.9";
 const HOLE: &str = "10.0.2.10";
 
-/// Valid in these years.
-const NOW: (i32, i32) = (2020, 2090);
-const PAST: (i32, i32) = (2020, 2021);
-const FUTURE: (i32, i32) = (2089, 2090);
-
-/// A certificate authority.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let key = KeyPair::generate().expect("a key");
-        let mut parameters = CertificateParams::new(Vec::new()).expect("no names");
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let pem = parameters.self_signed(&key).expect("a certificate").pem();
-        Self {
-            issuer: Issuer::new(parameters, key),
-            pem,
-        }
-    }
-}
+const PAST: Years = (2020, 2021);
+const FUTURE: Years = (2089, 2090);
 
 /// A PostgreSQL server with TLS at the new address, another one that is mute, and a group with the old address in it.
 struct Scene {
@@ -60,9 +40,7 @@ impl Scene {
         let bundle = stage.path("authority.pem");
         fs::write(&bundle, &authority.pem).expect("the folder is there");
         let mut server = Server::new(stage);
-        for setting in ["ssl=on", "ssl_cert_file=server.pem", "ssl_key_file=server.key"] {
-            server.set(setting);
-        }
+        server.set("ssl=on");
         let world = World::new();
         world.elb.put_target(&world.arn, OLD, server.port());
         let scene = Self {
@@ -78,24 +56,11 @@ impl Scene {
     }
 
     /// The server's next certificate, signed by an authority or by itself.
-    fn certify(&self, authority: Option<&Authority>, name: &str, years: (i32, i32)) {
-        let key = KeyPair::generate().expect("a key");
-        let mut parameters = CertificateParams::new(vec![name.to_owned()]).expect("a name");
-        parameters.not_before = date_time_ymd(years.0, 1, 1);
-        parameters.not_after = date_time_ymd(years.1, 1, 1);
-        let certificate = match authority {
-            Some(authority) => parameters.signed_by(&key, &authority.issuer),
-            None => parameters.self_signed(&key),
-        };
-        for (file, text) in [
-            ("server.pem", certificate.expect("a certificate").pem()),
-            ("server.key", key.serialize_pem()),
-        ] {
-            let path = self.server.storage().join(file);
-            fs::write(&path, text).expect("the storage is there");
-            succeed(Command::new("chown").arg("postgres").arg(&path));
-            succeed(Command::new("chmod").arg("600").arg(&path));
-        }
+    fn certify(&self, authority: Option<&Authority>, name: &str, years: Years) {
+        self.server.certify(&match authority {
+            Some(authority) => authority.certify(&[name], years),
+            None => Certified::by_itself(&[name], years),
+        });
     }
 
     fn name(&self, ip: &str) {

@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 
 use testkit::dns::{self, Behaviour};
+use testkit::world::{Daemon, WRITER, bare_command};
 
-use crate::client::Via;
-use crate::server::Server;
-use crate::stage::Stage;
-use crate::world::{Daemon, WRITER, bare_command};
+use super::client::Via;
+use super::server::Server;
+use super::stage::Stage;
 
 /// Where the server is at first, and after a failover.
 pub const OLD: &str = "127.0.0.2";
@@ -52,11 +52,9 @@ impl Site {
                 &format!("{LINGER_SECS}s"),
             ]);
         let proxy = Daemon::start(&mut command);
-        let line = proxy.wait_for_log(&["listening on "]);
-        let (_, listen) = line.split_once("listening on ").expect("the line it waited for");
-        let listen = listen.split(' ').next().and_then(|address| address.parse().ok());
+        let listen = proxy.told_after("listening on ");
         Self {
-            listen: listen.unwrap_or_else(|| panic!("no address in {line}")),
+            listen: listen.parse().unwrap_or_else(|error| panic!("{error}: {listen}")),
             proxy,
             server,
             dns,

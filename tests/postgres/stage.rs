@@ -7,10 +7,10 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio, exit};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::program::Folder;
-use crate::world::said;
+use testkit::program::{comes_true, said};
+use testkit::scratch::Scratch;
 
 /// Set in the process that plays: the folder for its files.
 const INSIDE: &str = "RDS_TETHER_TEST_STAGE";
@@ -42,7 +42,7 @@ pub fn play<F: FnOnce(&Stage)>(test: F) {
     let name = type_name::<F>();
     let name = name.strip_suffix("::{{closure}}").unwrap_or(name);
     let (_, name) = name.split_once("::").expect("a path within this program");
-    let folder = Folder::new();
+    let folder = Scratch::new();
     let program = env::current_exe().expect("this program has a path");
     let mut inside = Command::new("unshare")
         .args([
@@ -56,7 +56,7 @@ pub fn play<F: FnOnce(&Stage)>(test: F) {
         ])
         .arg(program)
         .args(["--exact", name, "--ignored", "--nocapture"])
-        .env(INSIDE, &folder.path)
+        .env(INSIDE, folder.folder())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -65,9 +65,9 @@ pub fn play<F: FnOnce(&Stage)>(test: F) {
     let held = inside.stdin.take();
     let output = inside.wait_with_output().expect("what it says is read");
     drop(held);
-    let told = fs::read_to_string(folder.path.join(TOLD)).unwrap_or_default();
+    let told = fs::read_to_string(folder.path(TOLD)).unwrap_or_default();
     print!("{told}");
-    let has_played = output.status.success() && folder.path.join(PLAYED).exists();
+    let has_played = output.status.success() && folder.path(PLAYED).exists();
     // Indented, so that nobody takes the inner result for this one's.
     let said = said(&output).replace('\n', "\n    ");
     assert!(
@@ -135,10 +135,6 @@ fn run(command: &mut Command, input: &str) {
 
 /// Polls: for what has no event that could be waited for.
 #[track_caller]
-pub fn wait_until(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + limit;
-    while !is_so() {
-        assert!(Instant::now() < end, "not within {limit:?}: {what}");
-        thread::park_timeout(Duration::from_millis(50));
-    }
+pub fn wait_until(what: &str, limit: Duration, is_so: impl FnMut() -> bool) {
+    assert!(comes_true(limit, is_so), "not within {limit:?}: {what}");
 }

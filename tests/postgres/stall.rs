@@ -10,8 +10,8 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::site::{OLD, Site};
-use crate::stage;
+use super::site::{OLD, Site};
+use super::stage;
 
 /// How long nothing moves. Keepalive gives up after 19 s, and any time-out that somebody may set would be like it.
 const STALL: Duration = Duration::from_secs(40);

@@ -1,76 +1,29 @@
 //! TLS is between client and server: the proxy has no key, and is seen by neither.
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
-use crate::client::{Client, Via};
-use crate::server::{PASSWORD, Server, succeed};
-use crate::site::Site;
-use crate::stage::{self, Stage};
-use crate::world::{WRITER, finish, said};
+use testkit::certificate::{Authority, NOW};
+use testkit::postgres::PASSWORD;
+use testkit::world::{WRITER, finish, said};
+
+use super::client::{Client, Via};
+use super::server::Server;
+use super::site::Site;
+use super::stage;
 
 const SOON: Duration = Duration::from_secs(20);
-
-/// Makes a certificate for a server, with an authority of its own; returns the authority's certificate.
-fn certify(stage: &Stage, server: &mut Server) -> PathBuf {
-    let openssl = |arguments: &[&str]| {
-        let mut command = Command::new("openssl");
-        command.args([
-            "req",
-            "-x509",
-            "-days",
-            "2",
-            "-nodes",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-        ]);
-        succeed(command.args(arguments).current_dir(stage.folder()));
-    };
-    openssl(&[
-        "-subj",
-        "/CN=authority",
-        "-keyout",
-        "authority.key",
-        "-out",
-        "authority.pem",
-    ]);
-    let name = format!("subjectAltName=DNS:{WRITER}");
-    let of_authority = ["-CA", "authority.pem", "-CAkey", "authority.key"];
-    let of_server = [
-        "-subj",
-        "/CN=server",
-        "-addext",
-        &name,
-        "-keyout",
-        "server.key",
-        "-out",
-        "server.pem",
-    ];
-    openssl(&[of_authority.as_slice(), &of_server].concat());
-    for file in ["server.key", "server.pem"] {
-        let mut install = Command::new("install");
-        install
-            .args(["-o", "postgres", "-m", "600"])
-            .arg(stage.path(file))
-            .arg(server.storage());
-        succeed(&mut install);
-    }
-    for setting in ["ssl=on", "ssl_cert_file=server.pem", "ssl_key_file=server.key"] {
-        server.set(setting);
-    }
-    stage.path("authority.pem")
-}
 
 #[test]
 #[ignore = "needs PostgreSQL and root: tests/run provides them"]
 fn the_server_proves_who_it_is_to_the_client() {
     stage::play(|stage| {
         let mut server = Server::new(stage);
-        let authority = certify(stage, &mut server);
+        let authority = Authority::new();
+        server.certify(&authority.certify(&[WRITER], NOW));
+        server.set("ssl=on");
+        let bundle = stage.path("authority.pem");
+        fs::write(&bundle, authority.pem).expect("the folder is there");
         let rules = [
             "host all postgres 127.0.0.0/8 trust",
             "hostssl all,replication remote 127.0.0.0/8 scram-sha-256",
@@ -86,7 +39,7 @@ fn the_server_proves_who_it_is_to_the_client() {
             .with("PGHOST", WRITER)
             .with("PGHOSTADDR", "127.0.0.1")
             .with("PGSSLMODE", "verify-full")
-            .with("PGSSLROOTCERT", authority.to_str().expect("UTF-8"))
+            .with("PGSSLROOTCERT", bundle.to_str().expect("UTF-8"))
             .with("PGUSER", "remote")
             .with("PGPASSWORD", PASSWORD)
             .with("PGCHANNELBINDING", "require");

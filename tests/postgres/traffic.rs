@@ -1,8 +1,8 @@
 //! PostgreSQL's own load generator.
 
-use crate::server::succeed;
-use crate::site::Site;
-use crate::stage;
+use super::site::Site;
+use super::stage;
+use testkit::program::succeed;
 
 #[test]
 #[ignore = "needs PostgreSQL and root: tests/run provides them"]

@@ -3,8 +3,8 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::site::{OLD, Site};
-use crate::stage;
+use super::site::{OLD, Site};
+use super::stage;
 
 /// Keepalive takes 19 s. What is under way to a peer is repeated for 25 s, and looked at every 5 s.
 const END_MAX: Duration = Duration::from_secs(60);

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
-use crate::world::{
+use super::world::{
     Client, NEW, OLD, Proxy, World, assert_refused, assert_says, connect, connect_from, times_logged, wait_until,
 };
 

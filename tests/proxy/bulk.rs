@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::pattern::Pattern;
-use crate::world::{Listener, OLD, PATIENCE, Proxy, World};
+use super::pattern::Pattern;
+use super::world::{Listener, OLD, PATIENCE, Proxy, World};
 
 const MIB: u64 = 1024 * 1024;
 /// What the process may hold in memory while it carries bulk, in KiB: itself, and not what it carries.
@@ -195,7 +195,7 @@ fn small_messages_and_bulk_by_turns_arrive_in_order() {
         let conversed = catch_unwind(AssertUnwindSafe(|| converse(&proxy, &listener, seed)));
         assert!(
             conversed.is_ok(),
-            "the conversation above failed; replay it with\n    {SEED}={seed} cargo test --test proxy small_messages_and_bulk"
+            "the conversation above failed; replay it with\n    {SEED}={seed} cargo test --test program small_messages_and_bulk"
         );
     }
 }

@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use crate::binary::{assert_exit, assert_says, bare_command};
-use crate::world::{Database, OLD, Proxy, WRITER, World};
+use super::world::{Database, OLD, Proxy, WRITER, World};
+use testkit::world::{assert_exit, assert_says, bare_command};
 
 const USAGE: i32 = 64;
 

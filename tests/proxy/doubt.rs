@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use testkit::dns::Behaviour;
 
-use crate::hole::BlackHole;
-use crate::world::{
+use super::hole::BlackHole;
+use super::world::{
     Client, End, NEW, OLD, PATIENCE, Proxy, WRITER, World, assert_refused, connect, read_to_end, wait_until,
 };
 

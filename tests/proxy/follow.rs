@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use testkit::dns::Behaviour;
 
-use crate::hole::BlackHole;
-use crate::world::{Client, NEW, OLD, PATIENCE, THIRD, WRITER, World, assert_says, times_logged};
+use super::hole::BlackHole;
+use super::world::{Client, NEW, OLD, PATIENCE, THIRD, WRITER, World, assert_says, times_logged};
 
 #[test]
 fn new_connections_go_to_the_address_that_dns_names_now() {

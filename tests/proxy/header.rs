@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use crate::world::{End, Listener, OLD, Proxy, World, assert_says, connect, read_to_end};
+use super::world::{End, Listener, OLD, Proxy, World, assert_says, connect, read_to_end};
 
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// From 10.0.0.1:12345 to 10.0.0.9:5432.

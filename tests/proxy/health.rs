@@ -5,8 +5,9 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use testkit::dns::Behaviour;
+use testkit::settings::{self, http, proxy};
 
-use crate::world::{
+use super::world::{
     Client, Daemon, NEW, OLD, PATIENCE, Proxy, READER, Scratch, WRITER, World, address_after, assert_says,
     bare_command, connect, wait_until,
 };
@@ -219,25 +220,13 @@ fn one_of_two_proxies_speaks_for_itself_and_both_for_the_process() {
     let world = World::new();
     let _database = world.database(OLD);
     world.dns.set(READER, Behaviour::a(NEW, 1));
-    let (dns, port) = (world.dns.addr(), world.port());
+    let port = world.port();
     let folder = Scratch::new();
-    let path = folder.write(
-        "config.toml",
-        &format!(
-            r#"
-            [[proxy]]
-            listen = "127.0.1.1:0"
-            endpoint = "{WRITER}:{port}"
-            [[proxy]]
-            listen = "127.0.1.2:0"
-            endpoint = "{READER}:{port}"
-            [http]
-            listen = "127.0.0.1:0"
-            [dns]
-            nameservers = ["{dns}"]
-            "#
-        ),
-    );
+    let text = proxy("127.0.1.1:0", &format!("{WRITER}:{port}"))
+        .and(proxy("127.0.1.2:0", &format!("{READER}:{port}")))
+        .and(http("127.0.0.1:0"))
+        .and(settings::dns(world.dns.addr()));
+    let path = folder.write("config.toml", &text);
     let daemon = Daemon::start(bare_command("http://127.0.0.1:9").args(["run", "--config"]).arg(path));
     let site = pages_of(&daemon);
     let [good, bad] = ["127.0.1.1", "127.0.1.2"].map(|ip| {

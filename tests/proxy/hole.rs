@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketType, sockopt};
 
-use crate::kernel::{self, SYN_SENT};
+use super::kernel::{self, SYN_SENT};
 
 /// A connection that is not made in this time is never made: on loopback nothing else takes long.
 const NEVER: Duration = Duration::from_millis(300);

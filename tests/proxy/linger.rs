@@ -5,8 +5,9 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use testkit::dns::Behaviour;
+use testkit::settings::{dns, proxy};
 
-use crate::world::{
+use super::world::{
     Client, Daemon, End, NEW, OLD, READER, Scratch, THIRD, WRITER, World, address_after, bare_command, read_to_end,
 };
 
@@ -120,13 +121,11 @@ fn the_linger_is_a_setting_or_follows_from_the_role() {
     };
     point_to(OLD);
     world.dns.set(ALIAS, Behaviour::cname(READER, 1));
-    let mut text = format!("[dns]\nnameservers = [\"{}\"]\ninterval = \"1s\"\n", world.dns.addr());
+    let mut text = dns(world.dns.addr()).set("interval", "1s");
     for (index, (host, line, _)) in cases.iter().enumerate() {
         // Each has an address of its own, by which its line of the log is known.
-        text.push_str(&format!(
-            "[[proxy]]\nlisten = \"127.0.1.{index}:0\"\nendpoint = \"{host}:{}\"\n{line}\n",
-            world.port()
-        ));
+        let endpoint = format!("{host}:{}", world.port());
+        text = text.and(proxy(format!("127.0.1.{index}:0"), &endpoint).line(line));
     }
     let folder = Scratch::new();
     let path = folder.write("config.toml", &text);

@@ -8,8 +8,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use crate::hole::BlackHole;
-use crate::world::{Client, End, NEW, OLD, Proxy, World, assert_says, connect, read_to_end, wait_until};
+use super::hole::BlackHole;
+use super::world::{Client, End, NEW, OLD, Proxy, World, assert_says, connect, read_to_end, wait_until};
 
 /// Connections that come at once.
 const MANY: usize = 32;

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use testkit::dns::Behaviour;
 
-use crate::binary::{self, Daemon, Scratch, assert_exit, assert_says, bare_command};
-use crate::world::{
+use super::world::{
     Client, End, NEW, OLD, READER, WRITER, World, address_after, assert_refused, connect, read_to_end, times_logged,
     wait_until,
 };
+use testkit::settings::{dns, proxy, target_group};
+use testkit::world::{self, Daemon, Scratch, assert_exit, assert_says, bare_command};
 
 const SETTINGS: i32 = 78;
 /// What may pass by itself, so that a service manager tries again.
@@ -78,29 +79,23 @@ fn command(path: &PathBuf, url: &str) -> std::process::Command {
 
 /// Settings with a name server and proxies on ports that the kernel picks: address of loopback, endpoint, other lines.
 fn settings(world: &World, proxies: &[(&str, &str, &str)]) -> String {
-    let mut text = format!("[dns]\nnameservers = [\"{}\"]\n", world.dns.addr());
-    for (ip, host, lines) in proxies {
-        let port = world.port();
-        text.push_str(&format!(
-            "[[proxy]]\nlisten = \"{ip}:0\"\nendpoint = \"{host}:{port}\"\n{lines}\n"
-        ));
-    }
-    text
+    let proxies = proxies.iter().map(|(ip, host, lines)| {
+        let endpoint = format!("{host}:{}", world.port());
+        proxy(format!("{ip}:0"), &endpoint).line(lines)
+    });
+    [dns(world.dns.addr())].into_iter().chain(proxies).collect()
 }
 
 #[test]
 fn proxies_and_target_groups_that_follow_one_name_share_its_looks() {
-    let world = binary::World::settled();
-    world.dns.set(WRITER, Behaviour::a(binary::OLD, 60));
-    let mut text = format!(
-        "[dns]\nnameservers = [\"{}\"]\ninterval = \"60s\"\n[[target_group]]\narn = \"{}\"\nendpoints = [\"{WRITER}:5432\"]\n",
-        world.dns.addr(),
-        world.arn
-    );
+    let world = world::World::settled();
+    world.dns.set(WRITER, Behaviour::a(world::OLD, 60));
+    let endpoint = format!("{WRITER}:5432");
+    let mut text = dns(world.dns.addr())
+        .set("interval", "60s")
+        .and(target_group(&world.arn, &endpoint));
     for number in 1..=3 {
-        text.push_str(&format!(
-            "[[proxy]]\nlisten = \"127.0.1.{number}:0\"\nendpoint = \"{WRITER}:5432\"\n"
-        ));
+        text = text.and(proxy(format!("127.0.1.{number}:0"), &endpoint));
     }
     let folder = Scratch::new();
     let daemon = Daemon::start(&mut command(&folder.write("config.toml", &text), &world.elb.url()));
@@ -108,40 +103,27 @@ fn proxies_and_target_groups_that_follow_one_name_share_its_looks() {
     wait_until("all proxies have their address", || {
         times_logged(&daemon, &["is at 10.0.1.5"]) == 3
     });
-    world.wait("the target group is looked at", |calls| binary::looks(calls) >= 1);
+    world.wait("the target group is looked at", |calls| world::looks(calls) >= 1);
     assert_eq!(world.dns.count(WRITER), 1, "{}", daemon.log());
 }
 
 #[test]
 fn a_target_group_and_a_proxy_each_follow_their_endpoint() {
-    let group = binary::World::settled();
+    let group = world::World::settled();
     let proxied = World::new();
     let _databases = [OLD, NEW].map(|ip| proxied.database(ip));
     group.dns.set(READER, Behaviour::a(OLD, 1));
-    let text = format!(
-        r#"
-        [[target_group]]
-        arn = "{}"
-        endpoints = ["{WRITER}:5432"]
-        [[proxy]]
-        listen = "127.0.0.1:0"
-        endpoint = "{READER}:{}"
-        [dns]
-        nameservers = ["{}"]
-        interval = "1s"
-        "#,
-        group.arn,
-        proxied.port(),
-        group.dns.addr()
-    );
+    let text = target_group(&group.arn, &format!("{WRITER}:5432"))
+        .and(proxy("127.0.0.1:0", &format!("{READER}:{}", proxied.port())))
+        .and(dns(group.dns.addr()).set("interval", "1s"));
     let folder = Scratch::new();
     let daemon = Daemon::start(&mut command(&folder.write("config.toml", &text), &group.elb.url()));
     let address = address_after(&daemon.wait_for_log(&["listening on "]), "listening on ");
     assert_eq!(Client::connect(address).expect("a database").at, OLD);
-    group.dns.set(WRITER, Behaviour::a(binary::NEW, 1));
+    group.dns.set(WRITER, Behaviour::a(world::NEW, 1));
     group.dns.set(READER, Behaviour::a(NEW, 1));
     group.wait("the new writer is registered", |calls| {
-        binary::count(calls, "Register", binary::NEW) == 1
+        world::count(calls, "Register", world::NEW) == 1
     });
     wait_until("new connections go to the other member", || {
         Client::connect(address).expect("a database").at == NEW
@@ -262,8 +244,7 @@ fn settings_that_cannot_be_taken_change_nothing_at_all() {
         (
             "an address that another process has",
             // Without the proxy that is there, and with one that could start.
-            settings(&world, &[("127.0.1.2", WRITER, "")])
-                + &format!("[[proxy]]\nlisten = \"{taken}\"\nendpoint = \"{line}\"\n"),
+            settings(&world, &[("127.0.1.2", WRITER, "")]) + &proxy(taken, &line).to_string(),
             format!("cannot listen on {taken}"),
         ),
     ] {
@@ -367,7 +348,7 @@ fn an_address_that_cannot_be_listened_on_ends_it_before_it_starts() {
     let folder = Scratch::new();
     for (address, why) in [(taken.as_str(), "in use"), ("192.0.2.1:5432", "assign")] {
         let endpoint = format!("{WRITER}:5432");
-        let text = format!("[[proxy]]\nlisten = \"{address}\"\nendpoint = \"{endpoint}\"\n");
+        let text = proxy(address, &endpoint);
         let path = folder.write("config.toml", &text);
         let mut typed = bare_command("http://127.0.0.1:9");
         typed.args(["proxy", "--listen", address, "--endpoint", &endpoint]);
@@ -404,7 +385,7 @@ fn verbs_that_look_at_target_groups_say_what_proxies_are_for() {
 #[test]
 fn a_session_of_a_removed_proxy_that_is_still_being_made_ends_with_it() {
     let world = World::new();
-    let hole = crate::hole::BlackHole::dig(world.at(OLD));
+    let hole = super::hole::BlackHole::dig(world.at(OLD));
     let _database = world.database(NEW);
     let (stays, goes) = (("127.0.0.1", READER, ""), ("127.0.1.1", WRITER, "drain = \"0s\""));
     let mut run = Run::start(&settings(&world, &[stays, goes]));

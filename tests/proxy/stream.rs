@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use rustix::net::sockopt;
 
-use crate::kernel;
-use crate::pattern::Pattern;
-use crate::world::{End, OLD, World, connect, read_to_end, wait_until};
+use super::kernel;
+use super::pattern::Pattern;
+use super::world::{End, OLD, World, connect, read_to_end, wait_until};
 
 const MIB: u64 = 1024 * 1024;
 

@@ -5,7 +5,6 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketType, sockopt};
 use testkit::dns::{self, Behaviour};
@@ -13,9 +12,9 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::kernel;
+use super::kernel;
 
-pub use crate::binary::{Daemon, PATIENCE, READER, Scratch, WRITER, assert_says, bare_command};
+pub use testkit::world::{Daemon, PATIENCE, READER, Scratch, WRITER, assert_says, bare_command, wait_until};
 
 pub const OLD: &str = "127.0.0.2";
 pub const NEW: &str = "127.0.0.3";
@@ -96,7 +95,8 @@ impl Proxy {
     #[track_caller]
     pub fn start(command: &mut Command) -> Self {
         let daemon = Daemon::start(command);
-        let address = address_after(&daemon.wait_for_log(&["listening on "]), "listening on ");
+        let address = daemon.told_after("listening on ");
+        let address = address.parse().unwrap_or_else(|error| panic!("{error}: {address}"));
         Self { daemon, address }
     }
 
@@ -158,16 +158,6 @@ pub fn times_logged(daemon: &Daemon, parts: &[&str]) -> usize {
     lines
         .filter(|line| parts.iter().all(|part| line.contains(part)))
         .count()
-}
-
-/// Waits until something without an event of its own is so.
-#[track_caller]
-pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < end, "never happened: {what}");
-        thread::park_timeout(Duration::from_millis(10));
-    }
 }
 
 /// Connects, with limits on how long each read and write may take.

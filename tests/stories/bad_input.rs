@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::process::{Command, Output, Stdio};
 
-use crate::world::{Scratch, WRITER, World, bare_command, finish, said};
+use super::world::{Scratch, WRITER, World, bare_command, finish, said};
 
 const USAGE: i32 = 64;
 const SETTINGS: i32 = 78;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use testkit::dns::{self, Answered, Behaviour, RecordType};
 use testkit::elb::{Call, Group};
+use testkit::settings::{table, target_group};
 
 use super::world::*;
 
@@ -365,18 +366,14 @@ fn with_a_majority_quorum_a_single_name_server_changes_nothing() {
     servers[0].set(WRITER, Behaviour::a(OLD, 1));
     servers[1].set(WRITER, Behaviour::a(OLD, 1));
     servers[2].set(WRITER, Behaviour::all(&[OLD, NEW, "10.0.3.3"], 1));
-    let addresses = servers
-        .each_ref()
-        .map(|server| format!("{:?}", server.addr().to_string()));
+    let addresses = servers.each_ref().map(|server| server.addr().to_string());
     let scratch = Scratch::new();
+    let dns = table("[dns]")
+        .set("quorum", "majority")
+        .set("nameservers", addresses.to_vec());
     let path = scratch.write(
         "config.toml",
-        &format!(
-            "[[target_group]]\narn = {:?}\nendpoints = [\"{WRITER}:5432\"]\n\
-             [dns]\nquorum = \"majority\"\nnameservers = [{}]\n",
-            world.arn,
-            addresses.join(", "),
-        ),
+        &target_group(&world.arn, &format!("{WRITER}:5432")).and(dns),
     );
     let mut command = bare_command(&world.elb.url());
     command
@@ -482,10 +479,9 @@ fn a_reader_that_is_gone_is_removed_after_enough_answers_and_not_before() {
     }
     world.dns.set(READER, Behaviour::a(live, 1));
     // A kept member is no candidate, so that one group needs 14 answers and the other 28.
-    let group =
-        |arn: &str, keep: &str| format!("[[target_group]]\narn = {arn:?}\nendpoints = [\"{READER}:5432\"]\n{keep}\n");
+    let group = |arn: &str| target_group(arn, &format!("{READER}:5432"));
     let scratch = Scratch::new();
-    let settings = group(&world.arn, &format!("keep = [\"{live}\"]")) + &group(&two_members, "");
+    let settings = group(&world.arn).set("keep", vec![live]).and(group(&two_members));
     let path = scratch.write("config.toml", &settings);
     let mut command = world.command("run");
     command
@@ -666,9 +662,9 @@ fn an_instance_endpoint_is_pointed_out() {
 fn bindings_of_one_name_share_its_lookups() {
     let world = World::new();
     let other = world.elb.add_group(Group::named("replica").port(6432));
-    let group = |arn: &str, port| format!("[[target_group]]\narn = {arn:?}\nendpoints = [\"{WRITER}:{port}\"]\n");
+    let group = |arn: &str, port| target_group(arn, &format!("{WRITER}:{port}"));
     let scratch = Scratch::new();
-    let path = scratch.write("config.toml", &(group(&world.arn, 5432) + &group(&other, 6432)));
+    let path = scratch.write("config.toml", &group(&world.arn, 5432).and(group(&other, 6432)));
     let daemon = Daemon::start(world.command("run").arg("--config").arg(path));
     world.wait("both are registered", |calls| {
         [&world.arn, &other].iter().all(|arn| {

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use testkit::dns::{self, Behaviour};
 use testkit::elb::{Call, Failure, Group, TargetType, TargetView};
+use testkit::settings::target_group;
 
-use crate::world::{Daemon, NEW, OLD, PATIENCE, Scratch, WRITER, World, bind, count, finish, is, looks, said};
+use super::world::{Daemon, NEW, OLD, PATIENCE, Scratch, WRITER, World, bind, count, finish, is, looks, said};
 
 /// An address in the third zone, of somebody else.
 const FOREIGN: &str = "10.0.3.9";
@@ -537,11 +538,6 @@ fn a_deregistration_is_sent_once_however_long_the_target_drains() {
     assert_eq!(removals(&world.elb.calls()), 1, "{}", world.story());
 }
 
-/// One table of a settings file.
-fn table(arn: &str, endpoint: &str) -> String {
-    format!("[[target_group]]\narn = \"{arn}\"\nendpoints = [\"{endpoint}\"]\n")
-}
-
 /// Target groups with the old address, each bound to a name of its own that has failed over.
 fn failed_over(world: &World, groups: usize) -> String {
     let mut text = String::new();
@@ -550,7 +546,7 @@ fn failed_over(world: &World, groups: usize) -> String {
         world.elb.put_target(&arn, OLD, 5432);
         let name = format!("db{n}.cluster-abc123.eu-west-1.rds.amazonaws.com");
         world.dns.set(&name, Behaviour::a(NEW, 1));
-        text.push_str(&table(&arn, &format!("{name}:5432")));
+        text.push_str(&target_group(&arn, &format!("{name}:5432")).to_string());
     }
     text
 }
@@ -872,7 +868,7 @@ fn two_daemons_whose_name_servers_disagree_for_less_than_forget_do_no_harm() {
     let stale = dns::Server::start();
     stale.set(WRITER, Behaviour::a(OLD, 1));
     let command = |server: &dns::Server| {
-        let mut command = crate::world::bare_command(&world.elb.url());
+        let mut command = super::world::bare_command(&world.elb.url());
         command.args(["run", "--forget", "5s", "--interval", "1s"]);
         command.args(["--nameserver", &server.addr().to_string()]);
         bind(&mut command, &format!("{WRITER}:5432"), &world.arn);
@@ -969,9 +965,9 @@ fn troubled(world: &World, bad: &[&str]) -> String {
             "broken" => world.elb.fail_for(&arn, health, Failure::unavailable(), None),
             _ => {}
         }
-        text.push_str(&table(&arn, &endpoint));
+        text.push_str(&target_group(&arn, &endpoint).to_string());
         if n == 0 {
-            text.push_str(&table(&world.arn, &endpoint));
+            text.push_str(&target_group(&world.arn, &endpoint).to_string());
         }
     }
     text
@@ -1034,7 +1030,7 @@ fn nothing_is_removed_to_make_room() {
 
 /// The settings of a binding whose group belongs to another account.
 fn with_role(world: &World, external_id: &str) -> String {
-    let table = table(&world.arn, &format!("{WRITER}:5432"));
+    let table = target_group(&world.arn, &format!("{WRITER}:5432")).to_string();
     format!("{table}assume_role = {{ arn = \"{ROLE}\", external_id = \"{external_id}\" }}\n")
 }
 

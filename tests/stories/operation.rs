@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use testkit::dns::{self, Behaviour};
 use testkit::elb::{self, Call, Failure, Group};
+use testkit::settings::target_group;
 
 use super::world::*;
 
@@ -24,7 +25,7 @@ fn wait_for_more_queries(dns: &dns::Server, host: &str, more: usize) {
 
 /// A part of a settings file: a group, the endpoint it follows, and more lines.
 fn group(arn: &str, endpoint: &str, more: &str) -> String {
-    format!("[[target_group]]\narn = {arn:?}\nendpoints = [{endpoint:?}]\n{more}\n")
+    format!("{}{more}\n", target_group(arn, endpoint))
 }
 
 /// A call of an action about a group; each write here is about one target.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use testkit::dns::{self, Behaviour};
 use testkit::elb::{Call, Failure, Group};
+use testkit::settings::target_group;
 
 use super::world::*;
 
@@ -49,12 +50,7 @@ impl Fleet {
     }
 
     fn run(&self) -> Daemon {
-        let table = |(index, arn): (usize, &String)| {
-            format!(
-                "[[target_group]]\narn = {arn:?}\nendpoints = [\"{}:5432\"]\n",
-                host(index)
-            )
-        };
+        let table = |(index, arn): (usize, &String)| target_group(arn, &format!("{}:5432", host(index)));
         let text: String = self.arns.iter().enumerate().map(table).collect();
         let mut command = self.world.command("run");
         command.arg("--config").arg(self.scratch.write("config.toml", &text));

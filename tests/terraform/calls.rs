@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::code::{run, succeed};
 use super::stage::Stage;
-use super::world::said;
+use testkit::program::said;
 
 /// What the function says when it cannot do it.
 const MESSAGE: &str = "orders: RegisterTargets is denied (AccessDenied): allow it to the function's role";

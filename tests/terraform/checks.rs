@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::program::Folder;
-use super::world::{bare_command, finish, said};
+use testkit::scratch::Scratch;
+use testkit::world::{bare_command, finish, said};
 
 const ALARMS: &str = include_str!("../../deploy/cloudwatch/alarms.json");
 
@@ -123,7 +123,7 @@ fn settings_of(made: &[Made]) -> Vec<String> {
 pub fn settings(example: &str, made: &[Made]) -> usize {
     let all = settings_of(made);
     for text in &all {
-        let folder = Folder::new();
+        let folder = Scratch::new();
         let path = folder.write("config.toml", text);
         // Nothing listens on the discard port.
         let mut command = bare_command("http://127.0.0.1:9");
@@ -144,7 +144,7 @@ pub fn permissions(example: &str, made: &[Made]) -> usize {
     for (policy, text) in policies.iter().zip(&texts) {
         let is_function = !of_type(made, "aws_lambda_function").is_empty();
         let policy: Value = serde_json::from_str(policy["policy"].as_str().expect("a policy")).expect("JSON");
-        let folder = Folder::new();
+        let folder = Scratch::new();
         let mut command = bare_command("http://127.0.0.1:9");
         command.args(["iam", "--for", if is_function { "lambda" } else { "run" }, "--config"]);
         let output = finish(command.arg(folder.write("config.toml", text)));

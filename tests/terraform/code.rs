@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
+use hcl::structure::BlockLabel;
+use hcl::{Block, Body};
 use serde_json::Value;
 
-use super::moto::{ANYBODY, Moto};
-use super::program::{self, Folder};
+use testkit::moto::{ANYBODY, Moto};
+use testkit::program::{foreign, provided};
+use testkit::scratch::Scratch;
 
 /// Where everything is.
 pub const REGION: &str = "eu-west-1";
@@ -16,20 +19,20 @@ pub const CODE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/terraform");
 
 /// A copy of the code.
 pub struct Copy {
-    folder: Folder,
+    folder: Scratch,
 }
 
 impl Copy {
     pub fn new() -> Self {
-        let folder = Folder::new();
-        copy(Path::new(CODE), &folder.path.join("code"));
+        let folder = Scratch::new();
+        copy(Path::new(CODE), &folder.path("code"));
         folder.write("rc", "");
         Self { folder }
     }
 
     /// The folder of a configuration in it, `.` for the root module.
     pub fn path(&self, configuration: &str) -> PathBuf {
-        self.folder.path.join("code").join(configuration)
+        self.folder.path("code").join(configuration)
     }
 
     /// Writes a file beside the code and returns its path.
@@ -39,23 +42,23 @@ impl Copy {
 
     /// Terraform in a configuration, with nothing of this machine's settings.
     pub fn terraform(&self, configuration: &str) -> Command {
-        let mut command = Command::new(program::path("RDS_TETHER_TEST_TERRAFORM"));
+        let mut command = foreign(provided("RDS_TETHER_TEST_TERRAFORM"));
         command
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", &self.folder.path)
-            .env("TMPDIR", &self.folder.path)
-            .env("TF_CLI_CONFIG_FILE", self.folder.path.join("rc"))
+            .env("HOME", self.folder.folder())
+            .env("TMPDIR", self.folder.folder())
+            .env("TF_CLI_CONFIG_FILE", self.folder.path("rc"))
             .env("TF_IN_AUTOMATION", "1")
+            // A third of the time of these short-lived programs would go into collecting garbage.
+            .env("GOGC", "off")
+            .env("GOMEMLIMIT", "600MiB")
             .env("CHECKPOINT_DISABLE", "1")
-            .current_dir(self.path(configuration))
-            .stdin(Stdio::null());
+            .current_dir(self.path(configuration));
         command
     }
 
     /// The provider comes from the mirror, never from the network.
     pub fn init(&self, configuration: &str) {
-        let mirror = format!("-plugin-dir={}", program::path("TF_PLUGIN_MIRROR").display());
+        let mirror = format!("-plugin-dir={}", provided("TF_PLUGIN_MIRROR").display());
         succeed(
             self.terraform(configuration)
                 .args(["init", "-input=false", "-no-color", &mirror]),
@@ -67,7 +70,7 @@ impl Copy {
 pub fn against(copy: &Copy, configuration: &str, moto: &Moto) -> Command {
     let mut command = copy.terraform(configuration);
     command
-        .env("AWS_ENDPOINT_URL", format!("http://{}", moto.address))
+        .env("AWS_ENDPOINT_URL", moto.url())
         .env("AWS_ACCESS_KEY_ID", ANYBODY)
         .env("AWS_SECRET_ACCESS_KEY", "secret")
         .env("AWS_REGION", REGION)
@@ -121,6 +124,31 @@ pub fn files() -> Vec<PathBuf> {
         }
     }
     files
+}
+
+/// Every file of the code that Terraform reads, with what is in it. Their paths are within the code.
+pub fn bodies() -> Vec<(PathBuf, Body)> {
+    let code = files().into_iter();
+    let code = code.filter(|path| path.extension().is_some_and(|extension| extension == "tf"));
+    let body = |path: PathBuf| (path.strip_prefix(CODE).expect("below it").to_owned(), body(&path));
+    code.map(body).collect()
+}
+
+/// What is in a file that Terraform reads; nothing, if there is none.
+#[track_caller]
+pub fn body(path: &Path) -> Body {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    hcl::parse(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The blocks of a kind, such as `resource`.
+pub fn blocks<'a>(body: &'a Body, kind: &'a str) -> impl Iterator<Item = &'a Block> {
+    body.blocks().filter(move |block| block.identifier() == kind)
+}
+
+/// The first label of a block: a resource's type, a variable's name.
+pub fn label(block: &Block) -> &str {
+    block.labels().first().map_or("", BlockLabel::as_str)
 }
 
 /// Runs to the end; says what it said.

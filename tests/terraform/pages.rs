@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use testkit::pages::Page;
 
 use super::code::{Copy, run, succeed};
-use super::program;
 use super::stage::Stage;
-use super::world::said;
+use testkit::program::provided;
+use testkit::program::said;
 
 /// The pages that lead somebody from a file to what it makes. To make it takes minutes, and they have the same commands: the first is
 /// followed to the end, the others up to the plan.
@@ -58,7 +58,7 @@ fn step(stage: &Stage, page: &Page, line: &str) {
         fs::create_dir_all(&folder).unwrap();
         command.current_dir(folder);
     }
-    let mirror = program::path("TF_PLUGIN_MIRROR");
+    let mirror = provided("TF_PLUGIN_MIRROR");
     command
         .env("TF_CLI_ARGS", "-no-color")
         .env("TF_CLI_ARGS_init", format!("-plugin-dir={}", mirror.display()))

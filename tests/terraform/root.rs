@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use hcl::{Body, Structure};
 use serde_json::{Value, json};
 
-use super::code::{CODE, Copy, resources, run, succeed};
-use super::moto::{ANYBODY, ELB, element};
+use super::code::{CODE, Copy, blocks, body, label, resources, run, succeed};
 use super::stage::Stage;
-use super::world::said;
+use testkit::moto::{ANYBODY, ELB, element};
+use testkit::program::said;
 
 const BOUNDARY: &str = "arn:aws:iam::111122223333:policy/boundary";
 
@@ -88,15 +89,15 @@ fn the_root_module_hands_its_options_on() {
 #[test]
 fn the_root_module_checks_as_its_modules_do() {
     let checks = |path: &str, variable: &str| {
-        let text = fs::read_to_string(Path::new(CODE).join(path).join("variables.tf")).unwrap();
-        let start = format!("variable \"{variable}\" {{\n");
-        let block = text
-            .split(&start)
-            .nth(1)
-            .unwrap_or_else(|| panic!("{path} has no {variable}"));
-        let block = block.split("\n}\n").next().unwrap_or_default();
-        let lines = block.lines().filter(|line| !line.starts_with("  description = "));
-        lines.map(|line| format!("{line}\n")).collect::<String>()
+        let body = body(&Path::new(CODE).join(path).join("variables.tf"));
+        let block = blocks(&body, "variable").find(|block| label(block) == variable);
+        let block = block.unwrap_or_else(|| panic!("{path} has no {variable}")).clone();
+        let described = |one: &Structure| {
+            one.as_attribute()
+                .is_some_and(|attribute| attribute.key() == "description")
+        };
+        let said = block.body.into_iter().filter(|one| !described(one));
+        hcl::to_string(&said.collect::<Body>()).expect("what was read")
     };
     for (module, variables) in [
         (

@@ -4,8 +4,8 @@ use std::fs;
 use std::process::{Command, Output};
 
 use super::code::run;
-use super::program::{self, Folder};
-use super::world::said;
+use testkit::program::{provided, said};
+use testkit::scratch::Scratch;
 
 /// What curl, aws, rpm, rds-tether and systemctl do on a host: each writes down how it was called. The package is "package", the
 /// host is ready at the third question. One call can be made to fail.
@@ -31,8 +31,8 @@ esac
 /// Runs a script whose settings and temporary files are below a folder, after it has gone on for these seconds, with calls
 /// that have this in them failing; prints the settings. Says what was called, with the folder as `TMP`.
 fn play(script: &str, seconds: u32, fails: &str) -> (Output, String) {
-    let folder = Folder::new();
-    let settings = folder.path.join("settings");
+    let folder = Scratch::new();
+    let settings = folder.path("settings");
     folder.write(
         "user-data",
         &script.replace("/etc/rds-tether", &settings.display().to_string()),
@@ -47,14 +47,14 @@ fn play(script: &str, seconds: u32, fails: &str) -> (Output, String) {
     command
         .args(["-c", "bash \"$PLAY/user-data\" && cat \"$PLAY/settings/config.toml\""])
         .env_clear()
-        .env("PATH", format!("{}:{path}", folder.path.display()))
-        .env("PLAY", &folder.path)
-        .env("TMPDIR", &folder.path)
+        .env("PATH", format!("{}:{path}", folder.folder().display()))
+        .env("PLAY", folder.folder())
+        .env("TMPDIR", folder.folder())
         .env("FAILS", fails)
         .env("SECONDS", seconds.to_string());
     let output = run(&mut command);
-    let calls = fs::read_to_string(folder.path.join("calls")).unwrap_or_default();
-    let calls = calls.replace(&folder.path.display().to_string(), "TMP");
+    let calls = fs::read_to_string(folder.path("calls")).unwrap_or_default();
+    let calls = calls.replace(&folder.folder().display().to_string(), "TMP");
     (output, calls)
 }
 
@@ -90,9 +90,9 @@ const FAULTS: &[(u32, &str, &str, usize)] = &[
 
 /// A host's script installs the package it was told to, with its settings, and speaks up when it is ready and only then.
 pub fn check(script: &str) {
-    let folder = Folder::new();
+    let folder = Scratch::new();
     let path = folder.write("user-data", script);
-    let linted = run(Command::new(program::path("RDS_TETHER_TEST_SHELLCHECK")).arg(path));
+    let linted = run(Command::new(provided("RDS_TETHER_TEST_SHELLCHECK")).arg(path));
     assert!(linted.status.success(), "{}", String::from_utf8_lossy(&linted.stdout));
 
     let (output, calls) = play(script, 0, "");

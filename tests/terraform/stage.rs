@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use testkit::dns::{self, Behaviour};
 
 use super::calls::Lambda;
-use super::code::{Copy, REGION, against, changes, json as json_of, succeed};
-use super::moto::{ACCOUNT, ANYBODY, EC2, ELB, Moto, element};
+use super::code::{Copy, REGION, against, blocks, body, changes, json as json_of, label, succeed};
 use super::script;
-use super::world::{NEW, OLD, WRITER, bare_command, finish, said};
+use testkit::moto::{ACCOUNT, ANYBODY, EC2, ELB, Moto, element};
+use testkit::world::{NEW, OLD, WRITER, bare_command, finish, said};
 
 /// A configuration against an AWS of its own.
 pub struct Stage {
@@ -56,9 +56,13 @@ impl Stage {
             "alarm_topic_arn": format!("arn:aws:sns:{REGION}:{ACCOUNT}:database"),
             "package": { "s3_bucket": "packages", "s3_key": "rds-tether-0.1.0-1.x86_64.rpm", "sha256": script::PACKAGE_SHA256 },
         });
-        let text = ["main.tf", "variables.tf"].map(|name| fs::read_to_string(copy.path(configuration).join(name)));
-        let text: String = text.into_iter().flatten().collect();
-        let is_declared = |name: &str| text.contains(&format!("variable \"{name}\" {{"));
+        let bodies = ["main.tf", "variables.tf"].map(|name| body(&copy.path(configuration).join(name)));
+        let declared: BTreeSet<&str> = bodies
+            .iter()
+            .flat_map(|body| blocks(body, "variable"))
+            .map(label)
+            .collect();
+        let is_declared = |name: &str| declared.contains(name);
         let mut variables = all.as_object().expect("an object").clone();
         variables.retain(|name, _| is_declared(name));
         for (name, value) in further(&all).as_object().expect("an object") {

@@ -3,14 +3,15 @@
 //!
 //! The emulator is not believed on deadlines: it hands over one that passed in 1970. Nor does it freeze, or retry, anything.
 
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use serde_json::Value;
 
+use testkit::function::{NEW, OLD, WRITER, World, texts};
+use testkit::program::{comes_true, listens, on_a_free_port};
+
 use super::program::{self, Tree};
-use super::world::{NEW, OLD, WRITER, World, texts};
 
 const WATCH: &str = "cargo lambda watch --ignore-changes --package rds-tether-lambda";
 const PLAN: &str = "cargo lambda invoke bootstrap --data-ascii '{\"command\":\"plan\"}'";
@@ -20,8 +21,6 @@ const EVENT: &str = "cargo lambda invoke bootstrap --data-file tests/events/brid
 const START_MAX: Duration = Duration::from_secs(60);
 /// How long an invocation may take, the first of which builds the function.
 const INVOKE_MAX: Duration = Duration::from_secs(10 * 60);
-/// How often a free port is picked before giving up: another process may take it first.
-const PORTS_TRIED: usize = 8;
 
 /// A running emulator; ended when dropped, with the function.
 struct Emulator<'a> {
@@ -33,17 +32,12 @@ struct Emulator<'a> {
 impl<'a> Emulator<'a> {
     /// Starts it for the function, bound to the writer endpoint.
     fn start(world: &'a World) -> Self {
-        for _ in 0..PORTS_TRIED {
-            if let Some(emulator) = Self::start_at(world, free_port()) {
-                return emulator;
-            }
-        }
-        panic!("no port for the emulator in {PORTS_TRIED} tries");
+        on_a_free_port(|port| Self::start_at(world, port))
     }
 
     /// None if it ended at once, which is what it does if the port is taken.
     fn start_at(world: &'a World, port: u16) -> Option<Self> {
-        let folder = &world.package.0;
+        let folder = world.package.folder();
         let address = [
             format!("--invoke-address={}", Ipv4Addr::LOCALHOST),
             format!("--invoke-port={port}"),
@@ -60,18 +54,18 @@ impl<'a> Emulator<'a> {
             .env("RDS_TETHER_TARGET_GROUP", &world.arn)
             .env("RDS_TETHER_FORGET", "1s");
         let mut tree = Tree(command.spawn().unwrap());
-        let end = Instant::now() + START_MAX;
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-            let said = || program::said(folder);
-            assert!(
-                Instant::now() < end,
-                "it does not listen within {START_MAX:?}:\n{}",
-                said()
-            );
-            // The pause between two tries.
-            if tree.wait(Duration::from_millis(50)).is_some() {
-                return None;
-            }
+        let mut has_ended = false;
+        let came = comes_true(START_MAX, || {
+            has_ended = tree.wait(Duration::ZERO).is_some();
+            has_ended || listens(tree.0.id(), port)
+        });
+        assert!(
+            came,
+            "it does not listen within {START_MAX:?}:\n{}",
+            program::said(folder)
+        );
+        if has_ended {
+            return None;
         }
         Some(Self {
             _tree: tree,
@@ -83,7 +77,7 @@ impl<'a> Emulator<'a> {
     /// Invokes the function with a command of the README, and returns the report that it answers with.
     #[track_caller]
     fn invoke(&self, line: &str) -> Value {
-        let folder = self.world.package.0.join("invoke");
+        let folder = self.world.package.path("invoke");
         std::fs::create_dir_all(&folder).unwrap();
         let mut command = program::command(program::documented(line), &folder);
         let address = format!("--invoke-address={}", Ipv4Addr::LOCALHOST);
@@ -91,13 +85,8 @@ impl<'a> Emulator<'a> {
         let response = program::finish(&mut command, &folder, INVOKE_MAX);
         let response =
             response.and_then(|text| serde_json::from_str(&text).map_err(|error| format!("{error}: {text}")));
-        response.unwrap_or_else(|said| panic!("{said}\n{}", program::said(&self.world.package.0)))
+        response.unwrap_or_else(|said| panic!("{said}\n{}", program::said(self.world.package.folder())))
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// Fails if an event does not get through the emulator, or its report not back.
@@ -110,7 +99,7 @@ fn an_event_is_followed_and_reported() {
     assert_eq!(report["schema"], "rds-tether/1", "{report}");
     assert_eq!((&report["verb"], &report["settled"]), (&"lambda".into(), &true.into()));
     assert_eq!(texts(&report["target_groups"], "name"), ["orders"]);
-    assert_eq!(world.registered(), [NEW]);
+    assert_eq!(world.addresses(), [NEW]);
     assert_eq!(
         world.changes(),
         [format!("Register {NEW}:5432"), format!("Deregister {OLD}:5432")]
@@ -143,9 +132,6 @@ fn nothing_outlives_its_emulator() {
     let running = || program::processes_with(&bound[0]);
     assert!(running() >= 2, "the emulator and the function");
     drop(emulator);
-    let end = Instant::now() + START_MAX;
-    while running() > 0 {
-        assert!(Instant::now() < end, "{} still run", running());
-        thread::park_timeout(Duration::from_millis(20));
-    }
+    let is_over = comes_true(START_MAX, || running() == 0);
+    assert!(is_over, "{} still run", running());
 }

@@ -1,7 +1,7 @@
 //! The zip that Lambda gets, built with the commands of the README: what is in it, what it asks of the system it runs on, and
 //! that it works.
 
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,10 +10,10 @@ use object::elf::{EM_AARCH64, EM_X86_64, FileHeader64, Machine};
 use object::read::elf::{FileHeader as _, VerneedIterator};
 use object::{Endianness, StringTable};
 use testkit::lambda::Function;
-use zip::ZipArchive;
+use testkit::program::succeed;
 
 use super::program;
-use super::world::{LONG, NEW, TICK, WRITER, World, texts};
+use testkit::function::{LONG, NEW, TICK, WRITER, World, texts};
 
 /// The glibc of Amazon Linux 2023, which is what provided.al2023 runs.
 const GLIBC: [u32; 2] = [2, 34];
@@ -28,7 +28,7 @@ const BUILD: &str = "cargo lambda build --release --output-format zip --package 
 /// Builds the zip with the README's command and further arguments, and returns its path.
 #[track_caller]
 fn build(world: &World, further: &[&str]) -> PathBuf {
-    let folder = &world.package.0;
+    let folder = world.package.folder();
     let words: Vec<&str> = BUILD.split(' ').chain(further.iter().copied()).collect();
     let documented = program::documented(&words.join(" "));
     let mut command = program::command(documented, folder);
@@ -47,21 +47,28 @@ fn build(world: &World, further: &[&str]) -> PathBuf {
     folder.join("lambda/bootstrap/bootstrap.zip")
 }
 
+/// Lists a zip, or unpacks it into a folder as Lambda does.
+const ZIP: &str = "\
+import os, sys, zipfile
+archive = zipfile.ZipFile(sys.argv[1])
+for entry in archive.infolist():
+    print(entry.filename)
+    for folder in sys.argv[2:]:
+        os.chmod(archive.extract(entry, folder), entry.external_attr >> 16)
+";
+
 /// The names in a zip.
 fn names(zip: &Path) -> Vec<String> {
-    let zip = ZipArchive::new(File::open(zip).unwrap()).unwrap();
-    let mut names: Vec<String> = zip.file_names().map(|name| name.unwrap().into_owned()).collect();
+    let listed = succeed(program::python().args(["-c", ZIP]).arg(zip));
+    let mut names: Vec<String> = listed.lines().map(str::to_owned).collect();
     names.sort();
     names
 }
 
-/// Unpacks a zip as Lambda does, and returns the path of the executable.
+/// Unpacks a zip, and returns the path of the executable.
 fn unpack(zip: &Path, world: &World) -> PathBuf {
-    ZipArchive::new(File::open(zip).unwrap())
-        .unwrap()
-        .extract(&world.package.0)
-        .unwrap();
-    world.package.0.join("bootstrap")
+    succeed(program::python().args(["-c", ZIP]).arg(zip).arg(world.package.folder()));
+    world.package.path("bootstrap")
 }
 
 /// Small enough, one executable in it, for this machine, and for Amazon Linux 2023.
@@ -133,7 +140,7 @@ fn start(bootstrap: &Path, world: &World, variables: &[(&str, &str)]) -> Functio
         ("RDS_TETHER_NAMESERVER", server.as_str()),
     ];
     all.extend_from_slice(variables);
-    Function::start(&world.runtime, bootstrap, &world.package.0, &all)
+    world.start_program(bootstrap, &all)
 }
 
 /// What the process has taken at most.
@@ -175,7 +182,7 @@ fn the_zip_is_small_runs_on_amazon_linux_and_works() {
     ];
     let function = start(&bootstrap, &world, &binding);
     assert_eq!(world.ask(TICK, LONG)["settled"], true);
-    assert_eq!(world.registered(), [NEW]);
+    assert_eq!(world.addresses(), [NEW]);
     let peak = peak_memory_bytes(&function);
     assert!(peak < MEMORY_BYTES_MAX, "{peak} bytes of memory");
 }
@@ -185,11 +192,7 @@ fn the_zip_is_small_runs_on_amazon_linux_and_works() {
 #[ignore = "needs cargo-lambda: tests/run provides it"]
 fn a_settings_file_in_the_zip_is_read() {
     let world = World::failed_over();
-    let settings = format!(
-        "[[target_group]]\narn = \"{}\"\nendpoints = [\"{WRITER}:5432\"]\n",
-        world.arn
-    );
-    world.package.write("config.toml", &settings);
+    world.package.write("config.toml", &world.binding());
     let zip = build(&world, &["--include", "config.toml"]);
     assert_eq!(names(&zip), ["bootstrap", "config.toml"]);
     world.package.write("config.toml", "not what is unpacked");

@@ -4,9 +4,11 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use testkit::program::{comes_true, foreign, provided};
+
+const CARGO_LAMBDA: &str = "RDS_TETHER_TEST_CARGO_LAMBDA";
 const README: &str = include_str!("../../README.md");
 
 /// What cargo tells a test about itself and would take for its own settings, or build dependencies anew for (ring's build
@@ -40,11 +42,14 @@ pub fn documented(line: &str) -> Vec<String> {
     words.map(|word| word.trim_matches('\'').to_owned()).collect()
 }
 
+/// The Python that cargo-lambda was installed with.
+pub fn python() -> Command {
+    foreign(provided(CARGO_LAMBDA).with_file_name("python"))
+}
+
 /// cargo-lambda in the workspace's folder, its standard output and error going to two files of the folder.
 pub fn command<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>, folder: &Path) -> Command {
-    let program = std::env::var_os("RDS_TETHER_TEST_CARGO_LAMBDA");
-    let program =
-        PathBuf::from(program.expect("RDS_TETHER_TEST_CARGO_LAMBDA is not set; start these tests with tests/run"));
+    let program = provided(CARGO_LAMBDA);
     // Zig stands beside it.
     let path = std::env::var_os("PATH").unwrap_or_default();
     let beside = program.parent().map(Path::to_owned);
@@ -96,15 +101,13 @@ const END_MAX: Duration = Duration::from_secs(10);
 impl Tree {
     /// Waits for the end; none if it does not come in time.
     pub fn wait(&mut self, within: Duration) -> Option<ExitStatus> {
-        let end = Instant::now() + within;
-        loop {
-            let status = self.0.try_wait().expect("its status");
-            if status.is_some() || Instant::now() >= end {
-                return status;
-            }
-            // Only the end of a process has no event that the standard library could wait for with a limit.
-            thread::park_timeout(Duration::from_millis(20));
-        }
+        let mut status = None;
+        // Only the end of a process has no event that the standard library could wait for with a limit.
+        comes_true(within, || {
+            status = self.0.try_wait().expect("its status");
+            status.is_some()
+        });
+        status
     }
 }
 

@@ -6,7 +6,7 @@ use testkit::dns::Behaviour;
 use testkit::elb::Failure;
 use testkit::lambda::Function;
 
-use super::world::*;
+use testkit::function::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// A time-out so short that no invocation lives to see the end of an absence of three seconds.
@@ -23,7 +23,7 @@ fn cold_tick(world: &World, function: &mut Function) {
 #[track_caller]
 fn assert_forgets_though_cold(world: &World, function: &mut Function) {
     let end = Instant::now() + PATIENCE;
-    while world.registered() != [NEW] {
+    while world.addresses() != [NEW] {
         assert!(Instant::now() < end, "the old target stays for ever\n{}", world.story());
         cold_tick(world, function);
     }
@@ -92,7 +92,7 @@ fn remembered_clocks_do_not_replace_two_looks() {
         .iter()
         .position(|call| call.action == "DeregisterTargets")
         .unwrap();
-    let looks = count(&calls[..removal], "DescribeTargetHealth");
+    let looks = times(&calls[..removal], "DescribeTargetHealth");
     assert!(looks >= 2, "{}", world.story());
     let queries = world.dns.queries();
     assert!(queries.iter().filter(|query| query.at < calls[removal].at).count() >= 2);
@@ -142,7 +142,7 @@ fn a_tag_that_cannot_be_believed_only_delays() {
     assert!(lines.iter().all(|line| line["ReconcileErrors"] == 0), "{lines:?}");
     world.set_tag(&tag_of_old(MINUTE, 10 * MINUTE, 1000));
     cold_tick(&world, &mut function);
-    assert_eq!(world.registered(), [NEW], "one that can be believed does count");
+    assert_eq!(world.addresses(), [NEW], "one that can be believed does count");
 }
 
 /// Fails if a tag that may not be read or written is more than a delay.
@@ -165,7 +165,7 @@ fn a_tag_that_is_denied_only_delays() {
         world.elb.heal();
         world.set_tag(&tag_of_old(MINUTE, 10 * MINUTE, 1000));
         cold_tick(&world, &mut function);
-        assert_eq!(world.registered(), [NEW], "{action}");
+        assert_eq!(world.addresses(), [NEW], "{action}");
     });
 }
 
@@ -187,7 +187,7 @@ fn one_call_reads_the_tags_of_twenty_groups() {
     assert_eq!(world.ask(TICK, LONG)["settled"], true, "{}", world.story());
     let calls = world.elb.calls();
     for action in ["DescribeTags", "DescribeTargetGroups"] {
-        assert_eq!(count(&calls, action), 2, "{action}: {}", world.story());
+        assert_eq!(times(&calls, action), 2, "{action}: {}", world.story());
     }
     for (arn, _) in left {
         assert_eq!(world.registered_in(arn), [NEW], "{arn}");
@@ -208,7 +208,7 @@ fn a_missing_group_hides_no_tags() {
     let _function = world.start(&[("RDS_TETHER_CONFIG", &settings)]);
     let error = world.ask_in_vain(TICK, LONG);
     assert!(error.message.starts_with("nowhere: "), "{}", error.message);
-    assert_eq!(world.registered(), [NEW], "{}", world.story());
+    assert_eq!(world.addresses(), [NEW], "{}", world.story());
     assert_eq!(world.changes(), ["Deregister 10.0.1.5:5432"]);
 }
 
@@ -226,7 +226,7 @@ fn a_denial_is_warned_of_once_in_a_process() {
             let invocation = world.runtime.invoke(TICK, SHORT);
             world.answer(&invocation);
             log(&function, invocation.id());
-            let calls = count(&world.elb.calls(), action);
+            let calls = times(&world.elb.calls(), action);
             assert_eq!(calls, round + 1, "tried each time: {}", world.story());
             let lines = function.stderr();
             let denied = format!("elasticloadbalancing:{action}");
@@ -245,7 +245,7 @@ fn without_any_tag_a_warm_process_forgets_by_itself() {
     }
     let _function = world.bound(WRITER, "3s");
     let end = Instant::now() + PATIENCE;
-    while world.registered() != [NEW] {
+    while world.addresses() != [NEW] {
         assert!(Instant::now() < end, "{}", world.story());
         world.ask(TICK, SHORT);
     }
@@ -263,7 +263,7 @@ fn a_tag_that_hangs_holds_up_nothing_for_long() {
         let start = Instant::now();
         let invocation = world.runtime.invoke(TICK, Duration::from_secs(6));
         world.wait("the new address is registered", |calls| {
-            count_about(calls, "RegisterTargets", NEW) == 1
+            count(calls, "RegisterTargets", NEW) == 1
         });
         assert!(
             start.elapsed() < Duration::from_secs(4),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use testkit::dns::Behaviour;
 
 use super::events::*;
-use super::world::*;
+use testkit::function::*;
 
 /// A failover of this cluster that began long ago, so that one look is enough.
 fn long_ago(id: u16) -> [Value; 2] {
@@ -22,7 +22,7 @@ fn long_ago_of(id: u16, cluster: &str) -> [Value; 2] {
 
 /// Bindings of two clusters, as the text of a settings file.
 fn two_groups(world: &World, other: &(String, String)) -> String {
-    world.binding() + &binding(other)
+    world.binding().and(binding(other)).to_string()
 }
 
 /// Fails if an envelope is not opened, if its event wakes the wrong bindings, or if the response is not the report.
@@ -62,7 +62,7 @@ fn an_event_of_something_unknown_looks_at_everything() {
     let (arn, _) = world.add_settled("alias");
     let alias = (arn, "db.corp.internal".to_owned());
     world.dns.set(&alias.1, Behaviour::a(OLD, 1));
-    let settings = two_groups(&world, &world.add_settled("billing")) + &binding(&alias);
+    let settings = two_groups(&world, &world.add_settled("billing")) + &binding(&alias).to_string();
     let _function = world.start(&[("RDS_TETHER_CONFIG", &settings)]);
     let all: &[&str] = &["orders", "billing", "alias"];
     for (name, groups) in [("orders", &["orders", "alias"][..]), ("elsewhere", all), ("db", all)] {
@@ -181,6 +181,6 @@ fn sync_converges() {
         (&true.into(), &0.into()),
         "{report}"
     );
-    assert_eq!(world.registered(), [NEW]);
+    assert_eq!(world.addresses(), [NEW]);
     assert_eq!(world.changes(), ["Register 10.0.2.7:5432", "Deregister 10.0.1.5:5432"]);
 }

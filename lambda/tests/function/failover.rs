@@ -7,7 +7,7 @@ use testkit::dns::Behaviour;
 use testkit::elb::Failure;
 
 use super::events::*;
-use super::world::*;
+use testkit::function::*;
 
 /// After this long, the start of a failover is no reason any more to expect a change.
 const START_AGE: Duration = Duration::from_secs(120);
@@ -24,7 +24,7 @@ fn assert_converges(looks_before: usize) {
     let report = world.answer(&invocation);
     assert_eq!(report["settled"], true, "{report}");
     assert_eq!(world.changes(), ["Register 10.0.2.7:5432", "Deregister 10.0.1.5:5432"]);
-    assert_eq!(world.registered(), [NEW]);
+    assert_eq!(world.addresses(), [NEW]);
     assert!(world.elb.lowest_registered(&world.arn) >= 1);
     let [measured] = &metrics(&function, 1)[..] else {
         panic!("one group, one line")
@@ -65,10 +65,8 @@ fn after_the_end_of_a_failover_it_goes_on_looking() {
         world.wait_for_queries(WRITER, 3);
         assert_eq!(world.looks(), 1, "only DNS is asked every second");
         world.dns.set(WRITER, Behaviour::a(NEW, 1));
-        world.wait("both changes", |calls| {
-            count_about(calls, "DeregisterTargets", OLD) == 1
-        });
-        assert_eq!(world.registered(), [NEW]);
+        world.wait("both changes", |calls| count(calls, "DeregisterTargets", OLD) == 1);
+        assert_eq!(world.addresses(), [NEW]);
         assert!(world.elb.lowest_registered(&world.arn) >= 1);
         drop(invocation);
     });
@@ -133,7 +131,7 @@ fn a_step_under_way_is_finished_when_the_expectation_ends() {
     world.dns.set(WRITER, Behaviour::a(NEW, 1));
     let report = world.answer(&invocation);
     assert_eq!(report["settled"], true, "{report}");
-    assert_eq!(world.registered(), [NEW]);
+    assert_eq!(world.addresses(), [NEW]);
 }
 
 /// Fails if an event's order or number makes a difference to what is written.
@@ -166,7 +164,7 @@ fn a_tick_makes_good_for_lost_events() {
     let _function = world.bound(WRITER, "3s");
     let report = world.ask(TICK, LONG);
     assert_eq!(report["settled"], true, "{report}");
-    assert_eq!(world.registered(), [NEW]);
+    assert_eq!(world.addresses(), [NEW]);
     assert!(world.elb.lowest_registered(&world.arn) >= 1);
     let writes = world.elb.writes().len();
     world.ask(TICK, LONG);
@@ -206,14 +204,14 @@ fn overlapping_invocations_do_no_harm() {
     for invocation in &invocations {
         assert_eq!(world.answer(invocation)["settled"], true);
     }
-    assert_eq!(world.registered(), [NEW]);
+    assert_eq!(world.addresses(), [NEW]);
     assert!(world.elb.lowest_registered(&world.arn) >= 1);
     let calls = world.elb.calls();
     for (action, id) in [("RegisterTargets", OLD), ("DeregisterTargets", NEW)] {
-        assert_eq!(count_about(&calls, action, id), 0, "{}", world.story());
+        assert_eq!(count(&calls, action, id), 0, "{}", world.story());
     }
-    let of_new = count_about(&calls, "RegisterTargets", NEW);
-    let of_old = count_about(&calls, "DeregisterTargets", OLD);
+    let of_new = count(&calls, "RegisterTargets", NEW);
+    let of_old = count(&calls, "DeregisterTargets", OLD);
     assert!(
         (1..=2).contains(&of_new) && (1..=2).contains(&of_old),
         "{}",
@@ -236,7 +234,7 @@ fn it_works_on_after_it_was_frozen() {
     world.elb.listen_again().unwrap();
     let mut ticks = 2;
     let end = Instant::now() + PATIENCE;
-    while world.registered() != [NEW] {
+    while world.addresses() != [NEW] {
         assert!(Instant::now() < end, "{}", world.story());
         let invocation = world.runtime.invoke(TICK, short);
         function.thaw();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use testkit::dns::Behaviour;
 use testkit::elb::Failure;
 
-use super::world::*;
+use testkit::function::*;
 
 /// Leaves a few seconds for tries.
 const SHORT: Duration = Duration::from_secs(5);
@@ -49,7 +49,7 @@ fn failures_are_errors_that_name_group_code_and_cause() {
         world.elb.heal();
         let report = world.ask(TICK, LONG);
         assert_eq!(report["settled"], true, "{action} {code}: {report}");
-        assert_eq!(world.registered(), [NEW]);
+        assert_eq!(world.addresses(), [NEW]);
     });
 }
 
@@ -102,7 +102,7 @@ fn what_passes_before_the_deadline_is_no_error() {
     world.elb.fail("RegisterTargets", Failure::LostReply, Some(1));
     let function = world.bound(WRITER, "2s");
     assert_eq!(world.ask(TICK, LONG)["settled"], true);
-    assert_eq!(world.registered(), [NEW]);
+    assert_eq!(world.addresses(), [NEW]);
     let measured = metrics(&function, 1).remove(0);
     assert_eq!(
         (&measured["InSync"], &measured["ReconcileErrors"]),
@@ -115,18 +115,15 @@ fn what_passes_before_the_deadline_is_no_error() {
 fn one_bad_binding_does_not_stop_the_other() {
     let world = World::failed_over();
     let (bad, host) = world.add_settled("billing");
-    let settings = format!(
-        "[[target_group]]\narn = \"{bad}\"\nendpoints = [\"{host}:5432\"]\nforget = \"1s\"\n\
-         [[target_group]]\narn = \"{}\"\nendpoints = [\"{WRITER}:5432\"]\nforget = \"1s\"\n",
-        world.arn
-    );
+    let groups = [binding(&(bad.clone(), host.clone())), world.binding()];
+    let settings: String = groups.map(|group| group.set("forget", "1s")).into_iter().collect();
     let function = world.start(&[("RDS_TETHER_CONFIG", &settings)]);
     world.dns.set(&host, Behaviour::a(NEW, 1));
     world.elb.fail_for(&bad, "DescribeTargetHealth", Failure::Hang, None);
     let error = world.ask_in_vain(TICK, Duration::from_secs(6));
     assert!(error.message.starts_with("billing: "), "{}", error.message);
     assert!(!error.message.contains("orders"), "{}", error.message);
-    assert_eq!(world.registered(), [NEW]);
+    assert_eq!(world.addresses(), [NEW]);
     assert_eq!(world.registered_in(&bad), [OLD]);
     let by_group: Vec<_> = metrics(&function, 2)
         .iter()

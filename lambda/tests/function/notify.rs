@@ -6,7 +6,7 @@ use testkit::dns::Behaviour;
 use testkit::lambda::Function;
 use testkit::sns::{self, Published};
 
-use super::world::*;
+use testkit::function::*;
 
 const TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:database";
 
@@ -84,7 +84,7 @@ fn a_topic_that_does_not_take_messages_fails_no_invocation() {
         let asked = Instant::now();
         assert_eq!(world.ask(TICK, LONG)["settled"], true, "{behaviour:?}");
         assert!(asked.elapsed() < Duration::from_secs(15), "{behaviour:?}");
-        assert_eq!(world.registered(), [NEW]);
+        assert_eq!(world.addresses(), [NEW]);
         let warned = function.wait_for_stderr(PATIENCE, |lines| {
             lines
                 .iter()

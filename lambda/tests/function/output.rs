@@ -7,7 +7,7 @@ use testkit::dns::Behaviour;
 use testkit::elb::Failure;
 use testkit::lambda::Function;
 
-use super::world::*;
+use testkit::function::*;
 
 /// The last of that many lines of standard output, each of which must be one of CloudWatch's embedded metric format.
 #[track_caller]

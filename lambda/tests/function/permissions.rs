@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use rds_tether::verbs::iam::Use;
 use testkit::sns;
 
-use super::world::*;
+use testkit::function::*;
+use testkit::settings::table;
 
 const TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:database";
 const ROLE: &str = "arn:aws:iam::222233334444:role/tether";
@@ -18,11 +19,12 @@ const SHORT: Duration = Duration::from_millis(4500);
 fn it_calls_what_is_listed_and_nothing_else() {
     let (world, sns) = (World::failed_over(), sns::Server::start());
     let there = world.add_settled("billing");
-    let settings = format!(
-        "{}{}assume_role = {{ arn = \"{ROLE}\" }}\n[notify]\nsns_topic_arn = \"{TOPIC}\"\n",
-        world.binding(),
-        binding(&there)
-    );
+    let settings = world
+        .binding()
+        .and(binding(&there))
+        .line(&format!("assume_role = {{ arn = \"{ROLE}\" }}"))
+        .and(table("[notify]").set("sns_topic_arn", TOPIC))
+        .to_string();
     let url = sns.url();
     let _function = world.start(&[
         ("RDS_TETHER_CONFIG", &settings),
@@ -30,7 +32,7 @@ fn it_calls_what_is_listed_and_nothing_else() {
         ("AWS_ENDPOINT_URL_SNS", &url),
     ]);
     let end = Instant::now() + PATIENCE;
-    while world.registered() != [NEW] {
+    while world.addresses() != [NEW] {
         assert!(Instant::now() < end, "{}", world.story());
         world.ask(TICK, SHORT);
     }

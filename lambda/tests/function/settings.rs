@@ -2,10 +2,12 @@
 
 use testkit::lambda::Outcome;
 
-use super::world::*;
+use testkit::function::*;
+use testkit::settings::target_group;
 
 fn file(arn: &str) -> String {
-    format!("[[target_group]]\narn = \"{arn}\"\nendpoints = [\"{WRITER}:5432\"]\nforget = \"10m\"\n")
+    let group = target_group(arn, &format!("{WRITER}:5432"));
+    group.set("forget", "10m").to_string()
 }
 
 /// Fails if one of the three places is not read.
@@ -27,7 +29,7 @@ fn settings_come_from_the_text_the_variables_or_the_package() {
     ] {
         world
             .package
-            .write("config.toml", if from_package { &text } else { "not read" });
+            .write("config.toml", if from_package { text.as_str() } else { "not read" });
         let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let _function = world.start(&variables);
         let report = world.ask(r#"{"command":"status"}"#, LONG);
@@ -55,7 +57,7 @@ fn bad_settings_fail_the_start_and_say_why() {
     let unknown = format!("{text}forgot = \"1m\"\n");
     let without_port = text.replace(":5432", "");
     let twice = format!("{text}{text}");
-    let missing = format!("{}/config.toml", world.package.0.display());
+    let missing = format!("{}/config.toml", world.package.folder().display());
     let endpoint = format!("{WRITER}:5432");
     for (variables, parts, exit) in [
         (vec![], vec![missing.as_str(), "No such file"], 78),

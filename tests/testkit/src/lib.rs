@@ -1,11 +1,24 @@
-//! Simulated DNS, ELBv2 and SNS servers for the tests and the demonstration: real sockets on loopback, the behaviour
-//! of the real services, and a world that a test changes while the program under test is running.
+//! What the tests and the demonstration share.
 //!
-//! Each server runs on a thread of its own and is steered by plain (not async) calls, so a test that starts the
-//! built binary reads from top to bottom.
+//! - Simulated DNS, ELBv2, SNS and Lambda servers ([`dns`], [`elb`], [`sns`], [`lambda`]): real sockets on loopback, the
+//!   behaviour of the real services, and a world that a test changes while the program under test is running. Each server
+//!   runs on a thread of its own and is steered by plain (not async) calls, so a test that starts the built binary reads from
+//!   top to bottom.
+//! - Real ones that tests/run provides ([`moto`], [`postgres`]), and any other program ([`program`]).
+//! - The world of most tests, with the binary in it ([`world`]), and what they need beside it ([`http`], [`scratch`],
+//!   [`settings`], [`certificate`]).
 
+pub mod certificate;
 pub mod dns;
 pub mod elb;
+pub mod function;
+pub mod http;
 pub mod lambda;
+pub mod moto;
 pub mod pages;
+pub mod postgres;
+pub mod program;
+pub mod scratch;
+pub mod settings;
 pub mod sns;
+pub mod world;

@@ -588,7 +588,7 @@ fn thousands_of_queries_are_all_answered() {
             assert_eq!(ids, (first..first + AT_ONCE).collect(), "round {round}");
         }
     }
-    assert!(names.iter().all(|name| server.count(name) == ROUNDS.into()));
+    assert!(names.iter().all(|name| server.count(name) == usize::from(ROUNDS)));
 }
 
 // Starting and stopping.

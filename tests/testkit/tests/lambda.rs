@@ -282,7 +282,7 @@ fn stand_in() {
 fn task(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("lambda").join(name);
     fs::create_dir_all(&folder).unwrap();
-    let script = "#!/bin/sh\nexec \"$STAND_IN\" --exact stand_in --ignored --nocapture\n";
+    let script = "#!/bin/sh\nexec \"$STAND_IN\" --exact lambda::stand_in --ignored --nocapture\n";
     // Written by a process of its own: a thread that forks meanwhile would hold the file open for writing, and it
     // could not be started.
     let write = "printf '%s' \"$1\" > bootstrap && chmod 755 bootstrap";

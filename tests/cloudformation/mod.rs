@@ -7,10 +7,9 @@ mod first_sync;
 mod function;
 mod hosts;
 mod patterns;
-#[path = "../program/mod.rs"]
-mod program;
 mod readme;
 mod site;
+mod template;
 mod texts;
 mod user_data;
 mod way;

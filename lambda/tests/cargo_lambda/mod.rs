@@ -4,6 +4,3 @@
 mod emulator;
 mod packaging;
 mod program;
-#[allow(dead_code, reason = "shared with the tests of the function, which need more of it")]
-#[path = "../function/world.rs"]
-mod world;

@@ -1,29 +1,20 @@
 //! The metrics and alerts as Prometheus' own programs see them: a linter, a test runner, and a server that scrapes.
-#![allow(clippy::disallowed_methods, clippy::unwrap_used)]
-
-mod program;
-#[allow(dead_code, reason = "shared with the pages, which need more of it")]
-#[path = "pages/site.rs"]
-mod site;
-#[allow(dead_code, reason = "shared with the stories, which need more of it")]
-#[path = "stories/world.rs"]
-mod world;
 
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use program::Program;
-use site::{Site, ask};
-use world::*;
+use testkit::http::ask;
+use testkit::program::{on_a_free_port, provided};
+
+use super::site::Site;
+use super::world::*;
 
 const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/prometheus");
-/// How often a free port is picked before giving up: another process may take it first.
-const PORTS_TRIED: usize = 8;
 
 fn promtool(arguments: &[&str], folder: &Path, input: &str) -> String {
-    let mut child = Command::new(program::path("RDS_TETHER_TEST_PROMTOOL"))
+    let mut child = Command::new(provided("RDS_TETHER_TEST_PROMTOOL"))
         .args(arguments)
         .current_dir(folder)
         .stdin(Stdio::piped())
@@ -72,26 +63,24 @@ fn the_alerts_fire_when_they_should_and_only_then() {
 fn a_prometheus_scrapes_the_page() {
     let site = Site::settled();
     site.wait_for_status("/settled", true);
-    let folder = program::Folder::new();
+    let folder = Scratch::new();
     let config = format!(
         "global: {{ scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s }}\nrule_files: [\"{RULES}/alerts.yml\"]\n\
          scrape_configs:\n  - job_name: tether\n    static_configs: [{{ targets: [\"{}\"] }}]\n",
         site.http
     );
     let config = folder.write("prometheus.yml", &config);
-    let (_program, address) = (0..PORTS_TRIED)
-        .find_map(|_| {
-            let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-            let mut command = Command::new(program::path("RDS_TETHER_TEST_PROMETHEUS"));
-            command
-                .current_dir(&folder.path)
-                .arg(format!("--config.file={}", config.display()))
-                .arg(format!("--storage.tsdb.path={}", folder.path.join("series").display()))
-                .arg(format!("--web.listen-address={address}"));
-            let (program, _) = Program::start(&mut command, &["Server is ready to receive web requests"]).ok()?;
-            Some((program, address))
-        })
-        .expect("a port for prometheus");
+    let (_program, address) = on_a_free_port(|port| {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let mut command = Command::new(provided("RDS_TETHER_TEST_PROMETHEUS"));
+        command
+            .current_dir(folder.folder())
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", folder.path("series").display()))
+            .arg(format!("--web.listen-address={address}"));
+        let (program, _) = Daemon::serve(&mut command, &["Server is ready to receive web requests"]).ok()?;
+        Some((program, address))
+    });
     let query = |query: &str| ask(address, "GET", &format!("/api/v1/query?query={query}")).body;
     site.wait_for("it has been scraped", |_| {
         let body = query("rds_tether_in_sync");

@@ -3,9 +3,6 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
 mod admission;
-#[path = "../stories/world.rs"]
-#[allow(dead_code, reason = "the stories use the rest of it")]
-mod binary;
 mod bulk;
 mod command_line;
 mod doubt;

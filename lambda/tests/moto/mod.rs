@@ -2,17 +2,6 @@
 //! error that names it, an optional one with a warning.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
-#[allow(dead_code, reason = "shared with the suites of the command")]
-#[path = "../../../tests/program/mod.rs"]
-mod program;
-#[allow(dead_code, reason = "shared with the suites of the command")]
-#[path = "../../../tests/moto/server.rs"]
-mod server;
-#[allow(dead_code, reason = "shared with the suite of simulated servers")]
-#[path = "../function/world.rs"]
-mod world;
-
-use std::path::Path;
 use std::time::Duration;
 
 use rds_tether::follow::binding::Binding;
@@ -21,11 +10,11 @@ use rds_tether::settings::Settings;
 use rds_tether::verbs::iam::{self, Use};
 use serde_json::Value;
 use testkit::dns::{self, Behaviour};
+use testkit::function::{LONG, NEW, OLD, PATIENCE, TICK, WRITER, at_once};
 use testkit::lambda::{Function, Outcome, Runtime};
-
-use program::Folder;
-use server::{ANYBODY, ELB, Moto, SNS, element, without};
-use world::{LONG, NEW, OLD, PATIENCE, TICK, WRITER, at_once};
+use testkit::moto::{ANYBODY, ELB, Moto, SNS, element, without};
+use testkit::program::built;
+use testkit::scratch::Scratch;
 
 /// A time-out in which a target that is absent for [`FORGET`] is not removed.
 const SHORT: Duration = Duration::from_millis(4500);
@@ -35,7 +24,7 @@ struct Guarded {
     moto: Moto,
     dns: dns::Server,
     runtime: Runtime,
-    package: Folder,
+    package: Scratch,
     arn: String,
     topic: String,
     key: String,
@@ -53,7 +42,7 @@ impl Guarded {
         let (key, secret) = moto.user();
         let guarded = Self {
             runtime: Runtime::start(),
-            package: Folder::new(),
+            package: Scratch::new(),
             moto,
             dns,
             arn,
@@ -94,7 +83,7 @@ impl Guarded {
 
     /// A cold function.
     fn start(&self) -> Function {
-        let (url, server) = (format!("http://{}", self.moto.address), self.dns.addr().to_string());
+        let (url, server) = (self.moto.url(), self.dns.addr().to_string());
         let endpoint = format!("{WRITER}:5432");
         let variables = [
             ("AWS_ENDPOINT_URL", url.as_str()),
@@ -107,8 +96,7 @@ impl Guarded {
             ("RDS_TETHER_FORGET", FORGET),
             ("RDS_TETHER_NOTIFY_TOPIC", &self.topic),
         ];
-        let program = Path::new(env!("CARGO_BIN_EXE_bootstrap"));
-        Function::start(&self.runtime, program, &self.package.path, &variables)
+        Function::start(&self.runtime, &built("bootstrap"), self.package.folder(), &variables)
     }
 
     /// Invokes a function while the user is allowed this and no more.

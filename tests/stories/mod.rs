@@ -7,4 +7,5 @@ mod dns_truth;
 mod elb_semantics;
 mod operation;
 mod pressure;
-mod world;
+
+use testkit::world;

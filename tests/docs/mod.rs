@@ -7,10 +7,6 @@ mod blocks;
 mod commands;
 mod function;
 mod links;
-#[allow(dead_code, reason = "shared with suites that start servers")]
-#[path = "../program/mod.rs"]
-mod program;
 mod tables;
-#[expect(dead_code, reason = "the stories use the rest")]
-#[path = "../stories/world.rs"]
-mod world;
+
+use testkit::world;

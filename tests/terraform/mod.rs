@@ -9,26 +9,19 @@ mod calls;
 mod checks;
 mod code;
 mod examples;
-#[allow(dead_code, reason = "shared with the suite of moto, which needs more of it")]
-#[path = "../moto/server.rs"]
-mod moto;
 mod pages;
-#[path = "../program/mod.rs"]
-mod program;
 mod root;
 mod script;
 mod stage;
-#[allow(dead_code, reason = "shared with the stories, which need more of it")]
-#[path = "../stories/world.rs"]
-mod world;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use hcl::expr::{Expression, Object, ObjectKey};
 use rds_tether::settings::keys::tables;
 
-use code::{CODE, Copy, files, folders, run, succeed};
-use world::said;
+use code::{CODE, Copy, blocks, bodies, body, folders, label, run, succeed};
+use testkit::program::said;
 
 /// Fails if the code is not as `terraform fmt` writes it.
 #[test]
@@ -91,15 +84,16 @@ fn what_the_readmes_say_to_write_is_valid() {
 /// Fails if Terraform owns a target: it would put an old address back.
 #[test]
 fn no_target_is_terraforms() {
-    let code = files()
-        .into_iter()
-        .filter(|path| path.extension().is_some_and(|extension| extension == "tf"));
     let mut groups = 0;
-    for path in code {
-        let text = std::fs::read_to_string(&path).unwrap();
-        groups += text.matches("resource \"aws_lb_target_group\"").count();
-        for owner in ["aws_lb_target_group_attachment", "aws_alb_target_group_attachment"] {
-            assert!(!text.contains(owner), "{}: {owner}", path.display());
+    for (path, body) in bodies() {
+        for resource in blocks(&body, "resource") {
+            let kind = label(resource);
+            groups += usize::from(kind == "aws_lb_target_group");
+            assert!(
+                !kind.ends_with("lb_target_group_attachment"),
+                "{}: {kind}",
+                path.display()
+            );
         }
     }
     assert!(groups > 0, "no target group in {CODE}: this test looks at nothing");
@@ -109,24 +103,39 @@ fn no_target_is_terraforms() {
 #[test]
 fn all_ask_for_the_same_versions() {
     let mut asked = 0;
-    for path in files() {
-        let text = match path.extension() {
-            Some(extension) if extension == "tf" => std::fs::read_to_string(&path).unwrap(),
-            _ => continue,
-        };
-        for line in text.lines().map(str::trim) {
-            let wanted = match line.split_whitespace().next() {
-                Some("required_version") => "required_version = \">= 1.7\"",
-                Some("version") if line.contains(">=") => "version = \">= 5.80\"",
-                Some("source") if line.contains("hashicorp/") => "source  = \"hashicorp/aws\"",
-                _ => continue,
-            };
-            let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-            assert_eq!(squeezed(line), squeezed(wanted), "{}", Path::new(&path).display());
-            asked += 1;
+    for (path, body) in bodies() {
+        for settings in blocks(&body, "terraform") {
+            for attribute in settings.body().attributes() {
+                let named = format!("{} {}", path.display(), attribute.key());
+                assert_eq!(
+                    (attribute.key(), attribute.expr()),
+                    ("required_version", &">= 1.7".into()),
+                    "{named}"
+                );
+                asked += 1;
+            }
+            for provider in blocks(settings.body(), "required_providers").flat_map(|block| block.body().attributes()) {
+                let wanted = hcl::expression!({ source = "hashicorp/aws", version = ">= 5.80" });
+                assert_eq!(
+                    (provider.key(), provider.expr()),
+                    ("aws", &wanted),
+                    "{}",
+                    path.display()
+                );
+                asked += 2;
+            }
         }
     }
     assert!(asked > 10, "this test looks at nothing");
+}
+
+/// The object of a type such as `map(object({...}))`.
+fn object(declared: &Expression) -> &Object<ObjectKey, Expression> {
+    match declared {
+        Expression::Object(object) => object,
+        Expression::FuncCall(call) => object(call.args.first().expect("a type of something")),
+        other => panic!("no object: {other}"),
+    }
 }
 
 /// Fails if there is something in the settings file that Terraform's variables cannot say, or something else than there is.
@@ -149,21 +158,14 @@ fn the_variables_say_what_the_settings_file_does() {
     }
     // The attributes of a variable's objects, but for those of the tables in them.
     let attributes = |path: &str, variable: &str| {
-        let text = module(path);
-        let text = text
-            .split(&format!("variable \"{variable}\" {{"))
-            .nth(1)
-            .expect(variable);
-        let object = text
-            .split("  type = ")
-            .nth(1)
-            .and_then(|rest| rest.split("\n  }").next())
-            .expect("a type");
-        let lines = object
-            .lines()
-            .filter(|line| line.starts_with("    ") && !line.starts_with("     "));
-        let names = lines.filter_map(|line| line.split_once('=').map(|(name, _)| name.trim().to_owned()));
-        names.collect::<BTreeSet<_>>()
+        let body = body(&Path::new(CODE).join("modules").join(path));
+        let mut variables = blocks(&body, "variable").filter(|block| label(block) == variable);
+        let declared = variables.next().expect(variable).body().attributes();
+        let declared = declared.into_iter().find(|attribute| attribute.key() == "type");
+        object(declared.expect("a type").expr())
+            .keys()
+            .map(ToString::to_string)
+            .collect::<BTreeSet<_>>()
     };
     for module in ["settings", "function", "hosts"] {
         let path = format!("{module}/variables.tf");

@@ -10,4 +10,3 @@ mod notify;
 mod output;
 mod permissions;
 mod settings;
-mod world;

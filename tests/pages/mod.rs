@@ -6,11 +6,11 @@ mod deploy;
 mod document;
 mod metrics;
 mod page;
+mod prometheus;
 mod scrape;
 mod serving;
 mod site;
 mod status;
 mod versions;
-#[allow(dead_code, reason = "shared with the stories, which need more of it")]
-#[path = "../stories/world.rs"]
-mod world;
+
+use testkit::world;

@@ -12,6 +12,5 @@ mod sbom;
 mod service;
 mod unit;
 mod users;
-#[expect(dead_code, reason = "the stories use the rest")]
-#[path = "../stories/world.rs"]
-mod world;
+
+use testkit::world;

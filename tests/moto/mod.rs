@@ -3,21 +3,15 @@
 #![allow(clippy::disallowed_methods)]
 
 mod permissions;
-#[path = "../program/mod.rs"]
-mod program;
-mod server;
-#[allow(dead_code, reason = "shared with the stories, which need more of it")]
-#[path = "../stories/world.rs"]
-mod world;
 
-use std::process::{Command, Output};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use program::Folder;
-use server::{ACCOUNT, ANYBODY, EC2, ELB, Moto, OTHER_ACCOUNT, SNS, SQS, STS, element};
 use testkit::dns::{self, Behaviour};
-use world::{Daemon, NEW, OLD, PATIENCE, WRITER, bare_command, finish, said};
+use testkit::moto::{ACCOUNT, ANYBODY, EC2, ELB, Moto, OTHER_ACCOUNT, SNS, SQS, STS, element};
+use testkit::program::{assert_ended, comes_true};
+use testkit::scratch::Scratch;
+use testkit::settings::target_group;
+use testkit::world::{Daemon, NEW, OLD, PATIENCE, WRITER, bare_command, bind, finish, said};
 
 struct World {
     moto: Moto,
@@ -36,14 +30,14 @@ impl World {
     }
 
     fn command(&self, verb: &str) -> Command {
-        let mut command = bare_command(&format!("http://{}", self.moto.address));
+        let mut command = bare_command(&self.moto.url());
         command.arg(verb).args(["--nameserver", &self.dns.addr().to_string()]);
         command
     }
 
     fn bound(&self, verb: &str, arn: &str) -> Command {
         let mut command = self.command(verb);
-        command.args(["--endpoint", &format!("{WRITER}:5432"), "--target-group", arn]);
+        bind(&mut command, &format!("{WRITER}:5432"), arn);
         command
     }
 
@@ -79,23 +73,10 @@ impl World {
     /// Waits until the group has exactly these targets.
     #[track_caller]
     fn wait_for_targets(&self, wanted: &[String], daemon: &Daemon) {
-        let end = Instant::now() + PATIENCE;
-        while self.targets() != wanted {
-            assert!(
-                Instant::now() < end,
-                "{:?}, not {wanted:?}:\n{}",
-                self.targets(),
-                daemon.log()
-            );
-            // Moto tells nobody of a change.
-            thread::park_timeout(Duration::from_millis(100));
-        }
+        // Moto tells nobody of a change.
+        let came = comes_true(PATIENCE, || self.targets() == wanted);
+        assert!(came, "{:?}, not {wanted:?}:\n{}", self.targets(), daemon.log());
     }
-}
-
-#[track_caller]
-fn assert_exit(output: &Output, code: i32) {
-    assert_eq!(output.status.code(), Some(code), "{}", said(output));
 }
 
 fn target(ip: &str) -> String {
@@ -108,31 +89,31 @@ fn an_empty_group_is_planned_filled_and_then_left_alone() {
     let world = World::new();
 
     let planned = finish(&mut world.bound("plan", &world.arn));
-    assert_exit(&planned, 2);
+    assert_ended(&planned, 2);
     assert!(said(&planned).contains(&target(OLD)), "{}", said(&planned));
     assert_eq!(world.targets(), Vec::<String>::new(), "a plan never writes");
 
-    assert_exit(&finish(&mut world.bound("sync", &world.arn)), 0);
+    assert_ended(&finish(&mut world.bound("sync", &world.arn)), 0);
     assert_eq!(world.targets(), [target(OLD)]);
 
     let again = finish(world.bound("sync", &world.arn).args(["--output", "json"]));
-    assert_exit(&again, 0);
+    assert_ended(&again, 0);
     let json: serde_json::Value = serde_json::from_slice(&again.stdout).expect("JSON");
     for change in ["registered", "deregistered"] {
         assert_eq!(json["target_groups"][0][change], serde_json::json!([]), "{json}");
     }
-    assert_exit(&finish(&mut world.bound("plan", &world.arn)), 0);
+    assert_ended(&finish(&mut world.bound("plan", &world.arn)), 0);
 }
 
 #[test]
 #[ignore = "needs moto: tests/run provides it"]
 fn a_sync_swaps_the_target_when_dns_has_changed() {
     let world = World::new();
-    assert_exit(&finish(&mut world.bound("sync", &world.arn)), 0);
+    assert_ended(&finish(&mut world.bound("sync", &world.arn)), 0);
 
     world.dns.set(WRITER, Behaviour::a(NEW, 1));
-    assert_exit(&finish(&mut world.bound("plan", &world.arn)), 2);
-    assert_exit(&finish(world.bound("sync", &world.arn).args(["--forget", "2s"])), 0);
+    assert_ended(&finish(&mut world.bound("plan", &world.arn)), 2);
+    assert_ended(&finish(world.bound("sync", &world.arn).args(["--forget", "2s"])), 0);
     assert_eq!(world.targets(), [target(NEW)]);
 }
 
@@ -159,7 +140,7 @@ fn a_target_group_that_cannot_be_used_is_a_settings_error() {
     for (arn, code) in [(missing, "TargetGroupNotFound"), (of_instances, "TargetTypeNotIp")] {
         for verb in ["plan", "sync"] {
             let output = finish(&mut world.bound(verb, &arn));
-            assert_exit(&output, 78);
+            assert_ended(&output, 78);
             assert!(said(&output).contains(code), "{}", said(&output));
         }
     }
@@ -177,15 +158,14 @@ fn a_group_of_another_account_is_reached_by_an_assumed_role() {
         arn.contains(OTHER_ACCOUNT) && world.arn.contains(ACCOUNT),
         "moto no longer keeps accounts apart: {arn}"
     );
-    let folder = Folder::new();
-    let settings = format!(
-        "[[target_group]]\narn = \"{arn}\"\nendpoints = [\"{WRITER}:5432\"]\n\
-         assume_role = {{ arn = \"{role}\", external_id = \"orders\" }}\n"
-    );
+    let folder = Scratch::new();
+    let settings = target_group(&arn, &format!("{WRITER}:5432")).line(&format!(
+        "assume_role = {{ arn = \"{role}\", external_id = \"orders\" }}"
+    ));
     let config = folder.write("config.toml", &settings);
 
-    assert_exit(&finish(&mut world.bound("plan", &arn)), 78);
-    assert_exit(&finish(world.command("sync").arg("--config").arg(&config)), 0);
+    assert_ended(&finish(&mut world.bound("plan", &arn)), 78);
+    assert_ended(&finish(world.command("sync").arg("--config").arg(&config)), 0);
     assert_eq!(world.moto.targets(&there, &arn), [target(OLD)]);
 }
 
@@ -194,7 +174,7 @@ fn a_group_of_another_account_is_reached_by_an_assumed_role() {
 fn a_group_behind_a_load_balancer_is_examined() {
     let world = World::new();
     let vpc = world.put_behind_balancer();
-    assert_exit(&finish(&mut world.bound("sync", &world.arn)), 0);
+    assert_ended(&finish(&mut world.bound("sync", &world.arn)), 0);
 
     let mut command = world.bound("doctor", &world.arn);
     let output = finish(command.args(["--skip", "reach", "--write-check", "--output", "json"]));
@@ -270,13 +250,13 @@ impl<'a> Topic<'a> {
     /// Waits until as many messages have come into a queue.
     #[track_caller]
     fn wait_for(&self, number: usize, wanted: usize, daemon: &Daemon) -> Vec<serde_json::Value> {
-        let (mut received, end) = (Vec::new(), Instant::now() + PATIENCE);
-        while received.len() < wanted {
-            assert!(Instant::now() < end, "{received:?}:\n{}", daemon.log());
+        let mut received = Vec::new();
+        // Moto tells nobody of a message.
+        let came = comes_true(PATIENCE, || {
             received.extend(self.received(number));
-            // Moto tells nobody of a message.
-            thread::park_timeout(Duration::from_millis(100));
-        }
+            received.len() >= wanted
+        });
+        assert!(came, "{received:?}:\n{}", daemon.log());
         received
     }
 }
@@ -285,7 +265,7 @@ impl<'a> Topic<'a> {
 #[ignore = "needs moto: tests/run provides it"]
 fn a_queue_that_is_subscribed_to_the_topic_gets_what_is_told() {
     let world = World::new();
-    assert_exit(&finish(&mut world.bound("sync", &world.arn)), 0);
+    assert_ended(&finish(&mut world.bound("sync", &world.arn)), 0);
     let topic = Topic::new(&world, &[None, Some(r#"{"severity":["warning"]}"#)]);
     let daemon = Daemon::start(world.bound("run", &world.arn).args([
         "--forget",

@@ -12,9 +12,6 @@
 mod client;
 mod failover;
 mod probe;
-#[allow(dead_code, reason = "shared with other suites")]
-#[path = "../program/mod.rs"]
-mod program;
 mod server;
 mod site;
 mod stage;
@@ -22,6 +19,3 @@ mod stall;
 mod tls;
 mod traffic;
 mod vanished;
-#[allow(dead_code, reason = "shared with the stories, which need more of it")]
-#[path = "../stories/world.rs"]
-mod world;

@@ -1,54 +1,61 @@
 //! A simulated Lambda, DNS server and ELBv2 API, and the built `bootstrap` between them.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the absence clocks of a function are those of the machine"
+)]
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::ops::Deref;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
-use testkit::dns::{self, Behaviour};
-use testkit::elb::{self, Call, Group};
-use testkit::lambda::{Function, FunctionError, Invocation, Outcome, Runtime};
 
-/// How long a test waits for what must happen; only a failing test waits this long.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+use crate::dns::Behaviour;
+use crate::elb::{Call, Group};
+use crate::lambda::{Function, FunctionError, Invocation, Outcome, Runtime};
+use crate::program::built;
+use crate::scratch::Scratch;
+use crate::settings::{Table, target_group};
+use crate::world::{looks, short};
+
+pub use crate::program::PATIENCE;
+pub use crate::world::{NEW, OLD, READER, WRITER, count};
+
 /// A function's time-out that leaves enough time for all that a test waits for.
 pub const LONG: Duration = Duration::from_secs(60);
-
-pub const WRITER: &str = "orders.cluster-abc123.eu-west-1.rds.amazonaws.com";
-pub const READER: &str = "orders.cluster-ro-abc123.eu-west-1.rds.amazonaws.com";
-pub const OLD: &str = "10.0.1.5";
-pub const NEW: &str = "10.0.2.7";
 /// The tag that keeps the absence clocks.
 pub const TAG: &str = "rds-tether:absent";
 /// What the scheduler sends.
 pub const TICK: &str = r#"{"source":"aws.events","detail-type":"Scheduled Event","detail":{}}"#;
 
 /// A world with one target group.
+#[derive(Debug)]
 pub struct World {
-    pub dns: dns::Server,
-    pub elb: elb::Server,
-    pub arn: String,
+    /// The servers that the function uses.
+    outside: crate::world::World,
+    /// Lambda.
     pub runtime: Runtime,
-    pub package: Folder,
+    /// The folder of the function's package.
+    pub package: Scratch,
+}
+
+impl Deref for World {
+    type Target = crate::world::World;
+
+    fn deref(&self) -> &Self::Target {
+        &self.outside
+    }
 }
 
 impl World {
     /// The writer endpoint names the old address, which is registered and healthy.
     pub fn settled() -> Self {
-        let world = Self {
-            dns: dns::Server::start(),
-            elb: elb::Server::start(),
-            arn: String::new(),
+        Self {
+            outside: crate::world::World::settled(),
             runtime: Runtime::start(),
-            package: Folder::new(),
-        };
-        let arn = world.elb.add_group(Group::named("orders"));
-        world.dns.set(WRITER, Behaviour::a(OLD, 1));
-        world.elb.put_target(&arn, OLD, 5432);
-        world.elb.reset_lowest(&arn);
-        Self { arn, ..world }
+            package: Scratch::new(),
+        }
     }
 
     /// As [`World::settled`], but a moment after a failover: the endpoint names the new address.
@@ -79,8 +86,13 @@ impl World {
             ("RDS_TETHER_NAMESERVER", server.as_str()),
         ];
         all.extend_from_slice(variables);
-        let program = Path::new(env!("CARGO_BIN_EXE_bootstrap"));
-        Function::start(&self.runtime, program, &self.package.0, &all)
+        self.start_program(&built("bootstrap"), &all)
+    }
+
+    /// Starts another executable of the function, unless it is the built one, with these variables and nothing else.
+    #[must_use]
+    pub fn start_program(&self, program: &Path, variables: &[(&str, &str)]) -> Function {
+        Function::start(&self.runtime, program, self.package.folder(), variables)
     }
 
     /// Starts the function, bound to the endpoint, and forgetting after that long.
@@ -111,8 +123,8 @@ impl World {
     }
 
     /// The binding of the writer endpoint, as a table of a settings file.
-    pub fn binding(&self) -> String {
-        binding(&(self.arn.clone(), WRITER.to_owned()))
+    pub fn binding(&self) -> Table {
+        target_group(&self.arn, &format!("{WRITER}:5432"))
     }
 
     /// Invokes the function and waits for the report it answers with.
@@ -126,7 +138,7 @@ impl World {
     #[track_caller]
     pub fn answer(&self, invocation: &Invocation) -> Value {
         match invocation.wait(LONG) {
-            Outcome::Success(text) => serde_json::from_str(&text).unwrap(),
+            Outcome::Success(text) => serde_json::from_str(&text).expect("JSON"),
             other => panic!("no report but {other:?}\n{}", self.story()),
         }
     }
@@ -157,22 +169,15 @@ impl World {
         );
     }
 
-    /// Waits until the calls are as wanted.
-    #[track_caller]
-    pub fn wait(&self, what: &str, wanted: impl Fn(&[Call]) -> bool) {
-        assert!(
-            self.elb.wait_for(PATIENCE, wanted),
-            "never happened: {what}\n{}",
-            self.story()
-        );
-    }
-
     /// The changes of targets so far, in order, as `Register 10.0.1.5:5432`.
     pub fn changes(&self) -> Vec<String> {
-        let calls = self.elb.writes().into_iter();
+        let calls = self.elb.writes().into_iter().filter(|call| call.tags.is_empty());
+        // Zones are left out: how they come about is the command's own story.
         calls
-            .filter(|call| call.tags.is_empty())
-            .map(|call| short(&call))
+            .map(|mut call| {
+                call.targets.iter_mut().for_each(|target| target.zone = None);
+                short(&call)
+            })
             .collect()
     }
 
@@ -195,7 +200,7 @@ impl World {
     }
 
     /// The addresses registered now.
-    pub fn registered(&self) -> Vec<String> {
+    pub fn addresses(&self) -> Vec<String> {
         self.registered_in(&self.arn)
     }
 
@@ -210,19 +215,13 @@ impl World {
 
     /// How often the targets were listed.
     pub fn looks(&self) -> usize {
-        count(&self.elb.calls(), "DescribeTargetHealth")
-    }
-
-    /// Everything that was called, for a failing test.
-    pub fn story(&self) -> String {
-        let calls = self.elb.calls();
-        calls.iter().map(|call| format!("  {}\n", short(call))).collect()
+        looks(&self.elb.calls())
     }
 }
 
 /// The binding of a group's ARN and an endpoint's host, as a table of a settings file.
-pub fn binding((arn, host): &(String, String)) -> String {
-    format!("[[target_group]]\narn = \"{arn}\"\nendpoints = [\"{host}:5432\"]\n")
+pub fn binding((arn, host): &(String, String)) -> Table {
+    target_group(arn, &format!("{host}:5432"))
 }
 
 /// A tag whose last look was `last` ago, since when the old address has been absent for `absent`.
@@ -233,35 +232,19 @@ pub fn tag_of_old(last: Duration, absent: Duration, answers: u64) -> String {
 
 /// The second since the epoch that is that long ago.
 pub fn secs_ago(ago: Duration) -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
     (now - ago).as_secs()
 }
 
-fn short(call: &Call) -> String {
-    let action = call.action.trim_end_matches("Targets");
-    let targets: Vec<String> = (call.targets.iter())
-        .map(|target| format!("{}:{}", target.id, target.port.unwrap_or_default()))
-        .collect();
-    let outcome = call.outcome.as_ref().err();
-    let failed = outcome.map(|code| format!(" -> {code}")).unwrap_or_default();
-    format!("{action} {}{failed}", targets.join(" "))
-}
-
 /// How often an action was called.
-pub fn count(calls: &[Call], action: &str) -> usize {
+pub fn times(calls: &[Call], action: &str) -> usize {
     calls.iter().filter(|call| call.action == action).count()
-}
-
-/// How often an action was called about a target.
-pub fn count_about(calls: &[Call], action: &str, id: &str) -> usize {
-    let about = |call: &&Call| call.action == action && call.targets.iter().any(|target| target.id == id);
-    calls.iter().filter(about).count()
 }
 
 /// The names of a list of JSON objects, or the list itself where it is one of strings.
 pub fn texts(list: &Value, key: &str) -> Vec<String> {
-    let text = |value: &Value| value.get(key).unwrap_or(value).as_str().unwrap().to_owned();
-    list.as_array().unwrap().iter().map(text).collect()
+    let text = |value: &Value| value.get(key).unwrap_or(value).as_str().expect("a text").to_owned();
+    list.as_array().expect("a list").iter().map(text).collect()
 }
 
 /// The lines of metrics on standard output, oldest first, as soon as there are that many.
@@ -272,7 +255,7 @@ pub fn metrics(function: &Function, lines: usize) -> Vec<Value> {
     function
         .stdout()
         .iter()
-        .map(|line| serde_json::from_str(line).unwrap())
+        .map(|line| serde_json::from_str(line).expect("JSON"))
         .collect()
 }
 
@@ -299,29 +282,4 @@ pub fn at_once<T: Send>(cases: impl IntoIterator<Item = T>, test: impl Fn(T) + S
             scope.spawn(move || test(case));
         }
     });
-}
-
-/// The folder of one test's package; removed when dropped.
-pub struct Folder(pub PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("tether-lambda-{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    /// Writes a file of the package.
-    pub fn write(&self, name: &str, text: &str) {
-        fs::write(self.0.join(name), text).unwrap();
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What is left in a folder of temporary files harms nobody.
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }

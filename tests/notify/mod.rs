@@ -5,6 +5,5 @@ mod news;
 mod page;
 mod simulation;
 mod topic;
-#[path = "../stories/world.rs"]
-#[expect(dead_code, reason = "the stories use the rest")]
-mod world;
+
+use testkit::world;

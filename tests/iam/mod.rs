@@ -7,11 +7,9 @@ mod documents;
 mod sources;
 mod text;
 mod verb;
-#[allow(dead_code, reason = "shared with the stories, which need more of it")]
-#[path = "../stories/world.rs"]
-mod world;
 
 use std::collections::BTreeSet;
+use testkit::world;
 
 use rds_tether::verbs::iam::Use;
 

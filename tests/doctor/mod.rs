@@ -7,22 +7,16 @@ mod dns;
 mod fake;
 mod group;
 mod postgres;
-#[allow(dead_code, reason = "shared with other suites")]
-#[path = "../program/mod.rs"]
-mod program;
 mod reach;
 mod source;
 mod tables;
 mod usage;
 mod walk;
-#[allow(dead_code, reason = "shared with the stories, which need more of it")]
-#[path = "../stories/world.rs"]
-mod world;
 
 use std::process::Command;
 
 use serde_json::Value;
-use world::{World, finish, said};
+use testkit::world::{self, World, finish, said};
 
 /// One check as the JSON output tells it.
 #[derive(Clone, Debug)]

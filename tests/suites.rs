@@ -1,0 +1,8 @@
+//! The suites that need programs which tests/run provides: each is run by it, by its name.
+
+mod cloudformation;
+mod knot;
+mod moto;
+mod packages;
+mod postgres;
+mod terraform;
