@@ -11,7 +11,8 @@ use super::calls::Lambda;
 use super::code::{Copy, REGION, against, blocks, body, changes, json as json_of, label, succeed};
 use super::script;
 use testkit::moto::{ACCOUNT, ANYBODY, EC2, ELB, Moto, element};
-use testkit::world::{NEW, OLD, WRITER, bare_command, finish, said};
+use testkit::program::foreign;
+use testkit::world::{Daemon, NEW, OLD, WRITER, bare_command, finish, said};
 
 /// A configuration against an AWS of its own.
 pub struct Stage {
@@ -19,6 +20,9 @@ pub struct Stage {
     pub copy: Copy,
     pub lambda: Lambda,
     configuration: String,
+    /// The provider, which runs as long as this, and what Terraform has to know to use it. To start it, to read all of its 700 MB
+    /// for their sum, and to end it for each command takes a third of this suite's time.
+    provider: Option<(Daemon, String)>,
 }
 
 impl Stage {
@@ -72,18 +76,46 @@ impl Stage {
         let path = copy.path(configuration).join("here.auto.tfvars.json");
         fs::write(path, Value::Object(variables).to_string()).expect("the variables are written");
         copy.init(configuration);
-        Self {
+        let mut stage = Self {
             moto,
             copy,
             lambda,
             configuration: configuration.to_owned(),
-        }
+            provider: None,
+        };
+        stage.provider = Some(stage.start_provider());
+        stage
+    }
+
+    /// The provider as its makers debug it: by itself, with Terraform as a guest.
+    fn start_provider(&self) -> (Daemon, String) {
+        let installed = self.copy.path(&self.configuration).join(".terraform/providers");
+        let like = self.terraform(&[]);
+        // It says on standard output where it is.
+        let mut command = foreign("sh");
+        command
+            .args([
+                "-c",
+                "exec \"$(find -L \"$1\" -name 'terraform-provider-aws_*')\" -debug >&2",
+                "sh",
+            ])
+            .arg(installed)
+            .envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let sign = "TF_REATTACH_PROVIDERS='";
+        let started = Daemon::serve(&mut command, &[sign]);
+        let (daemon, line) = started.unwrap_or_else(|said| panic!("the provider ended at once:\n{said}"));
+        let (_, attach) = line.split_once(sign).expect("the line it waited for");
+        (daemon, attach.trim_end_matches('\'').to_owned())
     }
 
     pub fn terraform(&self, arguments: &[&str]) -> Command {
         let mut command = against(&self.copy, &self.configuration, &self.moto);
         let lambda = format!("http://{}", self.lambda.address);
         command.env("AWS_ENDPOINT_URL_LAMBDA", lambda).args(arguments);
+        // What installs providers has nothing to do with one that runs.
+        if let Some((_, attach)) = self.provider.as_ref().filter(|_| !arguments.contains(&"init")) {
+            command.env("TF_REATTACH_PROVIDERS", attach);
+        }
         command
     }
 
