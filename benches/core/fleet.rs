@@ -11,7 +11,7 @@ use rds_tether::planner::cadence::APART;
 use testkit::dns::{self, Answered, Behaviour, Query};
 use testkit::elb::{self, Call, Group};
 
-use crate::process::{Running, rds_tether};
+use crate::process::{Build, Running};
 
 const OLD: &str = "10.0.1.5";
 const NEW: &str = "10.0.2.7";
@@ -23,8 +23,9 @@ pub struct Bound {
     ttl: Duration,
 }
 
-/// A DNS server that caches like the resolver of a VPC, an ELBv2 server, and what is bound.
+/// A DNS server that caches like the resolver of a VPC, an ELBv2 server, what is bound, and the build that follows it.
 pub struct Fleet {
+    pub build: Build,
     pub dns: dns::Server,
     pub elb: elb::Server,
     pub bound: Vec<Bound>,
@@ -57,7 +58,7 @@ impl Reaction {
 
 impl Fleet {
     /// Groups that are as DNS says, with a TTL in seconds by index.
-    pub fn new(count: usize, ttl: impl Fn(usize) -> u32) -> Self {
+    pub fn new(build: &Build, count: usize, ttl: impl Fn(usize) -> u32) -> Self {
         let (dns, elb) = (dns::Server::start(), elb::Server::start());
         dns.caching(true);
         let bind = |index| {
@@ -69,7 +70,8 @@ impl Fleet {
             Bound { name, arn, ttl }
         };
         let bound = (0..count).map(bind).collect();
-        Self { dns, elb, bound }
+        let build = build.clone();
+        Self { build, dns, elb, bound }
     }
 
     /// Starts a daemon for some of it. Nothing is ever removed, so that no removal disturbs a later change.
@@ -88,9 +90,9 @@ impl Fleet {
             );
             written.expect("a string grows");
         }
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(settings_file);
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{settings_file}", self.build.name));
         fs::write(&path, settings).expect("the target folder can be written to");
-        Running::start(rds_tether(&self.elb.url()).arg("run").arg("--config").arg(path))
+        Running::start(self.build.command(&self.elb.url()).arg("run").arg("--config").arg(path))
     }
 
     /// Waits until every group has been looked at.

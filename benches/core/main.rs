@@ -4,6 +4,7 @@
 //! Everything is on loopback: the servers are the testkit's, in this process; the program is the built binary in processes
 //! of its own, so that nothing of the servers counts as its. `cargo bench` builds that binary with the profile `bench`,
 //! which is `release` under another name. Nothing here passes or fails by a time: goals are printed beside what was measured.
+//! `--beside FILE` measures another build of the program, such as the latest release's, beside this one in the same run.
 //! `--quick` makes every part small, to see that it works; its figures mean nothing.
 #![allow(clippy::print_stdout, reason = "figures are printed")]
 #![allow(
@@ -25,6 +26,7 @@ use std::env;
 use std::process::ExitCode;
 
 use crate::figures::load;
+use crate::process::Build;
 
 const PARTS: [&str; 4] = ["plan", "reaction", "run-1000", "scrape"];
 
@@ -35,9 +37,16 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let quick = given.iter().any(|arg| arg == "--quick");
-    let asked: Vec<&str> = (given.iter().map(String::as_str))
-        .filter(|arg| !["--bench", "--quick"].contains(arg))
-        .collect();
+    let mut builds = vec![Build::this()];
+    let mut asked = Vec::new();
+    let mut rest = given.iter().map(String::as_str);
+    while let Some(arg) = rest.next() {
+        match arg {
+            "--bench" | "--quick" => {}
+            "--beside" => builds.extend(rest.next().map(Build::beside)),
+            part => asked.push(part),
+        }
+    }
     if let Some(unknown) = asked.iter().find(|part| !PARTS.contains(part)) {
         println!("there is no part {unknown:?}; the parts are {}", PARTS.join(", "));
         return ExitCode::FAILURE;
@@ -46,18 +55,19 @@ fn main() -> ExitCode {
 
     println!("rds-tether {}, {}", env!("CARGO_PKG_VERSION"), figures::machine());
     if wanted("plan") {
-        plan::run(quick);
+        plan::run(quick, &builds);
     }
     // Its first looks take minutes, because calls are rationed; the reaction is measured meanwhile, which can only slow it.
-    let many = wanted("run-1000").then(|| run_1000::Run::start(quick));
-    if wanted("reaction") {
-        reaction::run(quick);
+    let many = wanted("run-1000").then(|| builds.iter().map(|build| run_1000::Run::start(quick, build)));
+    let many: Vec<run_1000::Run> = many.into_iter().flatten().collect();
+    for build in builds.iter().filter(|_| wanted("reaction")) {
+        reaction::run(quick, build);
     }
-    if let Some(many) = many {
-        many.measure();
+    for run in many {
+        run.measure();
     }
-    if wanted("scrape") {
-        scrape::run(quick);
+    for build in builds.iter().filter(|_| wanted("scrape")) {
+        scrape::run(quick, build);
     }
     println!("\nload average at the end: {}", load());
     ExitCode::SUCCESS

@@ -8,7 +8,7 @@ use testkit::dns::{self, Behaviour};
 use testkit::elb::{self, Group};
 
 use crate::figures::{Sorted, mib, ms, title};
-use crate::process::{command, peak_kib, rds_tether};
+use crate::process::{Build, command, peak_kib};
 use crate::python;
 
 const NAME: &str = "orders.cluster-abc123.eu-west-1.rds.amazonaws.com";
@@ -35,8 +35,8 @@ impl World {
         Self { dns, elb, arn }
     }
 
-    fn ours(&self) -> Command {
-        let mut command = rds_tether(&self.elb.url());
+    fn ours(&self, build: &Build) -> Command {
+        let mut command = build.command(&self.elb.url());
         command
             .args([
                 "plan",
@@ -64,11 +64,11 @@ struct Side {
     peak_kib: u64,
 }
 
-pub fn run(quick: bool) {
+pub fn run(quick: bool, builds: &[Build]) {
     let (runs, peaks) = if quick { (5, 1) } else { (60, 5) };
     let interpreter = python::interpreter();
     let world = World::new();
-    let mut commands = vec![world.ours()];
+    let mut commands: Vec<Command> = builds.iter().map(|build| world.ours(build)).collect();
     commands.extend(interpreter.as_deref().ok().map(|interpreter| world.theirs(interpreter)));
     commands.iter_mut().for_each(check);
 
@@ -83,7 +83,11 @@ pub fn run(quick: bool) {
             String::new()
         }
     };
-    print(&sides, &their_name);
+    let names = builds.iter().map(|build| build.name.as_str()).chain(["Python"]);
+    print(&names.zip(&sides).collect::<Vec<_>>());
+    if !their_name.is_empty() {
+        println!("  {their_name}: benches/plan.py; peak memory: VmHWM");
+    }
 }
 
 /// What is compared must do the same: see the address to be registered.
@@ -122,24 +126,29 @@ fn wall(command: &mut Command) -> Duration {
     wall
 }
 
-fn print(sides: &[Side], their_name: &str) {
+/// A column for each side: its figure and, but for the first, how many times that of the first it is.
+fn print(sides: &[(&str, &Side)]) {
+    let names: String = sides.iter().map(|(name, _)| format!("{name:>24}")).collect();
+    println!("  {:<16}{names}   goal", "");
     let line = |what: &str, figure: &dyn Fn(&Side) -> (String, f64), goal: &str| {
-        let figures: Vec<(String, f64)> = sides.iter().map(figure).collect();
-        let theirs = figures.get(1).map_or("-", |(text, _)| text);
-        let ratio = figures
-            .get(1)
-            .map_or("-".into(), |(_, theirs)| format!("{:.1} x", theirs / figures[0].1));
-        println!("  {what:<16} {:>12} {theirs:>12} {ratio:>9}   {goal}", figures[0].0);
+        let (_, first) = figure(sides[0].1);
+        let cell = |(index, (_, side)): (usize, &(&str, &Side))| {
+            let (text, value) = figure(side);
+            let ratio = if index == 0 {
+                String::new()
+            } else {
+                format!(" {:.2} x", value / first)
+            };
+            format!("{:>24}", text + &ratio)
+        };
+        let cells: String = sides.iter().enumerate().map(cell).collect();
+        println!("  {what:<16}{cells}   {goal}");
     };
     let wall = |duration: Duration| (ms(duration), duration.as_secs_f64());
-    println!(
-        "  {:<16} {:>12} {:>12} {:>9}   goal",
-        "", "rds-tether", "Python", "ratio"
-    );
     line(
         "wall, median",
         &|side| wall(side.wall.median()),
-        "under 25 ms, at least 15 x",
+        "under 25 ms, Python at least 15 x",
     );
     line("wall, p95", &|side| wall(side.wall.percentile(95)), "");
     line(
@@ -147,7 +156,4 @@ fn print(sides: &[Side], their_name: &str) {
         &|side| (mib(side.peak_kib), side.peak_kib as f64),
         "under 14 MiB",
     );
-    if sides.len() > 1 {
-        println!("  {their_name}: benches/plan.py; peak memory: VmHWM");
-    }
 }

@@ -33,9 +33,35 @@ pub fn command(program: impl Into<PathBuf>, url: &str) -> Command {
     command
 }
 
-/// The program that was built.
-pub fn rds_tether(url: &str) -> Command {
-    command(env!("CARGO_BIN_EXE_rds-tether"), url)
+/// A build of the program.
+#[derive(Clone)]
+pub struct Build {
+    /// What it is called where figures are printed.
+    pub name: String,
+    program: PathBuf,
+}
+
+impl Build {
+    /// The one of these sources.
+    pub fn this() -> Self {
+        Self {
+            name: "rds-tether".into(),
+            program: env!("CARGO_BIN_EXE_rds-tether").into(),
+        }
+    }
+
+    /// Another one, to be measured in turn with this.
+    pub fn beside(program: &str) -> Self {
+        Self {
+            name: "beside".into(),
+            program: program.into(),
+        }
+    }
+
+    /// A command of it, its AWS calls going to `url`.
+    pub fn command(&self, url: &str) -> Command {
+        command(&self.program, url)
+    }
 }
 
 /// A running process; killed when dropped.

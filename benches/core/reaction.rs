@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::figures::{Sorted, ms, row, title};
 use crate::fleet::{Change, Fleet, Reaction};
-use crate::process::Running;
+use crate::process::{Build, Running};
 
 const DAEMONS: usize = 20;
 /// From one change to the next.
@@ -20,15 +20,16 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The changes come at these moments again with the next run.
 const SEED: u64 = 1;
 
-pub fn run(quick: bool) {
+pub fn run(quick: bool, build: &Build) {
     let each = if quick { 2 } else { 10 };
-    let fleet = Fleet::new(DAEMONS * each, |index| 1 + (index % 5) as u32);
+    let fleet = Fleet::new(build, DAEMONS * each, |index| 1 + (index % 5) as u32);
     let daemons: Vec<Running> = (fleet.bound.chunks(each).enumerate())
         .map(|(number, bound)| fleet.follow(bound, &format!("bench-reaction-{number}.toml")))
         .collect();
     fleet.wait_until_looked_at(PATIENCE);
     title(&format!(
-        "reaction: {} changes in DNS, TTL 1 to 5 s, a caching name server; {DAEMONS} daemons with {each} endpoints each",
+        "reaction of {}: {} changes in DNS, TTL 1 to 5 s, a caching name server; {DAEMONS} daemons with {each} endpoints each",
+        build.name,
         fleet.bound.len()
     ));
     let calls_before = fleet.elb.calls().len();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::figures::{Sorted, mib, ms, row, title};
 use crate::fleet::{Change, Fleet};
-use crate::process::Running;
+use crate::process::{Build, Running};
 
 const TTL_SECONDS: u32 = 5;
 const SECOND: Duration = Duration::from_secs(1);
@@ -28,9 +28,9 @@ pub struct Run {
 
 impl Run {
     /// Starts it.
-    pub fn start(quick: bool) -> Self {
+    pub fn start(quick: bool, build: &Build) -> Self {
         let (count, window) = if quick { (150, 10) } else { (1000, 60) };
-        let fleet = Fleet::new(count, |_| TTL_SECONDS);
+        let fleet = Fleet::new(build, count, |_| TTL_SECONDS);
         let started = Instant::now();
         Self {
             daemon: fleet.follow(&fleet.bound, "bench-run-1000.toml"),
@@ -46,7 +46,8 @@ impl Run {
         let first_looks = self.started.elapsed();
         sleep(CALM);
         title(&format!(
-            "run-1000: {} endpoints and groups, TTL {TTL_SECONDS} s, nothing changes, for {} s",
+            "run-1000 of {}: {} endpoints and groups, TTL {TTL_SECONDS} s, nothing changes, for {} s",
+            self.fleet.build.name,
             self.fleet.bound.len(),
             self.window.as_secs()
         ));

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::figures::{Sorted, ms, row, title};
 use crate::fleet::Fleet;
+use crate::process::Build;
 
 const TTL_SECONDS: u32 = 5;
 /// A thousand first looks at 3.8 a second take four and a half minutes.
@@ -16,13 +17,16 @@ const LISTEN_MAX: Duration = Duration::from_secs(10);
 /// Between two scrapes, so that none waits for the one before.
 const APART: Duration = Duration::from_millis(50);
 
-pub fn run(quick: bool) {
+pub fn run(quick: bool, build: &Build) {
     let (count, scrapes) = if quick { (50, 5) } else { (1000, 100) };
-    let fleet = Fleet::new(count, |_| TTL_SECONDS);
+    let fleet = Fleet::new(build, count, |_| TTL_SECONDS);
     let http = free_address();
     let _daemon = fleet.follow_and_serve(&fleet.bound, "bench-scrape.toml", Some(http));
     fleet.wait_until_looked_at(FIRST_LOOKS_MAX);
-    title(&format!("scrape: {count} bindings, {scrapes} requests for each page"));
+    title(&format!(
+        "scrape of {}: {count} bindings, {scrapes} requests for each page",
+        build.name
+    ));
     for path in ["/metrics", "/status", "/"] {
         let mut took = Vec::new();
         let mut size = 0;
