@@ -134,9 +134,9 @@ const PLANNER_MAY_USE: &[&str] = &[
 /// The floors of the house, from the ground up. A room uses rooms on lower floors, never one on its own floor or above.
 const FLOORS: &[&[&str]] = &[
     &["planner"],
-    &["clock", "counts", "text"],
+    &["clock", "counts", "exit", "text"],
     &["aws", "dns", "probe"],
-    &["exit", "function"],
+    &["function"],
     &["follow", "proxy"],
     &["notify"],
     &["settings"],

@@ -8,7 +8,7 @@ use rds_tether::aws::arn::Arn;
 use rds_tether::aws::elb::{self, Client};
 use rds_tether::aws::failure::Kind;
 use rds_tether::follow::Follower;
-use rds_tether::follow::milestone::Tracker;
+use rds_tether::follow::tracker::Tracker;
 use rds_tether::function::tag;
 use rds_tether::planner::memory::Memory;
 use rds_tether::planner::time::Timestamp;

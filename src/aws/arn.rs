@@ -1,4 +1,4 @@
-//! The ARN of a target group.
+//! The ARNs of what settings name: target groups, topics and roles.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,15 +12,18 @@ use crate::planner::wrong::Wrong;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Arn(Arc<str>);
 
-impl Arn {
-    /// The whole ARN.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+/// The ARN of a standard SNS topic: `arn:PARTITION:sns:REGION:ACCOUNT:NAME`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TopicArn(Arc<str>);
 
+/// The ARN of an IAM role: `arn:PARTITION:iam::ACCOUNT:role/NAME`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RoleArn(Arc<str>);
+
+impl Arn {
     /// The region, in which all calls about the group are made.
     pub fn region(&self) -> &str {
-        self.0.split(':').nth(3).unwrap_or_default()
+        region(&self.0)
     }
 
     /// The account that it belongs to.
@@ -32,119 +35,127 @@ impl Arn {
     pub fn name(&self) -> &str {
         self.0.split('/').nth(1).unwrap_or_default()
     }
-}
 
-impl FromStr for Arn {
-    type Err = Wrong;
-
-    fn from_str(text: &str) -> Result<Self, Wrong> {
-        let invalid = |why| {
-            Err(Wrong::new(
-                format!("{text:?} is no target-group ARN: {why}"),
-                "it looks like arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/NAME/0123456789abcdef",
-            ))
-        };
-        let text = text.trim();
-        let parts: Vec<&str> = text.splitn(6, ':').collect();
-        let &["arn", partition, service, region, account, resource] = parts.as_slice() else {
-            return invalid("it has no six parts separated by colons");
-        };
-        let plain = |part: &str| {
-            !part.is_empty()
-                && part
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-        };
-        if service != "elasticloadbalancing" {
-            return invalid("it is of another service");
-        }
-        if !plain(partition) || !plain(region) {
-            return invalid("its partition or region is empty or has odd characters");
-        }
-        if account.len() != 12 || !account.bytes().all(|byte| byte.is_ascii_digit()) {
-            return invalid("its account is not twelve digits");
-        }
+    fn check(text: &str) -> Result<(), &'static str> {
+        let resource = resource(text, "elasticloadbalancing", true)?;
         match resource.split('/').collect::<Vec<_>>().as_slice() {
-            ["targetgroup", name, id] if plain(name) && plain(id) => Ok(Self(text.into())),
-            ["loadbalancer" | "listener", ..] => invalid("it names a load balancer or listener"),
-            _ => invalid("it does not end in targetgroup/NAME/ID"),
+            ["targetgroup", name, id] if is_plain(name) && is_plain(id) => Ok(()),
+            ["loadbalancer" | "listener", ..] => Err("it names a load balancer or listener"),
+            _ => Err("it does not end in targetgroup/NAME/ID"),
         }
     }
 }
 
-impl fmt::Display for Arn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+impl TopicArn {
+    /// The region: SNS takes messages for a topic there alone.
+    pub fn region(&self) -> &str {
+        region(&self.0)
+    }
+
+    fn check(text: &str) -> Result<(), &'static str> {
+        match resource(text, "sns", true)? {
+            name if name.contains(':') => Err("it names a subscription; give its topic"),
+            name if name.ends_with(".fifo") => {
+                Err("it is a FIFO topic, which would hold messages back behind one that fails; give a standard one")
+            }
+            name if is_plain(name) => Ok(()),
+            _ => Err("its name is empty or has odd characters"),
+        }
     }
 }
 
-impl fmt::Debug for Arn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+impl RoleArn {
+    fn check(text: &str) -> Result<(), &'static str> {
+        let name = resource(text, "iam", false)?.strip_prefix("role/");
+        name.filter(|name| !name.is_empty())
+            .map(|_| ())
+            .ok_or("it does not end in role/NAME")
     }
 }
+
+/// The resource that an ARN of a service names; `has_region` says whether those of this service have a region.
+fn resource<'a>(text: &'a str, service: &str, has_region: bool) -> Result<&'a str, &'static str> {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    let &["arn", partition, its_service, region, account, resource] = parts.as_slice() else {
+        return Err("it has no six parts separated by colons");
+    };
+    if its_service != service {
+        return Err("it is of another service");
+    }
+    if !is_plain(partition) || (has_region && !is_plain(region)) {
+        return Err("its partition or region is empty or has odd characters");
+    }
+    if !has_region && !region.is_empty() {
+        return Err("it has a region, which none of its kind has");
+    }
+    if account.len() != 12 || !account.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err("its account is not twelve digits");
+    }
+    Ok(resource)
+}
+
+/// The region of an ARN that has been read.
+fn region(arn: &str) -> &str {
+    arn.split(':').nth(3).unwrap_or_default()
+}
+
+fn is_plain(part: &str) -> bool {
+    let belongs = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    !part.is_empty() && part.bytes().all(belongs)
+}
+
+/// Reads and shows an ARN as its text; `noun` and `example` are for those who wrote another.
+macro_rules! is_a_text {
+    ($arn:ty, $noun:literal, $example:literal) => {
+        impl $arn {
+            /// The whole ARN.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $arn {
+            type Err = Wrong;
+
+            fn from_str(text: &str) -> Result<Self, Wrong> {
+                let trimmed = text.trim();
+                let wrong = |why| {
+                    let what = format!("{text:?} is no {}: {why}", $noun);
+                    Wrong::new(what, concat!("it looks like ", $example))
+                };
+                Self::check(trimmed).map_err(wrong)?;
+                Ok(Self(trimmed.into()))
+            }
+        }
+
+        impl fmt::Display for $arn {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $arn {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+is_a_text!(
+    Arn,
+    "target-group ARN",
+    "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/NAME/0123456789abcdef"
+);
+is_a_text!(
+    TopicArn,
+    "ARN of a standard SNS topic",
+    "arn:aws:sns:eu-west-1:111122223333:NAME"
+);
+is_a_text!(RoleArn, "role ARN", "arn:aws:iam::111122223333:role/NAME");
 
 impl Serialize for Arn {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_arn_tells_region_and_name() {
-        for (text, region, name) in [
-            (
-                "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/73e2d6bc24d8a067",
-                "eu-west-1",
-                "orders",
-            ),
-            (
-                "arn:aws-cn:elasticloadbalancing:cn-north-1:111122223333:targetgroup/a-b/0",
-                "cn-north-1",
-                "a-b",
-            ),
-        ] {
-            let arn: Arn = text.parse().expect(text);
-            assert_eq!((arn.region(), arn.name(), arn.as_str()), (region, name, text));
-        }
-    }
-
-    #[test]
-    fn what_is_no_arn_is_told_why() {
-        for (text, why) in [
-            ("", "six parts"),
-            ("orders", "six parts"),
-            (
-                "arn:aws:rds:eu-west-1:111122223333:targetgroup/orders/1",
-                "another service",
-            ),
-            (
-                "arn:aws:elasticloadbalancing::111122223333:targetgroup/orders/1",
-                "region",
-            ),
-            (
-                "arn:aws:elasticloadbalancing:eu-west-1:1111:targetgroup/orders/1",
-                "twelve digits",
-            ),
-            (
-                "arn:aws:elasticloadbalancing:eu-west-1:111122223333:loadbalancer/net/orders/1",
-                "names a load balancer",
-            ),
-            (
-                "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders",
-                "targetgroup/NAME/ID",
-            ),
-            (
-                "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup//1",
-                "targetgroup/NAME/ID",
-            ),
-        ] {
-            let error = text.parse::<Arn>().expect_err(text).to_string();
-            assert!(error.contains(why), "{text:?}: {error}");
-        }
     }
 }

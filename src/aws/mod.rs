@@ -17,6 +17,8 @@ use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector};
 
+use arn::RoleArn;
+
 /// How long a connection may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long one call may take.
@@ -31,7 +33,7 @@ pub type Config = SdkConfig;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AssumeRole {
     /// The role's ARN.
-    pub arn: String,
+    pub arn: RoleArn,
     /// The external ID that the role's trust policy asks for, if it does.
     pub external_id: Option<String>,
 }
@@ -67,7 +69,7 @@ pub async fn under_role(base: &SdkConfig, region: &str, role: Option<&AssumeRole
     let region = Region::new(region.to_owned());
     let mut builder = base.to_builder().region(region.clone());
     if let Some(role) = role {
-        let mut provider = AssumeRoleProvider::builder(&role.arn)
+        let mut provider = AssumeRoleProvider::builder(role.arn.as_str())
             .session_name("rds-tether")
             .region(region);
         if let Some(external_id) = &role.external_id {

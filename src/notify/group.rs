@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::message::{Kind, Message, Of, Timings, millis};
-use super::news::{Said, Subject, since};
-use crate::follow::milestone::{Milestone, UNSEEN_MAX};
+use super::subject::{Said, Subject, since};
+use crate::follow::milestone::Milestone;
 use crate::follow::report::Report;
+use crate::follow::tracker::UNSEEN_MAX;
 use crate::planner::answer::Blind;
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::plan::{Class, Held, Note, Reason};

@@ -1,6 +1,7 @@
 //! Messages to an SNS topic about changes and trouble.
 //!
-//! - `news`, with `group` for target groups and `gate` against storms: what is worth a message (pure).
+//! - `news`, with `group` for target groups and `proxy` for proxies: what is worth a message (pure).
+//! - `subject`: whom or what it is about, with `gate` against storms (pure).
 //! - [`message`]: its JSON, id, subject and attributes (pure).
 //! - `send`: the queue and the one task that publishes. Nothing waits for it but the end of the process, for a moment.
 
@@ -8,17 +9,17 @@ mod gate;
 mod group;
 pub mod message;
 mod news;
+mod proxy;
 mod send;
-mod topic;
+mod subject;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use news::News;
-pub use topic::TopicArn;
 
-use crate::aws::arn::Arn;
+use crate::aws::arn::{Arn, TopicArn};
 use crate::counts::Notifications;
 use crate::follow::report::Report;
 use crate::planner::time::Timestamp;

@@ -10,9 +10,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
-use super::TopicArn;
 use super::message::Message;
 use crate::aws;
+use crate::aws::arn::TopicArn;
 use crate::aws::failure::{Failure, Kind};
 use crate::clock::Clock;
 use crate::counts::Notifications;

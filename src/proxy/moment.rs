@@ -1,8 +1,10 @@
 //! The turns of fate of a proxy's endpoint, for those who tell of them.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::planner::endpoint::{Endpoint, Role};
+use crate::planner::guard::Refusal;
 use crate::planner::time::Timestamp;
 use crate::text::join;
 
@@ -36,7 +38,7 @@ pub enum Happening {
     /// It is resolved again.
     Resolved,
     /// No address of the answer may be connected to.
-    Refused(Vec<IpAddr>),
+    Refused(BTreeMap<IpAddr, Refusal>),
 }
 
 impl Happening {
@@ -48,7 +50,7 @@ impl Happening {
             Self::Moved { from, to } => Some(format!("moved from {} to {}", join(from), join(to))),
             Self::Unresolved(why) => Some(format!("cannot be resolved: {why}")),
             Self::Resolved => Some("resolved again".into()),
-            Self::Refused(ips) => Some(format!("may not be connected to at {}", join(ips))),
+            Self::Refused(refusals) => Some(format!("may not be connected to at {}", join(refusals.keys()))),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Feeds a proxy's route with what DNS says about its endpoint, for as long as the proxy lives.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use super::shared::Shared;
 use crate::dns::watch::{Sight, Watch, Watchers};
 use crate::planner::answer::Blind;
 use crate::planner::endpoint::Role;
+use crate::planner::guard::Refusal;
 use crate::planner::time::Timestamp;
 use crate::text::join;
 
@@ -104,11 +106,15 @@ impl Steering {
                 }
                 let is_refusing = effect == Effect::AllRefused;
                 if is_refusing && !self.is_refusing {
-                    let addresses = answer.resolution.addresses();
-                    self.tell(shared, sight, Happening::Refused(addresses.iter().copied().collect()));
+                    let given = answer.resolution.addresses().iter();
+                    let refusals: BTreeMap<IpAddr, Refusal> = given
+                        .filter_map(|ip| Some((*ip, rules.check(*ip, family).err()?)))
+                        .collect();
+                    let told = join(refusals.iter().map(|(ip, refusal)| format!("{ip} {refusal}")));
+                    self.tell(shared, sight, Happening::Refused(refusals));
                     warn!(
                         %endpoint,
-                        "no address of the answer ({addresses:?}) may be connected to; {}. Widen --allow-cidr if one is right",
+                        "no address of the answer may be connected to ({told}); {}. Widen --allow-cidr if one is right",
                         self.keeps(),
                     );
                 }

@@ -1,50 +1,55 @@
-//! The command line and the environment.
+//! What the command line, the environment and the file say together. A flag beats its variable, which beats the file.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
-use clap::builder::{BoolishValueParser, OsStr, Resettable};
-use clap::error::{ContextKind, ContextValue};
-use clap::{Arg, ArgAction, Args, Command, Parser, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 
-use super::table::{Dns, Http, Notify, Proxy, TargetGroup};
-use super::value::Limit;
+use super::command_line::{explain, read_command_line};
+use super::file::File;
+use super::table::{Dns, Http, Notify, Options, Proxy, TargetGroup};
+use super::value::{Bundle, Limit};
+use super::{Error, Settings};
 use crate::aws::arn::Arn;
 use crate::planner::endpoint::Endpoint;
+use crate::probe::Trust;
 
-/// What to follow, and how. A flag beats its environment variable, which beats the file.
+/// Where the settings are if nobody says otherwise.
+const DEFAULT_FILE: &str = "/etc/rds-tether/config.toml";
+
+/// What to follow, and how.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Flags {
     /// Settings file (TOML); if neither it nor --endpoint is given: /etc/rds-tether/config.toml
     #[arg(long, value_name = "FILE")]
-    pub(super) config: Option<PathBuf>,
+    config: Option<PathBuf>,
     /// Endpoint to follow; repeat it for a target group that holds several
     #[arg(long = "endpoint", value_name = "HOST:PORT")]
-    pub(super) endpoints: Vec<Endpoint>,
+    endpoints: Vec<Endpoint>,
     /// Target group to keep equal to the endpoints; repeat it for several such groups
     #[arg(long = "target-group", value_name = "ARN")]
-    pub(super) target_groups: Vec<Arn>,
+    target_groups: Vec<Arn>,
     #[command(flatten)]
-    pub(super) dns: Dns,
+    dns: Dns,
     #[command(flatten)]
-    pub(super) http: Http,
+    http: Http,
     #[command(flatten)]
-    pub(super) notify: Notify,
+    notify: Notify,
     #[command(flatten)]
-    pub(super) group: TargetGroup,
+    group: TargetGroup,
 }
 
 /// What one proxy is to do: the tables of a file that concern it.
 #[derive(Args, Clone, Debug)]
 pub struct ProxyFlags {
     #[command(flatten)]
-    pub(super) proxy: Proxy,
+    proxy: Proxy,
     #[command(flatten)]
-    pub(super) dns: Dns,
+    dns: Dns,
     #[command(flatten)]
-    pub(super) http: Http,
+    http: Http,
     #[command(flatten)]
-    pub(super) notify: Notify,
+    notify: Notify,
 }
 
 /// What to look at, how long, and how to print what was seen.
@@ -71,76 +76,148 @@ pub enum Output {
     Json,
 }
 
-/// A command line's definition, with what holds for every flag: its variable has its name, unless it has one of its own.
-pub fn command_line<P: Parser>() -> Command {
-    P::command()
-        .mut_args(as_all_flags)
-        .mut_subcommands(|verb| verb.mut_args(as_all_flags))
-}
+impl Flags {
+    /// Whether neither they nor a file say what to follow.
+    pub fn name_nothing(&self) -> bool {
+        let is_empty = self.config.is_none() && self.endpoints.is_empty() && self.target_groups.is_empty();
+        is_empty && !Path::new(DEFAULT_FILE).exists()
+    }
 
-fn as_all_flags(arg: Arg) -> Arg {
-    let Some(flag) = arg.get_long() else { return arg };
-    let variable = format!("RDS_TETHER_{}", flag.replace('-', "_").to_uppercase());
-    let arg = match arg.get_env() {
-        Some(_) => arg,
-        None => arg.env(variable),
-    };
-    // A negative duration is a bad value, not an unknown flag.
-    let is_duration = arg
-        .get_value_names()
-        .is_some_and(|names| names[0].starts_with("DURATION"));
-    let takes_values = arg.get_action().takes_values();
-    let arg = match arg.get_action() {
-        ArgAction::SetTrue => arg.value_parser(BoolishValueParser::new()),
-        ArgAction::Append => arg.value_delimiter(','),
-        _ => arg,
-    };
-    arg.hide_env_values(true)
-        .hide_possible_values(takes_values)
-        .allow_hyphen_values(is_duration)
-}
+    /// Reads the settings that the flags, the environment and the file make together.
+    pub fn settings(&self) -> Result<Settings, Error> {
+        let default = Path::new(DEFAULT_FILE);
+        self.settings_from(File::read, default.exists().then_some(default))
+    }
 
-/// Parses a command line and its environment. A variable that is set but empty counts as not set, because that is how
-/// compose files and templates pass on what they were not given.
-pub fn read_command_line<P: Parser>(arguments: Vec<OsString>) -> Result<P, clap::Error> {
-    let command = without_empty_variables(command_line::<P>());
-    let matches = command.try_get_matches_from(arguments)?;
-    P::from_arg_matches(&matches)
-}
-
-#[expect(clippy::disallowed_methods, reason = "clap reads the environment here")]
-fn without_empty_variables(command: Command) -> Command {
-    let is_empty = |arg: &Arg| {
-        arg.get_env()
-            .is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
-    };
-    let mend = |arg: Arg| {
-        if is_empty(&arg) {
-            arg.env(Resettable::<OsStr>::Reset)
-        } else {
-            arg
+    /// The same for who only asks a running process, whose address is then enough.
+    pub fn settings_or_address(&self) -> Result<Settings, Error> {
+        if self.http.listen.is_some() && self.name_nothing() {
+            return self.alone();
         }
-    };
-    command.mut_args(mend).mut_subcommands(without_empty_variables)
+        self.settings()
+    }
+
+    /// What they say beside what to follow.
+    pub fn alone(&self) -> Result<Settings, Error> {
+        self.over(Options::default(), None)
+    }
+
+    /// The CA certificates that are to be trusted.
+    pub fn bundle(&self) -> Result<Option<Trust>, Error> {
+        let bundle = self.group.ca_bundle.as_ref().map(Bundle::trust).transpose();
+        bundle.map_err(|wrong| Error::usage(format!("--ca-bundle: {}", wrong.what), wrong.fix))
+    }
+
+    /// The settings with the file that is `named`, or else, if nothing is bound, with the one at `default`.
+    fn settings_from(
+        &self,
+        named: impl FnOnce(&Path) -> Result<File, Error>,
+        default: Option<&Path>,
+    ) -> Result<Settings, Error> {
+        let file = match (
+            &self.config,
+            self.endpoints.is_empty(),
+            self.target_groups.is_empty(),
+            default,
+        ) {
+            (Some(path), true, true, _) => named(path)?,
+            (Some(_), ..) => {
+                return Err(Error::usage(
+                    "--config does not go with --endpoint or --target-group (or their environment variables \
+                     RDS_TETHER_CONFIG, RDS_TETHER_ENDPOINT, RDS_TETHER_TARGET_GROUP)",
+                    "give one or the other".to_owned(),
+                ));
+            }
+            (None, false, false, _) => return self.over(self.bound()?, None),
+            (None, false, true, _) => {
+                let what = "--endpoint needs --target-group ARN: the group that is to follow it";
+                return Err(Error::usage(what, None));
+            }
+            (None, true, false, _) => {
+                let what = "--target-group needs --endpoint HOST:PORT: what it is to follow";
+                return Err(Error::usage(what, None));
+            }
+            (None, true, true, Some(default)) => File::read(default)?,
+            (None, true, true, None) => {
+                let fix = "give --endpoint HOST:PORT and --target-group ARN, or --config FILE, or write ";
+                return Err(Error::usage(
+                    "there is nothing to follow",
+                    fix.to_owned() + DEFAULT_FILE,
+                ));
+            }
+        };
+        self.over(file.options()?, Some(&file))
+    }
+
+    /// What they bind themselves.
+    fn bound(&self) -> Result<Options, Error> {
+        let arns: BTreeSet<_> = self.target_groups.iter().collect();
+        if arns.len() < self.target_groups.len() {
+            let what = "--target-group names the same group twice";
+            return Err(Error::usage(what, "name each once".to_owned()));
+        }
+        let group = |arn: &Arn| TargetGroup {
+            arn: Some(arn.clone()),
+            endpoints: Some(self.endpoints.clone()),
+            ..TargetGroup::default()
+        };
+        Ok(Options {
+            target_group: self.target_groups.iter().map(group).collect(),
+            ..Options::default()
+        })
+    }
+
+    /// What was said on the command line or in the environment over what the file says, if there is one.
+    fn over(&self, said: Options, file: Option<&File>) -> Result<Settings, Error> {
+        let mut group = self.group.clone();
+        group.ca_bundle = self.bundle()?.map(Bundle::Read);
+        let over = |said| group.clone().over(said);
+        let merged = Options {
+            target_group: said.target_group.into_iter().map(over).collect(),
+            proxy: said.proxy,
+            dns: self.dns.clone().over(said.dns),
+            http: self.http.clone().over(said.http),
+            notify: self.notify.clone().over(said.notify),
+        };
+        let is_asked_by_flag = |key| key == "probe" && self.group.probe.is_some();
+        merged.settings().map_err(|fault| match file {
+            Some(file) if !is_asked_by_flag(fault.key) => file.fault(&fault),
+            _ => fault.wrong.into(),
+        })
+    }
 }
 
-/// Which environment variable a bad value came from, if nobody typed it.
-pub fn explain<P: Parser>(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
-    let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else {
-        return None;
+impl ProxyFlags {
+    /// The settings of a process that is one proxy.
+    pub fn settings(&self) -> Result<Settings, Error> {
+        let given = self.clone();
+        let options = Options {
+            target_group: Vec::new(),
+            proxy: vec![given.proxy],
+            dns: given.dns,
+            http: given.http,
+            notify: given.notify,
+        };
+        options.settings().map_err(|fault| fault.wrong.into())
+    }
+}
+
+/// Settings for where there is no command line: the text of a file in RDS_TETHER_CONFIG, else the simple variables, else
+/// the file at `packaged`.
+pub fn without_command_line(packaged: &Path) -> Result<Settings, Error> {
+    #[derive(Parser)]
+    struct Environment {
+        #[command(flatten)]
+        flags: Flags,
+    }
+    let read = read_command_line::<Environment>(["bootstrap"].map(Into::into).into());
+    let given = read.map_err(|error| {
+        let source = explain::<Environment>(&error, &[]).unwrap_or_default();
+        Error::usage(format!("{error}{source}"), None)
+    })?;
+    let text = |text: &Path| {
+        let (path, text) = ("RDS_TETHER_CONFIG".into(), text.to_string_lossy().into_owned());
+        Ok(File { path, text })
     };
-    let flag = shown.split([' ', '=', '.']).next().unwrap_or(shown);
-    let typed = arguments
-        .iter()
-        .any(|argument| argument.to_string_lossy().starts_with(flag));
-    let command = command_line::<P>();
-    let mut arguments = command
-        .get_arguments()
-        .chain(command.get_subcommands().flat_map(Command::get_arguments));
-    let arg = arguments.find(|arg| arg.get_long().is_some_and(|long| flag.strip_prefix("--") == Some(long)))?;
-    let name = arg.get_env().filter(|_| !typed)?;
-    Some(format!(
-        "the value comes from the environment variable {}",
-        name.to_string_lossy()
-    ))
+    given.flags.settings_from(text, Some(packaged))
 }

@@ -12,10 +12,9 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::Settings;
-use super::value::{Bundle, Cidr, Deadline, Dial, Interval, Lasting, Listen, NameServer, RoleArn, Wait};
-use crate::aws::arn::Arn;
+use super::value::{Bundle, Cidr, Deadline, Dial, Interval, Lasting, Listen, NameServer, Wait};
+use crate::aws::arn::{Arn, RoleArn, TopicArn};
 use crate::follow::binding::Binding;
-use crate::notify::TopicArn;
 use crate::planner::answer::Quorum;
 use crate::planner::candidate::{Probe, ProbePatience};
 use crate::planner::endpoint::{Endpoint, Role};
@@ -63,13 +62,14 @@ pub struct TargetGroup {
     #[arg(long)]
     #[serde(default)]
     pub upsert_only: bool,
-    /// What an address has to show before it is registered [default: none]
+    /// What an address has to show before it is registered: nothing, a TCP connection, or PostgreSQL with the endpoint's
+    /// certificate [default: none]
     #[arg(long, value_name = "none|tcp|tls")]
     pub probe: Option<Probe>,
-    /// How long it may fail to before it is registered nevertheless [default: tcp 30s, tls 5m]
+    /// How long an address may fail to before it is registered nevertheless [default: tcp 30s, tls 5m]
     #[arg(long, value_name = "DURATION|forever")]
     pub probe_patience: Option<ProbePatience>,
-    /// CA certificates (PEM) that the database's has to be signed by
+    /// CA certificates (PEM) that the database's has to be signed by; tls needs them
     #[arg(long, value_name = "FILE", value_parser = PathBufValueParser::new().map(Bundle::In))]
     pub ca_bundle: Option<Bundle>,
     /// Look, decide and report, but change nothing
@@ -287,10 +287,7 @@ impl TargetGroup {
                 probe_patience,
             },
             observe,
-            assume_role: assume_role.map(|AssumeRole { arn, external_id }| aws::AssumeRole {
-                arn: arn.0,
-                external_id,
-            }),
+            assume_role: assume_role.map(|AssumeRole { arn, external_id }| aws::AssumeRole { arn, external_id }),
             trust,
         })
     }

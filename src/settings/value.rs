@@ -10,8 +10,7 @@ use ipnet::IpNet;
 use jiff::SignedDuration;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
-use crate::aws::arn::Arn;
-use crate::notify::TopicArn;
+use crate::aws::arn::{Arn, RoleArn, TopicArn};
 use crate::planner::answer::{GAP, Quorum};
 use crate::planner::candidate::{Probe, ProbePatience};
 use crate::planner::endpoint::{Endpoint, Role};
@@ -174,27 +173,6 @@ impl FromStr for Listen {
     }
 }
 
-/// The ARN of an IAM role.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RoleArn(pub String);
-
-impl FromStr for RoleArn {
-    type Err = Wrong;
-
-    fn from_str(text: &str) -> Result<Self, Wrong> {
-        let parts: Vec<&str> = text.trim().splitn(6, ':').collect();
-        match parts.as_slice() {
-            ["arn", _, "iam", "", account, resource] if account.len() == 12 && resource.starts_with("role/") => {
-                Ok(Self(text.trim().to_owned()))
-            }
-            _ => Err(Wrong::new(
-                format!("{text:?} is no role ARN"),
-                "it looks like arn:aws:iam::111122223333:role/NAME",
-            )),
-        }
-    }
-}
-
 /// CA certificates: a file's name as the command line gives it, which is read with the settings, each time anew; or what the
 /// file holds that a settings file names.
 #[derive(Clone, Debug)]
@@ -260,10 +238,11 @@ read_as_texts!(
     ProbePatience,
     Quorum,
     TopicArn,
+    RoleArn,
     Linger,
     Family
 );
-read_as_texts!(Cidr, NameServer, Listen, RoleArn, Bundle);
+read_as_texts!(Cidr, NameServer, Listen, Bundle);
 
 impl<'de, const LEAST: u64, const MOST: u64> Deserialize<'de> for Span<LEAST, MOST> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

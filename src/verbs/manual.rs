@@ -11,7 +11,7 @@ use clap_mangen::Man;
 
 use crate::exit::Exit;
 use crate::settings::keys::{Key, tables};
-use crate::verbs::print;
+use crate::verbs::out::print;
 
 /// The shells that there are completions for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -3,18 +3,21 @@
 pub mod iam;
 pub mod manual;
 pub mod once;
+mod out;
 pub mod run;
 pub mod status;
 
-use std::io::{Write, stdout};
+use std::io::stdout;
 
 use clap::{Parser, Subcommand};
+pub use out::say;
 
 use crate::doctor::flags::DoctorFlags;
 use crate::exit::Exit;
 use crate::logging::{self, LogFormat, Logging};
 use crate::settings::{self, Flags, OneShot, Output, ProxyFlags};
 use crate::{dns, doctor, proxy};
+use out::print;
 
 /// Keeps the IP target groups of a Network Load Balancer equal to the address an RDS or Aurora endpoint has now.
 #[derive(Parser)]
@@ -112,16 +115,4 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
     } else {
         Exit::Unexpected
     }
-}
-
-/// Prints a line. A reader that went away must not turn into a panic.
-pub fn say(out: &mut impl Write, text: &str) {
-    let _ = writeln!(out, "{text}");
-    let _ = out.flush();
-}
-
-/// Prints what ends its own lines; false if nobody reads any more.
-fn print(text: &str) -> bool {
-    let mut out = stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
 }

@@ -25,7 +25,7 @@ use crate::settings::{self, OneShot, Output, Settings};
 use crate::telemetry::document::Document;
 use crate::telemetry::output;
 use crate::text;
-use crate::verbs::say;
+use crate::verbs::out::say;
 
 /// How long a dry run may take by default, besides the time that many bindings take.
 const PLAN_TIMEOUT: Duration = Duration::from_secs(15);

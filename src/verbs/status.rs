@@ -24,7 +24,8 @@ use crate::proxy::{self, Proxy};
 use crate::settings::{OneShot, Output, Settings};
 use crate::telemetry::document::{self, Document, SCHEMA, Source, Text};
 use crate::telemetry::output;
-use crate::verbs::{once, print};
+use crate::verbs::once;
+use crate::verbs::out::print;
 
 /// A process on this host that does not answer within this time has other troubles than being asked.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);

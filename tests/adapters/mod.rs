@@ -1,5 +1,6 @@
 //! The adapters, in this process, against the simulated servers.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
+mod arn;
 mod dns;
 mod elb;

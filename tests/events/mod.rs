@@ -8,6 +8,7 @@ mod invariants;
 mod limits;
 mod mutate;
 mod scope;
+mod tag;
 
 use rds_tether::function::event;
 use rds_tether::planner;

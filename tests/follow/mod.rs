@@ -1,6 +1,7 @@
 //! Stories of the real follower, watcher, reconciler and budget of calls in virtual time: minutes pass in milliseconds, and
 //! nothing depends on how busy the machine is. What the built binary adds is told in `stories`.
 
+mod agenda;
 mod cadence;
 mod pressure;
 mod region;

@@ -6,6 +6,7 @@ use rds_tether::notify::News;
 use rds_tether::notify::message::Kind;
 use rds_tether::planner::candidate::{Doubt, Probe, ProbePatience};
 use rds_tether::planner::endpoint::Role;
+use rds_tether::planner::guard::Refusal;
 use rds_tether::proxy::{Happening, Moment};
 
 use super::simulation::Dns::{Fails, Names};
@@ -341,7 +342,11 @@ fn a_proxy_tells_of_its_address_and_its_name() {
     told.extend(news.tick(at(3600)));
     told.extend(news.note_proxy(&moment(3700, Role::Writer, Happening::Resolved), "run"));
     told.extend(news.note_proxy(
-        &moment(3701, Role::Writer, Happening::Refused(vec![ip("10.9.9.9")])),
+        &moment(
+            3701,
+            Role::Writer,
+            Happening::Refused([(ip("10.9.9.9"), Refusal::NotAllowed)].into()),
+        ),
         "run",
     ));
     let texts: Vec<&str> = told.iter().map(|message| message.text.as_str()).collect();
@@ -354,6 +359,7 @@ fn a_proxy_tells_of_its_address_and_its_name() {
             "proxy 0.0.0.0:5432: 10.9.9.9:5432 may not be connected to",
         ]
     );
+    assert_eq!(told[3].reasons, ["10.9.9.9 is outside allow_cidrs"]);
     // One that is no longer served.
     told.clear();
     told.extend(news.note_proxy(

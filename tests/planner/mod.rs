@@ -2,6 +2,8 @@
 //! invariants, and the absences that keep the planner pure. No clock, no network: time is a number that the tests count.
 
 mod absences;
+mod endpoint;
+mod guard;
 mod incidents;
 mod process;
 mod replay;

@@ -109,11 +109,6 @@ fn is_good_look(call: &Call) -> bool {
     call.action == "DescribeTargetHealth" && call.outcome.is_ok()
 }
 
-fn tries(calls: &[Call], arn: &str, action: &str) -> usize {
-    let wanted = |call: &&Call| call.action == action && call.arn.as_deref() == Some(arn);
-    calls.iter().filter(wanted).count()
-}
-
 #[track_caller]
 fn wait_for_more_calls(world: &World, more: usize) {
     let wanted = world.elb.calls().len() + more;
@@ -160,100 +155,6 @@ fn a_failover_is_followed_while_most_groups_wait_for_their_first_look() {
     assert!(waiting >= 40, "only {waiting} groups still waited");
 }
 
-/// Fails if a name that cannot be resolved, or can be again, is a reason to look at its group: the calls for that would be
-/// taken from whoever has something to register.
-#[test]
-fn a_flood_of_blind_endpoints_takes_no_calls() {
-    let fleet = Fleet::settled(40);
-    let daemon = fleet.run();
-    fleet.world.wait("all first looks", |calls| fleet.unseen(calls) == 0);
-    for index in 1..fleet.arns.len() {
-        fleet.set(index, Behaviour::ServFail);
-    }
-    fleet.assert_followed_soon(0, NEW);
-    for index in 1..fleet.arns.len() {
-        daemon.wait_for_log(&["WARN", &name(index), "SERVFAIL"]);
-    }
-    for index in 1..fleet.arns.len() {
-        fleet.set(index, Behaviour::a(OLD, 1));
-    }
-    fleet.assert_followed_soon(0, NEWER);
-    for index in 1..fleet.arns.len() {
-        daemon.wait_for_log(&[&name(index), "recovered"]);
-    }
-
-    let calls = fleet.world.elb.calls();
-    let looks: usize = fleet.arns[1..].iter().map(|arn| looks_at(&calls, arn) - 1).sum();
-    // A slow machine may come to the first looks for drift.
-    assert!(looks <= 3, "{looks} looks because DNS failed\n{}", fleet.world.story());
-    let writes = fleet.world.elb.writes();
-    let strangers = writes.iter().filter(|call| call.arn.as_ref() != Some(&fleet.arns[0]));
-    assert_eq!(strangers.count(), 0, "{}", fleet.world.story());
-}
-
-/// Fails if what fails over and over is tried again as urgently as something new: then all that a process may call goes to
-/// groups for which nothing can be done.
-fn a_flood_of_failures(action: &str, tried: usize) {
-    let fleet = Fleet::empty(60);
-    let (good, bad) = fleet.arns.split_first().expect("there are 60");
-    fleet.world.elb.put_target(good, OLD, 5432);
-    for arn in bad {
-        fleet.world.elb.fail_for(arn, action, Failure::denied(action), None);
-    }
-    let _daemon = fleet.run();
-    let is_flood = |calls: &[Call]| {
-        let bad = bad.iter().map(|arn| tries(calls, arn, action)).sum::<usize>();
-        looks_at(calls, good) > 0 && bad >= tried
-    };
-    assert!(fleet.world.elb.wait_for(LONG, is_flood), "{}", fleet.world.story());
-    fleet.assert_followed_soon(0, NEW);
-    let writes = fleet.world.elb.writes();
-    let done = writes.iter().filter(|call| call.outcome.is_ok());
-    assert_eq!(done.count(), 1, "{}", fleet.world.story());
-}
-
-#[test]
-fn groups_that_may_not_be_described_do_not_delay_another() {
-    a_flood_of_failures("DescribeTargetGroups", 40);
-}
-
-#[test]
-fn groups_that_may_not_be_looked_at_do_not_delay_another() {
-    a_flood_of_failures("DescribeTargetHealth", 40);
-}
-
-#[test]
-fn groups_that_may_not_be_registered_in_do_not_delay_another() {
-    a_flood_of_failures("RegisterTargets", 70);
-}
-
-/// Fails if an address that ELB never takes is tried at the speed of what is new, is given up for good, or has a share in
-/// the pace of another binding.
-#[test]
-fn an_address_that_is_never_taken_is_tried_more_and_more_rarely_beside_a_healthy_binding() {
-    let fleet = Fleet::settled(2);
-    let world = &fleet.world;
-    let refused = Failure::code(400, "InvalidTarget", "The target is not valid");
-    world.elb.fail_for(&fleet.arns[1], "RegisterTargets", refused, None);
-    let _daemon = fleet.run();
-    world.wait("all first looks", |calls| fleet.unseen(calls) == 0);
-    fleet.set(1, Behaviour::a(NEW, 1));
-    world.wait("the first refusal", |calls| count(calls, "Register", NEW) > 0);
-    wait_for_more_queries(&world.dns, &host(1), 20);
-    let looks = looks_at(&world.elb.calls(), &fleet.arns[1]);
-    // Back-offs of at most 0.5, 1, 2, 4, 8 and 10 s; a look a second would make 20.
-    assert!((4..=15).contains(&looks), "{looks} looks\n{}", world.story());
-
-    fleet.assert_followed_soon(0, NEWER);
-    world.elb.heal();
-    world.wait("the address is taken in the end", |calls| {
-        calls.iter().any(|call| is_done(call, "Register", NEW))
-    });
-    let writes = world.elb.writes();
-    let removals = writes.iter().filter(|call| call.action != "RegisterTargets");
-    assert_eq!(removals.count(), 0, "{}", world.story());
-}
-
 // A step that takes long
 
 /// Two endpoints of one binding, the first of which has changed: its old target is due to go as soon as the group can be
@@ -295,25 +196,6 @@ fn a_target_that_dns_names_again_while_a_registration_takes_long_is_not_removed(
     });
     wait_for_more_queries(&world.dns, WRITER, 3);
     assert_eq!(world.writes(), [format!("Register {NEWER}:5432")], "{}", world.story());
-}
-
-/// Fails if a step decides on what DNS said before the group was listed, when that took long.
-#[test]
-fn what_is_registered_after_a_slow_look_is_what_dns_says_then() {
-    let world = World::settled();
-    let _daemon = Daemon::start(world.bound("run").args(["--interval", "1s"]));
-    world.wait("the first look", |calls| looks(calls) > 0);
-    let slow = Failure::Delay(Duration::from_secs(4));
-    world.elb.fail("DescribeTargetHealth", slow, Some(1));
-    world.dns.set(WRITER, Behaviour::a(NEW, 1));
-    wait_for_more_queries(&world.dns, WRITER, 2);
-    world.dns.set(WRITER, Behaviour::a(NEWER, 1));
-    wait_for_more_queries(&world.dns, WRITER, 1);
-    let changed = Instant::now();
-    world.wait("the registration", |calls| count(calls, "Register", NEWER) > 0);
-    let old_news = |call: &&Call| is(call, "Register", NEW) && call.at > changed + Duration::from_secs(1);
-    let calls = world.elb.calls();
-    assert_eq!(calls.iter().filter(old_news).count(), 0, "{}", world.story());
 }
 
 /// Fails if removals are sent on a sight of the group from before a call that took long: somebody else may have changed
@@ -382,72 +264,6 @@ fn a_settled_reader_beside_a_target_that_stays_is_silent() {
 }
 
 // One side down
-
-/// Fails if DNS is asked every second because AWS cannot be reached, which no answer of DNS helps against, or if AWS is
-/// called every second because DNS has changed meanwhile.
-#[test]
-fn dns_is_asked_no_faster_while_aws_is_down() {
-    each(&[true, false], |is_seen_before| {
-        let world = World::settled();
-        world.dns.set(WRITER, Behaviour::a(OLD, 5));
-        if !is_seen_before {
-            world.elb.fail("DescribeTargetHealth", Failure::unavailable(), None);
-        }
-        let _daemon = Daemon::start(&mut world.bound("run"));
-        world.wait("the first look", |calls| looks(calls) > 0);
-        world.elb.fail("*", Failure::unavailable(), None);
-        world.dns.set(WRITER, Behaviour::a(NEW, 5));
-        let failed = |calls: &[Call]| calls.iter().filter(|call| call.outcome.is_err()).count();
-        let is_down = world.elb.wait_for(LONG, |calls| failed(calls) >= 2);
-        assert!(is_down, "AWS is not called\n{}", world.story());
-        let called = world.elb.calls().len();
-        world.dns.clear_queries();
-        wait_for_more_queries(&world.dns, WRITER, 4);
-        let called = world.elb.calls().len() - called;
-        let mut queries = world.dns.queries();
-        // A copy of a query that was answered late has its id.
-        queries.dedup_by_key(|query| query.id);
-        let gaps: Vec<Duration> = queries.windows(2).map(|pair| pair[1].at - pair[0].at).collect();
-        assert!(
-            gaps.iter().all(|gap| *gap > Duration::from_secs(3)),
-            "seen before: {is_seen_before}: {gaps:?}"
-        );
-        // At least 15 s have passed, with back-offs that grow to 10 s.
-        assert!(
-            called <= 11,
-            "seen before: {is_seen_before}: {called} calls\n{}",
-            world.story()
-        );
-
-        world.elb.heal();
-        world.wait("the change is followed in the end", |calls| {
-            calls.iter().any(|call| is_done(call, "Register", NEW))
-        });
-    });
-}
-
-/// Fails if AWS is called because DNS fails, or because it does not fail any more, at the start or later.
-#[test]
-fn aws_is_called_no_more_while_dns_comes_and_goes() {
-    each(&[true, false], |is_seen_before| {
-        let world = World::settled();
-        if !is_seen_before {
-            world.dns.set(WRITER, Behaviour::ServFail);
-        }
-        let _daemon = Daemon::start(world.bound("run").args(["--interval", "1s"]));
-        world.wait("the first look", |calls| looks(calls) > 0);
-        let comes_and_goes = [Behaviour::ServFail, Behaviour::a(OLD, 1)].into_iter().cycle().take(20);
-        world.dns.set(WRITER, Behaviour::Sequence(comes_and_goes.collect()));
-        wait_for_more_queries(&world.dns, WRITER, 20);
-        let calls = world.elb.calls().len();
-        // The description, the first look, and one for drift on a slow machine.
-        assert!(
-            calls <= 3,
-            "seen before: {is_seen_before}: {calls} calls\n{}",
-            world.story()
-        );
-    });
-}
 
 /// Fails if a change that comes during a back-off waits for more than that, if what is registered after it is what DNS said
 /// before it, or if the old target goes before the new one is seen.

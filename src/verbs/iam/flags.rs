@@ -4,11 +4,11 @@ use std::io::{stderr, stdout};
 
 use clap::Args;
 
+use crate::aws::arn::RoleArn;
 use crate::exit::Exit;
-use crate::settings::value::RoleArn;
 use crate::settings::{Error, Flags, Settings};
 use crate::verbs::iam::{self, Use};
-use crate::verbs::say;
+use crate::verbs::out::say;
 
 /// Whose policy to print.
 #[derive(Args, Clone, Debug)]
@@ -52,11 +52,11 @@ impl IamFlags {
 
     /// The role whose policy is asked for; it is one that the settings assume.
     pub fn role(&self, settings: &Settings) -> Result<Option<&str>, Error> {
-        let Some(RoleArn(role)) = &self.assumed_role else {
+        let Some(role) = self.assumed_role.as_ref().map(RoleArn::as_str) else {
             return Ok(None);
         };
         let assumed = iam::roles(settings, self.caller);
-        if assumed.contains(role.as_str()) {
+        if assumed.contains(role) {
             return Ok(Some(role));
         }
         let remedy = match assumed.into_iter().collect::<Vec<_>>().join(" or ") {

@@ -317,7 +317,7 @@ fn about_role(role: &str, settings: &Settings) -> String {
         .iter()
         .filter_map(|binding| binding.assume_role.as_ref());
     let ids = assumed
-        .filter(|assumed| assumed.arn == role)
+        .filter(|assumed| assumed.arn.as_str() == role)
         .filter_map(|assumed| assumed.external_id.as_deref());
     let ids: Vec<&str> = ids.collect::<BTreeSet<_>>().into_iter().collect();
     let condition = match ids.as_slice() {
@@ -439,7 +439,7 @@ mod tests {
     fn a_role_has_a_policy_of_its_own() {
         let mut settings = settings(["orders", "billing"].map(|name| binding(&arn(name))).into());
         let assumed = |external_id: Option<&str>| AssumeRole {
-            arn: THERE.into(),
+            arn: THERE.parse().expect("a role"),
             external_id: external_id.map(Into::into),
         };
         settings.bindings[1].assume_role = Some(assumed(Some("orders")));
