@@ -5,6 +5,8 @@ use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use testkit::program::succeed;
+
 use super::world::*;
 
 const MAKE: &str = r#"
@@ -93,7 +95,7 @@ impl Root {
     /// Runs a program to its end, which must be good, and returns what it said.
     #[track_caller]
     pub fn run(&self, words: &[&str]) -> String {
-        assert_exit(&mut self.command(words), 0)
+        succeed(&mut self.command(words))
     }
 
     /// A package's file, as this machine has it.

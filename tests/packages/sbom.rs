@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
+use testkit::program::{FOREIGN_MAX, finish_within};
 
 use super::world::*;
 
@@ -15,7 +16,7 @@ fn bill(package: &str) -> Value {
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
         .args(["deploy/packages/sbom.py", package, "x86_64-unknown-linux-gnu", "9.0.0"])
         .env("SOURCE_DATE_EPOCH", "1795000000");
-    let output = finish(&mut command);
+    let output = finish_within(FOREIGN_MAX, &mut command);
     assert!(output.status.success(), "{}", said(&output));
     serde_json::from_slice(&output.stdout).unwrap()
 }

@@ -1,6 +1,6 @@
 //! Certificates made on the spot.
 
-use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 
 /// The first and the last year that a certificate is valid in.
 pub type Years = (i32, i32);
@@ -38,6 +38,10 @@ impl Authority {
     pub fn new() -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut parameters = CertificateParams::new(Vec::new()).expect("no names");
+        // Who has the same name as its issuer is taken by OpenSSL to have signed itself.
+        parameters
+            .distinguished_name
+            .push(DnType::CommonName, "the authority of a test");
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let pem = parameters.self_signed(&key).expect("a certificate").pem();
         Self {
