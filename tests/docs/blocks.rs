@@ -122,7 +122,7 @@ const RULES: &[Rule] = &[
     ),
     rule("docs/clickpipe.md", "hcl", "", Suite("tests/terraform/pages.rs")),
     rule("lambda/README.md", "hcl", "", Suite("tests/terraform/pages.rs")),
-    rule("deploy/terraform/", "hcl", "", Suite("tests/terraform/main.rs")),
+    rule("deploy/terraform/", "hcl", "", Suite("tests/terraform/mod.rs")),
     rule(
         "deploy/cloudformation/README.md",
         "sh",
