@@ -70,7 +70,7 @@ impl Remembered {
             memory = Memory::recall(last_look, clocks);
         }
         memory.recall_candidates(&here);
-        (memory, under_way)
+        (memory, under_way.recalled(now))
     }
 
     /// Leaves the absence clocks for the next invocation. A tag that could not be read is replaced, because what it says may

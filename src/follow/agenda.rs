@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! what is known                                   the next step                          for
-//! nothing yet                                     a look, at once                        Settle
+//! nothing yet                                     a look, at once or when it is held off Settle
 //! as after the latest step, and well              a look when something can have changed Settle, Look if settled
-//! as after the latest step, which failed          a look after a back-off                Settle, Look after five failures
+//! as after the latest step, which failed          a look after a back-off                Settle, Register if one is pending
+//! the same, often or for long                     a look after a back-off                Look
 //! an address to register that was not planned     a look, 1 s after the last such look   Register
 //! a target to remove that was not planned         a look, 1 s after the last look        Settle
 //! something else, with nothing to write           none: the plan alone is taken note of
+//! something else, with what is pending unchanged  as if nothing were new
 //! ```
 
 use std::time::Duration;
@@ -133,6 +135,11 @@ impl Agenda {
     /// Before this nothing is tried, because something failed or is put off.
     pub fn not_before(&self) -> Option<Timestamp> {
         self.not_before
+    }
+
+    /// Whether no look has been made yet.
+    pub fn is_new(&self) -> bool {
+        self.last.is_none()
     }
 
     /// Which queue the first call about the group waits in.

@@ -288,7 +288,7 @@ impl<G: TargetGroups> Known<G> {
             };
             if clock.now() < at {
                 tokio::select! {
-                    () = sleep_until(clock.instant(at)) => {}
+                    () = sleep_until(clock.instant(at)) => self.reconciler.time_has_come(),
                     () = self.reconciler.news() => {}
                 }
                 continue;
@@ -303,7 +303,10 @@ impl<G: TargetGroups> Known<G> {
                 place => place.insert(queue()),
             };
             tokio::select! {
-                turn = turn => return Wake::Look { turn, is_for_change: urgency == Urgency::Register },
+                turn = turn => {
+                    let is_for_change = urgency == Urgency::Register || agenda.is_new();
+                    return Wake::Look { turn, is_for_change };
+                }
                 () = self.reconciler.news() => {}
             }
         }

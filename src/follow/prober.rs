@@ -69,7 +69,7 @@ impl Prober {
         let trust = match (self.binding.policy.probe, &self.binding.trust) {
             (Probe::Tcp, _) => None,
             (Probe::Tls, Some(trust)) => Some(trust),
-            // Whom nobody can be asked about shows nothing.
+            // Without a probe, or without CAs to check against, no candidate is asked.
             (Probe::None, _) | (Probe::Tls, None) => return,
         };
         let now = Instant::now();

@@ -152,6 +152,11 @@ impl<G: TargetGroups> Reconciler<G> {
         self.eyes.opened().await;
     }
 
+    /// Foresees anew what is due by the passing of time alone.
+    pub fn time_has_come(&mut self) {
+        self.foresee();
+    }
+
     /// Waits for news from DNS or a candidate and foresees what follows from it. Giving up waiting loses nothing.
     pub async fn news(&mut self) {
         self.eyes.news().await;
@@ -296,7 +301,8 @@ impl<G: TargetGroups> Reconciler<G> {
     /// The planned removals for which DNS has not given a new reason to stay while registrations and other bindings went
     /// first; none if the group may have changed meanwhile. The next step plans again what is left out here.
     fn still_due(&mut self, report: &Report) -> BTreeMap<Target, Zone> {
-        if self.clock.now().since(report.at) > DECISION_AGE_MAX {
+        let is_old = self.clock.now().since(report.at) > DECISION_AGE_MAX;
+        if is_old || self.last_group.is_none() {
             return BTreeMap::new();
         }
         let mut removals = report.plan.deregister.clone();

@@ -23,11 +23,15 @@ pub struct Tracker {
 }
 
 impl Tracker {
+    /// The same for a process that was not there all the time: what was under way too long ago says nothing about now.
+    #[must_use]
+    pub fn recalled(self, now: Timestamp) -> Self {
+        let is_old = self.seen.is_some_and(|seen| now.since(seen) > UNSEEN_MAX);
+        if is_old { Self::default() } else { self }
+    }
+
     /// Takes a report and tells which points were reached with it.
     pub fn note(&mut self, report: &Report) -> Vec<Milestone> {
-        if self.seen.is_some_and(|seen| report.ended.since(seen) > UNSEEN_MAX) {
-            *self = Self::default();
-        }
         self.seen = Some(report.ended);
         let mut reached = Vec::new();
         self.note_named(report, &mut reached);

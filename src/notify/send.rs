@@ -116,7 +116,8 @@ async fn send(client: &Client, topic: &TopicArn, message: &Message) -> Result<()
             }
             Err(_) => (Failure::late(PUBLISH, format_args!("{ATTEMPT_TIMEOUT:?}")), None),
         };
-        let may_pass = matches!(failure.kind, Kind::Unavailable | Kind::Throttled);
+        // What did not come from SNS itself, such as credentials that cannot be fetched for a moment, may pass too.
+        let may_pass = failure.kind == Kind::Throttled || status.is_none_or(|status| status >= 500 || status == 429);
         let told = told(&failure, status, topic);
         let Some(pause) = pauses.next().filter(|_| may_pass) else {
             return Err(told);

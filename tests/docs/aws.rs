@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 use std::thread;
+use std::time::Duration;
 
 use testkit::pages::{self, Command as Line, root};
 
 use super::commands::Place;
-use testkit::program::provided;
-use testkit::world::{Scratch, finish, said};
+use testkit::program::{finish_within, provided};
+use testkit::world::{Scratch, said};
 
 /// The services that pages have commands for.
 const SERVICES: &[&str] = &[
@@ -86,6 +87,9 @@ fn given(line: &str, folder: &Scratch) -> Command {
     command
 }
 
+/// The command line takes a second of a processor to start, which a busy machine has not got.
+const LONG: Duration = Duration::from_secs(180);
+
 /// Fails if the command line does not know a command of a page, an option of it, or how a value is written; or if a file that it
 /// names is not there.
 #[test]
@@ -109,7 +113,7 @@ fn the_aws_command_line_takes_the_commands() {
         for lines in lines.chunks(half) {
             scope.spawn(move || {
                 for (page, line) in lines {
-                    let output = finish(&mut given(&line.text, &folder()));
+                    let output = finish_within(LONG, &mut given(&line.text, &folder()));
                     let said = said(&output);
                     let is_taken = said.contains("Could not connect to the endpoint URL");
                     assert!(is_taken, "{page}:{}: {}\n{said}", line.line, line.text);
@@ -137,7 +141,7 @@ fn the_aws_command_line_knows_what_the_prose_names() {
     named.retain(|line| !line.starts_with(OF_VERSION_2));
     assert!(named.len() >= 5, "{named:?}");
     for line in named {
-        let said = said(&finish(&mut given(&line, &folder())));
+        let said = said(&finish_within(LONG, &mut given(&line, &folder())));
         let is_known = [
             "Could not connect",
             "the following arguments are required",
@@ -159,7 +163,7 @@ fn the_aws_command_line_takes_nothing_else() {
         "aws ec2 describe-vpc-endpoint-connections --filters Name=vpc-endpoint-state,Value=pendingAcceptance",
         "aws cloudformation deploy --stack-name orders --template-file privatelink.yaml",
     ] {
-        let said = said(&finish(&mut given(line, &folder())));
+        let said = said(&finish_within(LONG, &mut given(line, &folder())));
         assert!(!said.contains("Could not connect"), "{line}: {said}");
     }
 }

@@ -195,3 +195,16 @@ fn a_group_that_cannot_be_described_is_tried_again() {
         assert_eq!(agenda.first_urgency(), urgency, "after {failures}");
     }
 }
+
+#[test]
+fn the_first_look_is_held_off_and_counts_as_one_for_a_change() {
+    let mut agenda = Agenda::default();
+    assert!(agenda.is_new());
+    agenda.hold_off(at(10_000));
+    assert_eq!(told(agenda.next(None)), Some((10_000, Urgency::Settle)));
+    // A candidate that shows itself at once does not make the second look come at once.
+    let agenda = after(&[(100_000, "", "for a change")]);
+    assert!(!agenda.is_new());
+    let shown = plan("+10.0.2.7");
+    assert_eq!(told(agenda.next(Some(&shown))), Some((101_000, Urgency::Register)));
+}
