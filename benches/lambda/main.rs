@@ -11,6 +11,7 @@
     reason = "it measures real processes in real time, over windows of time"
 )]
 
+// Three files of the other benchmark: benchmarks print, and measure in real time, which testkit is not for.
 #[path = "../core/figures.rs"]
 #[allow(dead_code, reason = "the other benchmark prints more")]
 mod figures;

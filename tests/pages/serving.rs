@@ -147,7 +147,8 @@ fn the_pages_move_with_the_settings() {
     let path = scratch.write("config.toml", &text("[http]\nlisten = \"127.0.0.1:0\""));
     let daemon = Daemon::start(bare_command(&world.elb.url()).arg("run").arg("--config").arg(&path));
     let first = served(&daemon);
-    let moved = format!("127.0.0.2:{}", first.port());
+    // An address that no other test has: the port on the first is anybody's as soon as it is left.
+    let moved = format!("127.0.9.9:{}", first.port());
     scratch.write("config.toml", &text(&format!("[http]\nlisten = \"{moved}\"")));
     daemon.signal("HUP");
     daemon.wait_for_log(&[&format!("serving http://{moved}/")]);
