@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 /// How long a test waits for what must happen; only a failing test waits this long.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a program of somebody else's may take to start, or to do its work, on a busy machine.
-pub const FOREIGN_MAX: Duration = Duration::from_secs(60);
+pub const FOREIGN_MAX: Duration = Duration::from_secs(180);
 /// How long what has no event of its own is left alone between two looks: ever longer, because most of it comes soon, and
 /// because looking takes time from those who are to do it.
 const POLLED_FIRST_AFTER: Duration = Duration::from_millis(5);
