@@ -18,7 +18,7 @@ const PLAN: &str = "cargo lambda invoke bootstrap --data-ascii '{\"command\":\"p
 const EVENT: &str = "cargo lambda invoke bootstrap --data-file tests/events/bridge-cluster-started.json";
 
 /// How long the emulator may take to listen on a busy machine, where it first waits for other runs of cargo.
-const START_MAX: Duration = Duration::from_secs(3 * 60);
+const START_MAX: Duration = Duration::from_secs(10 * 60);
 /// How long an invocation may take, the first of which builds the function.
 const INVOKE_MAX: Duration = Duration::from_secs(10 * 60);
 
