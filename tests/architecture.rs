@@ -92,12 +92,7 @@ const SEAMS: &[Seam] = &[
         instead: "add a setting to settings::table, or the flag to its verb's",
     },
     Seam {
-        signs: &[
-            "groups.register(",
-            "groups.deregister(",
-            "client.register(",
-            "client.deregister(",
-        ],
+        signs: &["groups.write(", "client.write("],
         only_in: &["follow/reconcile.rs"],
         instead: "let planner::decide plan the change; reconcile alone carries plans out",
     },
@@ -285,8 +280,7 @@ fn every_seam_is_still_seen() {
         "rustix",
         "hyper::",
         "#[arg(",
-        "groups.register(",
-        "groups.deregister(",
+        "groups.write(",
         ".try_registering(",
         ".try_deregistering(",
     ] {
@@ -619,7 +613,7 @@ fn each_rule_finds_what_it_forbids() {
         (
             beside_the_seams,
             "src/follow/mod.rs",
-            "self.client.deregister(&arn, &all).await;",
+            "self.client.write(Write::Deregister, &arn, &all, turn).await;",
             true,
         ),
         (

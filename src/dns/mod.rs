@@ -160,41 +160,6 @@ impl Resolver {
             quorum,
         })
     }
-
-    /// Looks once. Ends when all have answered, shortly after the first address, or at the deadline.
-    pub async fn look(&self, host: &str, family: Family) -> Look {
-        let mut said: Vec<(SocketAddr, Result<Said, Failure>)> =
-            (self.clients.iter().map(|(server, _)| (*server, Err(Failure::TimedOut)))).collect();
-        let record_type = match family {
-            Family::Ipv4 => RecordType::A,
-            Family::Ipv6 => RecordType::AAAA,
-        };
-        match Name::from_ascii(format!("{host}.")) {
-            Ok(name) => self.ask_all(&name, record_type, &mut said).await,
-            Err(error) => said
-                .iter_mut()
-                .for_each(|(_, said)| *said = Err(Failure::Malformed(error.to_string()))),
-        }
-        let seen = combine(&said, self.quorum);
-        Look { said, seen }
-    }
-
-    /// Asks them all into `said`, in which every answer is missing.
-    async fn ask_all(&self, name: &Name, record_type: RecordType, said: &mut [(SocketAddr, Result<Said, Failure>)]) {
-        let mut end = Instant::now() + self.deadline;
-        let mut asked = JoinSet::new();
-        for (index, (_, client)) in self.clients.iter().enumerate() {
-            let (client, name) = (client.clone(), name.clone());
-            asked.spawn(async move { (index, read(&name, client.lookup(name.clone(), record_type).await)) });
-        }
-        while let Ok(Some(joined)) = timeout_at(end, asked.join_next()).await {
-            let Ok((index, answer)) = joined else { continue };
-            if answer.is_ok() {
-                end = end.min(Instant::now() + AFTER_FIRST);
-            }
-            said[index].1 = answer;
-        }
-    }
 }
 
 impl Names for Resolver {
@@ -202,8 +167,38 @@ impl Names for Resolver {
         self.clients.iter().map(|(server, _)| *server).collect()
     }
 
+    /// Looks once. Ends when all have answered, shortly after the first address, or at the deadline.
     fn look<'a>(&'a self, host: &'a str, family: Family) -> Pin<Box<dyn Future<Output = Look> + Send + 'a>> {
-        Box::pin(Resolver::look(self, host, family))
+        Box::pin(async move {
+            let unanswered = |(server, _): &(SocketAddr, _)| (*server, Err(Failure::TimedOut));
+            let mut said: Vec<_> = self.clients.iter().map(unanswered).collect();
+            let record_type = match family {
+                Family::Ipv4 => RecordType::A,
+                Family::Ipv6 => RecordType::AAAA,
+            };
+            let name = Name::from_ascii(format!("{host}."));
+            let mut end = Instant::now() + self.deadline;
+            let mut asked = JoinSet::new();
+            for (index, (_, client)) in self.clients.iter().enumerate() {
+                match name.clone() {
+                    Ok(name) => {
+                        let client = client.clone();
+                        asked
+                            .spawn(async move { (index, read(&name, client.lookup(name.clone(), record_type).await)) });
+                    }
+                    Err(error) => said[index].1 = Err(Failure::Malformed(error.to_string())),
+                }
+            }
+            while let Ok(Some(joined)) = timeout_at(end, asked.join_next()).await {
+                let Ok((index, answer)) = joined else { continue };
+                if answer.is_ok() {
+                    end = end.min(Instant::now() + AFTER_FIRST);
+                }
+                said[index].1 = answer;
+            }
+            let seen = combine(&said, self.quorum);
+            Look { said, seen }
+        })
     }
 }
 

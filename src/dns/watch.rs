@@ -168,6 +168,7 @@ impl Watchers {
         }));
         let (wishes, asked) = watch::channel(Wishes::default());
         let watcher = Watcher {
+            sights,
             names: Arc::clone(&self.names),
             looks: self.looks.clone(),
             clock: self.clock,
@@ -183,13 +184,14 @@ impl Watchers {
             wishes,
             task: tokio::spawn(async move {
                 sleep_until(start).await;
-                watcher.run(sights, asked).await;
+                watcher.run(asked).await;
             }),
         }
     }
 }
 
 struct Watcher {
+    sights: watch::Sender<Arc<Sight>>,
     names: Arc<dyn Names>,
     looks: Looks,
     clock: Clock,
@@ -202,13 +204,15 @@ struct Watcher {
 }
 
 impl Watcher {
-    async fn run(mut self, sights: watch::Sender<Arc<Sight>>, mut wishes: watch::Receiver<Wishes>) {
+    async fn run(mut self, mut wishes: watch::Receiver<Wishes>) {
         loop {
             let mut was_in_doubt = wishes.borrow().is_in_doubt();
-            let sight = self.look().await;
-            let ttl = sight.seen.as_ref().ok().map(|answer| answer.resolution.ttl);
-            let ended = sight.at;
-            sights.send_replace(Arc::new(sight));
+            self.look().await;
+            let (ended, ttl) = {
+                let sight = self.sights.borrow();
+                let answer = sight.seen.as_ref().ok();
+                (sight.at, answer.map(|answer| answer.resolution.ttl))
+            };
             let share = fastrand::f64();
             loop {
                 let asked = *wishes.borrow_and_update();
@@ -229,7 +233,8 @@ impl Watcher {
         }
     }
 
-    async fn look(&mut self) -> Sight {
+    /// Looks, and publishes what is known now.
+    async fn look(&mut self) {
         let look = self.names.look(&self.host, self.family).await;
         let at = self.clock.now();
         self.looks.note(&look.said);
@@ -251,11 +256,11 @@ impl Watcher {
             self.failures = self.failures.saturating_add(1);
             self.blind_since.get_or_insert(at);
         }
-        Sight {
+        self.sights.send_replace(Arc::new(Sight {
             at,
             seen,
             said: look.said,
             blind_since: self.blind_since,
-        }
+        }));
     }
 }

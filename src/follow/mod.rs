@@ -7,7 +7,6 @@ pub mod prober;
 pub mod reconcile;
 pub mod report;
 pub mod tracker;
-pub mod world;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -18,7 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::aws::arn::Arn;
 use crate::aws::bucket::{Member, Turn, Urgency};
-use crate::aws::elb::{self, Client, Group};
+use crate::aws::elb::{self, Client, Group, TargetGroups};
 use crate::aws::failure::Failure;
 use crate::clock::Clock;
 use crate::dns::watch::{Hurry, Watch, Watchers};
@@ -28,7 +27,6 @@ use crate::follow::prober::Prober;
 use crate::follow::reconcile::{Eyes, Reconciler, group_unknown};
 use crate::follow::report::Report;
 use crate::follow::tracker::Tracker;
-use crate::follow::world::TargetGroups;
 use crate::planner::endpoint::Endpoint;
 use crate::planner::memory::Memory;
 use crate::planner::time::Timestamp;
@@ -162,7 +160,8 @@ impl<G: TargetGroups> Follower<G> {
     async fn act(&mut self, wake: Wake) -> Report {
         let mut report = match (wake, &mut self.known) {
             (Wake::Look { turn, is_for_change }, Some(known)) => {
-                let report = known.reconciler.step(turn).await;
+                let mut report = known.reconciler.look(turn).await;
+                known.reconciler.apply(&mut report).await;
                 let now = self.clock.now();
                 let fair = self.member.fair_period();
                 self.agenda
@@ -261,7 +260,7 @@ impl<G: TargetGroups> Follower<G> {
 impl<G: TargetGroups> Known<G> {
     /// Looks without a change, and asks the candidates that there are once.
     async fn look(&mut self, groups: &G) -> Report {
-        self.reconciler.opened().await;
+        self.reconciler.eyes().opened().await;
         let report = self.reconciler.look(groups.bucket().take(Urgency::Look).await).await;
         self.prober.ask(&report);
         if self.prober.is_idle() {
@@ -273,7 +272,7 @@ impl<G: TargetGroups> Known<G> {
 
     /// Waits for the next step. The turn for its call is waited for here, where news is noticed.
     async fn wait(&mut self, agenda: &Agenda, groups: &G, clock: Clock) -> Wake {
-        self.reconciler.opened().await;
+        self.reconciler.eyes().opened().await;
         let mut queued: Option<Place> = None;
         loop {
             let (at, urgency) = match agenda.next(self.reconciler.foreseen()) {
@@ -281,7 +280,7 @@ impl<G: TargetGroups> Known<G> {
                 Next::WithoutLook => match self.reconciler.plan_without_look() {
                     Some(report) => return Wake::WithoutLook(Box::new(report)),
                     None => {
-                        self.reconciler.news().await;
+                        self.reconciler.eyes().news().await;
                         continue;
                     }
                 },
@@ -289,7 +288,7 @@ impl<G: TargetGroups> Known<G> {
             if clock.now() < at {
                 tokio::select! {
                     () = sleep_until(clock.instant(at)) => self.reconciler.time_has_come(),
-                    () = self.reconciler.news() => {}
+                    () = self.reconciler.eyes().news() => {}
                 }
                 continue;
             }
@@ -307,7 +306,7 @@ impl<G: TargetGroups> Known<G> {
                     let is_for_change = urgency == Urgency::Register || agenda.is_new();
                     return Wake::Look { turn, is_for_change };
                 }
-                () = self.reconciler.news() => {}
+                () = self.reconciler.eyes().news() => {}
             }
         }
     }

@@ -9,14 +9,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::warn;
 
-use crate::aws::bucket::{Turn, Urgency};
-use crate::aws::elb::{self, Group, Written};
+use crate::aws::bucket::Turn;
+use crate::aws::elb::{self, Group, TargetGroups, Write, Written};
 use crate::clock::Clock;
 use crate::dns::watch::Sight;
 use crate::follow::binding::Binding;
 use crate::follow::prober::Shown;
 use crate::follow::report::Report;
-use crate::follow::world::TargetGroups;
 use crate::planner::answer::Blind;
 use crate::planner::decide::{Decision, Seen, decide};
 use crate::planner::endpoint::Endpoint;
@@ -32,6 +31,8 @@ const DECISION_AGE_MAX: Duration = Duration::from_secs(5);
 pub struct Eyes {
     sights: BTreeMap<Endpoint, watch::Receiver<Arc<Sight>>>,
     shown: watch::Receiver<Shown>,
+    /// Whether there is something that was waited for and not viewed yet.
+    has_heard: bool,
 }
 
 /// The newest of everything at one moment.
@@ -43,7 +44,11 @@ struct View {
 impl Eyes {
     /// Eyes that have not seen anything.
     pub fn new(sights: BTreeMap<Endpoint, watch::Receiver<Arc<Sight>>>, shown: watch::Receiver<Shown>) -> Self {
-        Self { sights, shown }
+        Self {
+            sights,
+            shown,
+            has_heard: false,
+        }
     }
 
     /// Waits until every endpoint has been looked at once.
@@ -57,25 +62,8 @@ impl Eyes {
         }
     }
 
-    /// The newest of everything, which is no news from now on.
-    fn view(&mut self) -> View {
-        let newest = |(endpoint, sight): (&Endpoint, &mut watch::Receiver<Arc<Sight>>)| {
-            (endpoint.clone(), Arc::clone(&sight.borrow_and_update()))
-        };
-        View {
-            sights: self.sights.iter_mut().map(newest).collect(),
-            shown: Arc::clone(&self.shown.borrow_and_update()),
-        }
-    }
-
-    /// Whether there is something newer than what was viewed last.
-    fn has_news(&self) -> bool {
-        let is_new = |sight: &watch::Receiver<Arc<Sight>>| sight.has_changed().unwrap_or(false);
-        self.sights.values().any(is_new) || self.shown.has_changed().unwrap_or(false)
-    }
-
-    /// Waits until there is. Giving up waiting loses nothing.
-    async fn news(&mut self) {
+    /// Waits until there is something newer than what was viewed last. Giving up waiting loses nothing.
+    pub async fn news(&mut self) {
         let mut changes: Vec<_> = self.sights.values_mut().map(|sight| Box::pin(changed(sight))).collect();
         let any_sight = poll_fn(|context| {
             let any = changes
@@ -87,6 +75,24 @@ impl Eyes {
             () = any_sight => {}
             () = changed(&mut self.shown) => {}
         }
+        self.has_heard = true;
+    }
+
+    /// The newest of everything, which is no news from now on.
+    fn view(&mut self) -> View {
+        self.has_heard = false;
+        let newest = |(endpoint, sight): (&Endpoint, &mut watch::Receiver<Arc<Sight>>)| {
+            (endpoint.clone(), Arc::clone(&sight.borrow_and_update()))
+        };
+        View {
+            sights: self.sights.iter_mut().map(newest).collect(),
+            shown: Arc::clone(&self.shown.borrow_and_update()),
+        }
+    }
+
+    fn has_news(&self) -> bool {
+        let is_new = |sight: &watch::Receiver<Arc<Sight>>| sight.has_changed().unwrap_or(false);
+        self.has_heard || self.sights.values().any(is_new) || self.shown.has_changed().unwrap_or(false)
     }
 }
 
@@ -147,26 +153,26 @@ impl<G: TargetGroups> Reconciler<G> {
         &self.memory
     }
 
-    /// Waits until every endpoint has been looked at once.
-    pub async fn opened(&mut self) {
-        self.eyes.opened().await;
+    /// Where news comes in.
+    pub fn eyes(&mut self) -> &mut Eyes {
+        &mut self.eyes
     }
 
-    /// Foresees anew what is due by the passing of time alone.
+    /// Lets go of what was foreseen: something is due by the passing of time alone.
     pub fn time_has_come(&mut self) {
-        self.foresee();
-    }
-
-    /// Waits for news from DNS or a candidate and foresees what follows from it. Giving up waiting loses nothing.
-    pub async fn news(&mut self) {
-        self.eyes.news().await;
-        self.foresee();
+        self.eyes.has_heard = true;
     }
 
     /// What would be planned if the group is as it was last seen, where there is news since the latest plan.
     pub fn foreseen(&mut self) -> Option<&Plan> {
         if self.eyes.has_news() {
-            self.foresee();
+            self.foreseen = None;
+            if let Some((listed, group)) = self.last_group.take() {
+                let at = self.clock.now();
+                let (view, decision) = self.decide(self.memory.clone(), Ok(&group), at);
+                self.foreseen = Some(Foreseen { at, view, decision });
+                self.last_group = Some((listed, group));
+            }
         }
         self.foreseen.as_ref().map(|foreseen| &foreseen.decision.plan)
     }
@@ -182,10 +188,9 @@ impl<G: TargetGroups> Reconciler<G> {
         self.last_group = listed.zip(targets.as_ref().ok().cloned());
         self.foreseen = None;
         // DNS is read after the group has answered: what a step decides on is the newest of both.
-        let view = self.eyes.view();
         let group = targets.as_ref().map_err(ToString::to_string);
         let memory = std::mem::take(&mut self.memory);
-        let Decision { plan, memory } = self.decide(memory, &view, group, at);
+        let (view, Decision { plan, memory }) = self.decide(memory, group, at);
         self.memory = memory;
         self.report(started, at, view, targets, listed, plan)
     }
@@ -193,43 +198,24 @@ impl<G: TargetGroups> Reconciler<G> {
     /// Takes what follows from the newest view and the group as it was last seen for a step that changes nothing; `None` if
     /// the group has not been seen.
     pub fn plan_without_look(&mut self) -> Option<Report> {
-        if self.foreseen.is_none() || self.eyes.has_news() {
-            self.foresee();
+        if self.foreseen.is_none() {
+            self.time_has_come();
         }
+        self.foreseen()?;
         let Foreseen { at, view, decision } = self.foreseen.take()?;
         let (listed, group) = self.last_group.clone()?;
         self.memory = decision.memory;
         Some(self.report(at, at, view, Ok(group), Some(listed), decision.plan))
     }
 
-    /// Looks, decides and applies.
-    pub async fn step(&mut self, turn: Turn) -> Report {
-        let mut report = self.look(turn).await;
-        if !self.binding.observe {
-            self.apply(&mut report).await;
-            report.ended = self.clock.now();
-        }
-        report
-    }
-
-    fn foresee(&mut self) {
-        self.foreseen = None;
-        let Some((listed, group)) = self.last_group.take() else {
-            return;
-        };
-        let (at, view) = (self.clock.now(), self.eyes.view());
-        let decision = self.decide(self.memory.clone(), &view, Ok(&group), at);
-        self.foreseen = Some(Foreseen { at, view, decision });
-        self.last_group = Some((listed, group));
-    }
-
+    /// Decides on the newest view.
     fn decide(
-        &self,
+        &mut self,
         memory: Memory,
-        view: &View,
         group: Result<&BTreeMap<Target, Listed>, String>,
         now: Timestamp,
-    ) -> Decision {
+    ) -> (View, Decision) {
+        let view = self.eyes.view();
         let seen = Seen {
             family: self.group.family,
             endpoints: (view.sights.iter())
@@ -238,7 +224,8 @@ impl<G: TargetGroups> Reconciler<G> {
             probed: &view.shown,
             group,
         };
-        decide(&self.binding.policy, memory, &seen, now)
+        let decision = decide(&self.binding.policy, memory, &seen, now);
+        (view, decision)
     }
 
     fn report(
@@ -267,27 +254,32 @@ impl<G: TargetGroups> Reconciler<G> {
         }
     }
 
-    async fn apply(&mut self, report: &mut Report) {
+    /// Carries out what a look has planned, unless the group is only observed.
+    pub async fn apply(&mut self, report: &mut Report) {
+        if self.binding.observe {
+            return;
+        }
         report.applied = true;
-        let arn = self.binding.arn.clone();
+        let arn = &self.binding.arn;
         if !report.plan.register.is_empty() {
-            self.calling = Some(("RegisterTargets", self.clock.now()));
-            report.registered = self.groups.register(&arn, &report.plan.register).await;
+            self.calling = Some((Write::Register.action(), self.clock.now()));
+            let turn = self.groups.bucket().take(Write::Register.urgency()).await;
+            let writing = self.groups.write(Write::Register, arn, &report.plan.register, turn);
+            report.registered = writing.await;
             self.calling = None;
             self.ours.extend(&report.registered.done);
         }
-        if report.plan.deregister.is_empty() {
-            return;
+        if !report.plan.deregister.is_empty() {
+            let turn = self.groups.bucket().take(Write::Deregister.urgency()).await;
+            let removals = self.still_due(report);
+            if !removals.is_empty() {
+                self.announce_first_removal(removals.keys());
+                self.calling = Some((Write::Deregister.action(), self.clock.now()));
+                let writing = self.groups.write(Write::Deregister, &self.binding.arn, &removals, turn);
+                report.deregistered = writing.await;
+                self.calling = None;
+            }
         }
-        let turn = self.groups.bucket().take(Urgency::Remove).await;
-        let removals = self.still_due(report);
-        if removals.is_empty() {
-            return;
-        }
-        self.announce_first_removal(removals.keys());
-        self.calling = Some(("DeregisterTargets", self.clock.now()));
-        report.deregistered = self.groups.deregister(&arn, &removals, turn).await;
-        self.calling = None;
         for target in &report.deregistered.done {
             self.memory.removed(*target);
         }
@@ -296,6 +288,7 @@ impl<G: TargetGroups> Reconciler<G> {
             self.last_group = None;
             self.foreseen = None;
         }
+        report.ended = self.clock.now();
     }
 
     /// The planned removals for which DNS has not given a new reason to stay while registrations and other bindings went

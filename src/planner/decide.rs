@@ -157,48 +157,46 @@ impl<'a> Named<'a> {
             doubtful: BTreeSet::new(),
         };
         for (endpoint, sight) in &seen.endpoints {
-            match sight {
+            let answer = match sight {
+                Err(blind) => Err(Blind::clone(blind)),
+                Ok(answer) => match now.since(answer.history.last_look) {
+                    age if age > GAP => Err(Blind::Stale(age)),
+                    _ => Ok(answer),
+                },
+            };
+            let answer = match answer {
+                Ok(answer) => answer,
                 Err(blind) => {
-                    named.blind.insert(endpoint, Blind::clone(blind));
+                    named.blind.insert(endpoint, blind);
+                    continue;
                 }
-                Ok(answer) => named.add(policy, seen.family, endpoint, answer, now),
+            };
+            let target = |ip: &IpAddr| Target {
+                ip: *ip,
+                port: endpoint.port(),
+            };
+            let mut legal = BTreeSet::new();
+            let mut refusals = BTreeMap::new();
+            for ip in answer.resolution.addresses() {
+                match guard::check(*ip, seen.family, &policy.allow_cidrs) {
+                    Ok(()) => {
+                        legal.insert(target(ip));
+                    }
+                    Err(refusal) => {
+                        refusals.insert(*ip, refusal);
+                        named.refused.insert(target(ip), refusal);
+                    }
+                }
             }
+            if legal.is_empty() {
+                named.blind.insert(endpoint, Blind::AllRefused(refusals));
+                continue;
+            }
+            named.doubtful.extend(answer.resolution.doubtful.iter().map(target));
+            named.legal.insert(endpoint, legal);
+            named.answers.insert(endpoint, answer);
         }
         named
-    }
-
-    fn add(&mut self, policy: &Policy, family: Family, endpoint: &'a Endpoint, answer: &'a Answer, now: Timestamp) {
-        let age = now.since(answer.history.last_look);
-        if age > GAP {
-            self.blind.insert(endpoint, Blind::Stale(age));
-            return;
-        }
-        let target = |ip: IpAddr| Target {
-            ip,
-            port: endpoint.port(),
-        };
-        let mut legal = BTreeSet::new();
-        let mut refusals = BTreeMap::new();
-        for ip in answer.resolution.addresses() {
-            match guard::check(*ip, family, &policy.allow_cidrs) {
-                Ok(()) => {
-                    legal.insert(target(*ip));
-                }
-                Err(refusal) => {
-                    refusals.insert(*ip, refusal);
-                }
-            }
-        }
-        self.refused
-            .extend(refusals.iter().map(|(ip, refusal)| (target(*ip), *refusal)));
-        if legal.is_empty() {
-            self.blind.insert(endpoint, Blind::AllRefused(refusals));
-            return;
-        }
-        self.doubtful
-            .extend(answer.resolution.doubtful.iter().map(|ip| target(*ip)));
-        self.legal.insert(endpoint, legal);
-        self.answers.insert(endpoint, answer);
     }
 
     fn targets(&self) -> impl Iterator<Item = &Target> {

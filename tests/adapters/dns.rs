@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use rds_tether::dns::{Look, Resolver};
+use rds_tether::dns::{Look, Names, Resolver};
 use rds_tether::planner::answer::{Blind, Failure, Quorum};
 use rds_tether::planner::target::Family;
 use testkit::dns::{Behaviour, Server};

@@ -6,7 +6,7 @@ use aws_config::{BehaviorVersion, Region};
 use aws_sdk_elasticloadbalancingv2::config::Credentials;
 use rds_tether::aws::arn::Arn;
 use rds_tether::aws::bucket::{Bucket, Turn, Urgency};
-use rds_tether::aws::elb::{Client, Error, Group};
+use rds_tether::aws::elb::{Client, Error, Group, TargetGroups, Write, Written};
 use rds_tether::aws::failure::Kind;
 use rds_tether::counts::Calls;
 use rds_tether::planner::target::{Family, Listed, State, Target, Zone};
@@ -28,6 +28,11 @@ async fn client(server: &Server) -> Client {
 
 async fn turn(client: &Client) -> Turn {
     client.turn(Urgency::Look).await
+}
+
+async fn register(client: &Client, arn: &Arn, all: &BTreeMap<Target, Zone>) -> Written {
+    let turn = client.turn(Urgency::Register).await;
+    client.write(Write::Register, arn, all, turn).await
 }
 
 fn target(text: &str) -> Target {
@@ -135,7 +140,7 @@ async fn writes_are_sent_in_batches_of_a_hundred() {
     let all: Vec<String> = (1..=250).map(|n| format!("10.0.1.{n}:5432")).collect();
     let all = targets(&all.iter().map(String::as_str).collect::<Vec<_>>());
     let client = client(&server).await;
-    let written = client.register(&arn.parse().unwrap(), &all).await;
+    let written = register(&client, &arn.parse().unwrap(), &all).await;
     assert_eq!((written.done.len(), written.failed.len()), (250, 0));
     let sizes: Vec<usize> = server.writes().iter().map(|call| call.targets.len()).collect();
     assert_eq!(sizes, [100, 100, 50]);
@@ -147,9 +152,12 @@ async fn a_refused_batch_is_retried_target_by_target_and_without_a_zone_once_mor
     let arn: Arn = server.add_group(GroupSpec::named("orders")).parse().unwrap();
     let client = client(&server).await;
     // In the VPC, outside it but private, and public.
-    let written = client
-        .register(&arn, &targets(&["10.0.1.5:5432", "192.168.7.7:5432", "54.1.2.3:5432"]))
-        .await;
+    let written = register(
+        &client,
+        &arn,
+        &targets(&["10.0.1.5:5432", "192.168.7.7:5432", "54.1.2.3:5432"]),
+    )
+    .await;
     assert_eq!(
         written.done,
         [target("10.0.1.5:5432"), target("192.168.7.7:5432")].into()
@@ -214,9 +222,7 @@ async fn other_failures_are_not_retried_by_the_adapter() {
     ] {
         let before = server.calls().len();
         server.fail("RegisterTargets", failure.clone(), None);
-        let written = client
-            .register(&arn, &targets(&["10.0.1.5:5432", "10.0.1.6:5432"]))
-            .await;
+        let written = register(&client, &arn, &targets(&["10.0.1.5:5432", "10.0.1.6:5432"])).await;
         server.heal();
         let [(refused, error)] = written.failed.as_slice() else {
             panic!("{failure:?}: {written:?}")

@@ -124,7 +124,7 @@ async fn a_flood_of_failures_does_not_delay_another_group() {
                 fleet.region.fault(Some(arn), action, Fault::Fails(kind));
             }
             let _following = fleet.follow().await;
-            fleet.region.pass(50).await;
+            fleet.region.pass(40).await;
             let tries: usize = fleet.arns[1..]
                 .iter()
                 .map(|arn| fleet.region.times(arn, action).len())

@@ -7,15 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use rds_tether::aws::arn::Arn;
-use rds_tether::aws::bucket::{Bucket, Turn, Urgency};
-use rds_tether::aws::elb::{Error, Group, Written};
+use rds_tether::aws::bucket::{Bucket, Turn};
+use rds_tether::aws::elb::{Error, Group, TargetGroups, Write, Written};
 use rds_tether::aws::failure::{Failure as CallFailure, Kind};
 use rds_tether::clock::Clock;
 use rds_tether::dns::watch::Watchers;
 use rds_tether::dns::{Look, Names};
 use rds_tether::follow::binding::Binding;
 use rds_tether::follow::report::Report;
-use rds_tether::follow::world::TargetGroups;
 use rds_tether::follow::{Follower, introduce};
 use rds_tether::planner::answer::{Failure, Quorum, Said, combine};
 use rds_tether::planner::policy::Policy;
@@ -305,36 +304,6 @@ impl Region {
         stage.calls[index].is_ok = true;
         Ok(ended)
     }
-
-    async fn write(
-        &self,
-        action: &'static str,
-        arn: &Arn,
-        targets: &BTreeMap<Target, Zone>,
-        write: fn(&mut Model, &str, &[TargetDescription], Duration) -> Result<(), elb::Refusal>,
-    ) -> Written {
-        let described: Vec<TargetDescription> = targets
-            .iter()
-            .map(|(target, zone)| TargetDescription {
-                id: target.ip.to_string(),
-                port: Some(target.port),
-                zone: zone.clone(),
-            })
-            .collect();
-        let ips = targets.keys().map(|target| target.ip).collect();
-        let all = targets.keys().copied().collect();
-        let done = |model: &mut Model, now| write(model, arn.as_str(), &described, now);
-        match self.call(action, arn, ips, done).await {
-            Ok(()) => Written {
-                done: all,
-                failed: Vec::new(),
-            },
-            Err(error) => Written {
-                done: BTreeSet::new(),
-                failed: vec![(all, error)],
-            },
-        }
-    }
 }
 
 impl TargetGroups for Region {
@@ -389,13 +358,31 @@ impl TargetGroups for Region {
         Ok(views.await?.into_iter().map(read).collect())
     }
 
-    async fn register(&self, arn: &Arn, targets: &BTreeMap<Target, Zone>) -> Written {
-        let _turn = self.0.bucket.take(Urgency::Register).await;
-        self.write("RegisterTargets", arn, targets, Model::register).await
-    }
-
-    async fn deregister(&self, arn: &Arn, targets: &BTreeMap<Target, Zone>, _turn: Turn) -> Written {
-        self.write("DeregisterTargets", arn, targets, Model::deregister).await
+    async fn write(&self, write: Write, arn: &Arn, targets: &BTreeMap<Target, Zone>, _turn: Turn) -> Written {
+        let described: Vec<TargetDescription> = targets
+            .iter()
+            .map(|(target, zone)| TargetDescription {
+                id: target.ip.to_string(),
+                port: Some(target.port),
+                zone: zone.clone(),
+            })
+            .collect();
+        let ips = targets.keys().map(|target| target.ip).collect();
+        let all = targets.keys().copied().collect();
+        let done = |model: &mut Model, now| match write {
+            Write::Register => model.register(arn.as_str(), &described, now),
+            Write::Deregister => model.deregister(arn.as_str(), &described, now),
+        };
+        match self.call(write.action(), arn, ips, done).await {
+            Ok(()) => Written {
+                done: all,
+                failed: Vec::new(),
+            },
+            Err(error) => Written {
+                done: BTreeSet::new(),
+                failed: vec![(all, error)],
+            },
+        }
     }
 }
 

@@ -4,7 +4,7 @@ mod clients;
 mod error;
 mod inspect;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -63,19 +63,69 @@ pub struct Written {
     pub failed: Vec<(BTreeSet<Target>, Error)>,
 }
 
-#[derive(Clone, Copy)]
-enum Write {
+/// What is written of targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// They become targets.
     Register,
+    /// They stop being targets.
     Deregister,
 }
 
 impl Write {
-    fn urgency(self) -> Urgency {
+    /// The API's name of it.
+    pub fn action(self) -> &'static str {
+        match self {
+            Self::Register => "RegisterTargets",
+            Self::Deregister => "DeregisterTargets",
+        }
+    }
+
+    /// How soon it is to be done.
+    pub fn urgency(self) -> Urgency {
         match self {
             Self::Register => Urgency::Register,
             Self::Deregister => Urgency::Remove,
         }
     }
+}
+
+/// The target groups of one region, as one identity reaches them: the seam between a follower and AWS, so that its stories can be
+/// told in virtual time.
+pub trait TargetGroups: Clone + Send + Sync + 'static {
+    /// The budget that the calls are drawn from.
+    fn bucket(&self) -> &Arc<Bucket>;
+
+    /// Describes target groups with one call, which fails as a whole if one of them does not exist.
+    fn groups(
+        &self,
+        arns: &[Arn],
+        turn: Turn,
+    ) -> impl Future<Output = Result<BTreeMap<Arn, Result<Group, Error>>, Error>> + Send;
+
+    /// Lists the targets of a group, draining ones included.
+    fn targets(
+        &self,
+        group: &Group,
+        turn: Turn,
+    ) -> impl Future<Output = Result<BTreeMap<Target, Listed>, Error>> + Send;
+
+    /// Registers or deregisters targets, each with the zone to echo. The caller waits for the turn, to make sure afterwards that
+    /// the reasons still hold. If it is dropped, some of it may be done all the same: the next look tells.
+    fn write(
+        &self,
+        write: Write,
+        arn: &Arn,
+        targets: &BTreeMap<Target, Zone>,
+        turn: Turn,
+    ) -> impl Future<Output = Written> + Send;
+}
+
+/// Targets of one call of a write.
+struct Batch {
+    targets: Vec<(Target, Zone)>,
+    /// The refusal of the same target as it was meant, where it is tried in another way now.
+    refused: Option<Error>,
 }
 
 impl Client {
@@ -120,52 +170,9 @@ impl Client {
         self.role.as_deref()
     }
 
-    /// The budget that its calls are drawn from.
-    pub fn bucket(&self) -> &Arc<Bucket> {
-        &self.bucket
-    }
-
     /// Waits for the turn to make a call. Giving up waiting costs nothing.
     pub async fn turn(&self, urgency: Urgency) -> Turn {
         self.bucket.take(urgency).await
-    }
-
-    /// Describes target groups with one call, which fails as a whole if one of them does not exist.
-    pub async fn groups(&self, arns: &[Arn], turn: Turn) -> Result<BTreeMap<Arn, Result<Group, Error>>, Error> {
-        const ACTION: &str = "DescribeTargetGroups";
-        let Some(first) = arns.first() else {
-            return Ok(BTreeMap::new());
-        };
-        let names = arns.iter().map(Arn::to_string).collect();
-        let request = self.sdk.describe_target_groups().set_target_group_arns(Some(names));
-        let output = self.call(ACTION, first, turn, request.send()).await?;
-        let described = |arn: &Arn| {
-            let mut groups = output.target_groups().iter();
-            let group = groups.find(|group| group.target_group_arn() == Some(arn.as_str()));
-            let group = group.ok_or_else(|| not_listed(arn));
-            (arn.clone(), group.and_then(|group| read_group(arn, group)))
-        };
-        Ok(arns.iter().map(described).collect())
-    }
-
-    /// Lists the targets of a group, draining ones included.
-    pub async fn targets(&self, group: &Group, turn: Turn) -> Result<BTreeMap<Target, Listed>, Error> {
-        const ACTION: &str = "DescribeTargetHealth";
-        let request = self.sdk.describe_target_health().target_group_arn(group.arn.as_str());
-        let output = self.call(ACTION, &group.arn, turn, request.send()).await?;
-        let read = |description| {
-            let unreadable = || {
-                here(
-                    ACTION,
-                    &group.arn,
-                    Kind::Other,
-                    "UnreadableTarget",
-                    format!("{description:?}"),
-                )
-            };
-            read_target(group, description).ok_or_else(unreadable)
-        };
-        output.target_health_descriptions().iter().map(read).collect()
     }
 
     /// The values of a tag of the groups, of which there are at most [`DESCRIBED_MAX`]; empty where there is no such tag.
@@ -197,105 +204,102 @@ impl Client {
         let request = self.sdk.add_tags().resource_arns(arn.as_str()).tags(tag);
         self.call("AddTags", arn, turn, request.send()).await.map(|_| ())
     }
+}
 
-    /// Registers targets, in its own turn. If it is dropped, some of them may be registered all the same: the next look tells.
-    pub async fn register(&self, arn: &Arn, targets: &BTreeMap<Target, Zone>) -> Written {
-        let turn = self.turn(Urgency::Register).await;
-        self.write(Write::Register, arn, targets, turn).await
+impl TargetGroups for Client {
+    fn bucket(&self) -> &Arc<Bucket> {
+        &self.bucket
     }
 
-    /// Deregisters targets. The caller waits for the turn, because it has to make sure afterwards that its reasons still hold.
-    /// If it is dropped, some of them may be deregistered all the same.
-    pub async fn deregister(&self, arn: &Arn, targets: &BTreeMap<Target, Zone>, turn: Turn) -> Written {
-        self.write(Write::Deregister, arn, targets, turn).await
+    async fn groups(&self, arns: &[Arn], turn: Turn) -> Result<BTreeMap<Arn, Result<Group, Error>>, Error> {
+        const ACTION: &str = "DescribeTargetGroups";
+        let Some(first) = arns.first() else {
+            return Ok(BTreeMap::new());
+        };
+        let names = arns.iter().map(Arn::to_string).collect();
+        let request = self.sdk.describe_target_groups().set_target_group_arns(Some(names));
+        let output = self.call(ACTION, first, turn, request.send()).await?;
+        let described = |arn: &Arn| {
+            let mut groups = output.target_groups().iter();
+            let group = groups.find(|group| group.target_group_arn() == Some(arn.as_str()));
+            let group = group.ok_or_else(|| not_listed(arn));
+            (arn.clone(), group.and_then(|group| read_group(arn, group)))
+        };
+        Ok(arns.iter().map(described).collect())
+    }
+
+    async fn targets(&self, group: &Group, turn: Turn) -> Result<BTreeMap<Target, Listed>, Error> {
+        const ACTION: &str = "DescribeTargetHealth";
+        let request = self.sdk.describe_target_health().target_group_arn(group.arn.as_str());
+        let output = self.call(ACTION, &group.arn, turn, request.send()).await?;
+        let read = |description| {
+            let unreadable = || {
+                here(
+                    ACTION,
+                    &group.arn,
+                    Kind::Other,
+                    "UnreadableTarget",
+                    format!("{description:?}"),
+                )
+            };
+            read_target(group, description).ok_or_else(unreadable)
+        };
+        output.target_health_descriptions().iter().map(read).collect()
     }
 
     async fn write(&self, write: Write, arn: &Arn, targets: &BTreeMap<Target, Zone>, turn: Turn) -> Written {
         let mut written = Written::default();
         let mut turn = Some(turn);
-        let targets: Vec<_> = targets.iter().map(|(target, zone)| (*target, zone.clone())).collect();
-        for batch in targets.chunks(BATCH_MAX) {
+        let all: Vec<_> = targets.iter().map(|(target, zone)| (*target, zone.clone())).collect();
+        let batch = |targets: &[(Target, Zone)]| Batch {
+            targets: targets.to_vec(),
+            refused: None,
+        };
+        let mut batches: VecDeque<Batch> = all.chunks(BATCH_MAX).map(batch).collect();
+        while let Some(Batch { targets, refused }) = batches.pop_front() {
             let turn = match turn.take() {
                 Some(turn) => turn,
                 None => self.turn(write.urgency()).await,
             };
-            match self.send(write, arn, batch, turn).await {
-                Ok(()) => written.done.extend(batch.iter().map(|(target, _)| *target)),
-                Err(error) if error.failure.kind == Kind::Address => {
-                    self.write_singly(write, arn, batch, error, &mut written).await;
+            let described = Some(targets.iter().map(describe).collect());
+            let sent = match write {
+                Write::Register => {
+                    let request = self.sdk.register_targets().target_group_arn(arn.as_str());
+                    let sent = request.set_targets(described).send();
+                    self.call(write.action(), arn, turn, sent).await.map(|_| ())
                 }
-                Err(error) => written
-                    .failed
-                    .push((batch.iter().map(|(target, _)| *target).collect(), error)),
+                Write::Deregister => {
+                    let request = self.sdk.deregister_targets().target_group_arn(arn.as_str());
+                    let sent = request.set_targets(described).send();
+                    self.call(write.action(), arn, turn, sent).await.map(|_| ())
+                }
+            };
+            let ips = || targets.iter().map(|(target, _)| *target);
+            match (sent, targets.as_slice()) {
+                (Ok(()), _) => written.done.extend(ips()),
+                // A refused batch says nothing about its other targets.
+                (Err(error), [_, _, ..]) if error.failure.kind == Kind::Address => {
+                    batches.extend(targets.chunks(1).map(batch));
+                }
+                // A target outside the VPC is refused for want of a zone.
+                (Err(error), [(target, None)]) if error.failure.kind == Kind::Address => batches.push_front(Batch {
+                    targets: vec![(*target, Some(ZONE_ALL.to_owned()))],
+                    refused: Some(error),
+                }),
+                // Where that is refused too, the first refusal is the one about the target as it was meant.
+                (Err(error), _) => written.failed.push((ips().collect(), refused.unwrap_or(error))),
             }
         }
         written
     }
+}
 
-    /// A refused batch says nothing about its other targets; and a target outside the VPC is refused for want of a zone.
-    async fn write_singly(
-        &self,
-        write: Write,
-        arn: &Arn,
-        batch: &[(Target, Zone)],
-        refused: Error,
-        written: &mut Written,
-    ) {
-        for (target, zone) in batch {
-            let mut result = Err(refused.clone());
-            if batch.len() > 1 {
-                let turn = self.turn(write.urgency()).await;
-                result = self.send(write, arn, &[(*target, zone.clone())], turn).await;
-            }
-            if zone.is_none() && result.as_ref().is_err_and(|error| error.failure.kind == Kind::Address) {
-                let everywhere = [(*target, Some(ZONE_ALL.to_owned()))];
-                // Where that is refused too, the first refusal is the one about the target as it was meant.
-                let turn = self.turn(write.urgency()).await;
-                if self.send(write, arn, &everywhere, turn).await.is_ok() {
-                    result = Ok(());
-                }
-            }
-            match result {
-                Ok(()) => {
-                    written.done.insert(*target);
-                }
-                Err(error) => written.failed.push((BTreeSet::from([*target]), error)),
-            }
-        }
-    }
-
-    async fn send(&self, write: Write, arn: &Arn, targets: &[(Target, Zone)], turn: Turn) -> Result<(), Error> {
-        let describe = |(target, zone): &(Target, Zone)| {
-            TargetDescription::builder()
-                .id(target.ip.to_string())
-                .port(target.port.into())
-                .set_availability_zone(zone.clone())
-                .build()
-        };
-        let targets = targets.iter().map(describe).collect();
-        match write {
-            Write::Register => {
-                let request = self
-                    .sdk
-                    .register_targets()
-                    .target_group_arn(arn.as_str())
-                    .set_targets(Some(targets));
-                self.call("RegisterTargets", arn, turn, request.send())
-                    .await
-                    .map(|_| ())
-            }
-            Write::Deregister => {
-                let request = self
-                    .sdk
-                    .deregister_targets()
-                    .target_group_arn(arn.as_str())
-                    .set_targets(Some(targets));
-                self.call("DeregisterTargets", arn, turn, request.send())
-                    .await
-                    .map(|_| ())
-            }
-        }
-    }
+fn describe((target, zone): &(Target, Zone)) -> TargetDescription {
+    TargetDescription::builder()
+        .id(target.ip.to_string())
+        .port(target.port.into())
+        .set_availability_zone(zone.clone())
+        .build()
 }
 
 /// A failure that was found on this side.
