@@ -1,9 +1,11 @@
 //! Looks at a name: asks every name server at once and takes the union of what they give.
 
+pub mod resolv_conf;
 pub mod watch;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -23,6 +25,8 @@ use crate::planner::answer::{Blind, Failure, Quorum, Resolution, Said, combine};
 use crate::planner::target::Family;
 use crate::planner::wrong::Wrong;
 
+/// Where the system's name servers are.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// How long the other name servers may take after the first has given an address.
 const AFTER_FIRST: Duration = Duration::from_millis(200);
 /// Queries under way at once to one name server: a start with a thousand endpoints and a silent server stays below it.
@@ -56,7 +60,7 @@ impl Settings {
     /// The name servers to ask, in order.
     pub fn servers(&self) -> Result<Vec<SocketAddr>, Error> {
         if self.name_servers.is_empty() {
-            system_name_servers()
+            resolv_conf::read(Path::new(RESOLV_CONF)).map_err(|error| Error::System(error.to_string()))
         } else {
             Ok(self.name_servers.clone())
         }
@@ -67,10 +71,8 @@ impl Settings {
 #[derive(Debug, thiserror::Error)]
 #[error("{}", self.wrong())]
 pub enum Error {
-    /// The system's configuration cannot be read.
+    /// The system's name servers cannot be read.
     System(String),
-    /// There is no name server.
-    NoNameServer,
     /// A client could not be built.
     Client(SocketAddr, String),
 }
@@ -80,12 +82,8 @@ impl Error {
     pub fn wrong(&self) -> Wrong {
         match self {
             Self::System(why) => Wrong::new(
-                format!("cannot read the name servers from /etc/resolv.conf: {why}"),
+                format!("cannot read the name servers from {RESOLV_CONF}: {why}"),
                 "name them with --nameserver ADDR[:PORT]",
-            ),
-            Self::NoNameServer => Wrong::new(
-                "/etc/resolv.conf names no name server",
-                "name one with --nameserver ADDR[:PORT]",
             ),
             Self::Client(server, why) => Wrong::new(
                 format!("cannot set up a client for name server {server}: {why}"),
@@ -94,34 +92,13 @@ impl Error {
         }
     }
 
-    /// Whether a later start may succeed by itself: a host that starts gets its name servers late.
+    /// Whether a later start may succeed without other settings.
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::System(_) | Self::NoNameServer => true,
+            Self::System(_) => true,
             Self::Client(..) => false,
         }
     }
-}
-
-/// The name servers of /etc/resolv.conf.
-fn system_name_servers() -> Result<Vec<SocketAddr>, Error> {
-    let (config, _) =
-        hickory_resolver::system_conf::read_system_conf().map_err(|error| Error::System(error.to_string()))?;
-    let mut servers = Vec::new();
-    for server in config.name_servers() {
-        let udp = server
-            .connections
-            .iter()
-            .find(|connection| matches!(connection.protocol, ProtocolConfig::Udp));
-        let addr = SocketAddr::new(server.ip, udp.map_or(53, |connection| connection.port));
-        if !servers.contains(&addr) {
-            servers.push(addr);
-        }
-    }
-    if servers.is_empty() {
-        return Err(Error::NoNameServer);
-    }
-    Ok(servers)
 }
 
 /// One look: what every name server said, and what follows from it.
