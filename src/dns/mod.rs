@@ -119,10 +119,55 @@ pub trait Names: Send + Sync + 'static {
     fn look<'a>(&'a self, host: &'a str, family: Family) -> Pin<Box<dyn Future<Output = Look> + Send + 'a>>;
 }
 
+/// What one name server said of a name.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    /// Addresses, or why there are none.
+    pub said: Result<Said, Failure>,
+    /// How long a name server that keeps "there are none" goes on saying so: the TTL of the SOA that comes with it.
+    pub kept: Option<Duration>,
+}
+
+/// Asks one name server.
+#[derive(Clone)]
+pub struct Client {
+    /// The name server.
+    pub server: SocketAddr,
+    resolver: TokioResolver,
+}
+
+impl Client {
+    /// Asks this name server; an answer takes no longer than `deadline`.
+    pub fn new(server: SocketAddr, deadline: Duration) -> Result<Self, Error> {
+        let resolver = resolver(server, deadline).map_err(|error| Error::Client(server, error.to_string()))?;
+        Ok(Self { server, resolver })
+    }
+
+    /// Asks for the addresses of a name.
+    pub async fn ask(&self, host: &str, family: Family) -> Heard {
+        let name = match Name::from_ascii(format!("{host}.")) {
+            Ok(name) => name,
+            Err(error) => {
+                let said = Err(Failure::Malformed(error.to_string()));
+                return Heard { said, kept: None };
+            }
+        };
+        let record_type = match family {
+            Family::Ipv4 => RecordType::A,
+            Family::Ipv6 => RecordType::AAAA,
+        };
+        let answer = self.resolver.lookup(name.clone(), record_type).await;
+        Heard {
+            kept: answer.as_ref().err().and_then(kept),
+            said: read(&name, answer),
+        }
+    }
+}
+
 /// Asks a set of name servers.
 pub struct Resolver {
-    /// One client per name server, so that who said what is known.
-    clients: Vec<(SocketAddr, TokioResolver)>,
+    /// One for each, so that who said what is known.
+    clients: Vec<Client>,
     deadline: Duration,
     quorum: Quorum,
 }
@@ -130,7 +175,7 @@ pub struct Resolver {
 impl Resolver {
     /// Asks these name servers; a look takes no longer than `deadline`.
     pub fn new(servers: &[SocketAddr], deadline: Duration, quorum: Quorum) -> Result<Self, Error> {
-        let clients = servers.iter().map(|server| Ok((*server, client(*server, deadline)?)));
+        let clients = servers.iter().map(|server| Client::new(*server, deadline));
         Ok(Self {
             clients: clients.collect::<Result<_, Error>>()?,
             deadline,
@@ -141,30 +186,19 @@ impl Resolver {
 
 impl Names for Resolver {
     fn servers(&self) -> Vec<SocketAddr> {
-        self.clients.iter().map(|(server, _)| *server).collect()
+        self.clients.iter().map(|client| client.server).collect()
     }
 
     /// Looks once. Ends when all have answered, shortly after the first address, or at the deadline.
     fn look<'a>(&'a self, host: &'a str, family: Family) -> Pin<Box<dyn Future<Output = Look> + Send + 'a>> {
         Box::pin(async move {
-            let unanswered = |(server, _): &(SocketAddr, _)| (*server, Err(Failure::TimedOut));
+            let unanswered = |client: &Client| (client.server, Err(Failure::TimedOut));
             let mut said: Vec<_> = self.clients.iter().map(unanswered).collect();
-            let record_type = match family {
-                Family::Ipv4 => RecordType::A,
-                Family::Ipv6 => RecordType::AAAA,
-            };
-            let name = Name::from_ascii(format!("{host}."));
             let mut end = Instant::now() + self.deadline;
             let mut asked = JoinSet::new();
-            for (index, (_, client)) in self.clients.iter().enumerate() {
-                match name.clone() {
-                    Ok(name) => {
-                        let client = client.clone();
-                        asked
-                            .spawn(async move { (index, read(&name, client.lookup(name.clone(), record_type).await)) });
-                    }
-                    Err(error) => said[index].1 = Err(Failure::Malformed(error.to_string())),
-                }
+            for (index, client) in self.clients.iter().cloned().enumerate() {
+                let host = host.to_owned();
+                asked.spawn(async move { (index, client.ask(&host, family).await.said) });
             }
             while let Ok(Some(joined)) = timeout_at(end, asked.join_next()).await {
                 let Ok((index, answer)) = joined else { continue };
@@ -179,7 +213,7 @@ impl Names for Resolver {
     }
 }
 
-fn client(server: SocketAddr, deadline: Duration) -> Result<TokioResolver, Error> {
+fn resolver(server: SocketAddr, deadline: Duration) -> Result<TokioResolver, NetError> {
     let connections = [ProtocolConfig::Udp, ProtocolConfig::Tcp].map(|protocol| {
         let mut connection = ConnectionConfig::new(protocol);
         connection.port = server.port();
@@ -197,9 +231,7 @@ fn client(server: SocketAddr, deadline: Duration) -> Result<TokioResolver, Error
     options.preserve_intermediates = true;
     options.use_hosts_file = ResolveHosts::Never;
     options.max_active_requests = QUERIES_MAX;
-    builder
-        .build()
-        .map_err(|error| Error::Client(server, error.to_string()))
+    builder.build()
 }
 
 fn read(name: &Name, answer: Result<Lookup, NetError>) -> Result<Said, Failure> {
@@ -248,5 +280,12 @@ fn failure(error: &NetError) -> Failure {
         NetError::Proto(error) => Failure::Malformed(error.to_string()),
         NetError::Io(error) => Failure::Network(error.to_string()),
         other => Failure::Network(other.to_string()),
+    }
+}
+
+fn kept(error: &NetError) -> Option<Duration> {
+    match error {
+        NetError::Dns(DnsError::NoRecordsFound(none)) => Some(Duration::from_secs(none.soa.as_ref()?.ttl.into())),
+        _ => None,
     }
 }
