@@ -5,4 +5,6 @@ mod knot;
 mod moto;
 mod packages;
 mod postgres;
+mod resolv_conf;
+mod stage;
 mod terraform;

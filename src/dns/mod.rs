@@ -1,9 +1,11 @@
 //! Looks at a name: asks every name server at once and takes the union of what they give.
 
+pub mod resolv_conf;
 pub mod watch;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -24,6 +26,8 @@ use crate::planner::answer::{Failure, Quorum, Said};
 use crate::planner::target::Family;
 use crate::planner::wrong::Wrong;
 
+/// Where the system's name servers are.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// How long the other name servers may take after enough of them have given an address.
 const AFTER_ENOUGH: Duration = Duration::from_millis(200);
 /// Queries under way at once to one name server: a start with a thousand endpoints and a silent server stays below it.
@@ -57,7 +61,7 @@ impl Settings {
     /// The name servers to ask, in order.
     pub fn servers(&self) -> Result<Vec<SocketAddr>, Error> {
         if self.name_servers.is_empty() {
-            system_name_servers()
+            resolv_conf::read(Path::new(RESOLV_CONF)).map_err(|error| Error::System(error.to_string()))
         } else {
             Ok(self.name_servers.clone())
         }
@@ -68,10 +72,8 @@ impl Settings {
 #[derive(Debug, thiserror::Error)]
 #[error("{}", self.wrong())]
 pub enum Error {
-    /// The system's configuration cannot be read.
+    /// The system's name servers cannot be read.
     System(String),
-    /// There is no name server.
-    NoNameServer,
     /// A client could not be built.
     Client(SocketAddr, String),
 }
@@ -81,12 +83,8 @@ impl Error {
     pub fn wrong(&self) -> Wrong {
         match self {
             Self::System(why) => Wrong::new(
-                format!("cannot read the name servers from /etc/resolv.conf: {why}"),
+                format!("cannot read the name servers from {RESOLV_CONF}: {why}"),
                 "name them with --nameserver ADDR[:PORT]",
-            ),
-            Self::NoNameServer => Wrong::new(
-                "/etc/resolv.conf names no name server",
-                "name one with --nameserver ADDR[:PORT]",
             ),
             Self::Client(server, why) => Wrong::new(
                 format!("cannot set up a client for name server {server}: {why}"),
@@ -95,34 +93,13 @@ impl Error {
         }
     }
 
-    /// Whether a later start may succeed by itself: a host that starts gets its name servers late.
+    /// Whether a later start may succeed without other settings.
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::System(_) | Self::NoNameServer => true,
+            Self::System(_) => true,
             Self::Client(..) => false,
         }
     }
-}
-
-/// The name servers of /etc/resolv.conf.
-fn system_name_servers() -> Result<Vec<SocketAddr>, Error> {
-    let (config, _) =
-        hickory_resolver::system_conf::read_system_conf().map_err(|error| Error::System(error.to_string()))?;
-    let mut servers = Vec::new();
-    for server in config.name_servers() {
-        let udp = server
-            .connections
-            .iter()
-            .find(|connection| matches!(connection.protocol, ProtocolConfig::Udp));
-        let addr = SocketAddr::new(server.ip, udp.map_or(53, |connection| connection.port));
-        if !servers.contains(&addr) {
-            servers.push(addr);
-        }
-    }
-    if servers.is_empty() {
-        return Err(Error::NoNameServer);
-    }
-    Ok(servers)
 }
 
 /// What each name server said in one look, in the order of the settings.
@@ -140,10 +117,55 @@ pub trait Names: Send + Sync + 'static {
     fn look<'a>(&'a self, host: &'a str, family: Family) -> Pin<Box<dyn Future<Output = Look> + Send + 'a>>;
 }
 
+/// What one name server said of a name.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    /// Addresses, or why there are none.
+    pub said: Result<Said, Failure>,
+    /// How long a name server that keeps "there are none" goes on saying so: the TTL of the SOA that comes with it.
+    pub kept: Option<Duration>,
+}
+
+/// Asks one name server.
+#[derive(Clone)]
+pub struct Client {
+    /// The name server.
+    pub server: SocketAddr,
+    resolver: TokioResolver,
+}
+
+impl Client {
+    /// Asks this name server; an answer takes no longer than `deadline`.
+    pub fn new(server: SocketAddr, deadline: Duration) -> Result<Self, Error> {
+        let resolver = resolver(server, deadline).map_err(|error| Error::Client(server, error.to_string()))?;
+        Ok(Self { server, resolver })
+    }
+
+    /// Asks for the addresses of a name.
+    pub async fn ask(&self, host: &str, family: Family) -> Heard {
+        let name = match Name::from_ascii(format!("{host}.")) {
+            Ok(name) => name,
+            Err(error) => {
+                let said = Err(Failure::Malformed(error.to_string()));
+                return Heard { said, kept: None };
+            }
+        };
+        let record_type = match family {
+            Family::Ipv4 => RecordType::A,
+            Family::Ipv6 => RecordType::AAAA,
+        };
+        let answer = self.resolver.lookup(name.clone(), record_type).await;
+        Heard {
+            kept: answer.as_ref().err().and_then(kept),
+            said: read(&name, answer),
+        }
+    }
+}
+
 /// Asks a set of name servers.
 pub struct Resolver {
-    /// One client per name server, so that who said what is known.
-    clients: Vec<(SocketAddr, TokioResolver)>,
+    /// One for each, so that who said what is known.
+    clients: Vec<Client>,
     deadline: Duration,
     quorum: Quorum,
 }
@@ -151,7 +173,7 @@ pub struct Resolver {
 impl Resolver {
     /// Asks these name servers; a look takes no longer than `deadline`.
     pub fn new(servers: &[SocketAddr], deadline: Duration, quorum: Quorum) -> Result<Self, Error> {
-        let clients = servers.iter().map(|server| Ok((*server, client(*server, deadline)?)));
+        let clients = servers.iter().map(|server| Client::new(*server, deadline));
         Ok(Self {
             clients: clients.collect::<Result<_, Error>>()?,
             deadline,
@@ -162,7 +184,7 @@ impl Resolver {
 
 impl Names for Resolver {
     fn servers(&self) -> Vec<SocketAddr> {
-        self.clients.iter().map(|(server, _)| *server).collect()
+        self.clients.iter().map(|client| client.server).collect()
     }
 
     fn quorum(&self) -> Quorum {
@@ -172,24 +194,13 @@ impl Names for Resolver {
     /// Looks once. Ends when all have answered, shortly after enough of them for the quorum, or at the deadline.
     fn look<'a>(&'a self, host: &'a str, family: Family) -> Pin<Box<dyn Future<Output = Look> + Send + 'a>> {
         Box::pin(async move {
-            let unanswered = |(server, _): &(SocketAddr, _)| (*server, Err(Failure::TimedOut));
+            let unanswered = |client: &Client| (client.server, Err(Failure::TimedOut));
             let mut said: Look = self.clients.iter().map(unanswered).collect();
-            let record_type = match family {
-                Family::Ipv4 => RecordType::A,
-                Family::Ipv6 => RecordType::AAAA,
-            };
-            let name = Name::from_ascii(format!("{host}."));
             let mut end = Instant::now() + self.deadline;
             let mut asked = JoinSet::new();
-            for (index, (_, client)) in self.clients.iter().enumerate() {
-                match name.clone() {
-                    Ok(name) => {
-                        let client = client.clone();
-                        asked
-                            .spawn(async move { (index, read(&name, client.lookup(name.clone(), record_type).await)) });
-                    }
-                    Err(error) => said[index].1 = Err(Failure::Malformed(error.to_string())),
-                }
+            for (index, client) in self.clients.iter().cloned().enumerate() {
+                let host = host.to_owned();
+                asked.spawn(async move { (index, client.ask(&host, family).await.said) });
             }
             // What is stale by its own word is nothing that the others need not be waited for.
             let mut missing = self.quorum.of(said.len());
@@ -208,7 +219,7 @@ impl Names for Resolver {
     }
 }
 
-fn client(server: SocketAddr, deadline: Duration) -> Result<TokioResolver, Error> {
+fn resolver(server: SocketAddr, deadline: Duration) -> Result<TokioResolver, NetError> {
     let connections = [ProtocolConfig::Udp, ProtocolConfig::Tcp].map(|protocol| {
         let mut connection = ConnectionConfig::new(protocol);
         connection.port = server.port();
@@ -226,9 +237,7 @@ fn client(server: SocketAddr, deadline: Duration) -> Result<TokioResolver, Error
     options.preserve_intermediates = true;
     options.use_hosts_file = ResolveHosts::Never;
     options.max_active_requests = QUERIES_MAX;
-    builder
-        .build()
-        .map_err(|error| Error::Client(server, error.to_string()))
+    builder.build()
 }
 
 fn read(name: &Name, answer: Result<Lookup, NetError>) -> Result<Said, Failure> {
@@ -294,5 +303,12 @@ fn failure(error: &NetError) -> Failure {
         NetError::Proto(error) => Failure::Malformed(error.to_string()),
         NetError::Io(error) => Failure::Network(error.to_string()),
         other => Failure::Network(other.to_string()),
+    }
+}
+
+fn kept(error: &NetError) -> Option<Duration> {
+    match error {
+        NetError::Dns(DnsError::NoRecordsFound(none)) => Some(Duration::from_secs(none.soa.as_ref()?.ttl.into())),
+        _ => None,
     }
 }

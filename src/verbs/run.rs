@@ -17,6 +17,7 @@ use crate::aws::arn::Arn;
 use crate::aws::elb::{self, Clients};
 use crate::clock::Clock;
 use crate::dns;
+use crate::dns::resolv_conf::THIS_HOST;
 use crate::dns::watch::Watchers;
 use crate::exit::Exit;
 use crate::follow::binding::Binding;
@@ -29,6 +30,7 @@ use crate::telemetry::board::Board;
 use crate::telemetry::http::{self, Site};
 use crate::telemetry::journal::Journal;
 use crate::telemetry::metrics::Metrics;
+use crate::text::join;
 
 /// How often a settled daemon says that it lives.
 const SUMMARY: Duration = Duration::from_secs(5 * 60);
@@ -86,6 +88,7 @@ pub async fn run(read: impl Fn() -> Result<Settings, settings::Error>) -> anyhow
             _ = status.tick() => {
                 daemon.show_status();
                 daemon.notifier.tick(daemon.clock.now());
+                daemon.find_name_servers().await;
             }
             // Fed by this loop's turn alone: DNS or AWS being down is no reason to be restarted.
             _ = watchdog.tick() => notify(&[NotifyState::Watchdog]),
@@ -269,6 +272,22 @@ impl Daemon {
             "settings reloaded"
         );
         Ok(())
+    }
+
+    /// A host that starts gets its name servers late: as long as it is asked itself, because /etc/resolv.conf names nobody else,
+    /// that is read again.
+    async fn find_name_servers(&mut self) {
+        let asked = self.watchers.servers();
+        if !self.settings.dns.name_servers.is_empty() || asked != [THIS_HOST] {
+            return;
+        }
+        let Some(found) = self.settings.dns.servers().ok().filter(|found| *found != asked) else {
+            return;
+        };
+        info!("/etc/resolv.conf names {} now", join(&found));
+        if let Err(error) = self.take(Ok(self.settings.clone())).await {
+            warn!("these name servers are not asked: {error}");
+        }
     }
 
     /// Serves the pages where the settings say.

@@ -14,8 +14,9 @@ mod failover;
 mod probe;
 mod server;
 mod site;
-mod stage;
 mod stall;
 mod tls;
 mod traffic;
 mod vanished;
+
+use crate::stage;

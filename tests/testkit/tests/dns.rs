@@ -15,6 +15,7 @@ use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ProtocolConfi
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_resolver::proto::rr::rdata::opt::EdnsOption;
 use hickory_resolver::proto::rr::{Name, Record, RecordType};
 use testkit::dns::{Answered, Behaviour, NEGATIVE_TTL_SECONDS, Server};
 
@@ -234,6 +235,29 @@ fn negative_answers_say_how_long_they_hold() {
     }
     server.set(NAME, Behaviour::NoDataBare);
     assert!(client.ask(NAME, RecordType::A, 1).authorities.is_empty());
+}
+
+#[test]
+fn an_answer_that_had_expired_says_so() {
+    let server = Server::start();
+    let mut client = Client::connect(&server, false);
+    for (behaviour, options) in [
+        (Behaviour::a("10.0.0.1", 5), vec![]),
+        (
+            Behaviour::a("10.0.0.1", 5).stale(),
+            vec![EdnsOption::Unknown(15, vec![0, 3])],
+        ),
+    ] {
+        server.set(NAME, behaviour);
+        let edns = client.ask(NAME, RecordType::A, 1).edns.expect("it is asked for");
+        let given: Vec<EdnsOption> = edns
+            .options()
+            .as_ref()
+            .iter()
+            .map(|(_, option)| option.clone())
+            .collect();
+        assert_eq!(given, options);
+    }
 }
 
 #[test]

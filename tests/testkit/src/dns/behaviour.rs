@@ -57,6 +57,8 @@ pub enum Behaviour {
     WrongId(Box<Behaviour>),
     /// The answer to the question for another name, as from a confused or malicious server.
     WrongName(Box<Behaviour>),
+    /// The answer with the Extended DNS Error Stale Answer (RFC 8914), as a cache marks what had expired, if it is asked with EDNS.
+    Stale(Box<Behaviour>),
     /// Bytes with the right message id that are not a DNS message.
     Malformed,
     /// The answer as it is now, sent later; other queries do not wait for it.
@@ -118,6 +120,11 @@ impl Behaviour {
         Self::Delayed(by, Box::new(self))
     }
 
+    /// This, but marked as expired.
+    pub fn stale(self) -> Self {
+        Self::Stale(Box::new(self))
+    }
+
     /// This, but under another message id.
     pub fn wrong_id(self) -> Self {
         Self::WrongId(Box::new(self))
@@ -164,6 +171,7 @@ impl Behaviour {
             Self::Silent => Content::Silence.into(),
             Self::Malformed => Content::Garbage.into(),
             Self::Truncated(inner) => inner.distorted(kind, given, |by| by.truncated = true),
+            Self::Stale(inner) => inner.distorted(kind, given, |by| by.stale = true),
             Self::WrongId(inner) => inner.distorted(kind, given, |by| by.wrong_id = true),
             Self::WrongName(inner) => inner.distorted(kind, given, |by| by.wrong_name = true),
             Self::Delayed(delay, inner) => inner.distorted(kind, given, |by| by.delay += *delay),

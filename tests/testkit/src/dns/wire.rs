@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use hickory_resolver::proto::op::{Edns, Message, MessageType, Metadata, OpCode, Query, ResponseCode};
+use hickory_resolver::proto::rr::rdata::opt::EdnsOption;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
 use super::journal::Answered;
@@ -17,6 +18,10 @@ const WRONG_ID_BITS: u16 = 0x5555;
 
 /// After an id: a response with one question, whose name's first label ends before its announced length.
 const GARBAGE: [u8; 13] = [0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0, 63, b'?', b'?'];
+
+/// The number of the option that says more of an answer (RFC 8914), which hickory-proto does not know by name, and one of its codes.
+const EXTENDED_DNS_ERROR: u16 = 15;
+const STALE_ANSWER: u16 = 3;
 
 /// A query with exactly one question.
 #[derive(Debug)]
@@ -103,6 +108,12 @@ fn message(request: &Request, code: ResponseCode, answers: &[Record], authoritie
 }
 
 fn encode(request: &Request, mut message: Message, distortion: &Distortion, tcp: bool) -> (Answered, Vec<u8>) {
+    if let Some(edns) = message.edns.as_mut().filter(|_| distortion.stale) {
+        edns.options_mut().insert(EdnsOption::Unknown(
+            EXTENDED_DNS_ERROR,
+            STALE_ANSWER.to_be_bytes().to_vec(),
+        ));
+    }
     if distortion.wrong_id {
         message.metadata.id ^= WRONG_ID_BITS;
     }

@@ -68,6 +68,7 @@ impl Content {
 pub(super) struct Distortion {
     pub(super) delay: Duration,
     pub(super) truncated: bool,
+    pub(super) stale: bool,
     pub(super) wrong_id: bool,
     pub(super) wrong_name: bool,
 }
@@ -76,6 +77,7 @@ impl Distortion {
     fn add(&mut self, other: &Self) {
         self.delay += other.delay;
         self.truncated |= other.truncated;
+        self.stale |= other.stale;
         self.wrong_id |= other.wrong_id;
         self.wrong_name |= other.wrong_name;
     }

@@ -1,4 +1,5 @@
 //! Namespaces of its own for each test, which leave nothing behind, however the test ends.
+#![allow(clippy::disallowed_methods, reason = "what takes too long is ended")]
 
 use std::any::type_name;
 use std::env;
