@@ -221,7 +221,8 @@ impl<G: TargetGroups> Follower<G> {
             None => {
                 let turn = self.groups.bucket().take(self.agenda.first_urgency()).await;
                 self.describing_since = Some(self.clock.now());
-                let described = self.groups.groups(std::slice::from_ref(&self.binding.arn), turn).await;
+                let arns = std::slice::from_ref(&self.binding.arn);
+                let described = Box::pin(self.groups.groups(arns, turn)).await;
                 self.describing_since = None;
                 let group = described?.remove(&self.binding.arn);
                 self.begin(group.unwrap_or_else(|| Err(elb::not_listed(&self.binding.arn)))?)

@@ -181,7 +181,7 @@ impl<G: TargetGroups> Reconciler<G> {
     pub async fn look(&mut self, turn: Turn) -> Report {
         let started = self.clock.now();
         self.calling = Some(("DescribeTargetHealth", started));
-        let targets = self.groups.targets(&self.group, turn).await;
+        let targets = Box::pin(self.groups.targets(&self.group, turn)).await;
         self.calling = None;
         let at = self.clock.now();
         let listed = targets.as_ref().ok().map(|_| at);
@@ -264,8 +264,8 @@ impl<G: TargetGroups> Reconciler<G> {
         if !report.plan.register.is_empty() {
             self.calling = Some((Write::Register.action(), self.clock.now()));
             let turn = self.groups.bucket().take(Write::Register.urgency()).await;
-            let writing = self.groups.write(Write::Register, arn, &report.plan.register, turn);
-            report.registered = writing.await;
+            // A call takes more room than all that a follower remembers, and most followers make none most of the time.
+            report.registered = Box::pin(self.groups.write(Write::Register, arn, &report.plan.register, turn)).await;
             self.calling = None;
             self.ours.extend(&report.registered.done);
         }
@@ -276,7 +276,7 @@ impl<G: TargetGroups> Reconciler<G> {
                 self.announce_first_removal(removals.keys());
                 self.calling = Some((Write::Deregister.action(), self.clock.now()));
                 let writing = self.groups.write(Write::Deregister, &self.binding.arn, &removals, turn);
-                report.deregistered = writing.await;
+                report.deregistered = Box::pin(writing).await;
                 self.calling = None;
             }
         }
