@@ -3,6 +3,8 @@
 
 mod agenda;
 mod cadence;
+mod evidence;
 mod pressure;
 mod region;
+mod resolvers;
 mod retry;

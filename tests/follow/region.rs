@@ -145,6 +145,42 @@ impl Region {
         }
     }
 
+    /// What is true of a name: its addresses and their TTL, or how asking for it fails.
+    pub fn truth(&self, host: &str) -> Result<(BTreeSet<IpAddr>, Duration), Failure> {
+        self.stage().names[host].truth.clone()
+    }
+
+    /// What DNS says of a name from now on: one of these addresses in each answer, or all of them.
+    pub fn name_all(&self, host: &str, ips: &[&str], ttl_secs: u64) {
+        let ips = ips.iter().map(|ip| ip.parse().expect("ip")).collect();
+        self.set(host, Ok((ips, Duration::from_secs(ttl_secs))));
+    }
+
+    /// The addresses that were deregistered, and when.
+    pub fn removals(&self, arn: &Arn) -> Vec<(Duration, BTreeSet<IpAddr>)> {
+        let stage = self.stage();
+        let is_one = |call: &&Call| call.is_ok && call.action == "DeregisterTargets" && call.arn == *arn;
+        let removals = stage.calls.iter().filter(is_one);
+        removals.map(|call| (call.at, call.ips.clone())).collect()
+    }
+
+    /// The addresses that are registered.
+    pub fn registered(&self, arn: &Arn) -> BTreeSet<IpAddr> {
+        let now = self.elapsed();
+        let targets = self.stage().model.targets(arn.as_str(), now).into_iter();
+        let registered = targets.filter(|target| target.state != "draining");
+        registered
+            .map(|target| target.ip.parse().expect("an address"))
+            .collect()
+    }
+
+    /// Takes a target away as somebody else would; it drains.
+    pub fn drain_target(&self, arn: &Arn, ip: &str) {
+        let now = self.elapsed();
+        let target = [TargetDescription::new(ip, 5432)];
+        (self.stage().model.deregister(arn.as_str(), &target, now)).expect("not refused");
+    }
+
     /// When a name was looked up, since the start.
     pub fn looks_at_name(&self, host: &str) -> Vec<Duration> {
         self.stage().names[host].looks.clone()
@@ -211,7 +247,18 @@ impl Region {
 
     /// The same with a policy and an interval.
     pub async fn follow_as(&self, bindings: &[(&Arn, &str)], policy: &Policy, interval: Duration) -> Following {
-        let watchers = Arc::new(Watchers::new(self.clone(), self.0.clock, interval));
+        self.follow_through(self.clone(), bindings, policy, interval).await
+    }
+
+    /// The same through name servers of one's own.
+    pub async fn follow_through(
+        &self,
+        names: impl Names,
+        bindings: &[(&Arn, &str)],
+        policy: &Policy,
+        interval: Duration,
+    ) -> Following {
+        let watchers = Arc::new(Watchers::new(names, self.0.clock, interval));
         let mut followers = Vec::new();
         for (arn, host) in bindings {
             let binding = Binding {

@@ -1,0 +1,273 @@
+//! What answers prove: nothing is removed for what a cache has kept too long, for one sample told twice, for one name server's
+//! silence, or because a name gives several addresses in turn; and no outage passes without a word.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use rds_tether::aws::arn::Arn;
+use rds_tether::planner::answer::Failure;
+use rds_tether::planner::plan::{Note, Reason};
+use rds_tether::planner::policy::Policy;
+
+use super::region::{Following, NEW, OLD, Region};
+use super::resolvers::{AS_INSTALLED, Cache, KRESD, PLAIN, Resolvers, SERVING_STALE};
+
+const WRITER: &str = "orders.cluster-abc123.eu-west-1.rds.amazonaws.com";
+const READER: &str = "orders.cluster-ro-abc123.eu-west-1.rds.amazonaws.com";
+/// Gives one of its addresses in each answer.
+const ROTATING: &str = "rotating.db.internal";
+const INTERVAL: Duration = Duration::from_secs(5);
+const HALF_AN_HOUR: u64 = 30 * 60;
+
+async fn follow(region: &Region, resolvers: &Resolvers, arn: &Arn, host: &str) -> Following {
+    region
+        .follow_through(resolvers.clone(), &[(arn, host)], &Policy::default(), INTERVAL)
+        .await
+}
+
+fn ips(texts: &[&str]) -> BTreeSet<IpAddr> {
+    texts.iter().map(|text| text.parse().expect("an address")).collect()
+}
+
+fn both_kinds() -> impl Iterator<Item = Cache> {
+    AS_INSTALLED.into_iter().chain(SERVING_STALE)
+}
+
+/// Fails if an outage behind a cache costs a live target, or passes without a word: for half an hour nobody is reached, or the
+/// authority fails, or it denies the name once, which some caches keep for a minute.
+#[tokio::test(start_paused = true)]
+async fn an_outage_behind_a_cache_removes_nothing_and_is_told() {
+    for cache in both_kinds() {
+        for (host, targets) in [(WRITER, &[OLD][..]), (READER, &["10.0.1.1", "10.0.1.2", "10.0.1.3"])] {
+            for failure in [Failure::TimedOut, Failure::ServFail, Failure::NxDomain] {
+                let told = format!("{} {host} {failure}", cache.name);
+                let region = Region::new();
+                let arn = region.add_group("orders");
+                targets.iter().for_each(|ip| region.put_target(&arn, ip));
+                region.name_all(host, targets, if host == READER { 1 } else { 5 });
+                let resolvers = Resolvers::new(&region, &[cache]);
+                let _following = follow(&region, &resolvers, &arn, host).await;
+                region.pass(60).await;
+                region.fail_name(host, failure.clone());
+                let is_short = failure == Failure::NxDomain;
+                // PowerDNS extends what it has by 15 s, in which nobody can know.
+                region.pass(if is_short { 2 } else { 40 }).await;
+                if !is_short {
+                    let report = region.report(&arn).expect("a report");
+                    assert!(report.trouble().is_some(), "{told}: not a word after 40 s");
+                    region.pass(HALF_AN_HOUR).await;
+                }
+                region.name_all(host, targets, if host == READER { 1 } else { 5 });
+                region.pass(120).await;
+                assert_eq!(region.removals(&arn), [], "{told}");
+                assert_eq!(
+                    region.report(&arn).expect("a report").trouble(),
+                    None,
+                    "{told}: it is over"
+                );
+            }
+        }
+    }
+}
+
+/// Fails if two daemons fight because the name server of one has stayed behind: the old writer is registered anew and the live one
+/// removed, over and over.
+#[tokio::test(start_paused = true)]
+async fn a_daemon_behind_a_stale_cache_does_not_fight_with_another() {
+    for cache in SERVING_STALE {
+        let region = Region::new();
+        let arn = region.add_group("orders");
+        region.put_target(&arn, OLD);
+        region.name(WRITER, OLD, 5);
+        let (stale, plain) = (Resolvers::new(&region, &[cache]), Resolvers::new(&region, &[PLAIN]));
+        let _behind = follow(&region, &stale, &arn, WRITER).await;
+        let _good = follow(&region, &plain, &arn, WRITER).await;
+        region.pass(60).await;
+        stale.cut_off(0, true);
+        // What the cache has left of its last answer is over.
+        region.pass(30).await;
+        region.name(WRITER, NEW, 5);
+        region.pass(HALF_AN_HOUR).await;
+        let removed: Vec<_> = region.removals(&arn).into_iter().map(|(_, ips)| ips).collect();
+        assert_eq!(removed, [ips(&[OLD])], "{}", cache.name);
+        assert_eq!(region.registered(&arn), ips(&[NEW]), "{}", cache.name);
+    }
+}
+
+/// Fails if what the better of two name servers has named is removed when it falls silent, if what the stale one named is removed
+/// on the word of the other alone, or if either is still held once both have been heard.
+#[tokio::test(start_paused = true)]
+async fn each_name_server_is_a_witness_of_its_own() {
+    for cache in SERVING_STALE {
+        let told = cache.name;
+        let region = Region::new();
+        let arn = region.add_group("orders");
+        region.put_target(&arn, OLD);
+        region.name(WRITER, OLD, 5);
+        let resolvers = Resolvers::new(&region, &[cache, PLAIN]);
+        let _following = follow(&region, &resolvers, &arn, WRITER).await;
+        region.pass(60).await;
+        resolvers.cut_off(0, true);
+        region.pass(30).await;
+        region.name(WRITER, NEW, 5);
+        region.pass(300).await;
+        assert_eq!(region.registered(&arn), ips(&[OLD, NEW]), "{told}");
+        let report = region.report(&arn).expect("a report");
+        let is_vouched = |reason: &Reason| matches!(reason, Reason::Vouched(_));
+        assert!(
+            report.plan.holds.iter().any(|hold| is_vouched(&hold.reason)),
+            "{told}: {report:?}"
+        );
+        assert!(!report.is_settled(), "{told}");
+        resolvers.silence(1, true);
+        region.pass(HALF_AN_HOUR).await;
+        assert_eq!(region.removals(&arn), [], "{told}: the good one is silent");
+        resolvers.silence(1, false);
+        resolvers.cut_off(0, false);
+        region.pass(240).await;
+        assert_eq!(region.registered(&arn), ips(&[NEW]), "{told}: both are back");
+        assert!(region.report(&arn).expect("a report").is_settled(), "{told}");
+    }
+}
+
+/// Fails if two name servers that go on to differ about a writer are taken for one truth.
+#[tokio::test(start_paused = true)]
+async fn name_servers_that_go_on_to_differ_are_told_of() {
+    let region = Region::new();
+    let arn = region.add_group("orders");
+    region.put_target(&arn, OLD);
+    region.name(WRITER, OLD, 5);
+    // The second has the name by heart: no failover ever reaches it.
+    let by_heart = Cache {
+        keeps_least: Duration::from_secs(86_400),
+        ..PLAIN
+    };
+    let resolvers = Resolvers::new(&region, &[PLAIN, by_heart]);
+    let _following = follow(&region, &resolvers, &arn, WRITER).await;
+    region.pass(60).await;
+    assert!(region.report(&arn).expect("a report").is_settled());
+    region.name(WRITER, NEW, 5);
+    region.pass(30).await;
+    assert!(!region.report(&arn).expect("a report").is_settled());
+    region.pass(60).await;
+    let report = region.report(&arn).expect("a report");
+    let words = report.plan.holds.iter().find_map(|hold| match &hold.reason {
+        Reason::Disputed { words, lasts: true } => Some(words.clone()),
+        _ => None,
+    });
+    let words: Vec<_> = words.expect("a hold").into_values().collect();
+    assert_eq!(words, [ips(&[NEW]), ips(&[OLD])]);
+    assert_eq!(region.registered(&arn), ips(&[OLD, NEW]));
+}
+
+/// Fails if one sample of a reader endpoint is counted for each time that a cache repeats it: 15 live readers, of which a few
+/// answers name one each.
+#[tokio::test(start_paused = true)]
+async fn one_sample_told_many_times_is_one() {
+    for is_shared in [false, true] {
+        let region = Region::new();
+        let arn = region.add_group("orders");
+        let members: Vec<String> = (1..=15).map(|n| format!("10.0.1.{n}")).collect();
+        let members: Vec<&str> = members.iter().map(String::as_str).collect();
+        members.iter().for_each(|ip| region.put_target(&arn, ip));
+        region.name_all(READER, &members, 1);
+        let resolvers = Resolvers::new(&region, &[Cache { is_shared, ..KRESD }]);
+        let _following = follow(&region, &resolvers, &arn, READER).await;
+        region.pass(2400).await;
+        assert_eq!(region.removals(&arn), [], "shared: {is_shared}");
+        // One that has gone is still removed in the end.
+        region.name_all(READER, &members[1..], 1);
+        region.pass(3600).await;
+        let removed: Vec<_> = region.removals(&arn).into_iter().map(|(_, ips)| ips).collect();
+        assert_eq!(removed, [ips(&["10.0.1.1"])], "shared: {is_shared}");
+    }
+}
+
+/// Fails if a start behind a cache that has an expired answer registers the former writer anew.
+#[tokio::test(start_paused = true)]
+async fn a_start_behind_a_stale_cache_registers_nothing_old() {
+    for cache in SERVING_STALE {
+        let region = Region::new();
+        let arn = region.add_group("orders");
+        region.put_target(&arn, OLD);
+        region.put_target(&arn, NEW);
+        region.name(WRITER, OLD, 5);
+        let resolvers = Resolvers::new(&region, &[cache]);
+        let earlier = follow(&region, &resolvers, &arn, WRITER).await;
+        region.pass(10).await;
+        drop(earlier);
+        region.name(WRITER, NEW, 5);
+        region.drain_target(&arn, OLD);
+        region.pass(60).await;
+        let _following = follow(&region, &resolvers, &arn, WRITER).await;
+        region.pass(120).await;
+        assert_eq!(region.registered(&arn), ips(&[NEW]), "{}", cache.name);
+        assert_eq!(region.registered_at(&arn, OLD), None, "{}", cache.name);
+        assert!(region.report(&arn).expect("a report").is_settled(), "{}", cache.name);
+    }
+}
+
+/// Fails if a name that gives two addresses in turn costs more than the removals before it is known for that (of what it had not
+/// named yet, and of what it had named first), if it is not noted, or if anything is removed after that.
+#[tokio::test(start_paused = true)]
+async fn a_rotation_is_not_taken_for_failovers() {
+    let mut removals = 0;
+    for seed in 0..20 {
+        let region = Region::new();
+        fastrand::seed(seed);
+        let arn = region.add_group("orders");
+        let members = [OLD, NEW];
+        members.iter().for_each(|ip| region.put_target(&arn, ip));
+        region.name_all(ROTATING, &members, 60);
+        let resolvers = Resolvers::new(&region, &[PLAIN]);
+        let _following = follow(&region, &resolvers, &arn, ROTATING).await;
+        region.pass(14 * 60).await;
+        let early = region.removals(&arn).len();
+        assert!(early <= 2, "seed {seed}: {:?}", region.removals(&arn));
+        removals += early;
+        region.pass(2 * 3600).await;
+        assert_eq!(region.removals(&arn).len(), early, "seed {seed}: after it was known");
+        assert_eq!(region.registered(&arn), ips(&members), "seed {seed}");
+        let report = region.report(&arn).expect("a report");
+        let is_noted = report
+            .plan
+            .notes
+            .iter()
+            .any(|note| matches!(note, Note::Rotates { .. }));
+        assert!(is_noted, "seed {seed}");
+    }
+    assert!(removals > 0, "no seed shows what cannot be known at first");
+}
+
+/// Fails if a failover, the flap after it, or a failback costs more time than DNS takes, behind any cache as it is installed.
+#[tokio::test(start_paused = true)]
+async fn failovers_keep_their_seconds_behind_every_cache() {
+    for cache in AS_INSTALLED {
+        let told = cache.name;
+        let region = Region::new();
+        let arn = region.add_group("orders");
+        region.put_target(&arn, OLD);
+        region.name(WRITER, OLD, 5);
+        let resolvers = Resolvers::new(&region, &[cache]);
+        let _following = follow(&region, &resolvers, &arn, WRITER).await;
+        region.pass(100).await;
+        for (from, to) in [(OLD, NEW), (NEW, OLD)] {
+            let changed = region.elapsed();
+            for (ip, secs) in [(to, 8), (from, 6), (to, 120)] {
+                region.name(WRITER, ip, 5);
+                region.pass(secs).await;
+            }
+            let within = |at: Option<Duration>, secs: u64| {
+                let took = at.expect("done") - changed;
+                assert!(took <= Duration::from_secs(secs), "{told}: {took:?} to {to}");
+            };
+            if to == NEW {
+                within(region.registered_at(&arn, NEW), 7);
+                within(region.deregistered_at(&arn, OLD), 14 + 60 + 15);
+            }
+            assert_eq!(region.registered(&arn), ips(&[to]), "{told}");
+            assert!(region.report(&arn).expect("a report").is_settled(), "{told}");
+        }
+    }
+}
