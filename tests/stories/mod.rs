@@ -5,6 +5,7 @@
 mod bad_input;
 mod dns_truth;
 mod elb_semantics;
+mod evidence;
 mod operation;
 mod pressure;
 
