@@ -100,6 +100,8 @@ fn failure_label(failure: &Failure) -> &'static str {
         Failure::Malformed(_) => "malformed",
         Failure::Code(_) => "other",
         Failure::Network(_) => "network",
+        Failure::Stale(..) => "stale",
+        Failure::Unproven(..) => "unproven",
     }
 }
 

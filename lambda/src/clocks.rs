@@ -116,9 +116,10 @@ mod tests {
     use std::collections::BTreeMap;
     use std::time::Duration;
 
-    use rds_tether::planner::answer::{Answer, History, Resolution};
+    use rds_tether::planner::answer::{Quorum, Said};
     use rds_tether::planner::candidate::{Doubt, Probe};
     use rds_tether::planner::decide::{Seen, decide};
+    use rds_tether::planner::history::Inquiry;
     use rds_tether::planner::plan::Plan;
     use rds_tether::planner::policy::Policy;
     use rds_tether::planner::target::{Family, Target};
@@ -131,14 +132,15 @@ mod tests {
     /// A step of a new invocation whose candidate does not answer.
     fn step(remembered: &Remembered, now: Timestamp) -> Plan {
         let arn: Arn = ARN.parse().expect("an ARN");
-        let resolution = Resolution::new(["10.0.2.7".parse().expect("ip")].into(), Duration::from_secs(5));
-        let resolution = resolution.expect("an address");
-        let history = History::new(&resolution, now);
+        let said = Said::new(["10.0.2.7".parse().expect("ip")].into(), Duration::from_secs(5));
+        let (mut inquiry, server) = (Inquiry::default(), "10.0.0.2:53".parse().expect("an address"));
+        let said = inquiry.weigh(HOST, vec![(server, Ok(said))], now, now);
+        let answer = inquiry.hear(HOST, &said, Quorum::Any, now).expect("an answer");
         let target = Target {
             ip: "10.0.2.7".parse().expect("ip"),
             port: 5432,
         };
-        let (endpoint, answer) = (HOST.parse().expect("an endpoint"), Answer { resolution, history });
+        let endpoint = HOST.parse().expect("an endpoint");
         let seen = Seen {
             family: Family::Ipv4,
             endpoints: BTreeMap::from([(&endpoint, Ok(&answer))]),

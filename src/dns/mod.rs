@@ -17,18 +17,19 @@ use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::rdata::opt::EdnsOption;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use crate::planner::answer::{Blind, Failure, Quorum, Resolution, Said, combine};
+use crate::planner::answer::{Failure, Quorum, Said};
 use crate::planner::target::Family;
 use crate::planner::wrong::Wrong;
 
 /// Where the system's name servers are.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
-/// How long the other name servers may take after the first has given an address.
-const AFTER_FIRST: Duration = Duration::from_millis(200);
+/// How long the other name servers may take after enough of them have given an address.
+const AFTER_ENOUGH: Duration = Duration::from_millis(200);
 /// Queries under way at once to one name server: a start with a thousand endpoints and a silent server stays below it.
 const QUERIES_MAX: usize = 8192;
 
@@ -101,19 +102,16 @@ impl Error {
     }
 }
 
-/// One look: what every name server said, and what follows from it.
-#[derive(Clone, Debug)]
-pub struct Look {
-    /// Each name server and its answer, in the order of the settings.
-    pub said: Vec<(SocketAddr, Result<Said, Failure>)>,
-    /// The addresses, or why there are none.
-    pub seen: Result<Resolution, Blind>,
-}
+/// What each name server said in one look, in the order of the settings.
+pub type Look = Vec<(SocketAddr, Result<Said, Failure>)>;
 
 /// The seam between watchers and name servers, so that their stories can be told in virtual time.
 pub trait Names: Send + Sync + 'static {
     /// The name servers asked.
     fn servers(&self) -> Vec<SocketAddr>;
+
+    /// How many of them must give an address.
+    fn quorum(&self) -> Quorum;
 
     /// Looks once at a name.
     fn look<'a>(&'a self, host: &'a str, family: Family) -> Pin<Box<dyn Future<Output = Look> + Send + 'a>>;
@@ -189,26 +187,34 @@ impl Names for Resolver {
         self.clients.iter().map(|client| client.server).collect()
     }
 
-    /// Looks once. Ends when all have answered, shortly after the first address, or at the deadline.
+    fn quorum(&self) -> Quorum {
+        self.quorum
+    }
+
+    /// Looks once. Ends when all have answered, shortly after enough of them for the quorum, or at the deadline.
     fn look<'a>(&'a self, host: &'a str, family: Family) -> Pin<Box<dyn Future<Output = Look> + Send + 'a>> {
         Box::pin(async move {
             let unanswered = |client: &Client| (client.server, Err(Failure::TimedOut));
-            let mut said: Vec<_> = self.clients.iter().map(unanswered).collect();
+            let mut said: Look = self.clients.iter().map(unanswered).collect();
             let mut end = Instant::now() + self.deadline;
             let mut asked = JoinSet::new();
             for (index, client) in self.clients.iter().cloned().enumerate() {
                 let host = host.to_owned();
                 asked.spawn(async move { (index, client.ask(&host, family).await.said) });
             }
+            // What is stale by its own word is nothing that the others need not be waited for.
+            let mut missing = self.quorum.of(said.len());
             while let Ok(Some(joined)) = timeout_at(end, asked.join_next()).await {
                 let Ok((index, answer)) = joined else { continue };
-                if answer.is_ok() {
-                    end = end.min(Instant::now() + AFTER_FIRST);
+                if answer.as_ref().is_ok_and(|said| said.stale.is_none()) {
+                    missing = missing.saturating_sub(1);
+                    if missing == 0 {
+                        end = end.min(Instant::now() + AFTER_ENOUGH);
+                    }
                 }
                 said[index].1 = answer;
             }
-            let seen = combine(&said, self.quorum);
-            Look { said, seen }
+            said
         })
     }
 }
@@ -264,6 +270,23 @@ fn read(name: &Name, answer: Result<Lookup, NetError>) -> Result<Said, Failure> 
         addresses,
         ttl: Duration::from_secs(ttl.into()),
         names: names.iter().skip(1).map(plain).collect(),
+        stale: stale_by_its_word(&lookup),
+        is_fresh: false,
+    })
+}
+
+/// The Extended DNS Error by which a name server says that its answer had expired (RFC 8914). hickory-proto 0.26 asks for it and
+/// knows the option by its number only.
+fn stale_by_its_word(lookup: &Lookup) -> Option<u16> {
+    const EXTENDED_DNS_ERROR: u16 = 15;
+    const STALE: [u16; 2] = [3, 19];
+    let edns = lookup.message().edns.as_ref()?;
+    edns.options().as_ref().iter().find_map(|(_, option)| match option {
+        EdnsOption::Unknown(EXTENDED_DNS_ERROR, bytes) => {
+            let code = u16::from_be_bytes([*bytes.first()?, *bytes.get(1)?]);
+            STALE.contains(&code).then_some(code)
+        }
+        _ => None,
     })
 }
 

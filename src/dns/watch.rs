@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::clock::Clock;
 use crate::counts::Looks;
 use crate::dns::{Error, Names, Resolver, Settings};
-use crate::planner::answer::{Answer, Blind, Failure, History, Said};
+use crate::planner::answer::{Blind, Failure, Said};
 use crate::planner::cadence::{self, Urgency};
+use crate::planner::history::{Answer, Inquiry};
 use crate::planner::target::Family;
 use crate::planner::time::Timestamp;
 
@@ -175,7 +176,7 @@ impl Watchers {
             interval: self.interval,
             host: host.to_owned(),
             family,
-            history: None,
+            inquiry: Inquiry::default(),
             blind_since: None,
             failures: 0,
         };
@@ -198,7 +199,7 @@ struct Watcher {
     interval: Duration,
     host: String,
     family: Family,
-    history: Option<History>,
+    inquiry: Inquiry,
     blind_since: Option<Timestamp>,
     failures: u32,
 }
@@ -233,22 +234,25 @@ impl Watcher {
         }
     }
 
-    /// Looks, and publishes what is known now.
+    /// Looks, and publishes what is known now. Where every answer may be stale, only a second look is believed: a name server that
+    /// serves stale answers asks for a new one meanwhile.
     async fn look(&mut self) {
-        let look = self.names.look(&self.host, self.family).await;
-        let at = self.clock.now();
-        self.looks.note(&look.said);
-        let seen = look.seen.map(|resolution| {
-            let history = match self.history.take() {
-                Some(mut history) => {
-                    history.saw(&resolution, at);
-                    history
-                }
-                None => History::new(&resolution, at),
-            };
-            self.history = Some(history.clone());
-            Answer { resolution, history }
-        });
+        let mut looks = 0;
+        let (at, said) = loop {
+            let began = self.clock.now();
+            let said = self.names.look(&self.host, self.family).await;
+            let at = self.clock.now();
+            let said = self.inquiry.weigh(&self.host, said, began, at);
+            self.looks.note(&said);
+            looks += 1;
+            let failures = || said.iter().filter_map(|(_, said)| said.as_ref().err());
+            let is_without_answer = failures().count() == said.len();
+            if looks == 2 || !is_without_answer || !failures().any(Failure::may_pass_soon) {
+                break (at, said);
+            }
+            sleep(cadence::APART).await;
+        };
+        let seen = self.inquiry.hear(&self.host, &said, self.names.quorum(), at);
         if seen.is_ok() {
             self.failures = 0;
             self.blind_since = None;
@@ -259,7 +263,7 @@ impl Watcher {
         self.sights.send_replace(Arc::new(Sight {
             at,
             seen,
-            said: look.said,
+            said,
             blind_since: self.blind_since,
         }));
     }

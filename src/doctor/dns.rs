@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::check::{Check, Outcome};
 use crate::dns::Look;
 use crate::exit::Exit;
-use crate::planner::answer::{Failure, Said};
+use crate::planner::answer::{Blind, Failure, Resolution, Said};
 use crate::planner::endpoint::{Endpoint, Kind, Role};
 use crate::planner::guard::{self, Refusal};
 use crate::planner::policy::Policy;
@@ -43,18 +43,27 @@ pub struct Followed<'a> {
     pub family: Family,
 }
 
+/// The answers of all name servers for a name, for one family.
+#[derive(Clone, Debug)]
+pub struct Looked {
+    /// What each name server said.
+    pub said: Look,
+    /// The addresses, or why there are none.
+    pub seen: Result<Resolution, Blind>,
+}
+
 /// The answers of all name servers for a name, for both families.
 #[derive(Clone, Debug)]
 pub struct Looks {
     /// The answers to the question for A records.
-    pub ipv4: Look,
+    pub ipv4: Looked,
     /// The answers to the question for AAAA records.
-    pub ipv6: Look,
+    pub ipv6: Looked,
 }
 
 impl Looks {
     /// The look for addresses of a family.
-    pub fn of(&self, family: Family) -> &Look {
+    pub fn of(&self, family: Family) -> &Looked {
         match family {
             Family::Ipv4 => &self.ipv4,
             Family::Ipv6 => &self.ipv6,
@@ -143,7 +152,7 @@ pub fn judge(followed: &Followed<'_>, looks: &Looks) -> Vec<Check> {
 
 type Judge = fn(&Followed<'_>, &Looks) -> Outcome;
 
-fn answered(look: &Look) -> impl Iterator<Item = (SocketAddr, &Said)> {
+fn answered(look: &Looked) -> impl Iterator<Item = (SocketAddr, &Said)> {
     look.said
         .iter()
         .filter_map(|(server, said)| Some((*server, said.as_ref().ok()?)))

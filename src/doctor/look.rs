@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::aws::Tried;
-use super::dns::{Followed, Looks};
+use super::dns::{Followed, Looked, Looks};
 use super::group::{Around, BalancerSeen, ListenerSeen, Seen};
 use super::reach::Answers;
 use crate::aws::Config;
@@ -20,7 +20,7 @@ use crate::aws::elb::{self, Client, Group, TargetGroups};
 use crate::aws::failure::Failure;
 use crate::aws::sts::{self, Reply};
 use crate::clock::Clock;
-use crate::dns::{self, Look, Names, Resolver};
+use crate::dns::{self, Names, Resolver};
 use crate::planner::answer::combine;
 use crate::planner::endpoint::Endpoint;
 use crate::planner::target::{Family, Target, Zone};
@@ -86,15 +86,15 @@ impl NameServers {
         Looks { ipv4, ipv6 }
     }
 
-    async fn look_for(&self, host: &str, family: Family) -> Look {
+    async fn look_for(&self, host: &str, family: Family) -> Looked {
         let asked = self.resolvers.iter().enumerate().map(|(index, (_, resolver))| {
             let (resolver, host) = (Arc::clone(resolver), host.to_owned());
             (index, async move { resolver.look(&host, family).await })
         });
         let looks = all(asked).await;
-        let said: Vec<_> = looks.into_values().flat_map(|look| look.said).collect();
+        let said: Vec<_> = looks.into_values().flatten().collect();
         let seen = combine(&said, self.dns.quorum);
-        Look { said, seen }
+        Looked { said, seen }
     }
 }
 

@@ -11,9 +11,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::follow::binding::Binding;
 use crate::follow::report::Report;
-use crate::planner::answer::GAP;
 use crate::planner::cadence;
 use crate::planner::candidate::{Doubt, Probe};
+use crate::planner::history::GAP;
 use crate::planner::target::Target;
 use crate::probe::{Depth, Trouble, Trust, probe};
 

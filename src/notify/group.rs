@@ -34,6 +34,8 @@ pub(super) struct Group {
     /// Endpoints that cannot be resolved, since when, and why.
     blind: BTreeMap<Endpoint, (Timestamp, String)>,
     unsettled: Option<Unsettled>,
+    /// Whether a name is known to give several addresses in turn.
+    rotates: bool,
     told: Told,
 }
 
@@ -78,6 +80,7 @@ impl Group {
             named: BTreeMap::new(),
             change: None,
             refused: BTreeMap::new(),
+            rotates: false,
             blind: BTreeMap::new(),
             unsettled: None,
             told: Told::default(),
@@ -100,6 +103,7 @@ impl Group {
         }
         told.extend(self.tell_refusals(report));
         told.extend(self.tell_unproven(report));
+        told.extend(self.tell_rotation(report));
         if report.is_settled()
             && let Some(change) = self.change.take()
         {
@@ -242,6 +246,25 @@ impl Group {
             }
         }
         self.tell_addresses(Kind::Unproven, at, new, reasons)
+    }
+
+    /// Tells, once, of a name that gives several addresses in turn.
+    fn tell_rotation(&mut self, report: &Report) -> Option<Message> {
+        let rotates = |note: &&Note| matches!(note, Note::Rotates { .. });
+        let notes: Vec<&Note> = report.plan.notes.iter().filter(rotates).collect();
+        let is_blind = report.sights.values().any(|sight| sight.seen.is_err());
+        if is_blind || std::mem::replace(&mut self.rotates, !notes.is_empty()) {
+            return None;
+        }
+        let new = notes.iter().flat_map(|note| match note {
+            Note::Rotates { endpoint, members } => {
+                let port = endpoint.port();
+                members.iter().map(|ip| Target { ip: *ip, port }).collect()
+            }
+            _ => Vec::new(),
+        });
+        let reasons = notes.iter().map(ToString::to_string).collect();
+        self.tell_addresses(Kind::Rotates, report.at, new.collect(), reasons)
     }
 
     /// Tells what stands against addresses, if there is anything.

@@ -36,6 +36,8 @@ pub enum Kind {
     Unsettled,
     /// A name could not be resolved for minutes.
     Unresolved,
+    /// A name that stands for one writer gives several addresses in turn.
+    Rotates,
     /// What was told as unsettled or unresolved is over.
     Recovered,
     /// So much happened that the rest was not told one by one.
@@ -44,13 +46,14 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::AddressChanged,
         Self::Converged,
         Self::Refused,
         Self::Unproven,
         Self::Unsettled,
         Self::Unresolved,
+        Self::Rotates,
         Self::Recovered,
         Self::Summary,
     ];
@@ -64,6 +67,7 @@ impl Kind {
             Self::Unproven => "unproven",
             Self::Unsettled => "unsettled",
             Self::Unresolved => "unresolved",
+            Self::Rotates => "rotates",
             Self::Recovered => "recovered",
             Self::Summary => "summary",
         }
@@ -73,7 +77,9 @@ impl Kind {
     pub fn severity(self) -> &'static str {
         match self {
             Self::AddressChanged | Self::Converged | Self::Recovered => "info",
-            Self::Refused | Self::Unproven | Self::Unsettled | Self::Unresolved | Self::Summary => "warning",
+            Self::Refused | Self::Unproven | Self::Unsettled | Self::Unresolved | Self::Rotates | Self::Summary => {
+                "warning"
+            }
         }
     }
 }

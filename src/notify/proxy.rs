@@ -62,7 +62,23 @@ impl Proxy {
             Happening::Unresolved(why) => {
                 self.blind.get_or_insert_with(|| (at, why.clone()));
             }
-            Happening::Resolved => {
+            Happening::Disputed(words) => {
+                self.told.get_or_insert(at);
+                let text = format!("{name}: {} is not the same to all name servers", self.endpoint);
+                let said = Said {
+                    timings: since(at, at),
+                    reasons: vec![words.clone()],
+                    ..Said::default()
+                };
+                told.extend(self.subject.tell(Kind::Unsettled, at, text, said));
+            }
+            Happening::Rotates(members) => {
+                let new: BTreeSet<Target> = members.iter().map(target).collect();
+                let text = format!("{name}: {} gives {} in turn", self.endpoint, join(&new));
+                let said = Said { new, ..Said::default() };
+                told.extend(self.subject.tell(Kind::Rotates, at, text, said));
+            }
+            Happening::Resolved | Happening::Agreed => {
                 self.blind = None;
                 if let Some(began) = self.told.take() {
                     let text = format!("{name} has recovered after {}", span(at.since(began)));

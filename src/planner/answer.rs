@@ -7,7 +7,6 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::guard::Refusal;
-use super::time::Timestamp;
 use super::wrong::{Wrong, one_of};
 
 /// Addresses that one look found, never none.
@@ -39,6 +38,32 @@ impl Resolution {
     }
 }
 
+/// The longest TTL of RDS's own records. A cache that is told to keep them longer counts down from more; one that serves what has
+/// expired says the same each time (Unbound's `serve-expired-reply-ttl` and dnsdist's `staleTTL`, both 30 s).
+pub const RDS_TTL_MAX: Duration = Duration::from_secs(5);
+/// Why an answer is taken for stale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stale {
+    /// The name server says so, by an Extended DNS Error of this code (RFC 8914: 3 Stale Answer, 19 Stale NXDOMAIN Answer).
+    ByItsWord(u16),
+    /// Its TTL stands still above what RDS gives.
+    TtlStandsStill(Duration),
+}
+
+impl fmt::Display for Stale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ByItsWord(code) => write!(f, "by its own word, EDE {code}"),
+            Self::TtlStandsStill(ttl) => write!(
+                f,
+                "its TTL of {} s stands still, and RDS gives {} s at most",
+                ttl.as_secs(),
+                RDS_TTL_MAX.as_secs()
+            ),
+        }
+    }
+}
+
 /// Why one name server gave no address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -58,6 +83,17 @@ pub enum Failure {
     Code(String),
     /// The server could not be reached.
     Network(String),
+    /// It gave these addresses, but its answer had expired.
+    Stale(BTreeSet<IpAddr>, Stale),
+    /// It gave these addresses for so long, and only a second look could tell whether they had expired.
+    Unproven(BTreeSet<IpAddr>, Duration),
+}
+
+impl Failure {
+    /// Whether another look, a second later, can get an answer of what is no answer now.
+    pub fn may_pass_soon(&self) -> bool {
+        matches!(self, Self::Stale(..) | Self::Unproven(..))
+    }
 }
 
 impl fmt::Display for Failure {
@@ -71,8 +107,18 @@ impl fmt::Display for Failure {
             Self::Malformed(what) => write!(f, "malformed answer ({what})"),
             Self::Code(code) => f.write_str(code),
             Self::Network(what) => write!(f, "network error ({what})"),
+            Self::Stale(addresses, why) => write!(f, "a stale answer ({}: {why})", list(addresses)),
+            Self::Unproven(addresses, ttl) => {
+                let (addresses, ttl) = (list(addresses), ttl.as_secs());
+                write!(f, "an answer that may be stale ({addresses} with a TTL of {ttl} s)")
+            }
         }
     }
+}
+
+fn list(addresses: &BTreeSet<IpAddr>) -> String {
+    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    addresses.join(", ")
 }
 
 /// What one name server gave.
@@ -84,6 +130,23 @@ pub struct Said {
     pub ttl: Duration,
     /// The names that CNAMEs led through, in order.
     pub names: Vec<String>,
+    /// The Extended DNS Error by which the server says that it is stale.
+    pub stale: Option<u16>,
+    /// Whether it cannot have been given before; known once it is weighed.
+    pub is_fresh: bool,
+}
+
+impl Said {
+    /// An answer that has not been weighed.
+    pub fn new(addresses: BTreeSet<IpAddr>, ttl: Duration) -> Self {
+        Self {
+            addresses,
+            ttl,
+            names: Vec::new(),
+            stale: None,
+            is_fresh: false,
+        }
+    }
 }
 
 /// How many name servers must give an address.
@@ -94,6 +157,16 @@ pub enum Quorum {
     Any,
     /// More than half of those asked.
     Majority,
+}
+
+impl Quorum {
+    /// How many of so many name servers that is.
+    pub fn of(self, servers: usize) -> usize {
+        match self {
+            Self::Any => 1,
+            Self::Majority => servers / 2 + 1,
+        }
+    }
 }
 
 impl FromStr for Quorum {
@@ -107,10 +180,7 @@ impl FromStr for Quorum {
 /// Makes one answer of what the name servers said: the union of their addresses, less those short of the quorum. A failure
 /// beside an answer does not blind.
 pub fn combine(said: &[(SocketAddr, Result<Said, Failure>)], quorum: Quorum) -> Result<Resolution, Blind> {
-    let needed = match quorum {
-        Quorum::Any => 1,
-        Quorum::Majority => said.len() / 2 + 1,
-    };
+    let needed = quorum.of(said.len());
     let mut votes: BTreeMap<IpAddr, usize> = BTreeMap::new();
     let given = || said.iter().filter_map(|(_, said)| said.as_ref().ok());
     for ip in given().flat_map(|said| &said.addresses) {
@@ -145,7 +215,7 @@ pub enum Blind {
     /// Every address of the answer was refused by a guard.
     AllRefused(BTreeMap<IpAddr, Refusal>),
     /// The last answer is too old to decide on.
-    Stale(Duration),
+    Outdated(Duration),
 }
 
 impl fmt::Display for Blind {
@@ -169,100 +239,14 @@ impl fmt::Display for Blind {
                 }
                 Ok(())
             }
-            Self::Stale(age) => write!(f, "the last answer is {} s old", age.as_secs()),
+            Self::Outdated(age) => write!(f, "the last answer is {} s old", age.as_secs()),
         }
     }
-}
-
-/// After this long without an answer, absence has to be proved anew: nobody can tell what DNS said meanwhile.
-pub const GAP: Duration = Duration::from_secs(90);
-
-/// Addresses that a history remembers; reader endpoints have at most 15 members.
-const NAMED_MAX: usize = 1024;
-
-/// What the answers of one endpoint have said so far, as this process saw them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct History {
-    /// Since when looks have been answered without a gap.
-    pub seeing_since: Timestamp,
-    /// When the latest answered look was.
-    pub last_look: Timestamp,
-    /// Answered looks.
-    pub looks: u64,
-    /// Distinct answers: one per TTL, because a resolver repeats the same one until it expires.
-    pub answers: u64,
-    expires: Timestamp,
-    named: BTreeMap<IpAddr, Timestamp>,
-}
-
-impl History {
-    /// The history after a first answer.
-    pub fn new(resolution: &Resolution, now: Timestamp) -> Self {
-        let mut history = Self {
-            seeing_since: now,
-            last_look: now,
-            looks: 0,
-            answers: 0,
-            expires: now,
-            named: BTreeMap::new(),
-        };
-        history.saw(resolution, now);
-        history
-    }
-
-    /// Adds an answer.
-    pub fn saw(&mut self, resolution: &Resolution, now: Timestamp) {
-        if now.since(self.last_look) > GAP {
-            self.seeing_since = now;
-        }
-        self.last_look = now;
-        self.looks += 1;
-        if now >= self.expires {
-            self.answers += 1;
-            self.expires = now + resolution.ttl;
-        }
-        for ip in resolution.addresses.iter().chain(&resolution.doubtful) {
-            self.named.insert(*ip, now);
-        }
-        while self.named.len() > NAMED_MAX {
-            let oldest = self.named.iter().min_by_key(|(_, at)| **at).map(|(ip, _)| *ip);
-            oldest.and_then(|ip| self.named.remove(&ip));
-        }
-    }
-
-    /// The earliest moment by which that many more answers can have come, if their TTL is that of the current one.
-    pub(super) fn earliest(&self, answers: u64, ttl: Duration) -> Timestamp {
-        let rest = u32::try_from(answers.saturating_sub(1)).unwrap_or(u32::MAX);
-        self.expires + ttl.saturating_mul(rest)
-    }
-
-    /// When an answer last named the address.
-    pub fn last_named(&self, ip: IpAddr) -> Option<Timestamp> {
-        self.named.get(&ip).copied()
-    }
-}
-
-/// The current answer of an endpoint and those before it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// The current answer.
-    pub resolution: Resolution,
-    /// All answers up to and including it.
-    pub history: History,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn answer(ip: &str, ttl_secs: u64) -> Resolution {
-        let addresses = BTreeSet::from([ip.parse().expect("an address")]);
-        Resolution::new(addresses, Duration::from_secs(ttl_secs)).expect("not empty")
-    }
-
-    fn at(secs: u64) -> Timestamp {
-        Timestamp::from_millis(secs * 1000)
-    }
 
     #[test]
     fn an_empty_answer_does_not_exist() {
@@ -276,6 +260,8 @@ mod tests {
                 addresses: ips.iter().map(|ip| ip.parse().expect("ip")).collect(),
                 ttl: Duration::from_secs(ttl),
                 names: vec!["writer.example".into()],
+                stale: None,
+                is_fresh: true,
             })
         };
         let silent = || Err(Failure::TimedOut);
@@ -325,37 +311,5 @@ mod tests {
                 .map_err(str::to_owned);
             assert_eq!(got, expect, "{said:?}");
         }
-    }
-
-    #[test]
-    fn one_answer_counts_per_ttl() {
-        let mut history = History::new(&answer("10.0.0.1", 5), at(0));
-        for (secs, answers) in [(1, 1), (4, 1), (5, 2), (6, 2), (9, 2), (10, 3), (30, 4)] {
-            history.saw(&answer("10.0.0.2", 5), at(secs));
-            assert_eq!(history.answers, answers, "after {secs} s");
-        }
-        assert_eq!(history.looks, 8);
-        assert_eq!(history.last_named("10.0.0.1".parse().expect("ip")), Some(at(0)));
-        assert_eq!(history.last_named("10.0.0.2".parse().expect("ip")), Some(at(30)));
-    }
-
-    #[test]
-    fn a_gap_starts_a_new_run_of_seeing() {
-        let mut history = History::new(&answer("10.0.0.1", 5), at(0));
-        history.saw(&answer("10.0.0.1", 5), at(90));
-        assert_eq!(history.seeing_since, at(0));
-        history.saw(&answer("10.0.0.1", 5), at(181));
-        assert_eq!(history.seeing_since, at(181));
-    }
-
-    #[test]
-    fn what_is_remembered_is_bounded_and_the_oldest_goes_first() {
-        let mut history = History::new(&answer("10.9.9.9", 0), at(0));
-        for n in 0..NAMED_MAX as u32 {
-            let ip = IpAddr::from((0x0a00_0000 + n).to_be_bytes());
-            history.saw(&answer(&ip.to_string(), 0), at(1 + u64::from(n)));
-        }
-        assert_eq!(history.named.len(), NAMED_MAX);
-        assert_eq!(history.last_named("10.9.9.9".parse().expect("ip")), None);
     }
 }

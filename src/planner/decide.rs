@@ -5,48 +5,40 @@
 //! yes                    absent or draining      register, at first sight
 //! yes, unproven          absent or draining      hold, with the reason, for `probe_patience`; then register
 //! yes                    registered              nothing; its absence clock is reset
-//! no                     registered              deregister when the four conditions hold; else hold, with the reason
+//! no                     registered              deregister when the five conditions hold; else hold, with the reason
 //! no                     draining                nothing
+//! by stale answers only  any                     as if it could not be resolved
+//! to some servers only   any                     as if all did; a writer's endpoint: hold, Disputed
 //! could not be resolved  any                     hold: Blind
 //! any                    could not be described  hold: GroupUnseen
 //! ```
 //!
+//! What is stale, and what a fresh answer, is [`evidence`](super::evidence)'s to say. A name that gives several addresses in turn
+//! is followed as that of a reader, whatever it is said to be, and noted.
+//!
 //! A registered target that DNS does not name goes when
 //!
 //! 1. it has not been named for `forget`,
-//! 2. in enough answers: two of a writer endpoint, of a reader endpoint 14 for each registered target that is not kept,
+//! 2. in enough fresh answers: two of a writer endpoint, of a reader endpoint 14 for each registered target that is not kept,
 //! 3. every endpoint of the binding has an address of its current answer *seen registered* in this observation, and
-//! 4. one of those is healthy, or it has not been named for `forget` and `patience`.
+//! 4. one of those is healthy, or it has not been named for `forget` and `patience`, and
+//! 5. each name server that ever named it has since given an answer without it.
 //!
 //! The third condition makes "register, verify, deregister" follow from what is seen, not from the order of calls.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::time::Duration;
 
-use super::answer::{Answer, Blind, GAP};
 use super::cadence::APART;
 use super::candidate::{Doubt, Probe, ProbePatience};
 use super::endpoint::{Endpoint, Kind, Role};
-use super::guard::{self, Refusal};
 use super::memory::{Absent, Memory, Without, last_named};
 use super::plan::{Held, Hold, Note, Plan, Reason};
 use super::policy::Policy;
-use super::target::{Family, Listed, State, Target};
+pub use super::seen::Seen;
+use super::seen::{Named, is_registered};
+use super::target::{Listed, State, Target};
 use super::time::Timestamp;
-
-/// What one look at both sides showed.
-#[derive(Clone, Debug)]
-pub struct Seen<'a> {
-    /// The address family of the target group.
-    pub family: Family,
-    /// The endpoints of the binding.
-    pub endpoints: BTreeMap<&'a Endpoint, Result<&'a Answer, &'a Blind>>,
-    /// What addresses that may have to show something have shown; one that is not in it has not been asked yet.
-    pub probed: &'a BTreeMap<Target, Result<(), Doubt>>,
-    /// The targets of the group, draining ones included, or why they could not be listed.
-    pub group: Result<&'a BTreeMap<Target, Listed>, String>,
-}
 
 /// A plan, and what to remember for the next decision.
 #[derive(Clone, Debug)]
@@ -57,7 +49,7 @@ pub struct Decision {
     pub memory: Memory,
 }
 
-/// Distinct answers without a target that prove its absence from a writer endpoint.
+/// Fresh answers without a target that prove its absence from a writer endpoint.
 const WRITER_ANSWERS: u64 = 2;
 /// The same for each member of a reader endpoint: a random pick misses a live member of n in 14 n answers with a
 /// probability of at most e^-14 < 1e-6.
@@ -68,12 +60,19 @@ const OWN_LOOKS: u64 = 2;
 /// Decides what to change; `memory` is what the latest decision left.
 pub fn decide(policy: &Policy, mut memory: Memory, seen: &Seen, now: Timestamp) -> Decision {
     let named = Named::new(policy, seen, now);
+    let mut notes = notes(seen);
+    let mut role = role(policy, seen);
+    let rotations = rotations(seen);
+    if role == Role::Writer && !rotations.is_empty() {
+        role = Role::Reader;
+        notes.extend(rotations);
+    }
     let mut plan = Plan {
-        role: role(policy, seen),
+        role,
         register: BTreeMap::new(),
         deregister: BTreeMap::new(),
-        holds: named.holds(),
-        notes: notes(seen),
+        holds: named.holds(policy, role, now),
+        notes,
         settled: false,
     };
     match &seen.group {
@@ -103,7 +102,9 @@ pub fn decide(policy: &Policy, mut memory: Memory, seen: &Seen, now: Timestamp) 
                     now,
                 };
                 let all_may_stay = surplus.sort_out(&mut memory, &mut plan);
-                plan.settled = all_may_stay && named.all_registered(group) && plan.candidates().is_empty();
+                let is_undisputed = named.disputed(policy, role, now).next().is_none();
+                let is_complete = named.all_registered(group) && plan.candidates().is_empty();
+                plan.settled = all_may_stay && is_undisputed && is_complete;
             }
         }
     }
@@ -117,6 +118,17 @@ fn role(policy: &Policy, seen: &Seen) -> Role {
     let aliases = answers.flat_map(|answer| &answer.resolution.names);
     let told = || Role::told_by(hosts.chain(aliases.map(String::as_str)));
     policy.role.unwrap_or_else(told)
+}
+
+/// The endpoints whose names give several addresses in turn, and those addresses.
+fn rotations(seen: &Seen) -> Vec<Note> {
+    let rotating = seen.endpoints.iter().filter_map(|(endpoint, seen)| {
+        Some(Note::Rotates {
+            endpoint: Endpoint::clone(endpoint),
+            members: seen.ok()?.history.rotation()?,
+        })
+    });
+    rotating.collect()
 }
 
 fn notes(seen: &Seen) -> Vec<Note> {
@@ -136,108 +148,6 @@ fn notes(seen: &Seen) -> Vec<Note> {
             reason: listed.reason.clone().unwrap_or_default(),
         }))
         .collect()
-}
-
-/// What DNS names now, after the guards.
-struct Named<'a> {
-    answers: BTreeMap<&'a Endpoint, &'a Answer>,
-    blind: BTreeMap<&'a Endpoint, Blind>,
-    legal: BTreeMap<&'a Endpoint, BTreeSet<Target>>,
-    refused: BTreeMap<Target, Refusal>,
-    doubtful: BTreeSet<Target>,
-}
-
-impl<'a> Named<'a> {
-    fn new(policy: &Policy, seen: &Seen<'a>, now: Timestamp) -> Self {
-        let mut named = Self {
-            answers: BTreeMap::new(),
-            blind: BTreeMap::new(),
-            legal: BTreeMap::new(),
-            refused: BTreeMap::new(),
-            doubtful: BTreeSet::new(),
-        };
-        for (endpoint, sight) in &seen.endpoints {
-            let answer = match sight {
-                Err(blind) => Err(Blind::clone(blind)),
-                Ok(answer) => match now.since(answer.history.last_look) {
-                    age if age > GAP => Err(Blind::Stale(age)),
-                    _ => Ok(answer),
-                },
-            };
-            let answer = match answer {
-                Ok(answer) => answer,
-                Err(blind) => {
-                    named.blind.insert(endpoint, blind);
-                    continue;
-                }
-            };
-            let target = |ip: &IpAddr| Target {
-                ip: *ip,
-                port: endpoint.port(),
-            };
-            let mut legal = BTreeSet::new();
-            let mut refusals = BTreeMap::new();
-            for ip in answer.resolution.addresses() {
-                match guard::check(*ip, seen.family, &policy.allow_cidrs) {
-                    Ok(()) => {
-                        legal.insert(target(ip));
-                    }
-                    Err(refusal) => {
-                        refusals.insert(*ip, refusal);
-                        named.refused.insert(target(ip), refusal);
-                    }
-                }
-            }
-            if legal.is_empty() {
-                named.blind.insert(endpoint, Blind::AllRefused(refusals));
-                continue;
-            }
-            named.doubtful.extend(answer.resolution.doubtful.iter().map(target));
-            named.legal.insert(endpoint, legal);
-            named.answers.insert(endpoint, answer);
-        }
-        named
-    }
-
-    fn targets(&self) -> impl Iterator<Item = &Target> {
-        self.legal.values().flatten()
-    }
-
-    fn names(&self, target: Target) -> bool {
-        self.targets().any(|named| *named == target) || self.refused.contains_key(&target)
-    }
-
-    fn all_registered(&self, group: &BTreeMap<Target, Listed>) -> bool {
-        self.targets()
-            .chain(self.refused.keys())
-            .all(|target| is_registered(group, *target))
-    }
-
-    fn holds(&self) -> Vec<Hold> {
-        let hold = |what, reason| Hold {
-            what,
-            reason,
-            until: None,
-        };
-        let blind = self
-            .blind
-            .iter()
-            .map(|(endpoint, blind)| hold(Held::Endpoint((*endpoint).clone()), Reason::Blind(blind.clone())));
-        let refused = self
-            .refused
-            .iter()
-            .map(|(target, refusal)| hold(Held::Target(*target), Reason::Refused(*refusal)));
-        let doubtful = self
-            .doubtful
-            .iter()
-            .filter(|target| !self.names(**target))
-            .map(|target| hold(Held::Target(*target), Reason::NoQuorum));
-        blind.chain(refused).chain(doubtful).collect()
-    }
-}
-
-fn is_registered(group: &BTreeMap<Target, Listed>, target: Target) -> bool {
-    group.get(&target).is_some_and(|listed| listed.state.is_registered())
 }
 
 /// The named targets that are not registered.
@@ -393,7 +303,7 @@ impl Surplus<'_> {
         self.policy.keeps(target) || self.policy.upsert_only || sampled()
     }
 
-    /// Why the target stays and until when at least, or `None` if the four conditions of a removal hold.
+    /// Why the target stays and until when at least, or `None` if the five conditions of a removal hold.
     fn judge(&self, target: Target, listed: &Listed, memory: &mut Memory) -> Option<(Reason, Option<Timestamp>)> {
         if self.policy.keeps(target) {
             return Some((Reason::Kept, None));
@@ -421,6 +331,10 @@ impl Surplus<'_> {
             let seen = needed.saturating_sub(missing);
             let reason = Reason::FewAnswers { seen, needed };
             return Some((reason, Some(clocks_end)));
+        }
+        let vouched_by = self.named.vouched_by(target);
+        if !vouched_by.is_empty() {
+            return Some((Reason::Vouched(vouched_by), None));
         }
         let patience = self.policy.patience(self.role);
         if elapsed < forget.saturating_add(patience) && !self.replacement_is_healthy() {
@@ -478,9 +392,9 @@ impl Surplus<'_> {
     /// The earliest moment at which both forget has passed and enough answers can have come.
     fn clocks_end(&self, absent: &Absent, forget: Duration) -> Timestamp {
         let answered = absent.without.iter().filter_map(|without| {
-            let Answer { resolution, history } = without.answer;
+            let history = &without.answer.history;
             let answers = self.answers_needed().saturating_sub(without.answers);
-            let by_answers = (answers > 0).then(|| history.earliest(answers, resolution.ttl));
+            let by_answers = (answers > 0).then(|| history.earliest(answers));
             // A look of this process may repeat an answer that counts already.
             let by_looks = (without.looks < OWN_LOOKS).then_some(self.now);
             Some(by_answers.max(by_looks)?.max(self.now + APART))

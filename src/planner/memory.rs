@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::answer::{Answer, GAP};
 use super::endpoint::Endpoint;
+use super::history::{Answer, GAP};
 use super::policy::CONTESTED_FORGET_MAX;
 use super::target::Target;
 use super::time::Timestamp;

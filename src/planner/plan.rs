@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::answer::Blind;
@@ -31,7 +32,8 @@ pub struct Plan {
 impl Plan {
     /// Whether anything would be changed, now or after waiting.
     pub fn is_pending(&self) -> bool {
-        !self.register.is_empty() || !self.surplus().is_empty()
+        let is_disputed = || (self.holds.iter()).any(|hold| matches!(hold.reason, Reason::Disputed { .. }));
+        !self.register.is_empty() || !self.surplus().is_empty() || is_disputed()
     }
 
     /// The named targets that are not registered and may be: at once, or when they have shown what they have to.
@@ -114,6 +116,15 @@ pub enum Reason {
     Refused(Refusal),
     /// Too few name servers gave the address.
     NoQuorum,
+    /// The name servers differ about an endpoint that has one writer.
+    Disputed {
+        /// Each one's latest answer.
+        words: BTreeMap<SocketAddr, BTreeSet<IpAddr>>,
+        /// Whether they have differed for longer than a change takes to reach all of them.
+        lasts: bool,
+    },
+    /// These name servers named it in their latest answer, and have not been heard since.
+    Vouched(BTreeSet<SocketAddr>),
     /// The address has not shown that the database is there.
     Unproven(Doubt),
     /// `keep` covers it.
@@ -154,6 +165,8 @@ impl Reason {
             Self::GroupUnseen(_) => "group_unseen",
             Self::Refused(_) => "refused",
             Self::NoQuorum => "no_quorum",
+            Self::Disputed { .. } => "disputed",
+            Self::Vouched(_) => "vouched",
             Self::Unproven(Doubt::NotYet) => "unprobed",
             Self::Unproven(Doubt::Silent(_)) => "unproven",
             Self::Unproven(Doubt::Impostor(_)) => "impostor",
@@ -173,8 +186,9 @@ impl Reason {
     pub fn class(&self) -> Class {
         match self {
             Self::Blind(Blind::NotYet) | Self::GroupUnseen(_) => Class::ToldElsewhere,
-            Self::Blind(Blind::NoAddress(_) | Blind::NoQuorum | Blind::Stale(_)) => Class::Unresolved,
-            Self::NoQuorum => Class::Doubtful,
+            Self::Blind(Blind::NoAddress(_) | Blind::NoQuorum | Blind::Outdated(_)) => Class::Unresolved,
+            Self::NoQuorum | Self::Disputed { lasts: true, .. } | Self::Vouched(_) => Class::Doubtful,
+            Self::Disputed { lasts: false, .. } => Class::Waiting,
             Self::Blind(Blind::AllRefused(_)) | Self::Refused(_) | Self::NoRoom(_) | Self::Rejected(_) => {
                 Class::Refused
             }
@@ -235,6 +249,19 @@ impl fmt::Display for Reason {
             Self::GroupUnseen(why) => write!(f, "cannot be described, so nothing is changed: {why}"),
             Self::Refused(refusal) => write!(f, "{refusal}"),
             Self::NoQuorum => f.write_str("is given by too few name servers to be trusted (quorum = \"majority\")"),
+            Self::Disputed { words, .. } => {
+                f.write_str("is not the same to all name servers, so what any of them names stays")?;
+                for (i, (server, word)) in words.iter().enumerate() {
+                    let separator = if i == 0 { ": " } else { ", " };
+                    write!(f, "{separator}{server} last said {}", list(word))?;
+                }
+                Ok(())
+            }
+            Self::Vouched(servers) => write!(
+                f,
+                "stays because it is what {} said last; nothing but a fresh answer without it proves that it has gone",
+                list(servers)
+            ),
             Self::Unproven(doubt) => write!(f, "is named but not registered: {doubt}"),
             Self::Kept => f.write_str("is covered by keep and never touched"),
             Self::KeptOut => f.write_str("is named but not registered, and not touched because keep covers it"),
@@ -258,6 +285,11 @@ impl fmt::Display for Reason {
     }
 }
 
+fn list<T: ToString>(items: &BTreeSet<T>) -> String {
+    let items: Vec<String> = items.iter().map(ToString::to_string).collect();
+    items.join(" and ")
+}
+
 /// What an operator should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
@@ -277,6 +309,13 @@ pub enum Note {
         /// How long that was to be waited for.
         patience: Duration,
     },
+    /// The name gives several addresses in turn, so no answer is the whole truth.
+    Rotates {
+        /// The endpoint.
+        endpoint: Endpoint,
+        /// What it has given lately.
+        members: BTreeSet<IpAddr>,
+    },
     /// The name follows an instance, and would go on doing so after a failover inside a cluster.
     FollowsInstance(Endpoint),
 }
@@ -284,7 +323,7 @@ pub enum Note {
 impl Note {
     /// Whether somebody should look.
     pub fn is_trouble(&self) -> bool {
-        matches!(self, Self::Unproven { .. })
+        matches!(self, Self::Unproven { .. } | Self::Rotates { .. })
     }
 }
 
@@ -304,6 +343,12 @@ impl fmt::Display for Note {
                 f,
                 "{target} is to be registered although {doubt}; the {} s of probe_patience are over",
                 patience.as_secs()
+            ),
+            Self::Rotates { endpoint, members } => write!(
+                f,
+                "{endpoint} gives {} in turn, so it is followed as a reader: none of them is removed for missing from an \
+                 answer; say so with role = \"reader\", or point the name at one database",
+                list(members)
             ),
             Self::FollowsInstance(endpoint) => write!(
                 f,

@@ -59,6 +59,12 @@ impl View {
     pub fn ready(&self) -> Result<String, String> {
         ready(&self.shared)
     }
+
+    /// Whether the name servers have differed for too long, and whether the name gives several addresses in turn.
+    pub fn doubts(&self) -> (bool, bool) {
+        let route = self.shared.route.borrow();
+        (route.is_disputed, route.is_rotating)
+    }
 }
 
 /// Whether clients are to be sent here; else why not. A failure of DNS alone is no reason: the sessions are good.

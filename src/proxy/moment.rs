@@ -1,6 +1,6 @@
 //! The turns of fate of a proxy's endpoint, for those who tell of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use crate::planner::endpoint::{Endpoint, Role};
@@ -39,6 +39,12 @@ pub enum Happening {
     Resolved,
     /// No address of the answer may be connected to.
     Refused(BTreeMap<IpAddr, Refusal>),
+    /// The name servers differ about it, and have for longer than a change takes: what each said last.
+    Disputed(String),
+    /// They say the same again.
+    Agreed,
+    /// It gives several addresses in turn.
+    Rotates(BTreeSet<IpAddr>),
 }
 
 impl Happening {
@@ -50,6 +56,9 @@ impl Happening {
             Self::Moved { from, to } => Some(format!("moved from {} to {}", join(from), join(to))),
             Self::Unresolved(why) => Some(format!("cannot be resolved: {why}")),
             Self::Resolved => Some("resolved again".into()),
+            Self::Disputed(words) => Some(format!("not the same to all name servers: {words}")),
+            Self::Agreed => Some("the same to all name servers again".into()),
+            Self::Rotates(members) => Some(format!("gives {} in turn", join(members))),
             Self::Refused(refusals) => Some(format!("may not be connected to at {}", join(refusals.keys()))),
         }
     }

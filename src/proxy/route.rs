@@ -1,14 +1,15 @@
 //! Where new connections go, and since when DNS no longer names the addresses of old ones. Pure: time is an argument.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::planner::answer::Resolution;
 use crate::planner::endpoint::Role;
 use crate::planner::guard::{self, Refusal};
+use crate::planner::history::Answer;
+use crate::planner::policy::Policy;
 use crate::planner::target::Family;
 use crate::planner::time::Timestamp;
 
@@ -22,12 +23,18 @@ pub struct Route {
     pub addresses: Vec<IpAddr>,
     /// Since when DNS has not named an address that it named before.
     pub gone: BTreeMap<IpAddr, Timestamp>,
+    /// Those of them that a name server named last and has not been heard since: their sessions stay.
+    pub vouched: BTreeSet<IpAddr>,
     /// Whether an answer is the whole truth or a sample.
     pub role: Role,
     /// How long a session outlives its address; none: for ever.
     pub linger: Option<Duration>,
     /// Whether DNS has been asked at all.
     pub asked: bool,
+    /// Whether the name servers have differed about a writer for longer than a change takes.
+    pub is_disputed: bool,
+    /// Whether a name that stands for one writer gives several addresses in turn.
+    pub is_rotating: bool,
 }
 
 impl Route {
@@ -44,7 +51,7 @@ impl Route {
 
     /// When sessions to the address are to be closed; none: never, as things are.
     pub fn ends(&self, ip: IpAddr) -> Option<Timestamp> {
-        if self.names(ip) {
+        if self.names(ip) || self.vouched.contains(&ip) {
             return None;
         }
         let linger = self.linger?;
@@ -120,33 +127,33 @@ impl Rules {
         Route {
             addresses: Vec::new(),
             gone: BTreeMap::new(),
+            vouched: BTreeSet::new(),
             role,
             linger: self.linger.of(role),
             asked: false,
+            is_disputed: false,
+            is_rotating: false,
         }
     }
 
     /// Takes an answer for addresses of a family of a name.
-    pub fn answered(
-        &self,
-        route: &mut Route,
-        host: &str,
-        family: Family,
-        resolution: &Resolution,
-        now: Timestamp,
-    ) -> Effect {
+    pub fn answered(&self, route: &mut Route, host: &str, family: Family, answer: &Answer, now: Timestamp) -> Effect {
+        let Answer { resolution, history } = answer;
         route.asked = true;
-        route.role = self.role_of(host, &resolution.names);
+        let told = self.role_of(host, &resolution.names);
+        route.is_rotating = told == Role::Writer && history.rotation().is_some();
+        // No answer of a name that gives several addresses in turn is the whole truth.
+        route.role = if route.is_rotating { Role::Reader } else { told };
+        let lasts = |(_, since)| now.since(since) >= Policy::default().forget(Role::Writer);
+        route.is_disputed = route.role == Role::Writer && history.differing().is_some_and(lasts);
         route.linger = self.linger.of(route.role);
         let given = resolution.addresses().iter().copied();
         let addresses: Vec<IpAddr> = given.filter(|ip| self.check(*ip, family).is_ok()).collect();
         if addresses.is_empty() {
             return Effect::AllRefused;
         }
-        if addresses == route.addresses {
-            return Effect::None;
-        }
         let before = std::mem::replace(&mut route.addresses, addresses);
+        let has_changed = before != route.addresses;
         for ip in before {
             if !route.names(ip) {
                 route.gone.insert(ip, now);
@@ -155,11 +162,13 @@ impl Rules {
         for ip in &route.addresses {
             route.gone.remove(ip);
         }
+        let is_vouched = |ip: &&IpAddr| !history.vouched_by(**ip).is_empty();
+        route.vouched = route.gone.keys().filter(is_vouched).copied().collect();
         while route.gone.len() > GONE_MAX {
             let oldest = route.gone.iter().min_by_key(|(_, since)| **since).map(|(ip, _)| *ip);
             oldest.and_then(|ip| route.gone.remove(&ip));
         }
-        Effect::Addresses
+        if has_changed { Effect::Addresses } else { Effect::None }
     }
 
     /// The role and the linger where an answer has told the role already.
@@ -177,9 +186,9 @@ impl Rules {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
+    use crate::planner::answer::{Failure, Quorum, Said};
+    use crate::planner::history::Inquiry;
 
     const HOST: &str = "orders.cluster-abc123.eu-west-1.rds.amazonaws.com";
 
@@ -199,9 +208,13 @@ mod tests {
         Timestamp::from_millis(secs * 1000)
     }
 
-    fn answer(addresses: &[&str]) -> Resolution {
-        let addresses = addresses.iter().map(|text| ip(text)).collect();
-        Resolution::new(addresses, Duration::from_secs(5)).expect("an address")
+    /// What one name server says of a name, as the answer to all that it has said.
+    fn answer(inquiry: &mut Inquiry, names: &[&str], addresses: &[&str], secs: u64) -> Answer {
+        let mut said = Said::new(addresses.iter().map(|text| ip(text)).collect(), Duration::from_secs(5));
+        said.names = names.iter().map(|name| (*name).to_owned()).collect();
+        let server = "10.0.0.2:53".parse().expect("an address");
+        let said = inquiry.weigh(HOST, vec![(server, Ok(said))], at(secs), at(secs));
+        inquiry.hear(HOST, &said, Quorum::Any, at(secs)).expect("an address")
     }
 
     /// Answers at seconds, and the addresses whose sessions have ended by a later second.
@@ -229,9 +242,10 @@ mod tests {
                 &["10.0.0.1"],
             ),
         ] {
-            let mut route = rules().start(HOST);
+            let (mut route, mut inquiry) = (rules().start(HOST), Inquiry::default());
             for (secs, address) in answers {
-                rules().answered(&mut route, HOST, Family::Ipv4, &answer(&[address]), at(*secs));
+                let answer = answer(&mut inquiry, &[], &[address], *secs);
+                rules().answered(&mut route, HOST, Family::Ipv4, &answer, at(*secs));
             }
             let all: BTreeSet<&str> = answers.iter().map(|(_, address)| *address).collect();
             let has_ended = |text: &&&str| route.ends(ip(text)).is_some_and(|end| end <= at(now));
@@ -266,30 +280,19 @@ mod tests {
                 ..rules()
             };
             let mut route = rules.start(host);
-            let mut resolution = answer(&["10.0.0.1"]);
-            resolution.names = names.iter().map(|name| (*name).to_owned()).collect();
-            rules.answered(&mut route, host, Family::Ipv4, &resolution, at(0));
+            let answer = answer(&mut Inquiry::default(), names, &["10.0.0.1"], 0);
+            rules.answered(&mut route, host, Family::Ipv4, &answer, at(0));
             assert_eq!(route.linger, expect, "{linger:?} {role:?} {host} {names:?}");
         }
     }
 
     #[test]
     fn addresses_of_another_name_are_gone_from_then_on() {
-        let mut route = rules().start("former.internal");
-        rules().answered(
-            &mut route,
-            "former.internal",
-            Family::Ipv4,
-            &answer(&["10.0.0.1"]),
-            at(0),
-        );
-        rules().answered(
-            &mut route,
-            "former.internal",
-            Family::Ipv4,
-            &answer(&["10.0.0.2"]),
-            at(10),
-        );
+        let (mut route, mut inquiry) = (rules().start("former.internal"), Inquiry::default());
+        for (secs, address) in [(0, "10.0.0.1"), (10, "10.0.0.2")] {
+            let answer = answer(&mut inquiry, &[], &[address], secs);
+            rules().answered(&mut route, "former.internal", Family::Ipv4, &answer, at(secs));
+        }
         let former = route;
         let mut route = rules().start(HOST);
         route.leave_behind(&former, at(12));
@@ -323,13 +326,12 @@ mod tests {
                 &["127.0.0.1", "192.0.2.1"],
             ),
         ] {
-            let mut route = rules.start(HOST);
-            rules.answered(&mut route, HOST, Family::Ipv4, &answer(&["10.0.0.1"]), at(0));
-            assert_eq!(
-                rules.answered(&mut route, HOST, Family::Ipv4, &answer(addresses), at(1)),
-                change,
-                "{addresses:?}"
-            );
+            let (mut route, mut inquiry) = (rules.start(HOST), Inquiry::default());
+            let first = answer(&mut inquiry, &[], &["10.0.0.1"], 0);
+            rules.answered(&mut route, HOST, Family::Ipv4, &first, at(0));
+            let second = answer(&mut inquiry, &[], addresses, 1);
+            let effect = rules.answered(&mut route, HOST, Family::Ipv4, &second, at(1));
+            assert_eq!(effect, change, "{addresses:?}");
             let expect: Vec<IpAddr> = expect.iter().map(|text| ip(text)).collect();
             assert_eq!(route.addresses, expect, "{addresses:?}");
         }
@@ -337,13 +339,57 @@ mod tests {
 
     #[test]
     fn only_so_many_addresses_are_remembered_and_the_others_are_long_gone() {
-        let mut route = rules().start(HOST);
+        let (mut route, mut inquiry) = (rules().start(HOST), Inquiry::default());
         for n in 0..=u32::try_from(GONE_MAX).expect("a small number") + 1 {
             let address = std::net::Ipv4Addr::from(0x0a00_0000 + n).to_string();
-            rules().answered(&mut route, HOST, Family::Ipv4, &answer(&[&address]), at(n.into()));
+            let answer = answer(&mut inquiry, &[], &[&address], n.into());
+            rules().answered(&mut route, HOST, Family::Ipv4, &answer, at(n.into()));
         }
         assert_eq!(route.gone.len(), GONE_MAX);
         assert_eq!(route.ends(ip("10.0.0.0")), Some(at(5)));
         assert!(route.ends(ip("10.0.0.1")).is_some());
+    }
+
+    /// Fails if a second name server that falls silent takes the sessions to what it named with it, or if they stay once it says
+    /// otherwise.
+    #[test]
+    fn sessions_stay_where_a_name_server_that_is_silent_now_has_sent_them() {
+        let (mut route, mut inquiry) = (rules().start(HOST), Inquiry::default());
+        let servers = ["10.0.0.2:53", "10.0.0.3:53"].map(|server| server.parse().expect("an address"));
+        let mut hear = |secs: u64, says: [Option<&str>; 2]| {
+            let said = |text: &str| Said::new(BTreeSet::from([ip(text)]), Duration::from_secs(5));
+            let said = says.map(|text| text.map(said).ok_or(Failure::TimedOut));
+            let said = inquiry.weigh(HOST, servers.into_iter().zip(said).collect(), at(secs), at(secs));
+            let answer = inquiry.hear(HOST, &said, Quorum::Any, at(secs)).expect("an answer");
+            rules().answered(&mut route, HOST, Family::Ipv4, &answer, at(secs));
+            (route.names(ip("10.0.0.1")), route.ends(ip("10.0.0.1")))
+        };
+        assert_eq!(hear(0, [Some("10.0.0.1"), Some("10.0.0.2")]), (true, None));
+        assert_eq!(hear(10, [None, Some("10.0.0.2")]), (false, None));
+        assert_eq!(hear(60, [None, Some("10.0.0.2")]), (false, None));
+        assert_eq!(hear(70, [Some("10.0.0.2"), Some("10.0.0.2")]), (false, Some(at(15))));
+    }
+
+    /// Fails if the sessions of a name that gives several addresses in turn are cut whenever it gives another.
+    #[test]
+    fn sessions_stay_when_a_name_of_ones_own_goes_back_and_forth() {
+        for (host, names, expect) in [
+            ("orders.internal", &[][..], Role::Reader),
+            ("orders.internal", &[HOST], Role::Writer),
+            (HOST, &[], Role::Writer),
+        ] {
+            let (mut route, mut inquiry) = (rules().start(host), Inquiry::default());
+            for (secs, address) in [(0, "10.0.0.1"), (10, "10.0.0.2"), (20, "10.0.0.1")] {
+                let mut said = Said::new(BTreeSet::from([ip(address)]), Duration::from_secs(5));
+                said.names = names.iter().map(|name| (*name).to_owned()).collect();
+                let server = "10.0.0.2:53".parse().expect("an address");
+                let said = inquiry.weigh(host, vec![(server, Ok(said))], at(secs), at(secs));
+                let answer = inquiry.hear(host, &said, Quorum::Any, at(secs)).expect("an answer");
+                rules().answered(&mut route, host, Family::Ipv4, &answer, at(secs));
+            }
+            assert_eq!(route.role, expect, "{host} {names:?}");
+            let end = route.ends(ip("10.0.0.2"));
+            assert_eq!(end, (expect == Role::Writer).then(|| at(25)), "{host} {names:?}");
+        }
     }
 }

@@ -15,8 +15,9 @@ use crate::dns::watch::{Sight, Watch, Watchers};
 use crate::planner::answer::Blind;
 use crate::planner::endpoint::Role;
 use crate::planner::guard::Refusal;
+use crate::planner::history::Answer;
 use crate::planner::time::Timestamp;
-use crate::text::join;
+use crate::text::{join, span};
 
 /// The settings of a proxy and the watchers of DNS: new settings may bring other name servers.
 pub(super) type Orders = watch::Receiver<(Arc<Proxy>, Arc<Watchers>)>;
@@ -93,7 +94,7 @@ impl Steering {
             Ok(answer) => {
                 let (host, family) = (endpoint.host(), self.proxy.family);
                 let rules = &self.proxy.rules;
-                let effect = rules.answered(&mut self.route, host, family, &answer.resolution, sight.at);
+                let effect = rules.answered(&mut self.route, host, family, answer, sight.at);
                 let has_moved = effect == Effect::Addresses && self.route.role == Role::Writer;
                 if has_moved {
                     shared.health.forget_failures();
@@ -128,6 +129,7 @@ impl Steering {
                 } else if has_moved {
                     info!(%endpoint, "moved from {} to {}", join(&before.addresses), join(&self.route.addresses));
                 }
+                self.note_history(&before, shared, sight, answer);
             }
             Err(Blind::NotYet) => {}
             Err(blind) => {
@@ -139,6 +141,43 @@ impl Steering {
                     self.blind_since = Some(sight.at);
                 }
             }
+        }
+    }
+
+    /// Tells of what the answers show together: name servers that go on to differ, and a name that gives several addresses.
+    fn note_history(&self, before: &Route, shared: &Shared, sight: &Sight, answer: &Answer) {
+        let endpoint = &self.proxy.endpoint;
+        if let Some(members) = answer.history.rotation()
+            && self.route.is_rotating
+            && !before.is_rotating
+        {
+            warn!(
+                %endpoint,
+                "gives {} in turn, so no session is closed for missing from an answer; say so with role = \"reader\", or \
+                 point the name at one database",
+                join(&members),
+            );
+            self.tell(shared, sight, Happening::Rotates(members));
+        }
+        if let Some((words, since)) = answer.history.differing()
+            && self.route.is_disputed
+            && !before.is_disputed
+        {
+            let words = join(
+                words
+                    .iter()
+                    .map(|(server, word)| format!("{server} last said {}", join(word))),
+            );
+            let lasts = span(sight.at.since(since));
+            warn!(
+                %endpoint,
+                "is not the same to all name servers for {lasts}: {words}. One of them is stale or serves another view: \
+                 leave it out of nameservers, or set quorum = \"majority\"",
+            );
+            self.tell(shared, sight, Happening::Disputed(words));
+        } else if before.is_disputed && !self.route.is_disputed {
+            info!(%endpoint, "is the same to all name servers again");
+            self.tell(shared, sight, Happening::Agreed);
         }
     }
 

@@ -11,9 +11,10 @@ use jiff::SignedDuration;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 use crate::aws::arn::{Arn, RoleArn, TopicArn};
-use crate::planner::answer::{GAP, Quorum};
+use crate::planner::answer::Quorum;
 use crate::planner::candidate::{Probe, ProbePatience};
 use crate::planner::endpoint::{Endpoint, Role};
+use crate::planner::history::GAP;
 use crate::planner::target::Family;
 use crate::planner::wrong::Wrong;
 use crate::probe::Trust;
@@ -38,7 +39,9 @@ pub type Interval = Span<SECOND, MINUTE>;
 /// A look at DNS that takes longer than this would outlast the answers it waits for.
 pub type Deadline = Span<100, DEADLINE_MAX>;
 const DEADLINE_MAX: u64 = 10 * SECOND;
-const _: () = assert!(Duration::from_millis(MINUTE + DEADLINE_MAX).as_secs() < GAP.as_secs());
+/// Two looks a second apart, where the first proves nothing.
+const LOOKS_MAX: u64 = DEADLINE_MAX + SECOND + DEADLINE_MAX;
+const _: () = assert!(Duration::from_millis(MINUTE + LOOKS_MAX).as_secs() < GAP.as_secs());
 /// A client that waits longer than this for its connection has given up.
 pub type Dial = Span<100, { 5 * MINUTE }>;
 /// Trouble that lasts less than a second passes unseen, and one of more than a day is no news.

@@ -153,6 +153,10 @@ pub struct Sighted {
     pub blind: Option<Text>,
     /// Since when it could not be resolved.
     pub blind_since: Option<Timestamp>,
+    /// Since when the name servers have differed.
+    pub differ_since: Option<Timestamp>,
+    /// The addresses that the name gives in turn, if it does.
+    pub rotation: Vec<Text>,
     /// The answer of each name server.
     pub name_servers: Vec<Said>,
 }
@@ -169,6 +173,8 @@ pub struct Said {
     pub names: Vec<Text>,
     /// How long its answer holds, in seconds.
     pub ttl_seconds: Option<u64>,
+    /// Whether it may be the answer before once more, which proves nothing new.
+    pub repeats: bool,
     /// Why it gave none.
     pub failure: Option<Text>,
 }
@@ -381,6 +387,7 @@ impl Sighted {
                 addresses: ok.map(|said| texts(&said.addresses)).unwrap_or_default(),
                 names: ok.map(|said| texts(&said.names)).unwrap_or_default(),
                 ttl_seconds: ok.map(|said| said.ttl.as_secs()),
+                repeats: ok.is_some_and(|said| !said.is_fresh),
                 failure: said.as_ref().err().map(Text::of),
             }
         });
@@ -394,6 +401,11 @@ impl Sighted {
             ttl_seconds: answer.map(|answer| answer.resolution.ttl.as_secs()),
             blind: sight.seen.as_ref().err().map(Text::of),
             blind_since: sight.blind_since,
+            differ_since: answer.and_then(|answer| Some(answer.history.differing()?.1)),
+            rotation: answer
+                .and_then(|answer| answer.history.rotation())
+                .map(|members| texts(&members))
+                .unwrap_or_default(),
             name_servers: servers.collect(),
         }
     }
@@ -402,7 +414,9 @@ impl Sighted {
 impl Said {
     /// How long its answer holds, for people; empty if there is none.
     pub fn ttl(&self) -> String {
-        self.ttl_seconds.map_or_else(String::new, |secs| format!("{secs} s"))
+        let repeats = if self.repeats { ", a repeat" } else { "" };
+        self.ttl_seconds
+            .map_or_else(String::new, |secs| format!("{secs} s{repeats}"))
     }
 }
 

@@ -20,6 +20,7 @@ use crate::counts::{Calls, Counters, Histograms, Labels, Looks, Notifications};
 use crate::exit::Exit;
 use crate::follow::milestone::Milestone;
 use crate::follow::report::Report;
+use crate::planner::plan::Note;
 use crate::planner::target::State;
 use crate::planner::time::Timestamp;
 use crate::proxy::Tally;
@@ -219,11 +220,17 @@ impl Standing {
     fn encode_bindings(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let (mut in_sync, mut since, mut targets) = (Vec::new(), Vec::new(), Vec::new());
         let (mut holds, mut looked, mut answered) = (Vec::new(), Vec::new(), Vec::new());
+        let mut rotates = Vec::new();
         for line in self.0.lines() {
             let report = &line.report;
             let group = ("target_group", group_label(&report.binding.arn));
             in_sync.push((vec![group.clone()], f64::from(report.is_settled())));
             since.extend(line.in_sync_since.map(|at| (vec![group.clone()], seconds(at))));
+            let is_rotation = |note: &Note| matches!(note, Note::Rotates { .. });
+            rotates.push((
+                vec![group.clone()],
+                f64::from(report.plan.notes.iter().any(is_rotation)),
+            ));
             looked.extend(line.listed.map(|at| (vec![group.clone()], seconds(at))));
             if let Ok(listed) = &report.targets {
                 for state in State::WORDS {
@@ -254,6 +261,7 @@ impl Standing {
             ),
             ("targets", "Targets of the group in each state", targets),
             ("holds", "Changes deliberately not made, by reason", holds),
+            ("rotates", "Whether a name gives several addresses in turn", rotates),
             (
                 "last_description_timestamp_seconds",
                 "When the target group was last listed",
@@ -272,14 +280,26 @@ impl Standing {
 
     fn encode_proxies(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let (mut ready, mut open, mut tallies) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut disputed, mut rotates) = (Vec::new(), Vec::new());
         for view in self.0.proxies() {
             let (listen, tally) = (("listen", view.address().to_string()), view.tally());
             ready.push((vec![listen.clone()], f64::from(view.ready().is_ok())));
             open.push((vec![listen.clone()], tally.open as f64));
+            let (is_disputed, is_rotating) = view.doubts();
+            disputed.push((vec![listen.clone()], f64::from(is_disputed)));
+            rotates.push((vec![listen.clone()], f64::from(is_rotating)));
             tallies.push((listen, tally));
         }
         gauge(out, "proxy_ready", "Whether the proxy wants clients", ready)?;
         gauge(out, "proxy_sessions", "Connections that are open", open)?;
+        let help = "Whether the name servers have differed for too long";
+        gauge(out, "proxy_disputed", help, disputed)?;
+        gauge(
+            out,
+            "proxy_rotates",
+            "Whether the name gives several addresses in turn",
+            rotates,
+        )?;
         for (name, help, count) in OF_PROXIES {
             let samples = tallies
                 .iter()

@@ -56,10 +56,13 @@ fn write_endpoint(out: &mut String, sighted: &Sighted, group: &Group) -> Result 
             Some(failure) => writeln!(out, "{failure}")?,
         }
     }
-    match group.at.zip(sighted.blind_since) {
-        Some((at, since)) => writeln!(out, "    not resolved for {}", span(at.since(since))),
-        None => Ok(()),
+    if let Some((at, since)) = group.at.zip(sighted.blind_since) {
+        writeln!(out, "    not resolved for {}", span(at.since(since)))?;
     }
+    if let Some((at, since)) = group.at.zip(sighted.differ_since) {
+        writeln!(out, "    the name servers have differed for {}", span(at.since(since)))?;
+    }
+    Ok(())
 }
 
 fn write_targets(out: &mut String, group: &Group) -> Result {

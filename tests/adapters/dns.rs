@@ -1,10 +1,11 @@
 //! One look at DNS: typed failures, the union of answers, the deadline.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use rds_tether::dns::{Look, Names, Resolver};
-use rds_tether::planner::answer::{Blind, Failure, Quorum};
+use rds_tether::planner::answer::{Blind, Failure, Quorum, Resolution, combine};
 use rds_tether::planner::target::Family;
 use testkit::dns::{Behaviour, Server};
 
@@ -27,9 +28,12 @@ fn answering(behaviour: Behaviour) -> Server {
     server
 }
 
+fn answer(look: &Look) -> Resolution {
+    combine(look, Quorum::Any).expect("an answer")
+}
+
 fn addresses(look: &Look) -> Vec<String> {
-    let resolution = look.seen.as_ref().expect("an answer");
-    resolution.addresses().iter().map(IpAddr::to_string).collect()
+    answer(look).addresses().iter().map(IpAddr::to_string).collect()
 }
 
 #[tokio::test]
@@ -58,12 +62,12 @@ async fn every_failure_has_its_type() {
     for (behaviour, check) in table {
         let server = answering(behaviour.clone());
         let (look, took) = look(&[&server], Family::Ipv4, Quorum::Any).await;
-        let [(addr, Err(failure))] = look.said.as_slice() else {
+        let [(addr, Err(failure))] = look.as_slice() else {
             panic!("{behaviour:?}: {look:?}")
         };
         assert_eq!(*addr, server.addr());
         assert!(check(failure), "{behaviour:?}: {failure:?}");
-        let Err(Blind::NoAddress(failures)) = &look.seen else {
+        let Err(Blind::NoAddress(failures)) = combine(&look, Quorum::Any) else {
             panic!("{behaviour:?}: {look:?}")
         };
         assert_eq!(failures.get(addr), Some(failure));
@@ -84,7 +88,7 @@ async fn an_answer_keeps_its_addresses_aliases_and_smallest_ttl() {
         (Family::Ipv6, vec!["fd00::1"]),
     ] {
         let (look, _) = look(&[&server], family, Quorum::Any).await;
-        let resolution = look.seen.as_ref().unwrap();
+        let resolution = answer(&look);
         assert_eq!(addresses(&look), expect);
         assert_eq!(resolution.ttl, Duration::from_secs(3));
         assert_eq!(resolution.names, ["writer.example", "inst-1.example"]);
@@ -127,11 +131,8 @@ async fn a_failure_beside_an_answer_does_not_blind() {
         for servers in [[&good, &bad], [&bad, &good]] {
             let (look, took) = look(&servers, Family::Ipv4, Quorum::Any).await;
             assert_eq!(addresses(&look), ["10.0.0.1"], "{failing:?}");
-            assert_eq!(
-                look.said.iter().filter(|(_, said)| said.is_err()).count(),
-                1,
-                "{failing:?}"
-            );
+            let failures = look.iter().filter(|(_, said)| said.is_err()).count();
+            assert_eq!(failures, 1, "{failing:?}");
             assert!(took < DEADLINE + SLACK);
         }
     }
@@ -146,7 +147,7 @@ async fn a_slow_name_server_is_not_waited_for_once_another_has_answered() {
     let look = resolver.look(NAME, Family::Ipv4).await;
     assert_eq!(addresses(&look), ["10.0.0.1"]);
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
-    assert_eq!(look.said[0], (silent.addr(), Err(Failure::TimedOut)));
+    assert_eq!(look[0], (silent.addr(), Err(Failure::TimedOut)));
 }
 
 #[tokio::test]
@@ -155,9 +156,25 @@ async fn name_servers_that_disagree_are_united_or_put_to_the_vote() {
     let (look_any, _) = look(&[&one, &two, &three], Family::Ipv4, Quorum::Any).await;
     assert_eq!(addresses(&look_any), ["10.0.0.1", "10.0.0.2"]);
     let (look_majority, _) = look(&[&one, &two, &three], Family::Ipv4, Quorum::Majority).await;
-    assert_eq!(addresses(&look_majority), ["10.0.0.2"]);
-    let doubtful = &look_majority.seen.as_ref().unwrap().doubtful;
-    assert_eq!(doubtful.iter().map(IpAddr::to_string).collect::<Vec<_>>(), ["10.0.0.1"]);
+    let voted = combine(&look_majority, Quorum::Majority).unwrap();
+    let all = |ips: &BTreeSet<IpAddr>| ips.iter().map(IpAddr::to_string).collect::<Vec<_>>();
+    assert_eq!(all(voted.addresses()), ["10.0.0.2"]);
+    assert_eq!(all(&voted.doubtful), ["10.0.0.1"]);
     let (split, _) = look(&[&one, &two], Family::Ipv4, Quorum::Majority).await;
-    assert_eq!(split.seen, Err(Blind::NoQuorum));
+    assert_eq!(combine(&split, Quorum::Majority), Err(Blind::NoQuorum));
+}
+
+/// Fails if a look ends before its quorum can be met: three that agree within half a second would be no answer.
+#[tokio::test]
+async fn a_look_does_not_end_before_its_quorum() {
+    let delayed = |millis| answering(Behaviour::a("10.0.0.1", 5).delayed(Duration::from_millis(millis)));
+    let [fast, slow, slower] = [0, 400, 500].map(delayed);
+    let addrs = [fast.addr(), slow.addr(), slower.addr()];
+    let resolver = Resolver::new(&addrs, Duration::from_secs(10), Quorum::Majority).unwrap();
+    let look = resolver.look(NAME, Family::Ipv4).await;
+    assert_eq!(
+        combine(&look, Quorum::Majority).map(|answer| answer.doubtful),
+        Ok(BTreeSet::new()),
+        "{look:?}"
+    );
 }

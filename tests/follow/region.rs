@@ -16,7 +16,7 @@ use rds_tether::dns::{Look, Names};
 use rds_tether::follow::binding::Binding;
 use rds_tether::follow::report::Report;
 use rds_tether::follow::{Follower, introduce};
-use rds_tether::planner::answer::{Failure, Quorum, Said, combine};
+use rds_tether::planner::answer::{Failure, Quorum, Said};
 use rds_tether::planner::policy::Policy;
 use rds_tether::planner::target::{Family, Listed, State, Target, Zone};
 use testkit::elb::{self, Model, TargetDescription};
@@ -391,6 +391,10 @@ impl Names for Region {
         vec!["10.0.0.2:53".parse().expect("an address")]
     }
 
+    fn quorum(&self) -> Quorum {
+        Quorum::Any
+    }
+
     fn look<'a>(&'a self, host: &'a str, _family: Family) -> Pin<Box<dyn Future<Output = Look> + Send + 'a>> {
         Box::pin(async move {
             sleep(DNS_LATENCY).await;
@@ -402,9 +406,7 @@ impl Names for Region {
                 }
                 None => Err(Failure::NxDomain),
             };
-            let said = vec![(self.servers()[0], said)];
-            let seen = combine(&said, Quorum::Any);
-            Look { said, seen }
+            vec![(self.servers()[0], said)]
         })
     }
 }
@@ -418,11 +420,7 @@ impl Name {
         let (addresses, expires) = self.cached.as_ref().expect("just remembered");
         // A resolver tells whole seconds, and at least one as long as the answer holds.
         let left = expires.duration_since(now).as_secs_f64().ceil();
-        Ok(Said {
-            addresses: addresses.clone(),
-            ttl: Duration::from_secs(left as u64),
-            names: Vec::new(),
-        })
+        Ok(Said::new(addresses.clone(), Duration::from_secs(left as u64)))
     }
 }
 

@@ -12,10 +12,11 @@ use rds_tether::follow::report::Report;
 use rds_tether::follow::tracker::Tracker;
 use rds_tether::notify::News;
 use rds_tether::notify::message::{Kind, Message};
-use rds_tether::planner::answer::{Answer, Blind, Failure, History, Resolution};
+use rds_tether::planner::answer::{Blind, Failure, Quorum, Said};
 use rds_tether::planner::candidate::{Doubt, Probe, ProbePatience};
 use rds_tether::planner::decide::{Decision, Seen, decide};
 use rds_tether::planner::endpoint::Endpoint;
+use rds_tether::planner::history::Inquiry;
 use rds_tether::planner::memory::Memory;
 use rds_tether::planner::policy::Policy;
 use rds_tether::planner::target::{Family, Listed, State, Target};
@@ -45,7 +46,7 @@ pub struct Simulation {
     memory: Memory,
     /// The candidates of the step before, which have been probed meanwhile.
     asked: BTreeSet<Target>,
-    history: Option<History>,
+    inquiry: Inquiry,
     blind_since: Option<Timestamp>,
 }
 
@@ -84,7 +85,7 @@ impl Simulation {
             targets: registered.iter().map(|ip| (target(ip), healthy())).collect(),
             memory: Memory::default(),
             asked: BTreeSet::new(),
-            history: None,
+            inquiry: Inquiry::default(),
             blind_since: None,
             probed: BTreeMap::new(),
             tracker: Tracker::default(),
@@ -127,17 +128,12 @@ impl Simulation {
         let seen = match dns {
             Dns::Names(ips) => {
                 let addresses = ips.iter().map(|ip| ip.parse().unwrap()).collect();
-                let resolution = Resolution::new(addresses, Duration::from_secs(5)).unwrap();
-                let history = match self.history.take() {
-                    Some(mut history) => {
-                        history.saw(&resolution, self.now);
-                        history
-                    }
-                    None => History::new(&resolution, self.now),
-                };
-                self.history = Some(history.clone());
                 self.blind_since = None;
-                Ok(Answer { resolution, history })
+                let server = "10.0.0.2:53".parse().unwrap();
+                let said = vec![(server, Ok(Said::new(addresses, Duration::from_secs(5))))];
+                let host = self.binding.endpoints.first().unwrap().host();
+                let said = self.inquiry.weigh(host, said, self.now, self.now);
+                self.inquiry.hear(host, &said, Quorum::Any, self.now)
             }
             Dns::Fails => {
                 self.blind_since.get_or_insert(self.now);

@@ -90,12 +90,14 @@ fn the_schema_only_grows() {
             "ttl_seconds",
             "blind",
             "blind_since",
+            "differ_since",
+            "rotation",
             "name_servers",
         ],
     );
     has(
         "/target_groups/0/endpoints/0/name_servers/0",
-        &["address", "addresses", "names", "ttl_seconds", "failure"],
+        &["address", "addresses", "names", "ttl_seconds", "repeats", "failure"],
     );
     has(
         "/target_groups/0/targets/0",

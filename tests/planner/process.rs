@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use rds_tether::planner::answer::{Answer, Blind, History};
+use rds_tether::planner::answer::Blind;
 use rds_tether::planner::candidate::{Doubt, Probe, ProbePatience};
 use rds_tether::planner::decide::{Decision, Seen, decide};
 use rds_tether::planner::endpoint::{Endpoint, Role};
+use rds_tether::planner::history::{Answer, Inquiry};
 use rds_tether::planner::memory::{Memory, Remembered};
 use rds_tether::planner::plan::Plan;
 use rds_tether::planner::policy::Policy;
 use rds_tether::planner::target::{Family, Listed, State, Target};
 
-use super::world::{ADDRESSES, Resolver, Truth, at, chance, database};
+use super::world::{ADDRESSES, Resolver, Truth, at, chance, database, hear};
 
 /// After so long without an answer nobody can tell what DNS said meanwhile.
 const GAP_SECS: u64 = 90;
@@ -42,7 +43,7 @@ pub struct Intent {
 struct Watcher {
     resolver: Resolver,
     sight: Result<Answer, Blind>,
-    history: Option<History>,
+    inquiry: Inquiry,
     account: Account,
 }
 
@@ -64,7 +65,7 @@ impl Process {
         let watchers = resolvers.into_iter().map(|resolver| Watcher {
             resolver,
             sight: Err(Blind::NotYet),
-            history: None,
+            inquiry: Inquiry::default(),
             account: Account::default(),
         });
         Self {
@@ -81,7 +82,7 @@ impl Process {
     pub fn restart(&mut self, now: u64, group: &BTreeSet<Target>, rng: &mut fastrand::Rng) {
         for watcher in &mut self.watchers {
             watcher.sight = Err(Blind::NotYet);
-            watcher.history = None;
+            watcher.inquiry = Inquiry::default();
             watcher.account = Account::default();
         }
         self.unproven.clear();
@@ -249,21 +250,14 @@ impl Process {
 
 impl Watcher {
     fn look(&mut self, truth: &Truth, now: u64, is_calm: bool, rng: &mut fastrand::Rng) {
-        self.sight = self.resolver.ask(truth, now, is_calm, rng).map(|resolution| {
-            let mut history = self
-                .history
-                .clone()
-                .unwrap_or_else(|| History::new(&resolution, at(now)));
-            if self.history.is_some() {
-                history.saw(&resolution, at(now));
-            }
-            self.history = Some(history.clone());
+        self.sight = self.resolver.ask(truth, now, is_calm, rng).and_then(|resolution| {
+            let answer = hear(&mut self.inquiry, truth.endpoint.host(), &resolution, at(now))?;
             self.account.saw(
                 resolution.addresses().union(&resolution.doubtful).copied(),
                 resolution.ttl,
                 now,
             );
-            Answer { resolution, history }
+            Ok(answer)
         });
     }
 }

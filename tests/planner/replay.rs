@@ -4,16 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use rds_tether::planner::answer::{Answer, Blind, Failure, History, Resolution};
+use rds_tether::planner::answer::{Blind, Failure, Resolution};
 use rds_tether::planner::candidate::Doubt;
 use rds_tether::planner::decide::{Seen, decide};
 use rds_tether::planner::endpoint::Endpoint;
+use rds_tether::planner::history::{Answer, Inquiry};
 use rds_tether::planner::memory::Memory;
 use rds_tether::planner::plan::{Held, Hold, Plan, Reason};
 use rds_tether::planner::target::{Listed, Target, Zone};
 use rds_tether::planner::time::Timestamp;
 
 use super::script::{EXPECTED, Event, Script, show_duration, show_moment};
+use super::world::hear;
 
 /// How long after a failed look the next one is.
 const RETRY: Duration = Duration::from_secs(5);
@@ -67,8 +69,8 @@ struct Process {
 struct Watcher {
     dns: Result<Vec<Resolution>, Failure>,
     turn: usize,
-    sight: Result<Resolution, Blind>,
-    history: Option<History>,
+    sight: Result<Answer, Blind>,
+    inquiry: Inquiry,
     next: Option<Timestamp>,
 }
 
@@ -78,7 +80,7 @@ impl Process {
             dns: Err(Failure::TimedOut),
             turn: 0,
             sight: Err(Blind::NotYet),
-            history: None,
+            inquiry: Inquiry::default(),
             next: None,
         };
         Self {
@@ -115,7 +117,7 @@ impl Process {
                 self.probed.clear();
                 for watcher in self.watchers.values_mut() {
                     watcher.sight = Err(Blind::NotYet);
-                    watcher.history = None;
+                    watcher.inquiry = Inquiry::default();
                     watcher.next = watcher.next.and(Some(now));
                 }
             }
@@ -140,12 +142,12 @@ impl Process {
     /// Looks at every endpoint whose time has come.
     fn look(&mut self, now: Timestamp) {
         if !self.is_asleep {
-            for watcher in self
+            for (endpoint, watcher) in self
                 .watchers
-                .values_mut()
-                .filter(|watcher| watcher.next.is_some_and(|next| next <= now))
+                .iter_mut()
+                .filter(|(_, watcher)| watcher.next.is_some_and(|next| next <= now))
             {
-                watcher.look(now);
+                watcher.look(endpoint.host(), now);
             }
         }
     }
@@ -155,7 +157,7 @@ impl Process {
         let endpoints = self
             .watchers
             .iter()
-            .map(|(endpoint, watcher)| (endpoint.clone(), watcher.answer()));
+            .map(|(endpoint, watcher)| (endpoint.clone(), watcher.sight.clone()));
         let endpoints: BTreeMap<_, _> = endpoints.collect();
         let seen = Seen {
             family: script.family,
@@ -187,17 +189,13 @@ impl Process {
 }
 
 impl Watcher {
-    fn look(&mut self, now: Timestamp) {
+    fn look(&mut self, host: &str, now: Timestamp) {
         match &self.dns {
             Ok(answers) => {
                 let answer = answers[self.turn % answers.len()].clone();
                 self.turn += 1;
-                match &mut self.history {
-                    Some(history) => history.saw(&answer, now),
-                    None => self.history = Some(History::new(&answer, now)),
-                }
                 self.next = Some(now + answer.ttl);
-                self.sight = Ok(answer);
+                self.sight = hear(&mut self.inquiry, host, &answer, now);
             }
             Err(failure) => {
                 let server = SocketAddr::from(([10, 0, 0, 2], 53));
@@ -205,12 +203,6 @@ impl Watcher {
                 self.next = Some(now + RETRY);
             }
         }
-    }
-
-    fn answer(&self) -> Result<Answer, Blind> {
-        let resolution = self.sight.clone()?;
-        let history = self.history.clone().ok_or(Blind::NotYet)?;
-        Ok(Answer { resolution, history })
     }
 }
 

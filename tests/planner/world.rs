@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use rds_tether::planner::answer::{Blind, Failure, Resolution};
+use rds_tether::planner::answer::{Blind, Failure, Quorum, Resolution, Said};
 use rds_tether::planner::endpoint::Endpoint;
+use rds_tether::planner::history::{Answer, Inquiry};
 use rds_tether::planner::target::{Listed, State, Target, Zone};
 use rds_tether::planner::time::Timestamp;
 
@@ -27,6 +28,20 @@ pub fn chance(rng: &mut fastrand::Rng, one_in: u32) -> bool {
 
 pub fn database(n: u8) -> IpAddr {
     IpAddr::from([10, 0, 0, n])
+}
+
+/// Lets three name servers say what amounts to this answer: what is doubtful is said by one of them.
+pub fn hear(inquiry: &mut Inquiry, host: &str, answer: &Resolution, now: Timestamp) -> Result<Answer, Blind> {
+    let say = |n: u8, addresses: BTreeSet<IpAddr>| {
+        let mut said = Said::new(addresses, answer.ttl);
+        said.names.clone_from(&answer.names);
+        (SocketAddr::from(([10, 0, 0, n], 53)), Ok(said))
+    };
+    let sure = || answer.addresses().clone();
+    let all = answer.addresses().union(&answer.doubtful).copied().collect();
+    let said = vec![say(2, all), say(3, sure()), say(4, sure())];
+    let said = inquiry.weigh(host, said, now, now);
+    inquiry.hear(host, &said, Quorum::Majority, now)
 }
 
 /// What is true of an endpoint.

@@ -13,10 +13,12 @@ use super::world::{
 /// Neither the end of its answer nor its pace would make the process look again during a test.
 const RARELY: &str = "--interval 60s";
 const LONG_TTL: u32 = 60;
+/// RDS gives no such TTL.
+const OWN: &str = "orders.db.internal";
 
 fn rarely_looking(world: &World, arguments: &str) -> Proxy {
-    world.dns.set(WRITER, Behaviour::a(OLD, LONG_TTL));
-    Proxy::start(&mut world.command_for(WRITER, &format!("{RARELY} {arguments}")))
+    world.dns.set(OWN, Behaviour::a(OLD, LONG_TTL));
+    Proxy::start(&mut world.command_for(OWN, &format!("{RARELY} {arguments}")))
 }
 
 #[test]
@@ -26,10 +28,10 @@ fn a_client_whose_database_refuses_is_connected_to_the_one_that_dns_names_by_now
     let _new = world.database(NEW);
     let proxy = rarely_looking(&world, "");
     assert_eq!(proxy.leads_to(), OLD);
-    world.dns.set(WRITER, Behaviour::a(NEW, LONG_TTL));
+    world.dns.set(OWN, Behaviour::a(NEW, LONG_TTL));
     drop(old);
     assert_eq!(proxy.leads_to(), NEW);
-    assert_eq!(world.dns.count(WRITER), 2);
+    assert_eq!(world.dns.count(OWN), 2);
 }
 
 #[test]
@@ -39,11 +41,11 @@ fn a_reset_by_the_current_database_makes_it_look_at_once() {
     let _new = world.database(NEW);
     let proxy = rarely_looking(&world, "");
     let client = proxy.client();
-    world.dns.set(WRITER, Behaviour::a(NEW, LONG_TTL));
+    world.dns.set(OWN, Behaviour::a(NEW, LONG_TTL));
     old.reset_sessions();
     proxy.daemon.wait_for_log(&["moved from 127.0.0.2 to 127.0.0.3"]);
     assert_eq!(proxy.leads_to(), NEW);
-    assert_eq!(world.dns.count(WRITER), 2);
+    assert_eq!(world.dns.count(OWN), 2);
     drop(client);
 }
 
@@ -54,7 +56,7 @@ fn a_database_that_does_not_answer_makes_it_look_at_once() {
     let _new = world.database(NEW);
     let proxy = rarely_looking(&world, "--dial-timeout 500ms");
     proxy.daemon.wait_for_log(&["is at 127.0.0.2"]);
-    world.dns.set(WRITER, Behaviour::a(NEW, LONG_TTL));
+    world.dns.set(OWN, Behaviour::a(NEW, LONG_TTL));
     proxy.assert_refuses();
     let told = proxy.daemon.wait_for_log(&["127.0.0.2 does not accept connections"]);
     assert!(told.contains("no answer in time"), "{told}");
@@ -76,7 +78,7 @@ fn a_session_that_ends_in_order_raises_no_doubt() {
         drop(client);
         assert_eq!(read_to_end(&upstream), (Vec::new(), End::InOrder));
     }
-    assert_eq!(world.dns.count(WRITER), 1);
+    assert_eq!(world.dns.count(OWN), 1);
 }
 
 #[test]
@@ -109,11 +111,11 @@ fn a_ttl_is_kept_even_in_doubt() {
     let world = World::new();
     let old = world.database(OLD);
     world.dns.caching(true);
-    world.dns.set(WRITER, Behaviour::a(OLD, 2));
-    let proxy = Proxy::start(&mut world.command_for(WRITER, RARELY));
+    world.dns.set(OWN, Behaviour::a(OLD, 2));
+    let proxy = Proxy::start(&mut world.command_for(OWN, RARELY));
     let client = proxy.client();
     old.reset_sessions();
-    assert!(world.dns.wait_for_queries(WRITER, 5, PATIENCE));
+    assert!(world.dns.wait_for_queries(OWN, 5, PATIENCE));
     let queries = world.dns.queries();
     // The look that the doubt made at once is told what is left of the TTL.
     let span = queries[4].at.saturating_duration_since(queries[0].at);
@@ -127,14 +129,10 @@ fn in_doubt_a_failing_name_server_is_asked_again_and_again() {
     let old = world.database(OLD);
     let proxy = rarely_looking(&world, "");
     let client = proxy.client();
-    world.dns.set(WRITER, Behaviour::ServFail);
+    world.dns.set(OWN, Behaviour::ServFail);
     old.reset_sessions();
     // At the usual pace, the waits would double from one to the next.
-    assert!(
-        world.dns.wait_for_queries(WRITER, 20, PATIENCE),
-        "{}",
-        proxy.daemon.log()
-    );
+    assert!(world.dns.wait_for_queries(OWN, 20, PATIENCE), "{}", proxy.daemon.log());
     drop(client);
 }
 

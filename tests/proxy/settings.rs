@@ -88,9 +88,11 @@ fn settings(world: &World, proxies: &[(&str, &str, &str)]) -> String {
 
 #[test]
 fn proxies_and_target_groups_that_follow_one_name_share_its_looks() {
+    // RDS gives no such TTL.
+    const OWN: &str = "orders.db.internal";
     let world = world::World::settled();
-    world.dns.set(WRITER, Behaviour::a(world::OLD, 60));
-    let endpoint = format!("{WRITER}:5432");
+    world.dns.set(OWN, Behaviour::a(world::OLD, 60));
+    let endpoint = format!("{OWN}:5432");
     let mut text = dns(world.dns.addr())
         .set("interval", "60s")
         .and(target_group(&world.arn, &endpoint));
@@ -104,7 +106,7 @@ fn proxies_and_target_groups_that_follow_one_name_share_its_looks() {
         times_logged(&daemon, &["is at 10.0.1.5"]) == 3
     });
     world.wait("the target group is looked at", |calls| world::looks(calls) >= 1);
-    assert_eq!(world.dns.count(WRITER), 1, "{}", daemon.log());
+    assert_eq!(world.dns.count(OWN), 1, "{}", daemon.log());
 }
 
 #[test]

@@ -344,15 +344,23 @@ fn one_good_name_server_is_enough_in_any_order() {
     }
 }
 
-/// Fails if servers that disagree make targets come and go: what any of them names is wanted.
+/// Fails if servers that disagree make targets come and go, what any of them names is not wanted, or it is called settled.
 #[test]
-fn name_servers_that_disagree_are_both_believed() {
+fn name_servers_that_disagree_are_both_believed_and_neither_is_the_truth() {
     let world = World::settled();
     let other = dns::Server::start();
     other.set(WRITER, Behaviour::a(NEW, 1));
+    let other = other.addr().to_string();
     let mut command = world.bound("sync");
-    command.args(["--nameserver", &other.addr().to_string(), "--forget", "0s"]);
-    assert_exit(&mut command, 0);
+    command.args(["--nameserver", &other, "--forget", "0s", "--timeout", "3s"]);
+    let text = assert_exit(&mut command, 4);
+    assert_says(
+        &text,
+        &[
+            "is not the same to all name servers",
+            &format!("{other} last said {NEW}"),
+        ],
+    );
     assert_eq!(writes(&world), ["Register 10.0.2.7:5432"]);
     assert_eq!(world.registered(), ["10.0.1.5:5432", "10.0.2.7:5432"]);
 }

@@ -179,7 +179,7 @@ fn a_start_while_aws_is_down_converges_when_it_comes() {
 #[test]
 fn an_empty_group_is_filled_by_the_first_look() {
     let world = World::new();
-    world.dns.set(WRITER, Behaviour::a(OLD, 60));
+    world.dns.set(WRITER, Behaviour::a(OLD, 5));
     let _daemon = Daemon::start(&mut world.bound("run"));
     world.wait("the address is registered", |calls| count(calls, "Register", OLD) > 0);
     let actions: Vec<String> = world.elb.calls().into_iter().map(|call| call.action).collect();

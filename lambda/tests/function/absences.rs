@@ -34,7 +34,8 @@ fn assert_forgets_though_cold(world: &World, function: &mut Function) {
 #[test]
 fn a_reader_is_forgotten_by_a_function_that_is_cold_at_every_tick() {
     let world = World::reader_left();
-    world.dns.set(READER, Behaviour::a(NEW, 60));
+    world.dns.set(READER, Behaviour::a(NEW, 5));
+    world.dns.caching(true);
     let mut function = world.bound(READER, "3s");
     assert_forgets_though_cold(&world, &mut function);
 }
@@ -53,6 +54,7 @@ fn each_cold_process_adds_its_answers_to_the_tag() {
     let world = World::reader_left();
     // An answer holds for longer than an invocation lasts.
     world.dns.set(READER, Behaviour::a(NEW, 60));
+    world.dns.caching(true);
     let since = secs_ago(10 * MINUTE);
     world.set_tag(&tag_of_old(MINUTE, 10 * MINUTE, 20));
     let mut function = world.bound(READER, "5m");
