@@ -71,10 +71,15 @@ impl Witness {
                 Verdict::Repeat => self.last.as_ref().and_then(|last| last.fresh),
                 Verdict::Unproven | Verdict::Stale(_) => None,
             };
+            // The same TTL again is still the same second of it: what counts is when that was heard first.
+            let same = self
+                .last
+                .as_ref()
+                .filter(|last| verdict == Verdict::Repeat && last.ttl == said.ttl);
             self.last = Some(Last {
                 addresses: said.addresses.clone(),
                 ttl: said.ttl,
-                received: ended,
+                received: same.map_or(ended, |last| last.received),
                 fresh,
             });
         }
@@ -129,4 +134,209 @@ impl Witness {
 fn is_above_rds(host: &str, said: &Said) -> bool {
     let mut names = said.names.iter().map(String::as_str).chain([host]);
     said.ttl > RDS_TTL_MAX && names.any(|name| Kind::of(name) != Kind::Other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RDS: &str = "orders.cluster-abc123.eu-west-1.rds.amazonaws.com";
+    const OWN: &str = "orders.db.internal";
+
+    /// What one look heard: when (in tenths of a second), the address (its last digit), the TTL, and what it is.
+    type Look = (u64, u8, u64, &'static str);
+
+    fn word(heard: &Result<Said, Failure>) -> &'static str {
+        match heard {
+            Ok(said) if said.is_fresh => "fresh",
+            Ok(_) => "repeat",
+            Err(Failure::Stale(..)) => "stale",
+            Err(Failure::Unproven(..)) => "unproven",
+            Err(_) => "failure",
+        }
+    }
+
+    /// What caches were measured to say, and what that is; by whom, is said of each.
+    #[test]
+    fn answers_are_what_caches_make_of_them() {
+        let table: [(&str, &str, &[Look]); 17] = [
+            (
+                "dnsmasq, PowerDNS, BIND, systemd-resolved; TTL 5",
+                RDS,
+                &[
+                    (0, 1, 5, "fresh"),
+                    (20, 1, 3, "repeat"),
+                    (45, 1, 1, "repeat"),
+                    (52, 1, 5, "fresh"),
+                ],
+            ),
+            (
+                "asked at the end of each answer",
+                RDS,
+                &[(0, 1, 5, "fresh"), (50, 1, 5, "fresh"), (101, 1, 5, "fresh")],
+            ),
+            (
+                "asked within the same second",
+                RDS,
+                &[
+                    (0, 1, 5, "fresh"),
+                    (3, 1, 5, "repeat"),
+                    (9, 1, 5, "repeat"),
+                    (10, 1, 5, "fresh"),
+                ],
+            ),
+            (
+                "Unbound: the entry lives a second longer, with 0",
+                RDS,
+                &[
+                    (0, 1, 5, "fresh"),
+                    (50, 1, 0, "repeat"),
+                    (60, 1, 5, "fresh"),
+                    (110, 1, 0, "repeat"),
+                ],
+            ),
+            (
+                "a reader endpoint, TTL 1, asked every second",
+                RDS,
+                &[(0, 1, 1, "fresh"), (10, 1, 1, "fresh"), (20, 2, 1, "fresh")],
+            ),
+            (
+                "the same through Unbound",
+                RDS,
+                &[(0, 1, 1, "fresh"), (10, 1, 0, "repeat"), (20, 1, 1, "fresh")],
+            ),
+            (
+                "Knot Resolver with policy.STUB, shared",
+                RDS,
+                &[
+                    (0, 1, 1, "fresh"),
+                    (10, 1, 0, "repeat"),
+                    (20, 1, 0, "repeat"),
+                    (30, 1, 0, "repeat"),
+                    (40, 1, 0, "repeat"),
+                    (50, 1, 0, "repeat"),
+                    (60, 1, 1, "fresh"),
+                    (70, 2, 0, "fresh"),
+                ],
+            ),
+            (
+                "a name with a TTL of 0, uncached",
+                RDS,
+                &[
+                    (0, 1, 0, "unproven"),
+                    (10, 1, 0, "fresh"),
+                    (20, 1, 0, "repeat"),
+                    (70, 1, 0, "repeat"),
+                    (81, 1, 0, "fresh"),
+                    (91, 2, 0, "fresh"),
+                ],
+            ),
+            (
+                "an authority, or a cache that asks at every hit",
+                RDS,
+                &[(0, 1, 5, "fresh"), (10, 1, 5, "fresh"), (20, 1, 5, "fresh")],
+            ),
+            (
+                "Unbound with serve-expired, nobody reached",
+                RDS,
+                &[
+                    (0, 1, 5, "fresh"),
+                    (60, 1, 30, "unproven"),
+                    (70, 1, 30, "stale"),
+                    (120, 1, 30, "stale"),
+                    (400, 1, 30, "stale"),
+                ],
+            ),
+            (
+                "the same, reached: the expired one first, then the truth",
+                RDS,
+                &[(0, 1, 30, "unproven"), (10, 2, 4, "fresh")],
+            ),
+            (
+                "dnsdist with staleTTL, the same at a start",
+                RDS,
+                &[(0, 1, 30, "unproven"), (10, 1, 30, "stale"), (60, 1, 30, "stale")],
+            ),
+            (
+                "the same after an hour without a look",
+                RDS,
+                &[
+                    (0, 1, 30, "unproven"),
+                    (10, 1, 30, "stale"),
+                    (36000, 1, 30, "unproven"),
+                    (36010, 1, 30, "stale"),
+                ],
+            ),
+            (
+                "a cache that keeps for 60 s what RDS gives for 5",
+                RDS,
+                &[
+                    (0, 1, 60, "unproven"),
+                    (10, 1, 59, "fresh"),
+                    (60, 1, 54, "repeat"),
+                    (590, 1, 1, "repeat"),
+                    (600, 1, 60, "unproven"),
+                    (610, 1, 59, "fresh"),
+                ],
+            ),
+            (
+                "the same, whose look came too soon to tell",
+                RDS,
+                &[(0, 1, 60, "unproven"), (5, 1, 60, "unproven"), (15, 1, 59, "fresh")],
+            ),
+            (
+                "a name of one's own with a TTL of 60 from its authority",
+                OWN,
+                &[(0, 1, 60, "fresh"), (10, 1, 60, "fresh"), (50, 1, 60, "fresh")],
+            ),
+            (
+                "the same through a cache",
+                OWN,
+                &[
+                    (0, 1, 60, "fresh"),
+                    (10, 1, 59, "repeat"),
+                    (590, 1, 1, "repeat"),
+                    (600, 1, 60, "fresh"),
+                ],
+            ),
+        ];
+        for (what, host, looks) in table {
+            let mut witness = Witness::default();
+            for (tenths, last, ttl, expect) in looks {
+                let at = Timestamp::from_millis(1_000_000 + tenths * 100);
+                let said = Said::new(
+                    BTreeSet::from([IpAddr::from([10, 0, 0, *last])]),
+                    Duration::from_secs(*ttl),
+                );
+                let heard = witness.weigh(host, Ok(said), at, at);
+                assert_eq!(word(&heard), *expect, "{what}: after {tenths} tenths of a second");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_stale_by_its_own_word_leaves_no_trace() {
+        let mut witness = Witness::default();
+        for (secs, ttl, stale, expect) in [
+            (0, 5, None, "fresh"),
+            (5, 30, Some(3), "stale"),
+            (6, 5, None, "fresh"),
+            (11, 30, Some(3), "stale"),
+            (12, 0, Some(3), "stale"),
+            (13, 0, None, "fresh"),
+            (14, 0, Some(19), "stale"),
+        ] {
+            let at = Timestamp::from_millis(secs * 1000);
+            let mut said = Said::new(BTreeSet::from([IpAddr::from([10, 0, 0, 1])]), Duration::from_secs(ttl));
+            said.stale = stale;
+            assert_eq!(word(&witness.weigh(RDS, Ok(said), at, at)), expect, "after {secs} s");
+        }
+        let failed = witness.weigh(
+            RDS,
+            Err(Failure::ServFail),
+            Timestamp::from_millis(0),
+            Timestamp::from_millis(0),
+        );
+        assert_eq!(failed, Err(Failure::ServFail));
+    }
 }

@@ -228,3 +228,164 @@ impl History {
 fn is_of_a_writer(name: &str) -> bool {
     matches!(Kind::of(name), Kind::Cluster | Kind::Global | Kind::Instance)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const CLUSTER: &str = "orders.cluster-abc123.eu-west-1.rds.amazonaws.com";
+    const ONE: &str = "orders-1.abc123.eu-west-1.rds.amazonaws.com";
+    const TWO: &str = "orders-2.abc123.eu-west-1.rds.amazonaws.com";
+    const OWN: &str = "orders.db.internal";
+
+    fn at(secs: u64) -> Timestamp {
+        Timestamp::from_millis(1_000_000 + secs * 1000)
+    }
+
+    fn ip(last: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, last])
+    }
+
+    /// Hears servers, each of which says one address with a TTL of 5 s, or nothing.
+    fn hear(
+        inquiry: &mut Inquiry,
+        host: &str,
+        names: &[&str],
+        said: &[Option<u8>],
+        secs: u64,
+    ) -> Result<Answer, Blind> {
+        let said = said.iter().zip(2..).map(|(last, n)| {
+            let said = last.map(|last| Said::new(BTreeSet::from([ip(last)]), Duration::from_secs(5)));
+            let mut said = said.ok_or(Failure::TimedOut);
+            if let Ok(said) = &mut said {
+                said.names = names.iter().map(|name| (*name).to_owned()).collect();
+            }
+            (SocketAddr::from(([10, 9, 0, n], 53)), said)
+        });
+        let said = inquiry.weigh(host, said.collect(), at(secs), at(secs));
+        inquiry.hear(host, &said, Quorum::Any, at(secs))
+    }
+
+    #[test]
+    fn a_gap_starts_a_new_run_of_seeing() {
+        let mut inquiry = Inquiry::default();
+        for (secs, since) in [(0, 0), (90, 0), (181, 181)] {
+            let answer = hear(&mut inquiry, OWN, &[], &[Some(1)], secs).expect("an answer");
+            assert_eq!(answer.history.seeing_since, at(since));
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_the_oldest_goes_first() {
+        let mut history = History::new(at(0));
+        let server = SocketAddr::from(([10, 9, 0, 2], 53));
+        for n in 0..=NAMED_MAX as u32 {
+            let ip = IpAddr::from((0x0a00_0000 + n).to_be_bytes());
+            let said = [(server, Ok(Said::new(BTreeSet::from([ip]), Duration::ZERO)))];
+            let resolution = combine(&said, Quorum::Any).expect("an address");
+            history.saw(OWN, &said, &resolution, at(u64::from(n)));
+        }
+        assert_eq!(history.named.len(), NAMED_MAX);
+        assert_eq!(history.last_named(IpAddr::from([10, 0, 0, 0])), None);
+    }
+
+    /// A name whose answers name these addresses, one after the other, five seconds apart, by way of these names.
+    #[test]
+    fn what_returns_soon_is_a_member_of_a_rotation_unless_rds_has_moved_it() {
+        let long_away = [1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 1];
+        for (what, host, names, addresses, rotates) in [
+            ("a change", OWN, [&[][..], &[]], &[1, 2, 2, 2][..], false),
+            ("two at random", OWN, [&[], &[]], &[1, 2, 2, 1], true),
+            ("three in turn", OWN, [&[], &[]], &[1, 2, 3, 1], true),
+            (
+                "a failover and a failback much later",
+                OWN,
+                [&[], &[]],
+                &long_away,
+                false,
+            ),
+            (
+                "the flap of a failover",
+                CLUSTER,
+                [&[ONE], &[TWO]],
+                &[1, 2, 1, 2],
+                false,
+            ),
+            (
+                "the same behind an alias",
+                OWN,
+                [&[CLUSTER, ONE], &[CLUSTER, TWO]],
+                &[1, 2, 1, 2],
+                false,
+            ),
+            (
+                "an instance that is replaced and comes back",
+                ONE,
+                [&[], &[]],
+                &[1, 2, 1, 2],
+                false,
+            ),
+            (
+                "an alias of two instances by weight",
+                OWN,
+                [&[ONE], &[TWO]],
+                &[1, 2, 1, 2],
+                true,
+            ),
+        ] {
+            let mut inquiry = Inquiry::default();
+            let mut found = None;
+            for (n, last) in addresses.iter().enumerate() {
+                let by = names[usize::from(*last != 1)];
+                let answer = hear(&mut inquiry, host, by, &[Some(*last)], 5 * n as u64).expect("an answer");
+                found = answer.history.rotation();
+            }
+            let members = rotates.then(|| addresses.iter().map(|last| ip(*last)).collect());
+            assert_eq!(found, members, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_rotation_is_over_when_nothing_has_changed_for_long() {
+        let mut inquiry = Inquiry::default();
+        let mut rotates = Vec::new();
+        for n in 0..70 {
+            let last = if n == 1 { 2 } else { 1 };
+            let answer = hear(&mut inquiry, OWN, &[], &[Some(last)], 5 * n).expect("an answer");
+            rotates.push(answer.history.rotation().is_some());
+        }
+        let found = (rotates.iter().position(|is| *is), rotates.iter().rposition(|is| *is));
+        assert_eq!(found, (Some(2), Some(2 + ROTATES_FOR as usize)));
+    }
+
+    /// What two servers say, and then who vouches for the first address, and since when they have differed.
+    #[test]
+    fn a_name_server_vouches_for_what_it_said_last() {
+        let mut inquiry = Inquiry::default();
+        for (secs, said, first_vouched_by, differ_since) in [
+            (0, [Some(1), Some(1)], &[2, 3][..], None),
+            (5, [Some(2), Some(1)], &[3], Some(5)),
+            // It falls silent: its word stands.
+            (10, [Some(2), None], &[3], Some(5)),
+            (200, [Some(2), None], &[3], Some(5)),
+            (205, [Some(2), Some(2)], &[], None),
+            (210, [Some(1), Some(2)], &[2], Some(210)),
+            (215, [None, Some(2)], &[2], Some(210)),
+        ] {
+            let answer = hear(&mut inquiry, CLUSTER, &[], &said, secs).expect("an answer");
+            let servers: Vec<u8> = (answer.history.vouched_by(ip(1)).iter())
+                .map(|server| match server.ip() {
+                    IpAddr::V4(ip) => ip.octets()[3],
+                    IpAddr::V6(_) => 0,
+                })
+                .collect();
+            assert_eq!(servers, first_vouched_by, "after {secs} s");
+            let differ = answer.history.differing().map(|(_, since)| since);
+            assert_eq!(differ, differ_since.map(at), "after {secs} s");
+        }
+        let blind = hear(&mut inquiry, CLUSTER, &[], &[None, None], 220);
+        assert!(matches!(blind, Err(Blind::NoAddress(_))), "{blind:?}");
+    }
+}
