@@ -247,10 +247,9 @@ impl Watcher {
             looks += 1;
             let failures = || said.iter().filter_map(|(_, said)| said.as_ref().err());
             let is_without_answer = failures().count() == said.len();
-            if looks == 2 || !is_without_answer || !failures().any(Failure::may_pass_soon) {
-                break (at, said);
-            }
-            sleep(cadence::APART).await;
+            let pause = cadence::until_proven(failures()).filter(|_| looks < 2 && is_without_answer);
+            let Some(pause) = pause else { break (at, said) };
+            sleep(pause).await;
         };
         let seen = self.inquiry.hear(&self.host, &said, self.names.quorum(), at);
         if seen.is_ok() {

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use super::answer::{Failure, Stale};
 use super::time::Timestamp;
 
 /// Looks of one kind at one thing are at least this far apart.
 pub const APART: Duration = Duration::from_secs(1);
+/// Who gives what has expired asks for the new at the same time. That is there after this long, and may last no longer than a
+/// second, as the answers of reader endpoints do.
+const RENEWED_WITHIN: Duration = Duration::from_millis(300);
 /// The first wait after a failure.
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 /// When the target group is looked at after a write of ours.
@@ -40,6 +44,15 @@ pub fn after_answer(ttl: Duration, urgency: Urgency, interval: Duration) -> Dura
         Urgency::Unsettled => APART,
         Urgency::InDoubt => ttl.min(interval).max(APART_IN_DOUBT),
     }
+}
+
+/// How long to wait for another look, if these failures leave open what is so now: until the new answer is there, or until a TTL
+/// has had to count down.
+pub fn until_proven<'a>(failures: impl Iterator<Item = &'a Failure>) -> Option<Duration> {
+    let mut open = failures.filter(|failure| failure.may_pass_soon()).peekable();
+    open.peek()?;
+    let says_so = |failure| matches!(failure, &Failure::Stale(_, Stale::ByItsWord(_)));
+    Some(if open.all(says_so) { RENEWED_WITHIN } else { APART })
 }
 
 /// The longest wait after that many failed looks at DNS in a row.
@@ -92,6 +105,8 @@ impl GroupLook {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn at(secs: u64) -> Timestamp {
@@ -118,6 +133,23 @@ mod tests {
                 expect,
                 "{ttl} {urgency:?}"
             );
+        }
+    }
+
+    #[test]
+    fn the_new_answer_is_there_soon_and_a_ttl_counts_down_in_a_second() {
+        let says_so = || Failure::Stale(BTreeSet::new(), Stale::ByItsWord(3));
+        let stands = || Failure::Stale(BTreeSet::new(), Stale::TtlStandsStill(Duration::from_secs(30)));
+        let unproven = || Failure::Unproven(BTreeSet::new(), Duration::from_secs(30));
+        for (failures, expect) in [
+            (vec![], None),
+            (vec![Failure::ServFail], None),
+            (vec![says_so()], Some(RENEWED_WITHIN)),
+            (vec![says_so(), Failure::ServFail], Some(RENEWED_WITHIN)),
+            (vec![stands()], Some(APART)),
+            (vec![says_so(), unproven()], Some(APART)),
+        ] {
+            assert_eq!(until_proven(failures.iter()), expect, "{failures:?}");
         }
     }
 
