@@ -20,7 +20,7 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::rdata::opt::EdnsOption;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::planner::answer::{Failure, Quorum, Said};
 use crate::planner::target::Family;
@@ -132,13 +132,18 @@ pub struct Client {
     /// The name server.
     pub server: SocketAddr,
     resolver: TokioResolver,
+    deadline: Duration,
 }
 
 impl Client {
     /// Asks this name server; an answer takes no longer than `deadline`.
     pub fn new(server: SocketAddr, deadline: Duration) -> Result<Self, Error> {
         let resolver = resolver(server, deadline).map_err(|error| Error::Client(server, error.to_string()))?;
-        Ok(Self { server, resolver })
+        Ok(Self {
+            server,
+            resolver,
+            deadline,
+        })
     }
 
     /// Asks for the addresses of a name.
@@ -154,7 +159,9 @@ impl Client {
             Family::Ipv4 => RecordType::A,
             Family::Ipv6 => RecordType::AAAA,
         };
-        let answer = self.resolver.lookup(name.clone(), record_type).await;
+        // The resolver's own limit is for each of the questions that it takes: an alias is one more, and so is TCP.
+        let answer = timeout(self.deadline, self.resolver.lookup(name.clone(), record_type)).await;
+        let answer = answer.unwrap_or(Err(NetError::Timeout));
         Heard {
             kept: answer.as_ref().err().and_then(kept),
             said: read(&name, answer),

@@ -15,6 +15,7 @@ pub const NAMES: &[(&str, &str)] = &[
         "which name servers are asked, and whether a cache stands before them",
     ),
     ("dns.answer", "every name server gives an address"),
+    ("dns.fresh", "no name server gives answers that have expired"),
     ("dns.agreement", "the name servers say the same"),
     ("dns.ttl", "an answer is as short-lived as RDS makes it"),
     (

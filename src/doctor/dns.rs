@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 use std::iter;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use super::check::{Check, Outcome};
-use crate::dns::Look;
+use super::heard::Looked;
 use crate::exit::Exit;
-use crate::planner::answer::{Blind, Failure, Resolution, Said};
+use crate::planner::answer::{Failure, RDS_TTL_MAX, Said};
 use crate::planner::endpoint::{Endpoint, Kind, Role};
 use crate::planner::guard::{self, Refusal};
 use crate::planner::policy::Policy;
@@ -16,12 +15,13 @@ use crate::planner::target::Family;
 use crate::proxy::route::Rules;
 use crate::text::join;
 
-/// The TTL of RDS's records (Aurora and RDS documentation on DNS caching and failover).
-const TTL_OF_RDS: Duration = Duration::from_secs(5);
 /// The address of systemd's caching stub.
 const SYSTEMD_STUB: [u8; 4] = [127, 0, 0, 53];
 const ASK_THE_VPC: &str = "ask the VPC's own resolver: nameservers = [\"169.254.169.253\"] in [dns] or --nameserver \
                            169.254.169.253 (from outside the VPC: its resolver's inbound endpoint)";
+/// By the names that the options have there.
+const EXPIRED_OFF: &str = "switch that off (Unbound: serve-expired, dnsmasq: use-stale-cache, BIND: stale-answer-enable, Knot \
+                           Resolver: serve_stale, PowerDNS: serve-stale-extensions, dnsdist: staleTTL), or";
 
 /// The use that an endpoint's addresses are put to, and the rules that its follower has for them.
 #[derive(Clone, Copy, Debug)]
@@ -41,15 +41,6 @@ pub struct Followed<'a> {
     pub used_as: Use<'a>,
     /// The family that is taken.
     pub family: Family,
-}
-
-/// The answers of all name servers for a name, for one family.
-#[derive(Clone, Debug)]
-pub struct Looked {
-    /// What each name server said.
-    pub said: Look,
-    /// The addresses, or why there are none.
-    pub seen: Result<Resolution, Blind>,
 }
 
 /// The answers of all name servers for a name, for both families.
@@ -131,7 +122,10 @@ pub fn servers(servers: &[SocketAddr]) -> Check {
 /// Everything about one endpoint.
 pub fn judge(followed: &Followed<'_>, looks: &Looks) -> Vec<Check> {
     let look = looks.of(followed.family);
-    let mut checks = vec![Check::new("dns.answer", answer(followed, looks))];
+    let mut checks = vec![
+        Check::new("dns.answer", answer(followed, looks)),
+        Check::new("dns.fresh", fresh(look)),
+    ];
     let rest: [(&'static str, Judge); 4] = [
         ("dns.agreement", agreement),
         ("dns.ttl", ttl),
@@ -165,11 +159,25 @@ fn answer(followed: &Followed<'_>, looks: &Looks) -> Outcome {
         .iter()
         .filter_map(|(server, said)| Some((*server, said.as_ref().err()?)))
         .collect();
-    let told = |(server, failure): &(SocketAddr, &Failure)| format!("{server}: {failure}");
+    let told = |(server, failure): &(SocketAddr, &Failure)| match look.kept(*server) {
+        Some(kept) => format!("{server}: {failure}, kept for up to {} s more", kept.as_secs()),
+        None => format!("{server}: {failure}"),
+    };
     let told = failed.iter().map(told).collect::<Vec<_>>().join(", ");
     let host = followed.endpoint.host();
     match &look.seen {
         Ok(resolution) if failed.is_empty() => {
+            let mut servers = look.said.iter().map(|(server, _)| *server);
+            if let Some((server, failure)) = servers.find_map(|server| Some((server, look.failed_before(server)?))) {
+                return Outcome::warning(
+                    format!(
+                        "{} in the end, but a look before failed: {server}: {failure}",
+                        join(resolution.addresses())
+                    ),
+                    "if that happens again, repair that name server or leave it out of nameservers: each look that fails \
+                     delays a failover by 1 to 5 s",
+                );
+            }
             let via = match resolution.names.as_slice() {
                 [] => String::new(),
                 names => format!(" via {}", names.join(" -> ")),
@@ -201,16 +209,43 @@ fn answer(followed: &Followed<'_>, looks: &Looks) -> Outcome {
                     "let a target group or proxy of the other family follow it, or make the database dual-stack",
                 );
             }
-            Outcome::failure(Exit::Unavailable, format!("{host}: {told}"), fix_for(failed.first()))
+            Outcome::failure(
+                Exit::Unavailable,
+                format!("{host}: {told}"),
+                fix_for(host, look, failed.first()),
+            )
         }
     }
 }
 
-fn fix_for(failed: Option<&(SocketAddr, &Failure)>) -> String {
+fn fix_for(host: &str, look: &Looked, failed: Option<&(SocketAddr, &Failure)>) -> String {
     match failed {
-        Some((_, Failure::NxDomain | Failure::NoData)) => {
-            "check the spelling, and that the database still exists under this name (aws rds describe-db-clusters, \
-             describe-db-instances); a name in a private zone is known only inside the zone's VPCs"
+        Some((server, Failure::NoData)) if Kind::of(host) != Kind::Other => {
+            let domain = host.find("amazonaws.com").map_or(host, |at| &host[at..]);
+            format!(
+                "every name of RDS has an address, so {server} takes private ones out, against DNS rebinding: let it give \
+                 those of {domain} (dnsmasq: rebind-domain-ok=/{domain}/ beside stop-dns-rebind, Unbound: private-domain: \
+                 \"{domain}\" beside private-address), or {ASK_THE_VPC}"
+            )
+        }
+        Some((server, Failure::NxDomain | Failure::NoData)) => {
+            let spelling = "check the spelling, and that the database still exists under this name (aws rds \
+                            describe-db-clusters, describe-db-instances); a name in a private zone is known only inside \
+                            the zone's VPCs";
+            match look.kept(*server) {
+                Some(kept) => format!(
+                    "{spelling}; if it is well, {server} does not ask for it before {} s are over: clear its cache, or \
+                     {ASK_THE_VPC}",
+                    kept.as_secs()
+                ),
+                None => spelling.into(),
+            }
+        }
+        Some((_, Failure::Stale(..) | Failure::Unproven(..))) => {
+            format!("find out why it cannot ask further; {EXPIRED_OFF} {ASK_THE_VPC}")
+        }
+        Some((server, Failure::Network(_))) if server.ip().is_loopback() => {
+            "nobody answers on this host: start its name server, or name another in /etc/resolv.conf or with --nameserver"
                 .into()
         }
         Some((server, Failure::TimedOut | Failure::Network(_))) => {
@@ -221,7 +256,30 @@ fn fix_for(failed: Option<&(SocketAddr, &Failure)>) -> String {
         Some((server, Failure::Refused)) => {
             format!("{server} does not serve this host; name a server that does with --nameserver")
         }
+        Some((_, Failure::ServFail)) => {
+            "ask another name server with --nameserver; if that answers, this one is at fault, or keeps a failure that is \
+             over, which delays a failover by as much (PowerDNS Recursor, dnsdist: 60 s, Unbound: 5 s)"
+                .into()
+        }
         _ => "ask another name server with --nameserver; if that answers, this one is at fault".into(),
+    }
+}
+
+/// Whether the name servers give what has expired.
+fn fresh(look: &Looked) -> Outcome {
+    let mut servers = look.said.iter().map(|(server, _)| *server);
+    if let Some((server, how)) = servers.find_map(|server| Some((server, look.expired(server)?))) {
+        return Outcome::warning(
+            format!(
+                "{server} gives answers that have expired ({how}): a failover is seen up to 1 s later, in a second look, \
+                 and not at all for as long as it cannot ask further itself"
+            ),
+            format!("{EXPIRED_OFF} {ASK_THE_VPC}"),
+        );
+    }
+    match answered(look).next() {
+        Some(_) => Outcome::ok("no answer had expired"),
+        None => Outcome::blocked("dns.answer"),
     }
 }
 
@@ -242,23 +300,29 @@ fn agreement(followed: &Followed<'_>, looks: &Looks) -> Outcome {
     let told = |(server, said): &(SocketAddr, &Said)| format!("{server} says {}", join(&said.addresses));
     Outcome::warning(
         answers.iter().map(told).collect::<Vec<_>>().join(", "),
-        "during a failover this passes within seconds; otherwise one of them is stale or serves another view (public, \
-         private): name only the VPC's resolver, or set quorum = \"majority\"",
+        "a failover is over when the last of them has seen it, and until then nothing is removed; if they differ for longer \
+         than seconds, one of them is stale or serves another view (public, private): name only the VPC's resolver",
     )
 }
 
 fn ttl(followed: &Followed<'_>, looks: &Looks) -> Outcome {
-    let longest = answered(looks.of(followed.family)).map(|(_, said)| said.ttl).max();
-    match longest.unwrap_or_default() {
-        ttl if ttl <= TTL_OF_RDS => Outcome::ok(format!("{} s left of the answer", ttl.as_secs())),
-        ttl => Outcome::warning(
-            format!(
-                "{} s, where RDS gives 5 s: a change is seen that much later, and forget must be longer",
-                ttl.as_secs()
-            ),
-            format!("find what stretches it (a cache with a minimum TTL, a record of your own); {ASK_THE_VPC}"),
-        ),
+    let look = looks.of(followed.family);
+    let longest = answered(look).filter_map(|(server, _)| Some((look.longest(server)?, server)));
+    let Some((ttl, server)) = longest.max() else {
+        return Outcome::blocked("dns.fresh");
+    };
+    if ttl <= RDS_TTL_MAX {
+        return Outcome::ok(format!("{} s, and RDS gives 5 s", ttl.as_secs()));
     }
+    Outcome::warning(
+        format!(
+            "{server} gives an answer for {} s, where RDS gives 5 s: a failover is seen up to {} s later, and forget must be \
+             longer",
+            ttl.as_secs(),
+            (ttl - RDS_TTL_MAX).as_secs()
+        ),
+        format!("find what stretches it (a cache with a minimum TTL, a record of your own); {ASK_THE_VPC}"),
+    )
 }
 
 fn private(followed: &Followed<'_>, looks: &Looks) -> Outcome {
@@ -299,6 +363,25 @@ fn brief(refusal: Refusal) -> String {
 
 fn single(followed: &Followed<'_>, looks: &Looks) -> Outcome {
     let addresses = followed.addresses(looks);
+    let look = looks.of(followed.family);
+    if followed.role(looks) == Role::Writer {
+        if let Some(members) = &look.rotation {
+            return Outcome::warning(
+                format!(
+                    "{} in turn: it is followed as a reader, so the old address of a failover stays for minutes",
+                    join(members)
+                ),
+                "follow a name that has one address, or say role = \"reader\" if any of them will do",
+            );
+        }
+        if let Some((before, after)) = look.changed() {
+            return Outcome::warning(
+                format!("{} and then {}", join(before), join(after)),
+                "run it again: a failover is over in seconds; if it goes on, the name gives several in turn: follow one that \
+                 has one address, or say role = \"reader\" if any of them will do",
+            );
+        }
+    }
     match (followed.role(looks), addresses.len()) {
         (Role::Reader, 1) => Outcome::ok("one member in this answer, as a reader endpoint gives"),
         (Role::Reader, many) => Outcome::ok(format!("{many} members in this answer")),

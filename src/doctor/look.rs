@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::aws::Tried;
-use super::dns::{Followed, Looked, Looks};
+use super::dns::{Followed, Looks};
 use super::group::{Around, BalancerSeen, ListenerSeen, Seen};
+use super::heard::Looked;
 use super::reach::Answers;
 use crate::aws::Config;
 use crate::aws::arn::Arn;
@@ -20,8 +20,8 @@ use crate::aws::elb::{self, Client, Group, TargetGroups};
 use crate::aws::failure::Failure;
 use crate::aws::sts::{self, Reply};
 use crate::clock::Clock;
-use crate::dns::{self, Names, Resolver};
-use crate::planner::answer::combine;
+use crate::dns;
+use crate::planner::answer::Quorum;
 use crate::planner::endpoint::Endpoint;
 use crate::planner::target::{Family, Target, Zone};
 use crate::probe::{Depth, Trust, probe};
@@ -57,44 +57,57 @@ where
 /// Name servers, each asked by itself, so that a slow one is waited for too.
 #[derive(Clone)]
 pub struct NameServers {
-    resolvers: Vec<(SocketAddr, Arc<Resolver>)>,
-    dns: dns::Settings,
+    clients: Vec<dns::Client>,
+    deadline: Duration,
+    quorum: Quorum,
 }
 
 impl NameServers {
     /// Those of the settings.
     pub fn new(dns: &dns::Settings, limit: Duration) -> Result<Self, dns::Error> {
         let deadline = dns.deadline.min(limit);
-        let resolvers = dns.servers()?.into_iter().map(|server| {
-            let resolver = Resolver::new(&[server], deadline, dns.quorum)?;
-            Ok((server, Arc::new(resolver)))
-        });
+        let clients = dns.servers()?.into_iter();
         Ok(Self {
-            resolvers: resolvers.collect::<Result<_, dns::Error>>()?,
-            dns: dns.clone(),
+            clients: clients
+                .map(|server| dns::Client::new(server, deadline))
+                .collect::<Result<_, dns::Error>>()?,
+            deadline,
+            quorum: dns.quorum,
         })
     }
 
     /// The addresses of the name servers.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.resolvers.iter().map(|(server, _)| *server).collect()
+        self.clients.iter().map(|client| client.server).collect()
     }
 
-    /// Asks all of them for the addresses of a name, of both families.
-    pub async fn look(&self, host: &str) -> Looks {
-        let (ipv4, ipv6) = tokio::join!(self.look_for(host, Family::Ipv4), self.look_for(host, Family::Ipv6));
+    /// Asks all of them for the addresses of a name, of both families, until there is no more to learn or no time.
+    pub async fn look(&self, host: &str, end: Instant) -> Looks {
+        let (ipv4, ipv6) = tokio::join!(
+            self.look_for(host, Family::Ipv4, end),
+            self.look_for(host, Family::Ipv6, end)
+        );
         Looks { ipv4, ipv6 }
     }
 
-    async fn look_for(&self, host: &str, family: Family) -> Looked {
-        let asked = self.resolvers.iter().enumerate().map(|(index, (_, resolver))| {
-            let (resolver, host) = (Arc::clone(resolver), host.to_owned());
-            (index, async move { resolver.look(&host, family).await })
-        });
-        let looks = all(asked).await;
-        let said: Vec<_> = looks.into_values().flatten().collect();
-        let seen = combine(&said, self.dns.quorum);
-        Looked { said, seen }
+    async fn look_for(&self, host: &str, family: Family, end: Instant) -> Looked {
+        let clock = Clock::start();
+        let mut looked = Looked::default();
+        loop {
+            let began = clock.now();
+            let asked = self.clients.iter().cloned().enumerate().map(|(index, client)| {
+                let host = host.to_owned();
+                (index, async move { (client.server, client.ask(&host, family).await) })
+            });
+            let heard = all(asked).await.into_values().collect();
+            looked.hear(host, heard, self.quorum, began, clock.now());
+            let pause = looked.next(host);
+            let has_time = |pause: &Duration| Instant::now() + *pause + self.deadline <= end;
+            let Some(pause) = pause.filter(has_time) else {
+                return looked;
+            };
+            sleep(pause).await;
+        }
     }
 }
 

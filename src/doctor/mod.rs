@@ -1,7 +1,8 @@
 //! `doctor`: named checks of everything that has to be right, each with its fix.
 //!
 //! Looking is apart from judging here too: [`look`] asks all there is to ask, at once and with a limit; what was seen is judged
-//! by pure functions in [`dns`], [`aws`], [`group`], [`balancer`], [`reach`], [`database`] and `local`; [`draw`] prints it.
+//! by pure functions in [`dns`] and [`heard`], [`aws`], [`group`], [`balancer`], [`reach`], [`database`] and `local`; [`draw`]
+//! prints it.
 
 pub mod aws;
 pub mod balancer;
@@ -11,6 +12,7 @@ pub mod dns;
 pub mod draw;
 pub mod flags;
 pub mod group;
+pub mod heard;
 mod local;
 pub mod look;
 pub mod reach;
@@ -235,7 +237,7 @@ async fn look_at_endpoints(
         let trust = trust.unwrap_or_else(Trust::anybody);
         let named = endpoint.clone();
         let look = async move {
-            let looks = servers.look(named.host()).await;
+            let looks = servers.look(named.host(), end).await;
             let followers = if is_reached {
                 followers(&settings, &named)
             } else {

@@ -1,9 +1,10 @@
 //! What doctor says of DNS, through the built binary.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use testkit::dns::{Behaviour, Server};
+use testkit::dns::{Behaviour, NEGATIVE_TTL_SECONDS, RecordType, Server};
 
 use super::reach::proxied_with;
 use super::world::*;
@@ -126,7 +127,7 @@ fn an_rds_proxy_is_told_to_refuse_replication() {
 fn each_way_of_being_blind_is_told_apart() {
     for (behaviour, parts) in [
         (Behaviour::NxDomain, ["NXDOMAIN", "spelling"]),
-        (Behaviour::NoData, ["no data", "spelling"]),
+        (Behaviour::NoData, ["no data", "rebind"]),
         (Behaviour::ServFail, ["SERVFAIL", "another name server"]),
         (Behaviour::Refused, ["REFUSED", "does not serve this host"]),
         (Behaviour::Silent, ["no answer in time", "UDP and TCP"]),
@@ -172,10 +173,159 @@ fn name_servers_that_disagree_or_fail_are_told_one_by_one() {
 }
 
 #[test]
-fn a_stretched_ttl_is_told() {
+fn a_stretched_ttl_is_told_with_what_it_costs() {
+    let told = |behaviour, is_cache| {
+        let world = World::settled();
+        world.dns.caching(is_cache);
+        world.dns.set(WRITER, behaviour);
+        let told = of(&world, WRITER, &[]);
+        assert_eq!(told.exit, 0, "{}", told.said);
+        told.assert("dns.fresh", "ok", &[]);
+        told
+    };
+    let parts = ["60 s", "RDS gives 5 s", "55 s later", "169.254.169.253"];
+    told(Behaviour::a(OLD, 60), true).assert("dns.ttl", "warning", &parts);
+    // One with a minimum TTL says first what it has been told.
+    let kept = [5, 60, 59, 58].map(|ttl| Behaviour::a(OLD, ttl)).to_vec();
+    told(Behaviour::Sequence(kept), false).assert("dns.ttl", "warning", &parts);
+    told(Behaviour::a(OLD, 5), true).assert("dns.ttl", "ok", &["5 s"]);
+    told(Behaviour::a(OLD, 5), false).assert("dns.ttl", "ok", &["5 s"]);
+}
+
+#[test]
+fn a_name_server_that_gives_what_has_expired_is_told_with_how_it_is_known() {
+    let (expired, new) = (Behaviour::a(OLD, 30), Behaviour::a(NEW, 4));
+    for (answers, exit, known) in [
+        (vec![Behaviour::a(OLD, 0).stale(), new.clone()], 0, "EDE 3"),
+        (
+            vec![Behaviour::a(OLD, 5), Behaviour::a(OLD, 30).stale(), new.clone()],
+            0,
+            "EDE 3",
+        ),
+        (vec![expired.clone(), new], 0, "for 30 s, and then one for 4 s"),
+        (vec![expired], 69, "TTL of 30 s stands still"),
+        (vec![Behaviour::a(OLD, 1).stale()], 69, "EDE 3"),
+    ] {
+        let world = World::settled();
+        world.dns.set(WRITER, Behaviour::Sequence(answers.clone()));
+        let told = of(&world, WRITER, &[]);
+        assert_eq!(told.exit, exit, "{answers:?}: {}", told.said);
+        let server = world.dns.addr().to_string();
+        let parts = [
+            server.as_str(),
+            known,
+            "up to 1 s later",
+            "serve-expired",
+            "169.254.169.253",
+        ];
+        told.assert("dns.fresh", "warning", &parts);
+        if exit == 0 {
+            told.assert("dns.answer", "ok", &[NEW]);
+            told.assert("dns.ttl", "skipped", &["dns.fresh"]);
+        } else {
+            told.assert("dns.answer", "failure", &["stale", known, "serve-expired"]);
+        }
+    }
+}
+
+#[test]
+fn a_failure_that_a_cache_keeps_is_told_with_how_much_longer() {
     let world = World::settled();
-    world.dns.set(WRITER, Behaviour::a(OLD, 60));
-    of(&world, WRITER, &[]).assert("dns.ttl", "warning", &["60 s", "RDS gives 5 s", "169.254.169.253"]);
+    world.dns.set(WRITER, Behaviour::NxDomain);
+    let told = of(&world, WRITER, &[]);
+    assert!(!told.check("dns.answer").finding.contains("kept"), "{}", told.said);
+    world.dns.caching(true);
+    let told = of(&world, WRITER, &[]);
+    assert_eq!(told.exit, 69, "{}", told.said);
+    let kept = |secs| told.said.contains(&format!("kept for up to {secs} s more"));
+    assert!((1..NEGATIVE_TTL_SECONDS).any(kept), "{}", told.said);
+    let parts = ["NXDOMAIN", "spelling", "does not ask for it before", "clear its cache"];
+    told.assert("dns.answer", "failure", &parts);
+}
+
+#[test]
+fn a_failure_before_the_answer_is_told() {
+    for (failure, name) in [
+        (Behaviour::ServFail, "SERVFAIL"),
+        (Behaviour::NxDomain, "NXDOMAIN"),
+        (Behaviour::NoData, "no data"),
+    ] {
+        let world = World::settled();
+        world
+            .dns
+            .set(WRITER, Behaviour::Sequence(vec![failure, Behaviour::a(OLD, 1)]));
+        let told = of(&world, WRITER, &[]);
+        assert_eq!(told.exit, 0, "{}", told.said);
+        told.assert(
+            "dns.answer",
+            "warning",
+            &[OLD, name, "a look before failed", "by 1 to 5 s"],
+        );
+    }
+}
+
+#[test]
+fn protection_against_rebinding_is_told_with_the_options() {
+    let world = World::settled();
+    for (host, parts) in [
+        (WRITER, ["rebind-domain-ok=/amazonaws.com/", "private-domain"]),
+        (
+            "orders.cluster-abc123.rds.cn-north-1.amazonaws.com.cn",
+            ["=/amazonaws.com.cn/", "private-address"],
+        ),
+        ("db.corp.internal", ["no data", "spelling"]),
+    ] {
+        world.dns.set(host, Behaviour::NoDataBare);
+        let told = of(&world, host, &[]);
+        assert_eq!(told.exit, 69, "{}", told.said);
+        told.assert("dns.answer", "failure", &parts);
+    }
+}
+
+#[test]
+fn addresses_that_change_while_it_looks_are_a_failover_or_a_rotation() {
+    let answers = |addresses: &[&str]| {
+        let answers = addresses.iter().map(|ip| Behaviour::a(ip, 1));
+        Behaviour::Sequence(answers.collect())
+    };
+    let world = World::settled();
+    world.dns.set(WRITER, answers(&[OLD, NEW]));
+    let told = of(&world, WRITER, &[]);
+    told.assert(
+        "dns.single",
+        "warning",
+        &[&format!("{OLD} and then {NEW}"), "run it again"],
+    );
+
+    let own = "db.corp.internal";
+    world.dns.set(own, answers(&[OLD, OLD, NEW, NEW, OLD]));
+    let told = of(&world, own, &[]);
+    told.assert(
+        "dns.single",
+        "warning",
+        &[OLD, NEW, "in turn", "for minutes", "role = \"reader\""],
+    );
+    world.dns.set(own, answers(&[OLD, NEW, OLD]));
+    of(&world, own, &["--role", "reader"]).assert("dns.single", "ok", &["as a reader endpoint gives"]);
+    world.dns.set(READER, answers(&[OLD, NEW, OLD]));
+    of(&world, READER, &[]).assert("dns.single", "ok", &["as a reader endpoint gives"]);
+}
+
+#[test]
+fn the_looks_end_with_the_time_that_there_is() {
+    let world = World::settled();
+    let own = "db.corp.internal";
+    world.dns.set(own, Behaviour::a(OLD, 1));
+    let looks = |limit: &str| {
+        world.dns.clear_queries();
+        of(&world, own, &["--timeout", limit]).assert("dns.answer", "ok", &[OLD]);
+        let asked = world.dns.queries().into_iter();
+        let asked = asked.filter(|query| query.kind == RecordType::A);
+        // A datagram that is sent again has the same.
+        asked.map(|query| query.id).collect::<BTreeSet<u16>>().len()
+    };
+    assert_eq!((looks("1s"), looks("30s")), (1, 7));
+    assert!((2..7).contains(&looks("6s")));
 }
 
 #[test]

@@ -86,14 +86,7 @@ fn the_word_of_a_silent_name_server_stands() {
     let second = dns::Server::start();
     second.set(WRITER, Behaviour::a(NEW, 1));
     let mut command = world.bound("run");
-    command.args([
-        "--nameserver",
-        &second.addr().to_string(),
-        "--forget",
-        "1s",
-        "--timeout",
-        "500ms",
-    ]);
+    command.args(["--nameserver", &second.addr().to_string(), "--forget", "1s"]);
     let daemon = Daemon::start(&mut command);
     world.wait("both are registered", |calls| count(calls, "Register", NEW) > 0);
     daemon.wait_for_log(&[
