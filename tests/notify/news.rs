@@ -9,7 +9,7 @@ use rds_tether::planner::endpoint::Role;
 use rds_tether::planner::guard::Refusal;
 use rds_tether::proxy::{Happening, Moment};
 
-use super::simulation::Dns::{Fails, Names};
+use super::simulation::Dns::{Differs, Fails, Names};
 use super::simulation::*;
 use super::world::{NEW, OLD, WRITER};
 
@@ -360,6 +360,21 @@ fn a_proxy_tells_of_its_address_and_its_name() {
         ]
     );
     assert_eq!(told[3].reasons, ["10.9.9.9 is outside allow_cidrs"]);
+    // What its name servers show together.
+    told.clear();
+    let words = "10.0.0.2:53 last said 10.0.1.5, 10.0.0.3:53 last said 10.0.2.7";
+    for (secs, what) in [
+        (3710, Happening::Disputed(words.into())),
+        (3740, Happening::Agreed),
+        (3750, Happening::Rotates([ip(OLD), ip(NEW)].into())),
+    ] {
+        told.extend(news.note_proxy(&moment(secs, Role::Writer, what), "run"));
+    }
+    let kinds: Vec<Kind> = told.iter().map(|message| message.kind).collect();
+    assert_eq!(kinds, [Kind::Unsettled, Kind::Recovered, Kind::Rotates], "{told:?}");
+    assert_eq!(told[0].reasons, [words]);
+    assert_eq!(told[1].text, "proxy 0.0.0.0:5432 has recovered after 30 s");
+    assert_eq!(told[2].new, [target(OLD), target(NEW)].into());
     // One that is no longer served.
     told.clear();
     told.extend(news.note_proxy(
@@ -369,4 +384,51 @@ fn a_proxy_tells_of_its_address_and_its_name() {
     news.keep_proxies(&[].into());
     told.extend(news.tick(at(7200)));
     assert_eq!(told, []);
+}
+
+#[test]
+fn a_name_that_gives_several_addresses_in_turn_is_told_once() {
+    let mut world = Simulation::new("orders.db.internal", &[OLD]);
+    world.run(1200, |secs| Names(if secs / 10 % 2 == 0 { &[OLD] } else { &[NEW] }));
+    let rotates: Vec<_> = world.told.iter().filter(|told| told.kind == Kind::Rotates).collect();
+    let [told] = rotates[..] else {
+        panic!("{:?}", world.texts())
+    };
+    assert_eq!(told.new, [target(OLD), target(NEW)].into());
+    assert!(
+        told.text
+            .starts_with("orders: orders.db.internal:5432 gives 10.0.1.5 and 10.0.2.7 in turn")
+    );
+    assert_eq!(told.at, at(20));
+}
+
+#[test]
+fn name_servers_that_go_on_to_differ_are_told_with_what_each_says() {
+    let mut world = Simulation::writer(&[OLD]);
+    world.run(3600, |secs| {
+        if secs < 600 {
+            Differs([OLD, NEW])
+        } else {
+            Differs([NEW, NEW])
+        }
+    });
+    let kinds: Vec<_> = world.told.iter().map(|told| told.kind).collect();
+    assert!(
+        kinds.contains(&Kind::Unsettled) && kinds.last() == Some(&Kind::Recovered),
+        "{:?}",
+        world.texts()
+    );
+    let told = world
+        .told
+        .iter()
+        .find(|told| told.kind == Kind::Unsettled)
+        .expect("just seen");
+    assert!(told.at < at(300), "{:?}", told.at);
+    for part in [
+        "is not the same to all name servers",
+        "10.0.0.2:53 last said 10.0.1.5",
+        "10.0.0.3:53 last said 10.0.2.7",
+    ] {
+        assert!(told.text.contains(part), "{}", told.text);
+    }
 }

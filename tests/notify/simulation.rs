@@ -1,6 +1,7 @@
 //! A target group that does at once what the planner says, and the reports of it; time is an argument.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use rds_tether::follow::report::Report;
 use rds_tether::follow::tracker::Tracker;
 use rds_tether::notify::News;
 use rds_tether::notify::message::{Kind, Message};
-use rds_tether::planner::answer::{Blind, Failure, Quorum, Said};
+use rds_tether::planner::answer::{Failure, Quorum, Said};
 use rds_tether::planner::candidate::{Doubt, Probe, ProbePatience};
 use rds_tether::planner::decide::{Decision, Seen, decide};
 use rds_tether::planner::endpoint::Endpoint;
@@ -28,6 +29,8 @@ use super::world::{READER, WRITER};
 #[derive(Clone, Copy)]
 pub enum Dns<'a> {
     Names(&'a [&'a str]),
+    /// Two name servers, one address each.
+    Differs([&'a str; 2]),
     Fails,
 }
 
@@ -125,22 +128,20 @@ impl Simulation {
     }
 
     fn sight(&mut self, dns: Dns<'_>) -> Sight {
-        let seen = match dns {
-            Dns::Names(ips) => {
-                let addresses = ips.iter().map(|ip| ip.parse().unwrap()).collect();
-                self.blind_since = None;
-                let server = "10.0.0.2:53".parse().unwrap();
-                let said = vec![(server, Ok(Said::new(addresses, Duration::from_secs(5))))];
-                let host = self.binding.endpoints.first().unwrap().host();
-                let said = self.inquiry.weigh(host, said, self.now, self.now);
-                self.inquiry.hear(host, &said, Quorum::Any, self.now)
-            }
-            Dns::Fails => {
-                self.blind_since.get_or_insert(self.now);
-                let server = "10.0.0.2:53".parse().unwrap();
-                Err(Blind::NoAddress(BTreeMap::from([(server, Failure::NxDomain)])))
-            }
+        let say = |n: u8, ips: &[&str]| {
+            let addresses = ips.iter().map(|ip| ip.parse().unwrap()).collect();
+            let server = SocketAddr::from(([10, 0, 0, n], 53));
+            (server, Ok(Said::new(addresses, Duration::from_secs(5))))
         };
+        let said = match dns {
+            Dns::Names(ips) => vec![say(2, ips)],
+            Dns::Differs([one, two]) => vec![say(2, &[one]), say(3, &[two])],
+            Dns::Fails => vec![(SocketAddr::from(([10, 0, 0, 2], 53)), Err(Failure::NxDomain))],
+        };
+        let host = self.binding.endpoints.first().unwrap().host();
+        let said = self.inquiry.weigh(host, said, self.now, self.now);
+        let seen = self.inquiry.hear(host, &said, Quorum::Any, self.now);
+        self.blind_since = seen.as_ref().err().map(|_| self.blind_since.unwrap_or(self.now));
         Sight {
             at: self.now,
             seen,
