@@ -47,7 +47,8 @@ impl Plan {
 
     /// The registered targets that are to go, at once or later.
     pub fn surplus(&self) -> BTreeSet<Target> {
-        let waiting = self.differences().filter(|hold| hold.reason.class() == Class::Waiting);
+        let is_to_go = |reason: &Reason| reason.class() == Class::Waiting || matches!(reason, Reason::Vouched(_));
+        let waiting = self.differences().filter(|hold| is_to_go(&hold.reason));
         let waiting = waiting.filter_map(|hold| match hold.what {
             Held::Target(target) => Some(target),
             Held::Group | Held::Endpoint(_) => None,

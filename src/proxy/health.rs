@@ -79,7 +79,17 @@ fn ready(shared: &Shared) -> Result<String, String> {
     let addresses = join(&route.addresses);
     let since = shared.health.last(&route).map(|last| shared.clock.now().since(last));
     match since {
-        Some(since) if since <= FRESH => Ok(format!("{addresses} accepted a connection {} s ago", since.as_secs())),
+        Some(since) if since <= FRESH => {
+            let doubt = match (route.is_disputed, route.is_rotating) {
+                (true, _) => "; the name servers have differed for too long",
+                (false, true) => "; the name gives several addresses in turn",
+                (false, false) => "",
+            };
+            Ok(format!(
+                "{addresses} accepted a connection {} s ago{doubt}",
+                since.as_secs()
+            ))
+        }
         Some(since) => Err(format!(
             "{addresses} has accepted no connection for {} s",
             since.as_secs()

@@ -6,6 +6,7 @@ mod admission;
 mod bulk;
 mod command_line;
 mod doubt;
+mod evidence;
 mod follow;
 mod header;
 mod health;

@@ -98,7 +98,7 @@ fn the_word_of_a_silent_name_server_stands() {
     assert_eq!(world.writes().len(), 1, "{}", world.story());
     second.set(WRITER, Behaviour::a(OLD, 1));
     world.wait("it is known to be gone", |calls| count(calls, "Deregister", NEW) > 0);
-    daemon.wait_for_log(&["settled: the group equals DNS"]);
+    daemon.wait_for_log(&["converged after"]);
 }
 
 /// Fails if a name that gives its addresses in turn loses them in turn, or nobody is told.
