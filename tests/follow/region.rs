@@ -82,8 +82,6 @@ struct Stage {
 struct Name {
     truth: Result<(BTreeSet<IpAddr>, Duration), Failure>,
     cached: Option<(BTreeSet<IpAddr>, Instant)>,
-    /// Whether it gives what has expired, marked as that, and asks for the new meanwhile.
-    serves_expired: bool,
     /// When it was looked up, since the start.
     looks: Vec<Duration>,
 }
@@ -140,7 +138,6 @@ impl Region {
                 let name = Name {
                     truth,
                     cached: None,
-                    serves_expired: false,
                     looks: Vec::new(),
                 };
                 stage.names.insert(host.to_owned(), name);
@@ -182,11 +179,6 @@ impl Region {
         let now = self.elapsed();
         let target = [TargetDescription::new(ip, 5432)];
         (self.stage().model.deregister(arn.as_str(), &target, now)).expect("not refused");
-    }
-
-    /// From now on the name server gives what has expired, too.
-    pub fn serve_expired(&self, host: &str) {
-        self.stage().names.get_mut(host).expect("a name").serves_expired = true;
     }
 
     /// When a name was looked up, since the start.
@@ -246,9 +238,9 @@ impl Region {
         sleep(Duration::from_secs(secs)).await;
     }
 
-    /// Watchers that look at least every `interval`.
-    pub fn watchers(&self, interval: Duration) -> Watchers {
-        Watchers::new(self.clone(), self.0.clock, interval)
+    /// Watchers that look at least every `interval` through these name servers.
+    pub fn watchers(&self, names: impl Names, interval: Duration) -> Watchers {
+        Watchers::new(names, self.0.clock, interval)
     }
 
     /// Follows names with groups, as the daemon does: introduced together, each in a task of its own. All ends with what is
@@ -271,7 +263,7 @@ impl Region {
         policy: &Policy,
         interval: Duration,
     ) -> Following {
-        let watchers = Arc::new(Watchers::new(names, self.0.clock, interval));
+        let watchers = Arc::new(self.watchers(names, interval));
         let mut followers = Vec::new();
         for (arn, host) in bindings {
             let binding = Binding {
@@ -475,14 +467,7 @@ impl Name {
     fn said(&mut self, now: Instant) -> Result<Said, Failure> {
         if !matches!(&self.cached, Some((_, expires)) if now < *expires) {
             let (addresses, ttl) = self.truth.clone()?;
-            let expired = self.cached.replace((addresses, now + ttl));
-            if let Some((addresses, _)) = expired.filter(|_| self.serves_expired) {
-                let stale = Some(3);
-                return Ok(Said {
-                    stale,
-                    ..Said::new(addresses, Duration::ZERO)
-                });
-            }
+            self.cached = Some((addresses, now + ttl));
         }
         let (addresses, expires) = self.cached.as_ref().expect("just remembered");
         // A resolver tells whole seconds, and at least one as long as the answer holds.
