@@ -1,5 +1,6 @@
 //! The suites that need programs which tests/run provides: each is run by it, by its name.
 
+mod caches;
 mod cloudformation;
 mod knot;
 mod moto;

@@ -2,6 +2,7 @@
 //! nothing depends on how busy the machine is. What the built binary adds is told in `stories`.
 
 mod agenda;
+mod caches;
 mod cadence;
 mod evidence;
 mod pressure;

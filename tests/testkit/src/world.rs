@@ -1,5 +1,6 @@
 //! A simulated DNS server and ELBv2 API, and the built binary run against them as a user would type it.
 
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
 use crate::dns::{self, Behaviour};
@@ -75,8 +76,17 @@ impl World {
 
     /// The binary with a verb, bound by flags to the writer endpoint.
     pub fn bound(&self, verb: &str) -> Command {
-        let mut command = self.command(verb);
-        command.args(["--endpoint", &format!("{WRITER}:5432"), "--target-group", &self.arn]);
+        self.bound_by(verb, &[self.dns.addr()])
+    }
+
+    /// As [`World::bound`], asking these name servers instead.
+    pub fn bound_by(&self, verb: &str, nameservers: &[SocketAddr]) -> Command {
+        let mut command = bare_command(&self.elb.url());
+        command.arg(verb);
+        for nameserver in nameservers {
+            command.args(["--nameserver", &nameserver.to_string()]);
+        }
+        bind(&mut command, &format!("{WRITER}:5432"), &self.arn);
         command
     }
 

@@ -17,7 +17,7 @@ use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_resolver::proto::rr::rdata::opt::EdnsOption;
 use hickory_resolver::proto::rr::{Name, Record, RecordType};
-use testkit::dns::{Answered, Behaviour, NEGATIVE_TTL_SECONDS, Server};
+use testkit::dns::{Answered, Behaviour, NEGATIVE_TTL_SECONDS, Server, ask};
 
 const NAME: &str = "db.example.com";
 
@@ -371,6 +371,36 @@ fn nobody_waits_for_the_silent_and_the_late() {
         assert_eq!(replies.map(|reply| reply.metadata.id), [3, 2], "over TCP: {tcp}");
         assert!(start.elapsed() >= delay);
     }
+}
+
+#[test]
+fn a_silent_server_answers_nothing_until_it_speaks_again() {
+    let server = Server::start();
+    server.set(NAME, Behaviour::a("10.0.0.1", 5));
+    for tcp in [false, true] {
+        let mut client = Client::connect(&server, tcp);
+        server.silent(true);
+        client.send(&query(NAME, RecordType::A, 1));
+        client.send(&query("unknown.example.com", RecordType::A, 2));
+        assert!(server.wait_for_queries("unknown.example.com", 1, PATIENCE));
+        server.silent(false);
+        assert_eq!(client.ask(NAME, RecordType::A, 3).metadata.id, 3, "over TCP: {tcp}");
+        server.clear_queries();
+    }
+}
+
+#[test]
+fn one_question_gets_the_addresses_or_nothing() {
+    let server = Server::start();
+    let asked = || ask(server.addr(), NAME, SHORT);
+    server.set(NAME, Behaviour::cname("one.example.com", 5));
+    server.set("one.example.com", Behaviour::all(&["10.0.0.1", "10.0.0.2"], 5));
+    let addresses = ["10.0.0.1", "10.0.0.2"].map(|ip| ip.parse::<IpAddr>().unwrap());
+    assert_eq!(ask(server.addr(), NAME, PATIENCE), Some(addresses.to_vec()));
+    server.set(NAME, Behaviour::NxDomain);
+    assert_eq!(ask(server.addr(), NAME, PATIENCE), Some(Vec::new()));
+    server.silent(true);
+    assert_eq!(asked(), None);
 }
 
 #[test]

@@ -13,6 +13,7 @@
 //! server.set("db.example.com", Behaviour::a("10.0.0.2", 5));
 //! ```
 
+mod ask;
 mod behaviour;
 mod journal;
 mod serve;
@@ -27,6 +28,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+pub use ask::ask;
 pub use behaviour::Behaviour;
 pub use hickory_resolver::proto::op::ResponseCode;
 pub use hickory_resolver::proto::rr::{Name, RecordType};
@@ -114,6 +116,11 @@ impl Server {
     /// distort, delays are not.
     pub fn caching(&self, on: bool) {
         self.shared.lock().zone.caching(on);
+    }
+
+    /// Turns silence on, in which nothing is answered whatever is asked, or off.
+    pub fn silent(&self, on: bool) {
+        self.shared.lock().zone.silent(on);
     }
 
     /// The queries received since the start or [`clear_queries`](Self::clear_queries), oldest first; of more than

@@ -92,6 +92,16 @@ pub(super) struct Resolution {
     fresh: Vec<(Name, Step)>,
 }
 
+impl Resolution {
+    fn silence() -> Self {
+        Self {
+            body: Body::Silence,
+            distortion: Distortion::default(),
+            fresh: Vec::new(),
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) enum Body {
     Message {
@@ -136,6 +146,7 @@ pub(super) struct Zone {
     given: BTreeMap<Name, BTreeMap<RecordType, u64>>,
     /// `None`: not caching.
     cache: Option<BTreeMap<(Name, RecordType), Cached>>,
+    is_silent: bool,
 }
 
 #[derive(Debug)]
@@ -151,6 +162,7 @@ impl Default for Zone {
             default: Behaviour::NxDomain,
             given: BTreeMap::new(),
             cache: None,
+            is_silent: false,
         }
     }
 }
@@ -170,8 +182,15 @@ impl Zone {
         self.cache = on.then(BTreeMap::new);
     }
 
+    pub(super) fn silent(&mut self, on: bool) {
+        self.is_silent = on;
+    }
+
     /// Follows the chain from a name to its answer; changes nothing, since an answer may yet be withheld.
     pub(super) fn resolve(&self, name: &Name, kind: RecordType, now: Instant) -> Resolution {
+        if self.is_silent {
+            return Resolution::silence();
+        }
         let mut owner = name.clone();
         let mut seen = BTreeSet::new();
         let mut answers = Vec::new();
