@@ -181,6 +181,20 @@ fn every_second_is_recorded() {
     }
 }
 
+/// Fails if the page tells of other versions than those that were recorded.
+#[test]
+fn the_page_of_caches_names_the_recorded_versions() {
+    let page = include_str!("../../docs/caches.md").replace('\n', " ");
+    for outage in recordings().outage {
+        // The epoch is Debian's own.
+        let version = outage
+            .version
+            .split_once(':')
+            .map_or(&*outage.version, |(_, rest)| rest);
+        assert!(page.contains(&format!(" {version}")), "{}", outage.name());
+    }
+}
+
 /// Fails if what a cache goes on to tell while it reaches nobody removes a target, or hides that it does not.
 #[tokio::test(start_paused = true)]
 async fn an_outage_as_recorded_removes_nothing_and_is_told() {
