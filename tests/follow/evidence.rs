@@ -3,13 +3,17 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rds_tether::aws::arn::Arn;
+use rds_tether::dns::watch::Watchers;
 use rds_tether::planner::answer::Failure;
 use rds_tether::planner::plan::{Note, Reason};
 use rds_tether::planner::policy::Policy;
 use rds_tether::planner::target::Family;
+use rds_tether::proxy::route::Rules;
+use tokio::task::JoinHandle;
 
 use super::region::{Following, NEW, OLD, Region};
 use super::resolvers::{AS_INSTALLED, Cache, KRESD, PLAIN, Resolvers, SERVING_STALE};
@@ -40,7 +44,32 @@ fn both_kinds() -> impl Iterator<Item = Cache> {
     AS_INSTALLED.into_iter().chain(SERVING_STALE)
 }
 
-/// Fails if an outage behind a cache costs a live target, or passes without a word: for half an hour nobody is reached, or the
+/// Follows a name as a proxy does, for as long as this lives, and keeps the addresses whose sessions it would have closed.
+fn closed_sessions(
+    region: &Region,
+    resolvers: &Resolvers,
+    host: &'static str,
+) -> (Arc<Mutex<BTreeSet<IpAddr>>>, JoinHandle<()>) {
+    let closed = Arc::new(Mutex::new(BTreeSet::new()));
+    let (seen, rules) = (Arc::clone(&closed), Rules::default());
+    let watch = Watchers::new(resolvers.clone(), region.clock(), INTERVAL).follow(host, Family::Ipv4);
+    let follows = tokio::spawn(async move {
+        let (mut sights, mut route) = (watch.sights(), rules.start(host));
+        let mut led_to = BTreeSet::new();
+        while sights.changed().await.is_ok() {
+            let sight = Arc::clone(&sights.borrow_and_update());
+            if let Ok(answer) = &sight.seen {
+                rules.answered(&mut route, host, Family::Ipv4, answer, sight.at);
+            }
+            led_to.extend(route.addresses.iter().copied());
+            let ends = |ip: &&IpAddr| route.ends(**ip).is_some();
+            seen.lock().expect("unpoisoned").extend(led_to.iter().filter(ends));
+        }
+    });
+    (closed, follows)
+}
+
+/// Fails if an outage behind a cache costs a live target or a good session, or passes without a word: for half an hour nobody is reached, or the
 /// authority fails, or it denies the name once, which some caches keep for a minute.
 #[tokio::test(start_paused = true)]
 async fn an_outage_behind_a_cache_removes_nothing_and_is_told() {
@@ -57,6 +86,7 @@ async fn an_outage_behind_a_cache_removes_nothing_and_is_told() {
                 region.name_all(host, targets, if host == READER { 1 } else { 5 });
                 let resolvers = Resolvers::new(&region, &[cache]);
                 let _following = follow(&region, &resolvers, &arn, host).await;
+                let (closed, proxy) = closed_sessions(&region, &resolvers, host);
                 region.pass(60).await;
                 region.fail_name(host, failure.clone());
                 let is_short = failure == Failure::NxDomain;
@@ -70,6 +100,8 @@ async fn an_outage_behind_a_cache_removes_nothing_and_is_told() {
                 region.name_all(host, targets, if host == READER { 1 } else { 5 });
                 region.pass(120).await;
                 assert_eq!(region.removals(&arn), [], "{told}");
+                assert_eq!(*closed.lock().expect("unpoisoned"), BTreeSet::new(), "{told}");
+                proxy.abort();
                 assert_eq!(
                     region.report(&arn).expect("a report").trouble(),
                     None,
@@ -77,6 +109,21 @@ async fn an_outage_behind_a_cache_removes_nothing_and_is_told() {
                 );
             }
         }
+    }
+}
+
+/// Fails if what the story above counts sees nothing: after a failover, the sessions to the former writer are closed.
+#[tokio::test(start_paused = true)]
+async fn a_failover_closes_the_sessions_to_the_former_writer_alone() {
+    for cache in both_kinds() {
+        let region = Region::new();
+        region.name(WRITER, OLD, 5);
+        let resolvers = Resolvers::new(&region, &[cache]);
+        let (closed, _proxy) = closed_sessions(&region, &resolvers, WRITER);
+        region.pass(60).await;
+        region.name(WRITER, NEW, 5);
+        region.pass(60).await;
+        assert_eq!(*closed.lock().expect("unpoisoned"), ips(&[OLD]), "{}", cache.name);
     }
 }
 
