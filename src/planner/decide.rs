@@ -3,26 +3,32 @@
 //! ```text
 //! DNS names it           in the group            do
 //! yes                    absent or draining      register, at first sight
-//! yes, unproven          absent or draining      hold, with the reason, for `probe_patience`; then register
+//! yes, but unproven [1]  absent or draining      hold, with the reason, for `probe_patience`; then register
 //! yes                    registered              nothing; its absence clock is reset
 //! no                     registered              deregister when the five conditions hold; else hold, with the reason
-//! no                     draining                nothing
+//! no                     absent or draining      nothing
 //! by stale answers only  any                     as if it could not be resolved
-//! to some servers only   any                     as if all did; of one writer, and without a majority: hold, Disputed
+//! to some servers only   any                     as if to all; if the endpoint has one writer, hold the rest: Disputed [2]
 //! could not be resolved  any                     hold: Blind
 //! any                    could not be described  hold: GroupUnseen
 //! ```
 //!
+//! The last row that applies wins. What settings, guards and ELB refuse is held on top of this, each with its reason.
+//!
+//! 1. The address has not shown that the database is there (`probe`).
+//! 2. With `quorum = "majority"`, what too few name servers give is held instead (`NoQuorum`), and nothing is disputed.
+//!
 //! What is stale, and what a fresh answer, is [`evidence`](super::evidence)'s to say. A name that gives several addresses in turn
-//! is followed as that of a reader, whatever it is said to be, and noted.
+//! is followed as a reader endpoint even if it is said to be a writer's, and noted.
 //!
 //! A registered target that DNS does not name goes when
 //!
 //! 1. it has not been named for `forget`,
-//! 2. in enough fresh answers: two of a writer endpoint, of a reader endpoint 14 for each registered target that is not kept,
-//! 3. every endpoint of the binding has an address of its current answer *seen registered* in this observation, and
-//! 4. one of those is healthy, or it has not been named for `forget` and `patience`, and
-//! 5. the name servers that named it last of all have since given an answer without it.
+//! 2. in enough fresh answers: two of a writer endpoint; of a reader endpoint, which names one member at random, 14 for each
+//!    registered target that is not kept, so that a live one is missed by chance once in a million,
+//! 3. every endpoint of the binding has at least one address of its current answer *seen registered* in this observation,
+//! 4. one of all those is healthy, or it has not been named for `forget` + `patience`, and
+//! 5. the name servers that named it last of all have since given an answer without it; there is no time limit to that.
 //!
 //! The third condition makes "register, verify, deregister" follow from what is seen, not from the order of calls.
 

@@ -5,13 +5,15 @@
 //! the answer of one name server                                      it is
 //! says of itself that it is stale (RFC 8914, codes 3 and 19)         stale
 //! of an RDS name, with a TTL above RDS's 5 s that stands still       stale
-//! the same with a TTL that is not known to count down                unproven: only a second look tells
-//! the first one, with a TTL of 0                                     unproven: only a second look tells
+//! of an RDS name, with such a TTL that is not known to count down    unproven: only a second look tells
+//! the first that is heard of this server, with a TTL of 0            unproven: only a second look tells
 //! the same addresses with a TTL of 0 again, within 7 s               a repeat
-//! the same addresses with no more TTL than was left of one of the
-//! latest four answers that named them                                a repeat
+//! the same addresses with no more TTL than was left of one of this
+//! server's latest four answers that named them                       a repeat
 //! any other                                                          fresh
 //! ```
+//!
+//! The first row that applies counts. Four answers are remembered because there may be several caches behind one address.
 //!
 //! A *fresh* answer cannot have been given before: it counts as a sample of a reader endpoint, towards a removal and towards the end
 //! of a `sync`. A *repeat* names addresses, but is no second answer. A *stale* answer names nothing: it is taken for a failure, and

@@ -405,4 +405,25 @@ mod tests {
             assert_eq!(end, (expect == Role::Writer).then(|| at(25)), "{host} {names:?}");
         }
     }
+
+    /// Fails if new settings close sessions at once that stayed until then, for a vouching name server or a rotation.
+    #[test]
+    fn what_stayed_has_its_linger_from_the_new_settings_on() {
+        let mut former = rules().start(HOST);
+        former.addresses = vec![ip("10.0.0.1")];
+        former.gone = BTreeMap::from([(ip("10.0.0.2"), at(10)), (ip("10.0.0.3"), at(20))]);
+        former.vouched = BTreeSet::from([ip("10.0.0.2")]);
+        for (is_rotating, ends) in [(false, [105, 105, 25]), (true, [105, 105, 105])] {
+            former.is_rotating = is_rotating;
+            let mut route = rules().start("orders.internal");
+            route.leave_behind(&former, at(100));
+            for (n, end) in (1..).zip(ends) {
+                assert_eq!(
+                    route.ends(IpAddr::from([10, 0, 0, n])),
+                    Some(at(end)),
+                    "{n}, rotating: {is_rotating}"
+                );
+            }
+        }
+    }
 }

@@ -178,3 +178,18 @@ async fn a_look_does_not_end_before_its_quorum() {
         "{look:?}"
     );
 }
+
+/// Fails if a name server that answers at once with what may be stale keeps one from being heard that takes a while and is well.
+#[tokio::test]
+async fn what_may_be_stale_is_no_reason_not_to_wait_for_another() {
+    const RDS: &str = "orders.cluster-abc123.eu-west-1.rds.amazonaws.com";
+    for hasty in [Behaviour::a("10.0.0.1", 30), Behaviour::a("10.0.0.1", 5).stale()] {
+        let servers = [Server::start(), Server::start()];
+        servers[0].set(RDS, hasty);
+        servers[1].set(RDS, Behaviour::a("10.0.0.2", 5).delayed(Duration::from_millis(500)));
+        let addrs = servers.each_ref().map(Server::addr);
+        let resolver = Resolver::new(&addrs, Duration::from_secs(10), Quorum::Any).unwrap();
+        let look = resolver.look(RDS, Family::Ipv4).await;
+        assert!(look[1].1.is_ok(), "{look:?}");
+    }
+}
