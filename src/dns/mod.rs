@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::planner::answer::{Failure, Quorum, Said};
+use crate::planner::evidence::is_above_rds;
 use crate::planner::target::Family;
 use crate::planner::wrong::Wrong;
 
@@ -209,11 +210,12 @@ impl Names for Resolver {
                 let host = host.to_owned();
                 asked.spawn(async move { (index, client.ask(&host, family).await.said) });
             }
-            // What is stale by its own word is nothing that the others need not be waited for.
+            // What may be stale is nothing that the others need not be waited for.
+            let is_enough = |said: &Said| said.stale.is_none() && !is_above_rds(host, said);
             let mut missing = self.quorum.of(said.len());
             while let Ok(Some(joined)) = timeout_at(end, asked.join_next()).await {
                 let Ok((index, answer)) = joined else { continue };
-                if answer.as_ref().is_ok_and(|said| said.stale.is_none()) {
+                if answer.as_ref().is_ok_and(is_enough) {
                     missing = missing.saturating_sub(1);
                     if missing == 0 {
                         end = end.min(Instant::now() + AFTER_ENOUGH);

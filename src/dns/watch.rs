@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::clock::Clock;
 use crate::counts::Looks;
 use crate::dns::{Error, Names, Resolver, Settings};
-use crate::planner::answer::{Blind, Failure, Said};
+use crate::planner::answer::{Blind, Failure, Said, combine};
 use crate::planner::cadence::{self, Urgency};
 use crate::planner::history::{Answer, Inquiry};
 use crate::planner::target::Family;
@@ -234,8 +234,8 @@ impl Watcher {
         }
     }
 
-    /// Looks, and publishes what is known now. Where every answer may be stale, only a second look is believed: a name server that
-    /// serves stale answers asks for a new one meanwhile.
+    /// Looks, and publishes what is known now. Where that is nothing because answers may be stale, only a second look is believed: a
+    /// name server that serves stale answers asks for a new one meanwhile.
     async fn look(&mut self) {
         let mut looks = 0;
         let (at, said) = loop {
@@ -246,8 +246,8 @@ impl Watcher {
             self.looks.note(&said);
             looks += 1;
             let failures = || said.iter().filter_map(|(_, said)| said.as_ref().err());
-            let is_without_answer = failures().count() == said.len();
-            let pause = cadence::until_proven(failures()).filter(|_| looks < 2 && is_without_answer);
+            let is_blind = combine(&said, self.names.quorum()).is_err();
+            let pause = cadence::until_proven(failures()).filter(|_| looks < 2 && is_blind);
             let Some(pause) = pause else { break (at, said) };
             sleep(pause).await;
         };

@@ -17,8 +17,10 @@ pub(super) struct Proxy {
     subject: Subject,
     endpoint: Endpoint,
     blind: Option<(Timestamp, String)>,
-    /// Since when there has been the trouble that was told.
+    /// Since when it has not been resolved, if that was told.
     told: Option<Timestamp>,
+    /// Since when its name servers are known to differ.
+    disputed: Option<Timestamp>,
 }
 
 impl Proxy {
@@ -29,6 +31,7 @@ impl Proxy {
             endpoint: moment.endpoint.clone(),
             blind: None,
             told: None,
+            disputed: None,
         }
     }
 
@@ -63,7 +66,7 @@ impl Proxy {
                 self.blind.get_or_insert_with(|| (at, why.clone()));
             }
             Happening::Disputed(words) => {
-                self.told.get_or_insert(at);
+                self.disputed.get_or_insert(at);
                 let text = format!("{name}: {} is not the same to all name servers", self.endpoint);
                 let said = Said {
                     timings: since(at, at),
@@ -79,8 +82,13 @@ impl Proxy {
                 told.extend(self.subject.tell(Kind::Rotates, at, text, said));
             }
             Happening::Resolved | Happening::Agreed => {
-                self.blind = None;
-                if let Some(began) = self.told.take() {
+                let over = if moment.what == Happening::Agreed {
+                    self.disputed.take()
+                } else {
+                    self.blind = None;
+                    self.told.take()
+                };
+                if let Some(began) = over {
                     let text = format!("{name} has recovered after {}", span(at.since(began)));
                     let said = Said {
                         timings: since(began, at),

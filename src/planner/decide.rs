@@ -8,7 +8,7 @@
 //! no                     registered              deregister when the five conditions hold; else hold, with the reason
 //! no                     draining                nothing
 //! by stale answers only  any                     as if it could not be resolved
-//! to some servers only   any                     as if all did; a writer's endpoint: hold, Disputed
+//! to some servers only   any                     as if all did; of one writer, and without a majority: hold, Disputed
 //! could not be resolved  any                     hold: Blind
 //! any                    could not be described  hold: GroupUnseen
 //! ```
@@ -22,7 +22,7 @@
 //! 2. in enough fresh answers: two of a writer endpoint, of a reader endpoint 14 for each registered target that is not kept,
 //! 3. every endpoint of the binding has an address of its current answer *seen registered* in this observation, and
 //! 4. one of those is healthy, or it has not been named for `forget` and `patience`, and
-//! 5. each name server that ever named it has since given an answer without it.
+//! 5. the name servers that named it last of all have since given an answer without it.
 //!
 //! The third condition makes "register, verify, deregister" follow from what is seen, not from the order of calls.
 
@@ -71,7 +71,7 @@ pub fn decide(policy: &Policy, mut memory: Memory, seen: &Seen, now: Timestamp) 
         role,
         register: BTreeMap::new(),
         deregister: BTreeMap::new(),
-        holds: named.holds(policy, role, now),
+        holds: named.holds(policy, now),
         notes,
         settled: false,
     };
@@ -102,7 +102,7 @@ pub fn decide(policy: &Policy, mut memory: Memory, seen: &Seen, now: Timestamp) 
                     now,
                 };
                 let all_may_stay = surplus.sort_out(&mut memory, &mut plan);
-                let is_undisputed = named.disputed(policy, role, now).next().is_none();
+                let is_undisputed = named.disputed(policy, now).next().is_none();
                 let is_complete = named.all_registered(group) && plan.candidates().is_empty();
                 plan.settled = all_may_stay && is_undisputed && is_complete;
             }

@@ -168,6 +168,13 @@ impl Kind {
     }
 }
 
+/// Whether RDS has made the name: `NAME.HASH.REGION.rds.amazonaws.com`; in newer names of China the service stands before the
+/// region, and partitions have domains of their own (`amazonaws.com.cn`, `amazonaws.eu`).
+pub fn is_of_rds(name: &str) -> bool {
+    let labels: Vec<&str> = name.split('.').collect();
+    labels.contains(&"rds") && labels.contains(&"amazonaws")
+}
+
 /// The hash of an account, which has no hyphen, stands where other kinds of endpoints have their prefix. Newer names in China
 /// have the service before the region.
 fn is_of_instance(labels: &[&str]) -> bool {

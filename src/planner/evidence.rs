@@ -8,7 +8,8 @@
 //! the same with a TTL that is not known to count down                unproven: only a second look tells
 //! the first one, with a TTL of 0                                     unproven: only a second look tells
 //! the same addresses with a TTL of 0 again, within 7 s               a repeat
-//! the same addresses with no more TTL than was left of them          a repeat
+//! the same addresses with no more TTL than was left of one of the
+//! latest four answers that named them                                a repeat
 //! any other                                                          fresh
 //! ```
 //!
@@ -21,26 +22,30 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::answer::{Failure, RDS_TTL_MAX, Said, Stale};
-use super::endpoint::Kind;
+use super::endpoint::is_of_rds;
 use super::time::Timestamp;
 
 /// As long as a cache may go on telling a TTL of 0 out of one entry (Knot Resolver with `policy.STUB`: for `cache.min_ttl`, 5 s, and
 /// a second of rounding), and a second more.
 const ZERO_TTL_LASTS: Duration = Duration::from_secs(7);
 
+/// Answers that a witness remembers: there may be several caches behind one address.
+const RECENT_MAX: usize = 4;
+
 /// What is remembered of one name server's answers for one name, to weigh the next one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Witness {
-    last: Option<Last>,
+    /// The latest first.
+    recent: Vec<Given>,
 }
 
-/// The latest answer.
+/// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Last {
+struct Given {
     addresses: BTreeSet<IpAddr>,
     ttl: Duration,
     received: Timestamp,
-    /// When an answer was last fresh, if those since were repeats.
+    /// When it was fresh; it may have been told again since. None: it was never proven.
     fresh: Option<Timestamp>,
 }
 
@@ -48,7 +53,8 @@ struct Last {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Fresh,
-    Repeat,
+    /// Of the answer at this place.
+    Repeat(usize),
     Unproven,
     Stale(Stale),
 }
@@ -65,27 +71,27 @@ impl Witness {
     ) -> Result<Said, Failure> {
         let mut said = said?;
         let verdict = self.judge(host, &said, began);
+        let mut given = Given {
+            addresses: said.addresses.clone(),
+            ttl: said.ttl,
+            received: ended,
+            fresh: (verdict == Verdict::Fresh).then_some(ended),
+        };
+        if let Verdict::Repeat(place) = verdict {
+            let before = self.recent.remove(place);
+            given.fresh = before.fresh;
+            if before.ttl == said.ttl {
+                // The same TTL again is still the same second of it: what counts is when that was heard first.
+                given.received = before.received;
+            }
+        }
         if !matches!(verdict, Verdict::Stale(Stale::ByItsWord(_))) {
-            let fresh = match verdict {
-                Verdict::Fresh => Some(ended),
-                Verdict::Repeat => self.last.as_ref().and_then(|last| last.fresh),
-                Verdict::Unproven | Verdict::Stale(_) => None,
-            };
-            // The same TTL again is still the same second of it: what counts is when that was heard first.
-            let same = self
-                .last
-                .as_ref()
-                .filter(|last| verdict == Verdict::Repeat && last.ttl == said.ttl);
-            self.last = Some(Last {
-                addresses: said.addresses.clone(),
-                ttl: said.ttl,
-                received: same.map_or(ended, |last| last.received),
-                fresh,
-            });
+            self.recent.insert(0, given);
+            self.recent.truncate(RECENT_MAX);
         }
         said.is_fresh = verdict == Verdict::Fresh;
         match verdict {
-            Verdict::Fresh | Verdict::Repeat => Ok(said),
+            Verdict::Fresh | Verdict::Repeat(_) => Ok(said),
             Verdict::Unproven => Err(Failure::Unproven(said.addresses, said.ttl)),
             Verdict::Stale(stale) => Err(Failure::Stale(said.addresses, stale)),
         }
@@ -96,7 +102,7 @@ impl Witness {
             return Verdict::Stale(Stale::ByItsWord(code));
         }
         let is_above_rds = is_above_rds(host, said);
-        let Some(last) = &self.last else {
+        let Some(last) = self.recent.first() else {
             let tells_nothing = said.ttl.is_zero() || is_above_rds;
             return if tells_nothing {
                 Verdict::Unproven
@@ -104,36 +110,42 @@ impl Witness {
                 Verdict::Fresh
             };
         };
-        // Name servers count whole seconds, and the last answer was given before it was received.
-        let since = began.since(last.received);
-        let whole_secs = Duration::from_secs(since.as_secs());
-        let counts_down = said.ttl + whole_secs <= last.ttl;
-        if is_above_rds && !counts_down {
+        if is_above_rds && !said.counts_down_from(last, began) {
             // One that was fetched anew before its end would have to come with another TTL than the rest that was left of it.
-            let stands_still = said.ttl == last.ttl && since < last.ttl;
+            let stands_still = said.ttl == last.ttl && began.since(last.received) < last.ttl;
             return if stands_still {
                 Verdict::Stale(Stale::TtlStandsStill(said.ttl))
             } else {
                 Verdict::Unproven
             };
         }
-        if is_above_rds && last.fresh.is_none() && whole_secs.is_zero() {
+        if is_above_rds && last.fresh.is_none() && began.since(last.received).as_secs() == 0 {
             return Verdict::Unproven;
         }
-        let is_zero_again = said.ttl.is_zero() && last.fresh.is_some_and(|fresh| began.since(fresh) < ZERO_TTL_LASTS);
-        let is_repeat = (counts_down && last.fresh.is_some()) || is_zero_again;
-        if is_repeat && said.addresses == last.addresses {
-            Verdict::Repeat
-        } else {
-            Verdict::Fresh
+        let is_again = |given: &Given| {
+            let is_zero_again = |fresh| said.ttl.is_zero() && began.since(fresh) < ZERO_TTL_LASTS;
+            let is_it = |fresh| said.counts_down_from(given, began) || is_zero_again(fresh);
+            said.addresses == given.addresses && given.fresh.is_some_and(is_it)
+        };
+        match self.recent.iter().position(is_again) {
+            Some(place) => Verdict::Repeat(place),
+            None => Verdict::Fresh,
         }
     }
 }
 
-/// Whether RDS names lead to the answer and its TTL is none that RDS gives.
-fn is_above_rds(host: &str, said: &Said) -> bool {
+impl Said {
+    /// Whether its TTL is no more than what was left of an earlier answer. Name servers count whole seconds, and that answer was
+    /// given before it was received.
+    fn counts_down_from(&self, given: &Given, began: Timestamp) -> bool {
+        self.ttl + Duration::from_secs(began.since(given.received).as_secs()) <= given.ttl
+    }
+}
+
+/// Whether RDS names lead to the answer and its TTL is none that RDS gives: only a second look tells what it is.
+pub fn is_above_rds(host: &str, said: &Said) -> bool {
     let mut names = said.names.iter().map(String::as_str).chain([host]);
-    said.ttl > RDS_TTL_MAX && names.any(|name| Kind::of(name) != Kind::Other)
+    said.ttl > RDS_TTL_MAX && names.any(is_of_rds)
 }
 
 #[cfg(test)]
@@ -159,7 +171,7 @@ mod tests {
     /// What caches were measured to say, and what that is; by whom, is said of each.
     #[test]
     fn answers_are_what_caches_make_of_them() {
-        let table: [(&str, &str, &[Look]); 17] = [
+        let table: [(&str, &str, &[Look]); 19] = [
             (
                 "dnsmasq, PowerDNS, BIND, systemd-resolved; TTL 5",
                 RDS,
@@ -283,6 +295,23 @@ mod tests {
                 "the same, whose look came too soon to tell",
                 RDS,
                 &[(0, 1, 60, "unproven"), (5, 1, 60, "unproven"), (15, 1, 59, "fresh")],
+            ),
+            (
+                "two caches behind one address",
+                RDS,
+                &[
+                    (0, 1, 5, "fresh"),
+                    (10, 2, 5, "fresh"),
+                    (20, 1, 3, "repeat"),
+                    (30, 2, 3, "repeat"),
+                    (40, 1, 1, "repeat"),
+                    (60, 1, 5, "fresh"),
+                ],
+            ),
+            (
+                "a name that only looks like RDS's",
+                "orders.cluster-a.db.internal",
+                &[(0, 1, 60, "fresh"), (10, 1, 60, "fresh")],
             ),
             (
                 "a name of one's own with a TTL of 60 from its authority",

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::answer::{Blind, Failure, Quorum, Resolution, Said, combine};
-use super::endpoint::Kind;
+use super::endpoint::{Kind, is_of_rds};
 use super::evidence::Witness;
 use super::time::Timestamp;
 
@@ -89,8 +89,8 @@ pub struct History {
     /// When the latest fresh answer came, and its TTL.
     fresh: (Timestamp, Duration),
     named: BTreeMap<IpAddr, Named>,
-    /// The latest answer of each name server.
-    words: BTreeMap<SocketAddr, BTreeSet<IpAddr>>,
+    /// The latest answer of each name server, and when it was given.
+    words: BTreeMap<SocketAddr, (BTreeSet<IpAddr>, Timestamp)>,
     differ_since: Option<Timestamp>,
     /// The number of fresh answers at the latest return of an address, if the name gives several in turn.
     rotates: Option<u64>,
@@ -155,7 +155,7 @@ impl History {
             }
         }
         for (ip, writers) in named {
-            if self.returns(ip, &writers) {
+            if self.returns(ip, &writers, now) {
                 self.rotates = Some(self.answers);
             }
             let known = Named {
@@ -166,11 +166,10 @@ impl History {
             self.named.insert(ip, known);
         }
         for (server, said) in given() {
-            self.words.insert(*server, said.addresses.clone());
+            self.words.insert(*server, (said.addresses.clone(), now));
         }
-        let mut words = self.words.values();
-        let first = words.next();
-        let differ = words.any(|word| Some(word) != first);
+        let words = self.standing_words();
+        let differ = words.values().any(|word| Some(word) != words.values().next());
         self.differ_since = self.differ_since.or(Some(now)).filter(|_| differ);
         while self.named.len() > NAMED_MAX {
             let oldest = self.named.iter().min_by_key(|(_, named)| named.last).map(|(ip, _)| *ip);
@@ -180,13 +179,17 @@ impl History {
 
     /// Whether the address, named now, was away for a few fresh answers although RDS has not moved it: what was named meanwhile
     /// came by no name of a writer that leads here.
-    fn returns(&self, ip: IpAddr, writers: &BTreeSet<String>) -> bool {
+    fn returns(&self, ip: IpAddr, writers: &BTreeSet<String>, now: Timestamp) -> bool {
         let Some(before) = self.named.get(&ip) else {
             return false;
         };
         let away = self.answers.saturating_sub(before.answers + 1);
         let mut meanwhile = self.named.values().filter(|named| named.answers > before.answers);
-        (1..=RETURNS_WITHIN).contains(&away)
+        // An authority gives a fresh answer whenever it is asked; what it gives in turn may stay for its TTL all the same.
+        let (_, ttl) = self.fresh;
+        let is_soon = away <= RETURNS_WITHIN || now.since(before.last) <= ttl.saturating_mul(RETURNS_WITHIN as u32);
+        away > 0
+            && is_soon
             && self.vouched_by(ip).is_empty()
             && meanwhile.all(|named| named.writers.is_disjoint(writers))
     }
@@ -202,18 +205,31 @@ impl History {
         self.named.get(&ip).map(|named| named.last)
     }
 
-    /// The name servers whose latest answer named the address: they have not been heard since without it.
+    /// The latest answers that nothing later speaks against: if another name server has named the same address after that, what it
+    /// says since is newer evidence.
+    fn standing_words(&self) -> BTreeMap<SocketAddr, BTreeSet<IpAddr>> {
+        let words = self.words.iter().map(|(server, (word, at))| {
+            let stands = |ip: &&IpAddr| self.last_named(**ip) <= Some(*at);
+            (
+                *server,
+                word.iter().filter(stands).copied().collect::<BTreeSet<IpAddr>>(),
+            )
+        });
+        words.filter(|(_, word)| !word.is_empty()).collect()
+    }
+
+    /// The name servers that named the address last of all, and have not been heard since without it.
     pub fn vouched_by(&self, ip: IpAddr) -> BTreeSet<SocketAddr> {
-        let words = self.words.iter();
+        let words = self.standing_words().into_iter();
         words
             .filter(|(_, word)| word.contains(&ip))
-            .map(|(server, _)| *server)
+            .map(|(server, _)| server)
             .collect()
     }
 
-    /// The latest answer of each name server, and since when they have differed; none while all say the same.
-    pub fn differing(&self) -> Option<(&BTreeMap<SocketAddr, BTreeSet<IpAddr>>, Timestamp)> {
-        Some((&self.words, self.differ_since?))
+    /// What the name servers say, and since when they have differed; none while all say the same.
+    pub fn differing(&self) -> Option<(BTreeMap<SocketAddr, BTreeSet<IpAddr>>, Timestamp)> {
+        Some((self.standing_words(), self.differ_since?))
     }
 
     /// The addresses that the name gives in turn, if it does.
@@ -226,7 +242,7 @@ impl History {
 
 /// Whether RDS itself moves a name to wherever the one writer is, so that what it names in turn is no rotation.
 fn is_of_a_writer(name: &str) -> bool {
-    matches!(Kind::of(name), Kind::Cluster | Kind::Global | Kind::Instance)
+    is_of_rds(name) && matches!(Kind::of(name), Kind::Cluster | Kind::Global | Kind::Instance)
 }
 
 #[cfg(test)]
@@ -328,6 +344,13 @@ mod tests {
                 false,
             ),
             (
+                "a name that only looks like RDS's",
+                "orders.cluster-a.db.internal",
+                [&[], &[]],
+                &[1, 2, 1],
+                true,
+            ),
+            (
                 "an alias of two instances by weight",
                 OWN,
                 [&[ONE], &[TWO]],
@@ -385,7 +408,26 @@ mod tests {
             let differ = answer.history.differing().map(|(_, since)| since);
             assert_eq!(differ, differ_since.map(at), "after {secs} s");
         }
-        let blind = hear(&mut inquiry, CLUSTER, &[], &[None, None], 220);
+        // One that died long before the other saw a change says nothing of that.
+        let mut inquiry = Inquiry::default();
+        for (secs, said, first_vouched_by, differ_since) in [
+            (0, [Some(1), Some(1)], 2, None),
+            (5, [Some(1), None], 1, None),
+            (3600, [Some(2), None], 0, None),
+        ] {
+            let answer = hear(&mut inquiry, CLUSTER, &[], &said, secs).expect("an answer");
+            assert_eq!(
+                answer.history.vouched_by(ip(1)).len(),
+                first_vouched_by,
+                "after {secs} s"
+            );
+            assert_eq!(
+                answer.history.differing().map(|(_, since)| since),
+                differ_since,
+                "after {secs} s"
+            );
+        }
+        let blind = hear(&mut inquiry, CLUSTER, &[], &[None, None], 3605);
         assert!(matches!(blind, Err(Blind::NoAddress(_))), "{blind:?}");
     }
 }

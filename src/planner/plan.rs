@@ -217,7 +217,7 @@ pub enum Class {
     ToldElsewhere,
     /// Nothing is known of a name.
     Unresolved,
-    /// Name servers differ on an address, and too few of them give it.
+    /// Name servers differ, or one of them has not been heard since it named what the others do not.
     Doubtful,
     /// An address that DNS names is kept out: by a guard, by ELB, or because something else answers there.
     Refused,
@@ -251,12 +251,11 @@ impl fmt::Display for Reason {
             Self::Refused(refusal) => write!(f, "{refusal}"),
             Self::NoQuorum => f.write_str("is given by too few name servers to be trusted (quorum = \"majority\")"),
             Self::Disputed { words, .. } => {
-                f.write_str("is not the same to all name servers, so what any of them names stays")?;
-                for (i, (server, word)) in words.iter().enumerate() {
-                    let separator = if i == 0 { ": " } else { ", " };
-                    write!(f, "{separator}{server} last said {}", list(word))?;
-                }
-                Ok(())
+                let words = said(words);
+                write!(
+                    f,
+                    "is not the same to all name servers, so what any of them names stays: {words}"
+                )
             }
             Self::Vouched(servers) => write!(
                 f,
@@ -284,6 +283,14 @@ impl fmt::Display for Reason {
             Self::Rejected(why) => write!(f, "is refused by ELB: {why}"),
         }
     }
+}
+
+/// What each name server said last, for people.
+pub fn said(words: &BTreeMap<SocketAddr, BTreeSet<IpAddr>>) -> String {
+    let said = words
+        .iter()
+        .map(|(server, word)| format!("{server} last said {}", list(word)));
+    said.collect::<Vec<_>>().join(", ")
 }
 
 fn list<T: ToString>(items: &BTreeSet<T>) -> String {

@@ -113,24 +113,27 @@ impl<'a> Named<'a> {
     }
 
     /// The endpoints of a writer about which the name servers differ.
-    pub(super) fn disputed(&self, policy: &Policy, role: Role, now: Timestamp) -> impl Iterator<Item = Hold> {
-        let forget = policy.forget(role);
-        let writers = self.answers.iter().filter(move |_| role == Role::Writer);
-        writers.filter_map(move |(endpoint, answer)| {
+    pub(super) fn disputed(&self, policy: &Policy, now: Timestamp) -> impl Iterator<Item = Hold> {
+        let forget = policy.forget(Role::Writer);
+        self.answers.iter().filter_map(move |(endpoint, answer)| {
+            let names = answer.resolution.names.iter().map(String::as_str);
+            let role = policy
+                .role
+                .unwrap_or_else(|| Role::told_by(names.chain([endpoint.host()])));
+            if role == Role::Reader || answer.history.rotation().is_some() {
+                return None;
+            }
             let (words, since) = answer.history.differing()?;
             let lasts = now.since(since) >= forget;
             Some(Hold {
                 what: Held::Endpoint(Endpoint::clone(endpoint)),
-                reason: Reason::Disputed {
-                    words: words.clone(),
-                    lasts,
-                },
+                reason: Reason::Disputed { words, lasts },
                 until: (!lasts).then_some(since + forget),
             })
         })
     }
 
-    pub(super) fn holds(&self, policy: &Policy, role: Role, now: Timestamp) -> Vec<Hold> {
+    pub(super) fn holds(&self, policy: &Policy, now: Timestamp) -> Vec<Hold> {
         let hold = |what, reason| Hold {
             what,
             reason,
@@ -149,7 +152,7 @@ impl<'a> Named<'a> {
             .iter()
             .filter(|target| !self.names(**target))
             .map(|target| hold(Held::Target(*target), Reason::NoQuorum));
-        let disputed = self.disputed(policy, role, now);
+        let disputed = self.disputed(policy, now);
         blind.chain(disputed).chain(refused).chain(doubtful).collect()
     }
 }

@@ -41,7 +41,11 @@ impl Route {
     /// Takes over from another route: the sessions to its addresses outlive them.
     pub fn leave_behind(&mut self, former: &Self, now: Timestamp) {
         self.gone.extend(&former.gone);
-        self.gone.extend(former.addresses.iter().map(|ip| (*ip, now)));
+        let stayed = former.addresses.iter().chain(&former.vouched);
+        self.gone.extend(stayed.map(|ip| (*ip, now)));
+        if former.is_rotating {
+            self.gone.values_mut().for_each(|since| *since = now);
+        }
     }
 
     /// Whether new connections go to the address.
@@ -141,6 +145,7 @@ impl Rules {
         let Answer { resolution, history } = answer;
         route.asked = true;
         let told = self.role_of(host, &resolution.names);
+        let was_rotating = route.is_rotating;
         route.is_rotating = told == Role::Writer && history.rotation().is_some();
         // No answer of a name that gives several addresses in turn is the whole truth.
         route.role = if route.is_rotating { Role::Reader } else { told };
@@ -163,7 +168,15 @@ impl Rules {
             route.gone.remove(ip);
         }
         let is_vouched = |ip: &&IpAddr| !history.vouched_by(**ip).is_empty();
-        route.vouched = route.gone.keys().filter(is_vouched).copied().collect();
+        let vouched = route.gone.keys().filter(is_vouched).copied().collect();
+        let before = std::mem::replace(&mut route.vouched, vouched);
+        // What kept the sessions has ended just now.
+        for (ip, since) in &mut route.gone {
+            let has_ended = was_rotating && !route.is_rotating || before.contains(ip) && !route.vouched.contains(ip);
+            if has_ended {
+                *since = now;
+            }
+        }
         while route.gone.len() > GONE_MAX {
             let oldest = route.gone.iter().min_by_key(|(_, since)| **since).map(|(ip, _)| *ip);
             oldest.and_then(|ip| route.gone.remove(&ip));
@@ -367,7 +380,7 @@ mod tests {
         assert_eq!(hear(0, [Some("10.0.0.1"), Some("10.0.0.2")]), (true, None));
         assert_eq!(hear(10, [None, Some("10.0.0.2")]), (false, None));
         assert_eq!(hear(60, [None, Some("10.0.0.2")]), (false, None));
-        assert_eq!(hear(70, [Some("10.0.0.2"), Some("10.0.0.2")]), (false, Some(at(15))));
+        assert_eq!(hear(70, [Some("10.0.0.2"), Some("10.0.0.2")]), (false, Some(at(75))));
     }
 
     /// Fails if the sessions of a name that gives several addresses in turn are cut whenever it gives another.

@@ -16,6 +16,7 @@ use crate::planner::answer::Blind;
 use crate::planner::endpoint::Role;
 use crate::planner::guard::Refusal;
 use crate::planner::history::Answer;
+use crate::planner::plan::said;
 use crate::planner::time::Timestamp;
 use crate::text::{join, span};
 
@@ -62,6 +63,8 @@ impl Steering {
             let is_allowed = |ip: &mut IpAddr| proxy.rules.check(*ip, proxy.family).is_ok();
             next.addresses = self.route.addresses.extract_if(.., is_allowed).collect();
             next.asked = self.route.asked;
+            next.vouched.clone_from(&self.route.vouched);
+            (next.is_disputed, next.is_rotating) = (self.route.is_disputed, self.route.is_rotating);
             (next.role, next.linger) = proxy.rules.obeyed(self.route.role);
         } else {
             self.blind_since = None;
@@ -74,11 +77,22 @@ impl Steering {
     }
 
     /// Follows until the settings change.
-    async fn follow(&mut self, watch: &Watch, shared: &Shared, route: &watch::Sender<Arc<Route>>, orders: &mut Orders) {
+    async fn follow(
+        &mut self,
+        watch: &Arc<Watch>,
+        shared: &Shared,
+        route: &watch::Sender<Arc<Route>>,
+        orders: &mut Orders,
+    ) {
         let mut sights = watch.sights();
+        let mut hurry = None;
         loop {
             let sight = Arc::clone(&sights.borrow_and_update());
             self.saw(&sight, shared, route);
+            // A name server that has not seen a change yet is soon heard to have.
+            let differ = sight.seen.iter().any(|answer| answer.history.differing().is_some());
+            let is_hasty = differ && self.route.role == Role::Writer && !self.route.is_disputed;
+            hurry = is_hasty.then(|| hurry.take().unwrap_or_else(|| watch.hurry()));
             tokio::select! {
                 Ok(()) = sights.changed() => {}
                 () = shared.address_failed.notified() => watch.doubt(),
@@ -163,11 +177,7 @@ impl Steering {
             && self.route.is_disputed
             && !before.is_disputed
         {
-            let words = join(
-                words
-                    .iter()
-                    .map(|(server, word)| format!("{server} last said {}", join(word))),
-            );
+            let words = said(&words);
             let lasts = span(sight.at.since(since));
             warn!(
                 %endpoint,

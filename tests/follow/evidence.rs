@@ -3,13 +3,17 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rds_tether::aws::arn::Arn;
+use rds_tether::dns::watch::Watchers;
 use rds_tether::planner::answer::Failure;
 use rds_tether::planner::plan::{Note, Reason};
 use rds_tether::planner::policy::Policy;
 use rds_tether::planner::target::Family;
+use rds_tether::proxy::route::Rules;
+use tokio::task::JoinHandle;
 
 use super::region::{Following, NEW, OLD, Region};
 use super::resolvers::{AS_INSTALLED, Cache, KRESD, PLAIN, Resolvers, SERVING_STALE};
@@ -19,6 +23,11 @@ const READER: &str = "orders.cluster-ro-abc123.eu-west-1.rds.amazonaws.com";
 /// Gives one of its addresses in each answer.
 const ROTATING: &str = "rotating.db.internal";
 const INTERVAL: Duration = Duration::from_secs(5);
+/// Has a name by heart: no failover ever reaches it.
+const BY_HEART: Cache = Cache {
+    keeps_least: Duration::from_secs(86_400),
+    ..PLAIN
+};
 const HALF_AN_HOUR: u64 = 30 * 60;
 
 async fn follow(region: &Region, resolvers: &Resolvers, arn: &Arn, host: &str) -> Following {
@@ -35,12 +44,40 @@ fn both_kinds() -> impl Iterator<Item = Cache> {
     AS_INSTALLED.into_iter().chain(SERVING_STALE)
 }
 
-/// Fails if an outage behind a cache costs a live target, or passes without a word: for half an hour nobody is reached, or the
+/// Follows a name as a proxy does, for as long as this lives, and keeps the addresses whose sessions it would have closed.
+fn closed_sessions(
+    region: &Region,
+    resolvers: &Resolvers,
+    host: &'static str,
+) -> (Arc<Mutex<BTreeSet<IpAddr>>>, JoinHandle<()>) {
+    let closed = Arc::new(Mutex::new(BTreeSet::new()));
+    let (seen, rules) = (Arc::clone(&closed), Rules::default());
+    let watch = Watchers::new(resolvers.clone(), region.clock(), INTERVAL).follow(host, Family::Ipv4);
+    let follows = tokio::spawn(async move {
+        let (mut sights, mut route) = (watch.sights(), rules.start(host));
+        let mut led_to = BTreeSet::new();
+        while sights.changed().await.is_ok() {
+            let sight = Arc::clone(&sights.borrow_and_update());
+            if let Ok(answer) = &sight.seen {
+                rules.answered(&mut route, host, Family::Ipv4, answer, sight.at);
+            }
+            led_to.extend(route.addresses.iter().copied());
+            let ends = |ip: &&IpAddr| route.ends(**ip).is_some();
+            seen.lock().expect("unpoisoned").extend(led_to.iter().filter(ends));
+        }
+    });
+    (closed, follows)
+}
+
+/// Fails if an outage behind a cache costs a live target or a good session, or passes without a word: for half an hour nobody is reached, or the
 /// authority fails, or it denies the name once, which some caches keep for a minute.
 #[tokio::test(start_paused = true)]
 async fn an_outage_behind_a_cache_removes_nothing_and_is_told() {
     for cache in both_kinds() {
-        for (host, targets) in [(WRITER, &[OLD][..]), (READER, &["10.0.1.1", "10.0.1.2", "10.0.1.3"])] {
+        for (host, targets) in [
+            (WRITER, &[OLD, NEW][..]),
+            (READER, &["10.0.1.1", "10.0.1.2", "10.0.1.3"]),
+        ] {
             for failure in [Failure::TimedOut, Failure::ServFail, Failure::NxDomain] {
                 let told = format!("{} {host} {failure}", cache.name);
                 let region = Region::new();
@@ -49,6 +86,7 @@ async fn an_outage_behind_a_cache_removes_nothing_and_is_told() {
                 region.name_all(host, targets, if host == READER { 1 } else { 5 });
                 let resolvers = Resolvers::new(&region, &[cache]);
                 let _following = follow(&region, &resolvers, &arn, host).await;
+                let (closed, proxy) = closed_sessions(&region, &resolvers, host);
                 region.pass(60).await;
                 region.fail_name(host, failure.clone());
                 let is_short = failure == Failure::NxDomain;
@@ -62,6 +100,8 @@ async fn an_outage_behind_a_cache_removes_nothing_and_is_told() {
                 region.name_all(host, targets, if host == READER { 1 } else { 5 });
                 region.pass(120).await;
                 assert_eq!(region.removals(&arn), [], "{told}");
+                assert_eq!(*closed.lock().expect("unpoisoned"), BTreeSet::new(), "{told}");
+                proxy.abort();
                 assert_eq!(
                     region.report(&arn).expect("a report").trouble(),
                     None,
@@ -69,6 +109,21 @@ async fn an_outage_behind_a_cache_removes_nothing_and_is_told() {
                 );
             }
         }
+    }
+}
+
+/// Fails if what the story above counts sees nothing: after a failover, the sessions to the former writer are closed.
+#[tokio::test(start_paused = true)]
+async fn a_failover_closes_the_sessions_to_the_former_writer_alone() {
+    for cache in both_kinds() {
+        let region = Region::new();
+        region.name(WRITER, OLD, 5);
+        let resolvers = Resolvers::new(&region, &[cache]);
+        let (closed, _proxy) = closed_sessions(&region, &resolvers, WRITER);
+        region.pass(60).await;
+        region.name(WRITER, NEW, 5);
+        region.pass(60).await;
+        assert_eq!(*closed.lock().expect("unpoisoned"), ips(&[OLD]), "{}", cache.name);
     }
 }
 
@@ -96,10 +151,10 @@ async fn a_daemon_behind_a_stale_cache_does_not_fight_with_another() {
     }
 }
 
-/// Fails if what the better of two name servers has named is removed when it falls silent, if what the stale one named is removed
-/// on the word of the other alone, or if either is still held once both have been heard.
+/// Fails if a name server that was lost before a failover keeps the former writer in the group, or if the live one goes when the
+/// better of the two falls silent as well.
 #[tokio::test(start_paused = true)]
-async fn each_name_server_is_a_witness_of_its_own() {
+async fn a_name_server_that_was_lost_before_a_change_says_nothing_of_it() {
     for cache in SERVING_STALE {
         let told = cache.name;
         let region = Region::new();
@@ -113,23 +168,48 @@ async fn each_name_server_is_a_witness_of_its_own() {
         region.pass(30).await;
         region.name(WRITER, NEW, 5);
         region.pass(300).await;
-        assert_eq!(region.registered(&arn), ips(&[OLD, NEW]), "{told}");
-        let report = region.report(&arn).expect("a report");
-        let is_vouched = |reason: &Reason| matches!(reason, Reason::Vouched(_));
-        assert!(
-            report.plan.holds.iter().any(|hold| is_vouched(&hold.reason)),
-            "{told}: {report:?}"
-        );
-        assert!(!report.is_settled(), "{told}");
+        assert_eq!(region.registered(&arn), ips(&[NEW]), "{told}");
+        assert!(region.report(&arn).expect("a report").is_settled(), "{told}");
         resolvers.silence(1, true);
         region.pass(HALF_AN_HOUR).await;
-        assert_eq!(region.removals(&arn), [], "{told}: the good one is silent");
+        assert_eq!(region.registered(&arn), ips(&[NEW]), "{told}: the good one is silent");
         resolvers.silence(1, false);
         resolvers.cut_off(0, false);
         region.pass(240).await;
         assert_eq!(region.registered(&arn), ips(&[NEW]), "{told}: both are back");
         assert!(region.report(&arn).expect("a report").is_settled(), "{told}");
     }
+}
+
+/// Fails if what the better of two name servers alone has named is removed when it falls silent, or stays when it is back and says
+/// otherwise.
+#[tokio::test(start_paused = true)]
+async fn a_name_server_that_was_the_last_to_name_a_target_keeps_it() {
+    let region = Region::new();
+    let arn = region.add_group("orders");
+    region.put_target(&arn, OLD);
+    region.name(WRITER, OLD, 5);
+    let resolvers = Resolvers::new(&region, &[BY_HEART, PLAIN]);
+    let _following = follow(&region, &resolvers, &arn, WRITER).await;
+    region.pass(60).await;
+    region.name(WRITER, NEW, 5);
+    region.pass(20).await;
+    assert_eq!(region.registered(&arn), ips(&[OLD, NEW]));
+    resolvers.silence(1, true);
+    region.pass(HALF_AN_HOUR).await;
+    assert_eq!(region.removals(&arn), []);
+    let report = region.report(&arn).expect("a report");
+    let is_vouched = |reason: &Reason| matches!(reason, Reason::Vouched(_));
+    assert!(
+        report.plan.holds.iter().any(|hold| is_vouched(&hold.reason)),
+        "{report:?}"
+    );
+    assert!(!report.is_settled());
+    region.name(WRITER, OLD, 5);
+    resolvers.silence(1, false);
+    region.pass(240).await;
+    assert_eq!(region.registered(&arn), ips(&[OLD]));
+    assert!(region.report(&arn).expect("a report").is_settled());
 }
 
 /// Fails if two name servers that go on to differ about a writer are taken for one truth.
@@ -139,12 +219,7 @@ async fn name_servers_that_go_on_to_differ_are_told_of() {
     let arn = region.add_group("orders");
     region.put_target(&arn, OLD);
     region.name(WRITER, OLD, 5);
-    // The second has the name by heart: no failover ever reaches it.
-    let by_heart = Cache {
-        keeps_least: Duration::from_secs(86_400),
-        ..PLAIN
-    };
-    let resolvers = Resolvers::new(&region, &[PLAIN, by_heart]);
+    let resolvers = Resolvers::new(&region, &[PLAIN, BY_HEART]);
     let _following = follow(&region, &resolvers, &arn, WRITER).await;
     region.pass(60).await;
     assert!(region.report(&arn).expect("a report").is_settled());

@@ -102,6 +102,11 @@ impl Region {
         self.0.state.lock().expect("nobody panicked")
     }
 
+    /// What tells the time here.
+    pub fn clock(&self) -> Clock {
+        self.0.clock
+    }
+
     /// The time since the start.
     pub fn elapsed(&self) -> Duration {
         self.0.start.elapsed()

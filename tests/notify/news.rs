@@ -375,14 +375,30 @@ fn a_proxy_tells_of_its_address_and_its_name() {
     assert_eq!(told[0].reasons, [words]);
     assert_eq!(told[1].text, "proxy 0.0.0.0:5432 has recovered after 30 s");
     assert_eq!(told[2].new, [target(OLD), target(NEW)].into());
+    // An outage while they differ is told apart from that, and its end is not the end of the difference.
+    told.extend(news.tick(at(13_000)));
+    told.clear();
+    for (secs, what) in [
+        (14000, Happening::Disputed(words.into())),
+        (14010, Happening::Unresolved("NXDOMAIN".into())),
+    ] {
+        told.extend(news.note_proxy(&moment(secs, Role::Writer, what), "run"));
+    }
+    told.extend(news.tick(at(14200)));
+    for (secs, what) in [(14210, Happening::Resolved), (14300, Happening::Agreed)] {
+        told.extend(news.note_proxy(&moment(secs, Role::Writer, what), "run"));
+    }
+    let kinds: Vec<Kind> = told.iter().map(|message| message.kind).collect();
+    let expect = [Kind::Unsettled, Kind::Unresolved, Kind::Recovered, Kind::Recovered];
+    assert_eq!(kinds, expect, "{told:?}");
     // One that is no longer served.
     told.clear();
     told.extend(news.note_proxy(
-        &moment(3800, Role::Writer, Happening::Unresolved("NXDOMAIN".into())),
+        &moment(14800, Role::Writer, Happening::Unresolved("NXDOMAIN".into())),
         "run",
     ));
     news.keep_proxies(&[].into());
-    told.extend(news.tick(at(7200)));
+    told.extend(news.tick(at(18200)));
     assert_eq!(told, []);
 }
 

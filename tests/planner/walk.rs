@@ -75,9 +75,9 @@ impl Walk {
         let is_reader = chance(&mut rng, 3);
         let mut truths = vec![truth(
             if is_reader {
-                "orders.cluster-ro-x"
+                "orders.cluster-ro-x.eu-west-1.rds.amazonaws.com"
             } else {
-                "orders.cluster-x"
+                "orders.cluster-x.eu-west-1.rds.amazonaws.com"
             },
             5432,
             &mut rng,
@@ -86,9 +86,9 @@ impl Walk {
             let port = if chance(&mut rng, 2) { 5432 } else { 3306 };
             truths.push(truth(
                 if chance(&mut rng, 4) {
-                    "bills.cluster-ro-x"
+                    "bills.cluster-ro-x.eu-west-1.rds.amazonaws.com"
                 } else {
-                    "bills.cluster-x"
+                    "bills.cluster-x.eu-west-1.rds.amazonaws.com"
                 },
                 port,
                 &mut rng,
