@@ -16,6 +16,9 @@ use world::*;
 /// How much longer all may take on a machine that is busy with other tests.
 const SLACK: Duration = Duration::from_secs(5);
 
+/// In so many looks that were believed, a target or a session that they do not name would go.
+const LOOKS: u64 = 5;
+
 /// One test of a case for each of these caches.
 macro_rules! behind {
     ($($(#[$about:meta])* $case:ident: $($cache:ident = $kind:ident),+;)+) => {
@@ -178,6 +181,7 @@ fn the_word_of_a_stale_server_does_not_count_beside_a_good_one(kind: Kind) {
     world.wait_for("Register", NEW, &daemon);
     good.silent(true);
     wait_for_words(&daemon, &["WARN", "cannot be resolved, so nothing is removed"]);
+    wait_for_looks(&daemon, world.cache.address, LOOKS);
     assert_eq!(world.rds.writes(), ["Register 10.0.2.7:5432"], "{}", daemon.log());
 }
 
@@ -202,8 +206,7 @@ fn sessions_outlive_a_good_server_beside_a_stale_one(kind: Kind) {
     let sessions: Vec<Session> = (0..4).map(|_| databases.session(&proxy)).collect();
     good.silent(true);
     wait_for_words(&daemon, &["WARN", "cannot be resolved"]);
-    // So long would the session have outlived its address.
-    pass(Duration::from_secs(3));
+    wait_for_looks(&daemon, cache.address, LOOKS);
     for mut session in sessions {
         session.assert_open_at(Databases::NEW, &daemon.log());
     }

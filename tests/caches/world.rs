@@ -1,5 +1,6 @@
 //! A writer endpoint as RDS answers it, a cache in front of it, and the target group of the built binary that asks the cache.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
@@ -18,13 +19,13 @@ pub use testkit::world::{Daemon, NEW, OLD, assert_says, bare_command, finish, sa
 use super::cache::{Cache, Kind};
 
 /// As RDS gives them.
-pub const TTL: u32 = 5;
+const TTL: u32 = 5;
 /// When an entry has expired in every cache: the TTL, a second of rounding, and one more.
 const EXPIRED: Duration = Duration::from_secs(7);
 /// How long a cache may take to answer a question of the test's own; Knot Resolver tries for 4 s before it gives what has expired.
 const ASKED_FOR: Duration = Duration::from_secs(6);
 /// How long a test waits here for what must happen: PowerDNS and dnsdist keep a failure for a minute.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 pub struct World {
     pub rds: world::World,
@@ -123,8 +124,7 @@ pub fn name(dns: &dns::Server, shape: Shape, ip: &str) {
 }
 
 /// Lets time pass: an entry of a cache expires by time alone, and whoever looks whether it has renews it.
-#[allow(clippy::disallowed_methods, reason = "real caches live in real time")]
-pub fn pass(time: Duration) {
+fn pass(time: Duration) {
     let end = Instant::now() + time;
     while let left = end.saturating_duration_since(Instant::now())
         && !left.is_zero()
@@ -156,19 +156,40 @@ pub fn wait_for_words(daemon: &Daemon, parts: &[&str]) {
     );
 }
 
+/// Looks at a name server so far, by their outcomes.
+fn looks(daemon: &Daemon, nameserver: SocketAddr) -> BTreeMap<String, u64> {
+    let address = daemon.told_after("serving http://");
+    let page = http::ask(&address, "GET", "/metrics").body;
+    let start = format!("rds_tether_dns_looks_total{{resolver=\"{nameserver}\",outcome=\"");
+    let samples = page
+        .lines()
+        .filter_map(|line| line.strip_prefix(&start)?.split_once("\"} "));
+    let samples = samples.map(|(outcome, count)| (outcome.to_owned(), count.parse().expect("a count")));
+    samples.collect()
+}
+
 /// Waits until a look at a name server has been counted as none.
 #[track_caller]
 pub fn wait_for_no_answer(daemon: &Daemon, nameserver: SocketAddr) {
-    let address = daemon.told_after("serving http://");
-    let page = || http::ask(&address, "GET", "/metrics").body;
-    let resolver = format!("resolver=\"{nameserver}\"");
-    let is_no_answer = |line: &str| {
-        line.starts_with("rds_tether_dns_looks_total")
-            && line.contains(&resolver)
-            && !line.contains("outcome=\"answer\"")
-    };
-    let is_counted = comes_true(PATIENCE, || page().lines().any(is_no_answer));
-    assert!(is_counted, "{nameserver} gives answers:\n{}\n{}", page(), daemon.log());
+    let is_counted = || looks(daemon, nameserver).keys().any(|outcome| outcome != "answer");
+    let log = || daemon.log();
+    assert!(
+        comes_true(PATIENCE, is_counted),
+        "{nameserver} gives answers:\n{}",
+        log()
+    );
+}
+
+/// Waits for so many further looks at a name server.
+#[track_caller]
+pub fn wait_for_looks(daemon: &Daemon, nameserver: SocketAddr, more: u64) {
+    let count = || looks(daemon, nameserver).values().sum::<u64>();
+    let wanted = count() + more;
+    assert!(
+        comes_true(PATIENCE, || count() >= wanted),
+        "{nameserver}:\n{}",
+        daemon.log()
+    );
 }
 
 /// A database that has two addresses of loopback in its life, and one port.
