@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 
-use rustix::net::{AddressFamily, SocketType, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use testkit::dns::{self, Behaviour};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use super::kernel;
 
+use testkit::program::on_a_free_port;
 pub use testkit::world::{Daemon, PATIENCE, READER, Scratch, WRITER, assert_says, bare_command, wait_until};
 
 pub const OLD: &str = "127.0.0.2";
@@ -32,7 +33,14 @@ impl World {
     pub fn new() -> Self {
         let dns = dns::Server::start();
         dns.set(WRITER, Behaviour::a(OLD, 1));
-        let port = TcpListener::bind("127.0.0.1:0").expect("an address");
+        // Another process may have the port on one of the databases' addresses.
+        let is_free = |port| {
+            [OLD, NEW, THIRD]
+                .iter()
+                .all(|ip| TcpListener::bind((*ip, port)).is_ok())
+        };
+        let held = |port| TcpListener::bind(("127.0.0.1", port)).ok();
+        let port = on_a_free_port(|port| held(port).filter(|_| is_free(port)));
         Self { dns, port }
     }
 
@@ -170,7 +178,7 @@ pub fn connect(to: SocketAddr) -> io::Result<TcpStream> {
 /// Connects from an address of loopback.
 pub fn connect_from(ip: &str, to: SocketAddr) -> io::Result<TcpStream> {
     let ip: IpAddr = ip.parse().expect("an address");
-    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     rustix::net::bind(&socket, &SocketAddr::new(ip, 0))?;
     rustix::net::connect(&socket, &to)?;
     let stream = TcpStream::from(socket);
