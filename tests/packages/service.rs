@@ -115,7 +115,7 @@ impl Echo {
         // Free a moment ago; the settings need a number.
         let proxy = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let name = "echo.cluster-abc123.eu-west-1.rds.amazonaws.com";
-        world.dns.set(name, testkit::dns::Behaviour::a("127.0.0.1", 60));
+        world.dns.set(name, testkit::dns::Behaviour::a("127.0.0.1", 5));
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 thread::spawn(move || std::io::copy(&mut &stream, &mut &stream));
