@@ -108,9 +108,8 @@ pub fn decide(policy: &Policy, mut memory: Memory, seen: &Seen, now: Timestamp) 
                     now,
                 };
                 let all_may_stay = surplus.sort_out(&mut memory, &mut plan);
-                let is_undisputed = named.disputed(policy, now).next().is_none();
                 let is_complete = named.all_registered(group) && plan.candidates().is_empty();
-                plan.settled = all_may_stay && is_undisputed && is_complete;
+                plan.settled = all_may_stay && is_complete && !plan.is_disputed();
             }
         }
     }

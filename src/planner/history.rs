@@ -205,26 +205,26 @@ impl History {
         self.named.get(&ip).map(|named| named.last)
     }
 
-    /// The latest answers that nothing later speaks against: if another name server has named the same address after that, what it
-    /// says since is newer evidence.
+    /// Whether nothing later speaks against a word of that time about the address: if another name server has named it after that,
+    /// what that one says since is newer evidence.
+    fn stands(&self, ip: IpAddr, at: Timestamp) -> bool {
+        self.last_named(ip) <= Some(at)
+    }
+
+    /// What stands of the latest answers.
     fn standing_words(&self) -> BTreeMap<SocketAddr, BTreeSet<IpAddr>> {
         let words = self.words.iter().map(|(server, (word, at))| {
-            let stands = |ip: &&IpAddr| self.last_named(**ip) <= Some(*at);
-            (
-                *server,
-                word.iter().filter(stands).copied().collect::<BTreeSet<IpAddr>>(),
-            )
+            let standing = word.iter().filter(|ip| self.stands(**ip, *at));
+            (*server, standing.copied().collect::<BTreeSet<IpAddr>>())
         });
         words.filter(|(_, word)| !word.is_empty()).collect()
     }
 
     /// The name servers that named the address last of all, and have not been heard since without it.
     pub fn vouched_by(&self, ip: IpAddr) -> BTreeSet<SocketAddr> {
-        let words = self.standing_words().into_iter();
-        words
-            .filter(|(_, word)| word.contains(&ip))
-            .map(|(server, _)| server)
-            .collect()
+        let words = self.words.iter();
+        let vouching = words.filter(|(_, (word, at))| word.contains(&ip) && self.stands(ip, *at));
+        vouching.map(|(server, _)| *server).collect()
     }
 
     /// What the name servers say, and since when they have differed; none while all say the same.

@@ -32,8 +32,13 @@ pub struct Plan {
 impl Plan {
     /// Whether anything would be changed, now or after waiting.
     pub fn is_pending(&self) -> bool {
-        let is_disputed = || (self.holds.iter()).any(|hold| matches!(hold.reason, Reason::Disputed { .. }));
-        !self.register.is_empty() || !self.surplus().is_empty() || is_disputed()
+        !self.register.is_empty() || !self.surplus().is_empty() || self.is_disputed()
+    }
+
+    /// Whether the name servers differ about an endpoint that has one writer.
+    pub(super) fn is_disputed(&self) -> bool {
+        let mut holds = self.holds.iter();
+        holds.any(|hold| matches!(hold.reason, Reason::Disputed { .. }))
     }
 
     /// The named targets that are not registered and may be: at once, or when they have shown what they have to.

@@ -113,7 +113,7 @@ impl<'a> Named<'a> {
     }
 
     /// The endpoints of a writer about which the name servers differ.
-    pub(super) fn disputed(&self, policy: &Policy, now: Timestamp) -> impl Iterator<Item = Hold> {
+    fn disputed(&self, policy: &Policy, now: Timestamp) -> impl Iterator<Item = Hold> {
         let forget = policy.forget(Role::Writer);
         self.answers.iter().filter_map(move |(endpoint, answer)| {
             let names = answer.resolution.names.iter().map(String::as_str);
