@@ -124,16 +124,13 @@ async fn attempt(
     end: impl Future<Output = ()>,
     route: &mut watch::Receiver<Arc<Route>>,
 ) -> Attempt {
-    let connect = TcpStream::connect(address);
+    let connect = socket::connect(address);
     tokio::pin!(connect);
     let is_gone = |route: &Arc<Route>| !route.names(address.ip());
     tokio::select! {
         biased;
         connected = &mut connect => match connected {
-            Ok(stream) => match socket::set_up(&stream) {
-                Ok(()) => Attempt::Connected(stream),
-                Err(error) => Attempt::Failed(error.to_string()),
-            },
+            Ok(stream) => Attempt::Connected(stream),
             Err(error) if socket::is_lack(&error) => Attempt::Lacking(error),
             Err(error) => Attempt::Failed(Trouble::of_connect(&error).to_string()),
         },

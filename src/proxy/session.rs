@@ -171,6 +171,8 @@ pub(super) async fn open(
 /// but not for long.
 async fn gone(client: &TcpStream, tick: &Tick, was_watched: &mut bool) {
     let grace = Instant::now() + HALF_CLOSED;
+    // Most are connected long before, and need not be watched.
+    tick.past(Instant::now() + tick::PERIOD).await;
     loop {
         let Ok(ready) = client.ready(Interest::READABLE).await else {
             return;
@@ -214,6 +216,7 @@ impl Sessions {
             upstream,
             relay: Relay::default(),
             check: None,
+            is_kept_alive: false,
             began: Instant::now(),
             has_doubted: false,
             has_ended: false,
@@ -368,8 +371,10 @@ struct Session {
     client: TcpStream,
     upstream: TcpStream,
     relay: Relay,
-    /// When both sides are looked at again, once one of them is not listened to.
+    /// When both sides are looked at again, once one of them is not listened to; at first, when the session has lasted.
     check: Option<Box<Rounds>>,
+    /// The database's vanishing is noticed.
+    is_kept_alive: bool,
     began: Instant,
     /// What its end says of the database has been noted.
     has_doubted: bool,
@@ -415,6 +420,15 @@ impl Session {
         }
         if ended.is_ready() {
             return ended;
+        }
+        if !self.is_kept_alive {
+            // A session that ends at once needs none of it.
+            let rounds = || Box::new(Rounds::new(&self.sessions.tick, tick::PERIOD));
+            ready!(self.check.get_or_insert_with(rounds).poll(cx));
+            if let Err(error) = socket::keep_alive(&self.upstream) {
+                return Poll::Ready(Err(Failed::Upstream(error)));
+            }
+            (self.check, self.is_kept_alive) = (None, true);
         }
         if !self.relay.is_deaf() {
             return Poll::Pending;

@@ -315,3 +315,226 @@ impl Standings {
 
 /// Addresses of which something is known.
 const KNOWN_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::super::route::Rules;
+    use super::*;
+
+    const WRITER: &str = "orders.cluster-abc123.eu-west-1.rds.amazonaws.com";
+
+    fn ip(last: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, last])
+    }
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(1_000_000 + millis)
+    }
+
+    fn route(addresses: &[u8]) -> Route {
+        let mut route = Rules::default().start(WRITER);
+        route.addresses = addresses.iter().copied().map(ip).collect();
+        route
+    }
+
+    /// Something that happens to the first address.
+    #[derive(Clone, Copy, Debug)]
+    enum Event {
+        Ready,
+        Accepted,
+        Fails,
+        Client,
+        Refused,
+        Heard,
+        Doubt,
+        NotPostgres,
+    }
+    use Event::*;
+
+    fn happen(known: &mut Standings, event: Event, now: Timestamp) {
+        match event {
+            Ready => drop(known.showed(ip(1), Showed::Ready, now)),
+            Accepted => drop(known.showed(ip(1), Showed::Accepted, now)),
+            Fails => drop(known.showed(ip(1), Showed::Failed("57P03".into()), now)),
+            Client => known.accepted(ip(1), now),
+            Refused => drop(known.failed(ip(1), "refused".into())),
+            Heard => known.heard(ip(1), now),
+            Doubt => known.doubted(ip(1), now),
+            NotPostgres => known.is_not_postgres(),
+        }
+    }
+
+    /// Events at seconds, a later second, and whether a client then goes to the address: where PostgreSQL is asked, and where
+    /// connections are enough.
+    #[test]
+    fn a_client_goes_where_sessions_are_taken() {
+        for (events, now, postgres, tcp) in [
+            (&[][..], 0, false, true),
+            (&[(0, Ready)], 15, true, true),
+            (&[(0, Ready)], 16, false, true),
+            (&[(0, Accepted)], 1, false, true),
+            (&[(0, Client)], 1, false, true),
+            (&[(0, Fails)], 1, false, false),
+            (&[(0, Fails)], 100, false, false),
+            (&[(0, Fails), (1, Ready)], 2, true, true),
+            (&[(0, Ready), (1, Refused)], 2, false, false),
+            // A session keeps up what was shown, and mends nothing.
+            (&[(0, Ready), (14, Heard)], 29, true, true),
+            (&[(0, Ready), (1, Refused), (2, Heard)], 3, false, false),
+            (&[(0, Client), (1, Heard)], 2, false, true),
+            // One that the database ended.
+            (&[(0, Ready), (5, Doubt)], 5, false, true),
+            (&[(0, Ready), (5, Doubt), (6, Heard)], 6, false, true),
+            (&[(0, Ready), (5, Doubt), (6, Ready)], 6, true, true),
+            // It speaks another language after all.
+            (&[(0, NotPostgres)], 1, true, true),
+            (&[(0, NotPostgres), (1, Refused)], 2, false, false),
+            (&[(0, NotPostgres), (1, Refused), (2, Client)], 3, true, true),
+        ] {
+            for (readiness, expect) in [(Readiness::Postgres, postgres), (Readiness::Tcp, tcp)] {
+                let mut known = Standings::new(readiness);
+                for (secs, event) in events {
+                    happen(&mut known, *event, at(secs * 1000));
+                }
+                assert_eq!(
+                    known.passes(ip(1), at(now * 1000)),
+                    expect,
+                    "{readiness:?} {events:?} at {now}"
+                );
+            }
+        }
+    }
+
+    /// A session that ends a moment after the address has answered is no news: log-ins fail, and clients come and go.
+    #[test]
+    fn an_address_that_has_just_answered_is_not_doubted() {
+        for (millis, passes) in [(500, true), (999, true), (1000, false), (5000, false)] {
+            let mut known = Standings::new(Readiness::Postgres);
+            let wants = Wants {
+                clients: true,
+                ..Wants::default()
+            };
+            assert_eq!(known.ask(&route(&[1]), wants, at(0)), [(ip(1), Question::Session)]);
+            happen(&mut known, Ready, at(10));
+            known.doubted(ip(1), at(millis));
+            assert_eq!(known.passes(ip(1), at(millis)), passes, "{millis} ms");
+        }
+    }
+
+    const NOBODY: Wants = Wants {
+        clients: false,
+        sessions: false,
+        health: false,
+        interval: Some(Duration::from_secs(10)),
+    };
+    const CLIENTS: Wants = Wants {
+        clients: true,
+        ..NOBODY
+    };
+    const SESSIONS: Wants = Wants {
+        sessions: true,
+        ..NOBODY
+    };
+    const HEALTH: Wants = Wants { health: true, ..NOBODY };
+    const NEVER: Wants = Wants {
+        interval: None,
+        ..HEALTH
+    };
+
+    /// Events at seconds of an address that was asked at 0, who wants to know, and in how many milliseconds it is asked.
+    #[test]
+    fn an_address_is_asked_when_somebody_wants_to_know() {
+        for (addresses, events, wants, next) in [
+            (&[1][..], &[][..], NOBODY, None),
+            (&[1], &[(0, Ready)], NOBODY, None),
+            (&[1], &[(0, Fails)], NOBODY, None),
+            (&[1], &[], CLIENTS, Some(250)),
+            (&[1], &[(0, Fails)], CLIENTS, Some(250)),
+            (&[1], &[(0, Ready)], CLIENTS, None),
+            (&[1], &[(0, Ready)], SESSIONS, None),
+            (&[1], &[(0, Accepted)], SESSIONS, Some(250)),
+            (&[1], &[(0, Fails)], SESSIONS, Some(250)),
+            (&[1], &[(0, Ready)], HEALTH, Some(10_000)),
+            (&[1], &[(0, Fails)], HEALTH, Some(5_000)),
+            (&[1], &[(0, Fails)], NEVER, Some(5_000)),
+            (&[1], &[(0, Ready)], NEVER, None),
+            // A session speaks for it.
+            (&[1], &[(0, Ready), (9, Heard)], HEALTH, Some(20_000)),
+            (&[1], &[(0, Ready), (9, Client)], HEALTH, Some(20_000)),
+            // Clients go to the other one.
+            (&[1, 2], &[(0, Fails)], NOBODY, Some(5_000)),
+        ] {
+            let mut known = Standings::new(Readiness::Postgres);
+            let route = route(addresses);
+            let both = Wants {
+                clients: true,
+                ..NOBODY
+            };
+            assert_eq!(known.ask(&route, both, at(0)).len(), addresses.len());
+            assert_eq!(known.next(&route, both, at(0)), None, "it is asked already");
+            addresses.iter().for_each(|last| known.not_asked(ip(*last)));
+            if addresses.len() > 1 {
+                known.showed(ip(2), Showed::Ready, at(0));
+            }
+            for (secs, event) in events {
+                happen(&mut known, *event, at(secs * 1000));
+            }
+            let expect = next.map(at);
+            assert_eq!(
+                known.next(&route, wants, at(0)),
+                expect,
+                "{addresses:?} {events:?} {wants:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn health_asks_for_no_more_than_it_needs() {
+        for (readiness, wants, fails, question) in [
+            (Readiness::Postgres, HEALTH, false, Question::Language),
+            (Readiness::Postgres, HEALTH, true, Question::Session),
+            (Readiness::Postgres, CLIENTS, false, Question::Session),
+            (Readiness::Postgres, SESSIONS, false, Question::Session),
+            (Readiness::Tcp, HEALTH, false, Question::Connection),
+            (Readiness::Tcp, HEALTH, true, Question::Connection),
+        ] {
+            let mut known = Standings::new(readiness);
+            if fails {
+                known.failed(ip(1), "refused".into());
+            }
+            assert_eq!(
+                known.ask(&route(&[1]), wants, at(0)),
+                [(ip(1), question)],
+                "{readiness:?} {wants:?} {fails}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_first_of_a_row_of_failures_is_news_and_so_is_their_end() {
+        let mut known = Standings::new(Readiness::Postgres);
+        let fails = || Showed::Failed("57P03".into());
+        let showed = [fails(), fails(), Showed::Ready, Showed::Ready, fails()];
+        let news: Vec<bool> = showed
+            .into_iter()
+            .map(|showed| known.showed(ip(1), showed, at(0)))
+            .collect();
+        assert_eq!(news, [true, false, true, false, true]);
+        // A writer that has moved has left what it knew of others behind.
+        known.moved(&route(&[2]));
+        assert_eq!(known.why(ip(1)), None);
+    }
+
+    #[test]
+    fn the_ports_of_other_engines_are_not_asked_about_postgresql() {
+        for (port, readiness, interval) in [
+            (5432, Readiness::Postgres, Some(10)),
+            (6543, Readiness::Postgres, Some(10)),
+            (3306, Readiness::Tcp, None),
+            (1433, Readiness::Tcp, None),
+        ] {
+            assert_eq!(Readiness::of_port(port), readiness);
+            assert_eq!(readiness.probe_interval(), interval.map(Duration::from_secs), "{port}");
+        }
+    }
+}

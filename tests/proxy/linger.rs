@@ -25,6 +25,8 @@ fn write_on(mut stream: &TcpStream) -> ErrorKind {
     }
 }
 
+/// With a reset, because consumers notice one at once (Debezium 3.6 in 0.2 to 0.7 s), and an end in order only when they write
+/// their next status (Debezium after 10 s, or 52 s where status.update.interval.ms is a minute).
 #[test]
 fn a_session_that_outlives_its_address_is_reset_on_both_sides() {
     let world = World::new();
