@@ -79,6 +79,8 @@ pub struct GroupLook {
     pub last_write: Option<Timestamp>,
     /// The earliest moment at which a hold can end.
     pub hold_end: Option<Timestamp>,
+    /// When what somebody else takes away may be missing again, while that goes on.
+    pub missing: Option<Timestamp>,
     /// When drift is to be looked for.
     pub verify: Timestamp,
 }
@@ -95,11 +97,18 @@ impl GroupLook {
         self.settles_at().is_none_or(|at| at > self.verify)
     }
 
-    /// When something that is not settled can be seen to be so.
+    /// Whether it is because of what somebody else takes away that the next look for drift is not waited for.
+    pub fn is_for_missing(&self) -> bool {
+        self.missing.is_some_and(|at| at <= self.verify)
+    }
+
+    /// When something that is not settled, or does not stay so, can be seen to be so.
     fn settles_at(&self) -> Option<Timestamp> {
-        let mut after_write = AFTER_WRITE.iter().filter_map(|after| Some(self.last_write? + *after));
+        // Who looks often anyway has only to see that a write has arrived.
+        let looks = if self.missing.is_some() { 1 } else { AFTER_WRITE.len() };
+        let mut after_write = AFTER_WRITE[..looks].iter().filter_map(|after| Some(self.last_write? + *after));
         let after_write = after_write.find(|at| *at > self.last);
-        [after_write, self.hold_end].into_iter().flatten().min()
+        [after_write, self.hold_end, self.missing].into_iter().flatten().min()
     }
 }
 

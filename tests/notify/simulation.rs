@@ -173,6 +173,7 @@ impl Simulation {
             endpoints: BTreeMap::from([(&endpoint, sight.seen.as_ref())]),
             probed: &asked.map(|(target, shown)| (*target, shown.clone())).collect(),
             group: targets.as_ref().map_err(ToString::to_string),
+            listed: self.now,
         };
         let memory = std::mem::take(&mut self.memory);
         let Decision { plan, memory } = decide(&self.binding.policy, memory, &seen, self.now);
@@ -186,6 +187,7 @@ impl Simulation {
         let deregistered = written(plan.deregister.keys().copied().collect());
         for target in &registered.done {
             self.targets.insert(*target, healthy());
+            self.memory.registered(*target, self.now);
         }
         for target in &deregistered.done {
             self.targets.remove(target);
@@ -226,5 +228,6 @@ fn healthy() -> Listed {
         zone: None,
         state: State::Healthy,
         reason: None,
+        description: None,
     }
 }
