@@ -145,7 +145,7 @@ fn note_taken(
     };
     let targets: BTreeSet<Target> = named.targets().copied().filter(is_ours).collect();
     let targets = targets.into_iter().map(|target| (target, is_registered(group, target)));
-    memory.takers.see(may_be_missed, targets, listed);
+    memory.takers.see(may_be_missed, targets, listed, now);
 }
 
 /// What to say of it, once somebody should look.

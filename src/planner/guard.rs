@@ -43,8 +43,8 @@ impl fmt::Display for Refusal {
             Self::PubliclyRoutable => {
                 "is publicly routable: ELB accepts only private addresses and those of the group's own VPC; a publicly \
                  accessible database gives its private address inside the VPC only, so ask the VPC's resolver \
-                 (--nameserver); an Aurora cluster that has left its VPC has no other and cannot be a target; if it is an \
-                 address of your VPC, name the VPC's network in allow_cidrs"
+                 (--nameserver), if the VPC itself has such addresses, name its network in allow_cidrs, and an Aurora \
+                 cluster that has left its VPC has no other address and cannot be a target"
             }
             Self::Virtual => {
                 "is a virtual address that a service mesh made up (Istio's DNS capture gives such): take this process or \

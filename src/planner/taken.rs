@@ -100,12 +100,17 @@ impl Takers {
         may_be_missed: impl Fn(Target) -> bool,
         named: impl IntoIterator<Item = (Target, bool)>,
         listed: Timestamp,
+        now: Timestamp,
     ) {
         self.taken = self.taken.take().filter(|taken| listed.since(taken.last) < QUIET);
         self.standing.retain(|target, _| may_be_missed(*target));
         let mut found = BTreeSet::new();
         for (target, is_registered) in named {
             if is_registered {
+                if listed < now {
+                    // It may have gone, and rightly, before DNS came back to it.
+                    continue;
+                }
                 let standing = Standing {
                     since: listed,
                     is_listed: true,

@@ -140,27 +140,25 @@ async fn a_thousand_groups_that_are_robbed_starve_nobody() {
     let _following = region.follow_as(&bindings, &Policy::default(), interval).await;
     region.pass(300).await;
     let _takers: Vec<Taker> = arns.iter().map(|arn| Taker::start(&region, arn, OLD)).collect();
-    region.pass(1200).await;
+    let (began, calls) = (region.elapsed(), region.count_calls());
+    region.pass(1300).await;
+    let a_second = (region.count_calls() - calls) as f64 / 1300.0;
+    assert!(a_second < 4.0, "{a_second} calls a second");
     let told = arns.iter().filter(|arn| times(&region, arn).is_some()).count();
-    assert!(told > 500, "only {told} groups are known to be robbed");
+    assert!(told > 200, "only {told} groups are known to be robbed");
+    for arn in &quiet {
+        let looks = region.times(arn, "DescribeTargetHealth");
+        assert!(looks.iter().any(|at| *at > began), "no look for drift at {arn}");
+    }
     // A failover of twenty others, in the middle of it.
     let changed = region.elapsed();
     region.name(QUIET_HOST, NEW, 5);
-    region.pass(60).await;
+    region.pass(150).await;
     for arn in &quiet {
         let registered = region.registered_at(arn, NEW).expect("registered") - changed;
         assert!(registered < Duration::from_secs(30), "{registered:?}");
-    }
-    let before = region.count_calls();
-    region.pass(1200).await;
-    let a_second = (region.count_calls() - before) as f64 / 1200.0;
-    assert!(a_second < 4.0, "{a_second} calls a second");
-    for arn in &quiet {
-        let since = region.elapsed() - Duration::from_secs(1200);
-        let looks = region.times(arn, "DescribeTargetHealth");
-        let looks = looks.iter().filter(|at| **at > since).count();
-        assert!(looks >= 5, "{looks} looks, those of the removal and one for drift");
-        assert!(region.deregistered_at(arn, OLD).is_some(), "the failover ends");
+        let removed = region.deregistered_at(arn, OLD).expect("removed") - changed;
+        assert!(removed < Duration::from_secs(120), "{removed:?}");
     }
 }
 
@@ -182,7 +180,7 @@ async fn what_is_nobody_elses_doing_is_not_counted() {
     region.drain_target(&arn, OLD);
     region.pass(20).await;
     region.name(HOST, OLD, 5);
-    region.pass(20).await;
+    region.pass(80).await;
     assert!(region.registered_at(&arn, OLD).is_some(), "it is back");
     assert_eq!(times(&region, &arn), None);
 
