@@ -68,7 +68,7 @@ impl Member {
     }
 
     /// How far apart the looks of one that is pressed have to be for those of all such to take a quarter of the calls. Each may
-    /// lead to a registration and to a look at what became of it: a quarter of the calls is left for everybody else.
+    /// lead to a registration: half of the calls is left for everybody else.
     pub fn pressed_period(&self) -> Duration {
         (REFILL * 4).saturating_mul(self.bucket.pressed.load(Ordering::Relaxed))
     }

@@ -20,6 +20,9 @@ const AFTER_WRITE: [Duration; 4] = [
     Duration::from_secs(8),
 ];
 
+/// What is missing as soon as this again is looked at while calls are plenty.
+const MISSING_SOON: Duration = Duration::from_secs(8);
+
 /// The least time between two looks at a name whose address is in doubt.
 const APART_IN_DOUBT: Duration = Duration::from_millis(100);
 /// How long the doubt about an address lasts.
@@ -104,8 +107,11 @@ impl GroupLook {
 
     /// When something that is not settled, or does not stay so, can be seen to be so.
     fn settles_at(&self) -> Option<Timestamp> {
-        // Who looks often anyway has only to see that a write has arrived.
-        let looks = if self.missing.is_some() { 1 } else { AFTER_WRITE.len() };
+        let looks = match self.missing {
+            None => AFTER_WRITE.len(),
+            // Who looks often anyway has only to see that a write has arrived, and not even that where calls are scarce.
+            Some(at) => usize::from(at.since(self.last) < MISSING_SOON),
+        };
         let mut after_write = AFTER_WRITE[..looks].iter().filter_map(|after| Some(self.last_write? + *after));
         let after_write = after_write.find(|at| *at > self.last);
         [after_write, self.hold_end, self.missing].into_iter().flatten().min()

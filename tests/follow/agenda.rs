@@ -177,7 +177,8 @@ fn a_group_that_is_robbed_is_looked_at_again_soon() {
         (0, false, (5_000, Urgency::Settle)),
         (4, false, (5_000, Urgency::Settle)),
         (9, false, (9_000, Urgency::Settle)),
-        (9, true, (1_000, Urgency::Settle)),
+        (9, true, (9_000, Urgency::Settle)),
+        (7, true, (1_000, Urgency::Settle)),
         (0, true, (1_000, Urgency::Settle)),
         // Never later than the look for drift, which waits for its turn like any other.
         (520, false, (60_000, Urgency::Look)),
