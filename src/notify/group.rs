@@ -286,10 +286,18 @@ impl Group {
                 self.subject.name(),
                 span(at.since(taken.last))
             );
-            return self.subject.tell(Kind::Recovered, at, text, removed(&taken, at, Vec::new()));
+            return self
+                .subject
+                .tell(Kind::Recovered, at, text, removed(&taken, at, Vec::new()));
         };
         let is_reason = |note: &&Note| matches!(note, Note::RemovedByOthers { .. });
-        let reasons: Vec<String> = report.plan.notes.iter().filter(is_reason).map(ToString::to_string).collect();
+        let reasons: Vec<String> = report
+            .plan
+            .notes
+            .iter()
+            .filter(is_reason)
+            .map(ToString::to_string)
+            .collect();
         let told_at = self.removed.as_ref().map(|(told_at, _)| *told_at);
         let is_due = taken.is_trouble() && told_at.is_none_or(|told_at| at.since(told_at) >= REMOVED_AGAIN);
         if told_at.is_some() || is_due {

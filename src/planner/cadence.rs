@@ -112,7 +112,9 @@ impl GroupLook {
             // Who looks often anyway has only to see that a write has arrived, and not even that where calls are scarce.
             Some(at) => usize::from(at.since(self.last) < MISSING_SOON),
         };
-        let mut after_write = AFTER_WRITE[..looks].iter().filter_map(|after| Some(self.last_write? + *after));
+        let mut after_write = AFTER_WRITE[..looks]
+            .iter()
+            .filter_map(|after| Some(self.last_write? + *after));
         let after_write = after_write.find(|at| *at > self.last);
         [after_write, self.hold_end, self.missing].into_iter().flatten().min()
     }

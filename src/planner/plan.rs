@@ -424,8 +424,8 @@ impl fmt::Display for Note {
             Self::RemovedByOthers { target, times, lasts } => write!(
                 f,
                 "{target} was removed by somebody else, {times} times in {} s, although DNS names it: CloudTrail has who calls \
-                 DeregisterTargets; take the group away from AWS Load Balancer Controller, ACK, Terraform's attachments or an \
-                 rds-tether that does not follow this endpoint, or give them a group of their own",
+                 DeregisterTargets; take the group away from AWS Load Balancer Controller, ACK, Terraform's attachments or \
+                 another rds-tether that does not follow this endpoint, or give them a group of their own",
                 lasts.as_secs()
             ),
             Self::FollowsInstance(endpoint) => write!(

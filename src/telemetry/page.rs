@@ -107,7 +107,11 @@ fn write_group(out: &mut String, group: &Group, document: &Document) -> Result {
     }
     writeln!(out, "</table>")?;
     if let Some(removed) = group.removed_text(document) {
-        writeln!(out, "<p><span class=no>Removed by somebody else:</span> {}", html(removed))?;
+        writeln!(
+            out,
+            "<p><span class=no>Removed by somebody else:</span> {}",
+            html(removed)
+        )?;
     }
     for note in &group.notes {
         writeln!(out, "<p><span class=dim>Note:</span> {}", html(note))?;

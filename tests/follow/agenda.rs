@@ -197,11 +197,7 @@ fn a_group_that_is_robbed_is_looked_at_again_soon() {
         };
         let mut agenda = Agenda::default();
         agenda.looked(ended, at(0), shares, LUCK);
-        assert_eq!(
-            told(agenda.next(None)),
-            Some(expect),
-            "{share_secs} {is_writing}"
-        );
+        assert_eq!(told(agenda.next(None)), Some(expect), "{share_secs} {is_writing}");
     }
     let agenda = after(&[(0, "+10.0.1.5", "wrote"), (1_000, "settled", "robbed")]);
     assert_eq!(told(agenda.next(None)), Some((6_000, Urgency::Settle)));

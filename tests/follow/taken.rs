@@ -84,7 +84,10 @@ async fn a_group_is_hardly_without_what_is_taken_away_every_quarter_of_a_minute(
     assert!(rest.len() >= 25, "{} times in ten minutes", rest.len());
     assert!(rest.iter().all(|without| *without < WITHOUT_MAX), "{rest:?}");
     let (times_told, is_trouble) = times(&region, &arn).expect("it is noticed");
-    assert!(is_trouble && times_told as usize >= rest.len(), "{times_told} of {rest:?}");
+    assert!(
+        is_trouble && times_told as usize >= rest.len(),
+        "{times_told} of {rest:?}"
+    );
     drop(taker);
     region.pass(QUIET.as_secs() + 30).await;
     assert_eq!(times(&region, &arn), None, "it is over");
@@ -98,7 +101,9 @@ async fn a_group_is_hardly_without_what_is_taken_away_every_quarter_of_a_minute(
 #[tokio::test(start_paused = true)]
 async fn nine_groups_at_once_are_hardly_without() {
     let region = Region::new();
-    let arns: Vec<Arn> = (0..9).map(|index| region.add_group(&format!("group-{index}"))).collect();
+    let arns: Vec<Arn> = (0..9)
+        .map(|index| region.add_group(&format!("group-{index}")))
+        .collect();
     arns.iter().for_each(|arn| region.put_target(arn, OLD));
     region.name(HOST, OLD, 5);
     let bindings: Vec<_> = arns.iter().map(|arn| (arn, HOST)).collect();
@@ -129,7 +134,9 @@ async fn a_thousand_groups_that_are_robbed_starve_nobody() {
     let arns: Vec<Arn> = (0..1000)
         .map(|index| region.add_group(&format!("group-{index}")))
         .collect();
-    let quiet: Vec<Arn> = (0..20).map(|index| region.add_group(&format!("quiet-{index}"))).collect();
+    let quiet: Vec<Arn> = (0..20)
+        .map(|index| region.add_group(&format!("quiet-{index}")))
+        .collect();
     arns.iter().chain(&quiet).for_each(|arn| region.put_target(arn, OLD));
     let hosts: Vec<String> = (0..1000).map(|index| format!("db-{index}.example.com")).collect();
     hosts.iter().for_each(|host| region.name(host, OLD, 60));

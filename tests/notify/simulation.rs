@@ -109,6 +109,11 @@ impl Simulation {
         (policy.probe, policy.probe_patience) = (probe, Some(patience));
     }
 
+    /// Somebody else takes a target away.
+    pub fn take(&mut self, ip: &str) {
+        self.targets.remove(&target(ip));
+    }
+
     /// A step every five seconds until a second, with what DNS says then; the clock ticks in between.
     pub fn run(&mut self, until_secs: u64, dns: impl Fn(u64) -> Dns<'static>) {
         while self.now < at(until_secs) {
