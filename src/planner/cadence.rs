@@ -196,6 +196,7 @@ mod tests {
                 last: at(last),
                 last_write: last_write.map(at),
                 hold_end: hold_end.map(at),
+                missing: None,
                 verify: at(160),
             };
             assert_eq!(look.next(), at(next), "{look:?}");

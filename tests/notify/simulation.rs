@@ -192,7 +192,10 @@ impl Simulation {
         let deregistered = written(plan.deregister.keys().copied().collect());
         for target in &registered.done {
             self.targets.insert(*target, healthy());
-            self.memory.registered(*target, self.now);
+            // Who observes registers nothing.
+            if !self.binding.observe {
+                self.memory.registered(*target, self.now);
+            }
         }
         for target in &deregistered.done {
             self.targets.remove(target);
