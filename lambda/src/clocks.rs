@@ -56,7 +56,7 @@ impl Remembered {
     }
 
     /// What an earlier invocation left: the absence clocks, in this process or in the tag, whichever are younger, and in this
-    /// process the waiting for candidates to show something and the changes under way. Without any, the waiting starts anew.
+    /// process the waiting for candidates to show something, what was registered, and the changes under way. Without any, the waiting starts anew.
     pub fn recall(&self, arn: &Arn, tag: Option<&str>, now: Timestamp) -> (Memory, Tracker) {
         let (here, under_way) = locked(&self.followers).get(arn).cloned().unwrap_or_default();
         let clocks = [tag.and_then(tag::read), here.clocks()].into_iter().flatten();
@@ -69,7 +69,7 @@ impl Remembered {
             debug!(group = arn.name(), targets = clocks.len(), "recalled absence clocks");
             memory = Memory::recall(last_look, clocks);
         }
-        memory.recall_candidates(&here);
+        memory.recall_rest(&here);
         (memory, under_way.recalled(now))
     }
 
@@ -146,6 +146,7 @@ mod tests {
             endpoints: BTreeMap::from([(&endpoint, Ok(&answer))]),
             probed: &BTreeMap::from([(target, Err(Doubt::Silent("no answer in time".into())))]),
             group: Ok(&BTreeMap::new()),
+            listed: now,
         };
         let policy = Policy {
             probe: Probe::Tls,

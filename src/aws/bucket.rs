@@ -34,6 +34,7 @@ pub struct Bucket {
     queues: [mpsc::UnboundedSender<oneshot::Sender<()>>; 4],
     throttled: Arc<AtomicBool>,
     members: AtomicU32,
+    pressed: AtomicU32,
 }
 
 /// The right to make one call.
@@ -42,18 +43,41 @@ pub struct Bucket {
 pub struct Turn(());
 
 /// One of those who share a bucket.
-pub struct Member(Arc<Bucket>);
+pub struct Member {
+    bucket: Arc<Bucket>,
+    is_pressed: bool,
+}
 
 impl Member {
     /// How far apart the looks for drift of one member have to be for those of all to take half of the calls.
     pub fn fair_period(&self) -> Duration {
-        (REFILL * 2).saturating_mul(self.0.members.load(Ordering::Relaxed))
+        (REFILL * 2).saturating_mul(self.bucket.members.load(Ordering::Relaxed))
+    }
+
+    /// Says whether this one has to look often, because somebody else undoes what it does.
+    pub fn press(&mut self, is_pressed: bool) {
+        if std::mem::replace(&mut self.is_pressed, is_pressed) == is_pressed {
+            return;
+        }
+        let pressed = &self.bucket.pressed;
+        if is_pressed {
+            pressed.fetch_add(1, Ordering::Relaxed);
+        } else {
+            pressed.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How far apart the looks of one that is pressed have to be for those of all such to take a quarter of the calls. Each may
+    /// lead to a registration: half of the calls is left for everybody else.
+    pub fn pressed_period(&self) -> Duration {
+        (REFILL * 4).saturating_mul(self.bucket.pressed.load(Ordering::Relaxed))
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.0.members.fetch_sub(1, Ordering::Relaxed);
+        self.press(false);
+        self.bucket.members.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -70,13 +94,17 @@ impl Bucket {
             queues: [register, remove, settle, look],
             throttled,
             members: AtomicU32::new(0),
+            pressed: AtomicU32::new(0),
         })
     }
 
     /// Joins those who share it.
     pub fn join(self: &Arc<Self>) -> Member {
         self.members.fetch_add(1, Ordering::Relaxed);
-        Member(Arc::clone(self))
+        Member {
+            bucket: Arc::clone(self),
+            is_pressed: false,
+        }
     }
 
     /// Waits for the turn to make one call. Giving up waiting costs nothing.

@@ -4,6 +4,7 @@
 //! what is known                                   the next step                          for
 //! nothing yet                                     a look, at once or when it is held off Settle
 //! as after the latest step, and well              a look when something can have changed Settle, Look if settled
+//! the same, while somebody else takes targets away  a look after a few seconds             Settle
 //! as after the latest step, which failed          a look after a back-off                Settle, Register if one is pending
 //! the same, often or for long                     a look after a back-off                Look
 //! an address to register that was not planned     a look, 1 s after the last such look   Register
@@ -26,6 +27,9 @@ use crate::planner::time::Timestamp;
 const VERIFY: Duration = Duration::from_secs(60);
 /// How far jitter moves that, so that many bindings do not look together.
 const VERIFY_JITTER: f64 = 0.25;
+/// How often a group is looked at while somebody else takes its targets away: such controllers act every 15 to 20 s, and a group
+/// is to be without a target for less than 10 s, the calls included.
+const MISSING: Duration = Duration::from_secs(5);
 /// How often what has failed is tried again ahead of looks for drift; what fails for longer must not hold up the others.
 const RETRIES_AHEAD: u32 = 5;
 /// The longest wait after errors.
@@ -56,6 +60,8 @@ pub struct Ended<'a> {
     pub is_writing: bool,
     /// Whether the step was taken for a new address.
     pub is_for_change: bool,
+    /// Whether somebody else takes targets away that are put back.
+    pub is_robbed: bool,
 }
 
 /// How a step failed.
@@ -65,6 +71,15 @@ pub enum Failed {
     MayPass,
     /// Somebody has to change something first.
     ForLong,
+}
+
+/// How far apart looks have to be at least for every group to have its share of the calls.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shares {
+    /// Looks for drift.
+    pub drift: Duration,
+    /// Looks while somebody else takes targets away.
+    pub missing: Duration,
 }
 
 /// Draws from the unit interval, so that many followers do not act together.
@@ -199,15 +214,16 @@ impl Agenda {
                 (at.max(last.look.last + cadence::APART), urgency)
             }
             // Whatever is still to be seen of what is settled, such as its health, is no hurry.
-            None if last.look.is_for_drift() || last.shape.settled => (last.look.next(), Urgency::Look),
+            None if !last.look.is_for_missing() && (last.look.is_for_drift() || last.shape.settled) => {
+                (last.look.next(), Urgency::Look)
+            }
             None => (last.look.next(), Urgency::Settle),
         };
         Next::Look { at, urgency }
     }
 
-    /// Takes note of a step that looked at the group, or tried to; `fair` is how far apart looks for drift have to be at
-    /// least.
-    pub fn looked(&mut self, ended: Ended, now: Timestamp, fair: Duration, luck: Luck) {
+    /// Takes note of a step that looked at the group, or tried to.
+    pub fn looked(&mut self, ended: Ended, now: Timestamp, shares: Shares, luck: Luck) {
         match ended.failed {
             Some(failed) => {
                 self.failures = self.failures.saturating_add(1);
@@ -229,7 +245,8 @@ impl Agenda {
                 last: now,
                 last_write: if ended.is_writing { Some(now) } else { last_write },
                 hold_end: ended.plan.next_end(now),
-                verify: now + VERIFY.max(fair).mul_f64(jitter),
+                missing: ended.is_robbed.then(|| now + MISSING.max(shares.missing)),
+                verify: now + VERIFY.max(shares.drift).mul_f64(jitter),
             },
             look_for_change: if ended.is_for_change {
                 Some(now)
@@ -242,7 +259,7 @@ impl Agenda {
 
     /// Takes note of a group that could not be described: the first look is still to come.
     pub fn undescribed(&mut self, ended: Ended, now: Timestamp, luck: Luck) {
-        self.looked(ended, now, Duration::ZERO, luck);
+        self.looked(ended, now, Shares::default(), luck);
         self.last = None;
     }
 
@@ -275,6 +292,7 @@ impl<'a> Ended<'a> {
             failed,
             is_writing: wrote || put_off,
             is_for_change,
+            is_robbed: report.applied && report.plan.taken.is_some(),
         }
     }
 }

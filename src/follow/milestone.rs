@@ -13,6 +13,8 @@ pub enum Milestone {
     Named(Target),
     /// DNS no longer names a registered target.
     Unnamed(Target),
+    /// Somebody else deregistered the target although DNS names it.
+    RemovedByOthers(Target),
     /// ELB accepted the registration, that long after the address was first seen named.
     Registered(Target, Duration),
     /// The target is healthy, that long after the address was first seen named.
@@ -28,6 +30,9 @@ impl fmt::Display for Milestone {
         match self {
             Self::Named(target) => write!(f, "DNS names {target}, which is not registered"),
             Self::Unnamed(target) => write!(f, "DNS no longer names {target}"),
+            Self::RemovedByOthers(target) => {
+                write!(f, "{target} was removed by somebody else, although DNS names it")
+            }
             Self::Registered(target, after) => write!(f, "registered {target} after {}", took(*after)),
             Self::Healthy(target, after) => write!(f, "{target} is healthy after {}", took(*after)),
             Self::Deregistered(target, Some(after)) => write!(f, "deregistered {target} after {}", took(*after)),

@@ -21,7 +21,7 @@ use crate::aws::elb::{self, Client, Group, TargetGroups};
 use crate::aws::failure::Failure;
 use crate::clock::Clock;
 use crate::dns::watch::{Hurry, Watch, Watchers};
-use crate::follow::agenda::{Agenda, Ended, Luck, Next};
+use crate::follow::agenda::{Agenda, Ended, Luck, Next, Shares};
 use crate::follow::binding::Binding;
 use crate::follow::prober::Prober;
 use crate::follow::reconcile::{Eyes, Reconciler, group_unknown};
@@ -163,9 +163,13 @@ impl<G: TargetGroups> Follower<G> {
                 let mut report = known.reconciler.look(turn).await;
                 known.reconciler.apply(&mut report).await;
                 let now = self.clock.now();
-                let fair = self.member.fair_period();
-                self.agenda
-                    .looked(Ended::of(&report, is_for_change), now, fair, Luck::draw());
+                let ended = Ended::of(&report, is_for_change);
+                self.member.press(ended.is_robbed);
+                let shares = Shares {
+                    drift: self.member.fair_period(),
+                    missing: self.member.pressed_period(),
+                };
+                self.agenda.looked(ended, now, shares, Luck::draw());
                 known.prober.ask(&report);
                 // While AWS cannot be seen, nothing is gained by asking DNS more often.
                 known.hurry_if(self.is_impatient || (report.targets.is_ok() && !report.is_settled()));

@@ -169,7 +169,7 @@ impl<G: TargetGroups> Reconciler<G> {
             self.foreseen = None;
             if let Some((listed, group)) = self.last_group.take() {
                 let at = self.clock.now();
-                let (view, decision) = self.decide(self.memory.clone(), Ok(&group), at);
+                let (view, decision) = self.decide(self.memory.clone(), Ok(&group), listed, at);
                 self.foreseen = Some(Foreseen { at, view, decision });
                 self.last_group = Some((listed, group));
             }
@@ -190,7 +190,7 @@ impl<G: TargetGroups> Reconciler<G> {
         // DNS is read after the group has answered: what a step decides on is the newest of both.
         let group = targets.as_ref().map_err(ToString::to_string);
         let memory = std::mem::take(&mut self.memory);
-        let (view, Decision { plan, memory }) = self.decide(memory, group, at);
+        let (view, Decision { plan, memory }) = self.decide(memory, group, at, at);
         self.memory = memory;
         self.report(started, at, view, targets, listed, plan)
     }
@@ -213,6 +213,7 @@ impl<G: TargetGroups> Reconciler<G> {
         &mut self,
         memory: Memory,
         group: Result<&BTreeMap<Target, Listed>, String>,
+        listed: Timestamp,
         now: Timestamp,
     ) -> (View, Decision) {
         let view = self.eyes.view();
@@ -223,6 +224,7 @@ impl<G: TargetGroups> Reconciler<G> {
                 .collect(),
             probed: &view.shown,
             group,
+            listed,
         };
         let decision = decide(&self.binding.policy, memory, &seen, now);
         (view, decision)
@@ -268,6 +270,10 @@ impl<G: TargetGroups> Reconciler<G> {
             report.registered = Box::pin(self.groups.write(Write::Register, arn, &report.plan.register, turn)).await;
             self.calling = None;
             self.ours.extend(&report.registered.done);
+            let now = self.clock.now();
+            for target in &report.registered.done {
+                self.memory.registered(*target, now);
+            }
         }
         if !report.plan.deregister.is_empty() {
             let turn = self.groups.bucket().take(Write::Deregister.urgency()).await;
@@ -329,6 +335,7 @@ pub fn group_unknown(binding: &Arc<Binding>, error: elb::Error, started: Timesta
         endpoints: endpoints.collect(),
         probed: &BTreeMap::new(),
         group: Err(error.to_string()),
+        listed: now,
     };
     let Decision { plan, .. } = decide(&binding.policy, Memory::default(), &seen, now);
     Report {

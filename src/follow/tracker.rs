@@ -33,7 +33,8 @@ impl Tracker {
     /// Takes a report and tells which points were reached with it.
     pub fn note(&mut self, report: &Report) -> Vec<Milestone> {
         self.seen = Some(report.ended);
-        let mut reached = Vec::new();
+        let found = report.plan.taken.iter().flat_map(|taken| &taken.found);
+        let mut reached: Vec<Milestone> = found.map(|target| Milestone::RemovedByOthers(*target)).collect();
         self.note_named(report, &mut reached);
         self.note_unnamed(report, &mut reached);
         if report.is_settled()

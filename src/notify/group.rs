@@ -11,12 +11,15 @@ use crate::follow::tracker::UNSEEN_MAX;
 use crate::planner::answer::Blind;
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::plan::{Class, Held, Note, Reason};
+use crate::planner::taken::Taken;
 use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
 use crate::text::{self, join, span};
 
 /// A refusal is told again if there has been none for this long.
 const REFUSED_AGAIN: Duration = Duration::from_secs(60 * 60);
+/// That somebody else removes targets is told again this often while it goes on.
+const REMOVED_AGAIN: Duration = Duration::from_secs(60 * 60);
 /// Refusals that are remembered: more than the answers of an hour should have.
 const REFUSED_MAX: usize = 1024;
 
@@ -36,6 +39,8 @@ pub(super) struct Group {
     unsettled: Option<Unsettled>,
     /// Whether a name is known to give several addresses in turn.
     rotates: bool,
+    /// What somebody else removes, as far as that was told, and when it was.
+    removed: Option<(Timestamp, Taken)>,
     told: Told,
 }
 
@@ -81,6 +86,7 @@ impl Group {
             change: None,
             refused: BTreeMap::new(),
             rotates: false,
+            removed: None,
             blind: BTreeMap::new(),
             unsettled: None,
             told: Told::default(),
@@ -104,6 +110,7 @@ impl Group {
         told.extend(self.tell_refusals(report));
         told.extend(self.tell_unproven(report));
         told.extend(self.tell_rotation(report));
+        told.extend(self.tell_removed(report));
         if report.is_settled()
             && let Some(change) = self.change.take()
         {
@@ -124,7 +131,7 @@ impl Group {
     /// Takes a change of addresses, if there is one in the report.
     fn change_in(&mut self, report: &Report) -> bool {
         let (old, new) = match report.plan.role {
-            Role::Reader => (report.deregistered.done.clone(), report.registered.done.clone()),
+            Role::Reader => (report.deregistered.done.clone(), new_members(report)),
             Role::Writer => self.moved(report),
         };
         if old.is_empty() && new.is_empty() {
@@ -265,6 +272,46 @@ impl Group {
         });
         let reasons = notes.iter().map(ToString::to_string).collect();
         self.tell_addresses(Kind::Rotates, report.at, new.collect(), reasons)
+    }
+
+    /// Tells that somebody else removes what DNS names: when it is no single occasion any more, every hour, and when it is over.
+    fn tell_removed(&mut self, report: &Report) -> Option<Message> {
+        let at = report.ended;
+        let Some(taken) = report.plan.taken.clone() else {
+            // Who does not see the group does not know.
+            report.targets.as_ref().ok()?;
+            let (_, taken) = self.removed.take()?;
+            let text = format!(
+                "{} has recovered: nobody has removed its targets for {}",
+                self.subject.name(),
+                span(at.since(taken.last))
+            );
+            return self
+                .subject
+                .tell(Kind::Recovered, at, text, removed(&taken, at, Vec::new()));
+        };
+        let is_reason = |note: &&Note| matches!(note, Note::RemovedByOthers { .. });
+        let reasons: Vec<String> = report
+            .plan
+            .notes
+            .iter()
+            .filter(is_reason)
+            .map(ToString::to_string)
+            .collect();
+        let told_at = self.removed.as_ref().map(|(told_at, _)| *told_at);
+        let is_due = taken.is_trouble() && told_at.is_none_or(|told_at| at.since(told_at) >= REMOVED_AGAIN);
+        if told_at.is_some() || is_due {
+            let told_at = told_at.filter(|_| !is_due).unwrap_or(at);
+            self.removed = Some((told_at, taken.clone()));
+        }
+        let (target, times) = taken.most().filter(|_| is_due)?;
+        let lasts = span(taken.last.since(taken.since));
+        let text = format!(
+            "{}: {target} was removed by somebody else, {times} times in {lasts}",
+            self.subject.name()
+        );
+        self.subject
+            .tell(Kind::RemovedByOthers, at, text, removed(&taken, at, reasons))
     }
 
     /// Tells what stands against addresses, if there is anything.
@@ -414,6 +461,27 @@ impl Change {
             },
             ..Said::default()
         }
+    }
+}
+
+/// The members that were registered and are not merely put back.
+fn new_members(report: &Report) -> BTreeSet<Target> {
+    let is_back = |target: &Target| {
+        let taken = report.plan.taken.as_ref();
+        taken.is_some_and(|taken| taken.times.contains_key(target))
+    };
+    let mut new = report.registered.done.clone();
+    new.retain(|target| !is_back(target));
+    new
+}
+
+/// What a message says of targets that somebody else removes.
+fn removed(taken: &Taken, at: Timestamp, reasons: Vec<String>) -> Said {
+    Said {
+        old: taken.times.keys().copied().collect(),
+        timings: since(taken.since, at),
+        reasons,
+        ..Said::default()
     }
 }
 

@@ -38,7 +38,9 @@ pub enum Kind {
     Unresolved,
     /// A name that stands for one writer gives several addresses in turn.
     Rotates,
-    /// What was told as unsettled or unresolved is over.
+    /// Somebody else takes targets away that DNS names, again and again.
+    RemovedByOthers,
+    /// What was told as unsettled, unresolved or removed by others is over.
     Recovered,
     /// So much happened that the rest was not told one by one.
     Summary,
@@ -46,7 +48,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::AddressChanged,
         Self::Converged,
         Self::Refused,
@@ -54,6 +56,7 @@ impl Kind {
         Self::Unsettled,
         Self::Unresolved,
         Self::Rotates,
+        Self::RemovedByOthers,
         Self::Recovered,
         Self::Summary,
     ];
@@ -68,6 +71,7 @@ impl Kind {
             Self::Unsettled => "unsettled",
             Self::Unresolved => "unresolved",
             Self::Rotates => "rotates",
+            Self::RemovedByOthers => "removed_by_others",
             Self::Recovered => "recovered",
             Self::Summary => "summary",
         }
@@ -77,9 +81,13 @@ impl Kind {
     pub fn severity(self) -> &'static str {
         match self {
             Self::AddressChanged | Self::Converged | Self::Recovered => "info",
-            Self::Refused | Self::Unproven | Self::Unsettled | Self::Unresolved | Self::Rotates | Self::Summary => {
-                "warning"
-            }
+            Self::Refused
+            | Self::Unproven
+            | Self::Unsettled
+            | Self::Unresolved
+            | Self::Rotates
+            | Self::RemovedByOthers
+            | Self::Summary => "warning",
         }
     }
 }
@@ -133,7 +141,7 @@ pub struct Message {
     pub at: Timestamp,
     /// What it tells, for people.
     pub text: String,
-    /// Addresses that are left.
+    /// Addresses that are left; those that somebody else removes, if it is about that.
     pub old: BTreeSet<Target>,
     /// Addresses that are new; refused ones, if it is about those.
     pub new: BTreeSet<Target>,

@@ -20,6 +20,9 @@ const AFTER_WRITE: [Duration; 4] = [
     Duration::from_secs(8),
 ];
 
+/// What is missing as soon as this again is looked at while calls are plenty.
+const MISSING_SOON: Duration = Duration::from_secs(8);
+
 /// The least time between two looks at a name whose address is in doubt.
 const APART_IN_DOUBT: Duration = Duration::from_millis(100);
 /// How long the doubt about an address lasts.
@@ -79,6 +82,8 @@ pub struct GroupLook {
     pub last_write: Option<Timestamp>,
     /// The earliest moment at which a hold can end.
     pub hold_end: Option<Timestamp>,
+    /// When what somebody else takes away may be missing again, while that goes on.
+    pub missing: Option<Timestamp>,
     /// When drift is to be looked for.
     pub verify: Timestamp,
 }
@@ -95,11 +100,23 @@ impl GroupLook {
         self.settles_at().is_none_or(|at| at > self.verify)
     }
 
-    /// When something that is not settled can be seen to be so.
+    /// Whether it is because of what somebody else takes away that the next look for drift is not waited for.
+    pub fn is_for_missing(&self) -> bool {
+        self.missing.is_some_and(|at| at <= self.verify)
+    }
+
+    /// When something that is not settled, or does not stay so, can be seen to be so.
     fn settles_at(&self) -> Option<Timestamp> {
-        let mut after_write = AFTER_WRITE.iter().filter_map(|after| Some(self.last_write? + *after));
+        let looks = match self.missing {
+            None => AFTER_WRITE.len(),
+            // Who looks often anyway has only to see that a write has arrived, and not even that where calls are scarce.
+            Some(at) => usize::from(at.since(self.last) < MISSING_SOON),
+        };
+        let mut after_write = AFTER_WRITE[..looks]
+            .iter()
+            .filter_map(|after| Some(self.last_write? + *after));
         let after_write = after_write.find(|at| *at > self.last);
-        [after_write, self.hold_end].into_iter().flatten().min()
+        [after_write, self.hold_end, self.missing].into_iter().flatten().min()
     }
 }
 
@@ -179,6 +196,7 @@ mod tests {
                 last: at(last),
                 last_write: last_write.map(at),
                 hold_end: hold_end.map(at),
+                missing: None,
                 verify: at(160),
             };
             assert_eq!(look.next(), at(next), "{look:?}");

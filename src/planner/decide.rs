@@ -30,6 +30,8 @@
 //! 4. one of all those is healthy, or it has not been named for `forget` + `patience`, and
 //! 5. the name servers that named it last of all have since given an answer without it; there is no time limit to that.
 //!
+//! What somebody else has taken away although DNS names it is noted; [`taken`](super::taken) says what that is.
+//!
 //! The third condition makes "register, verify, deregister" follow from what is seen, not from the order of calls.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,7 +45,8 @@ use super::plan::{Held, Hold, Note, Plan, Reason};
 use super::policy::Policy;
 pub use super::seen::Seen;
 use super::seen::{Named, is_registered};
-use super::target::{Listed, State, Target};
+use super::taken::Taken;
+use super::target::{Listed, State, Target, Unused, ZONE_ALL};
 use super::time::Timestamp;
 
 /// A plan, and what to remember for the next decision.
@@ -80,7 +83,9 @@ pub fn decide(policy: &Policy, mut memory: Memory, seen: &Seen, now: Timestamp) 
         holds: named.holds(policy, now),
         notes,
         settled: false,
+        taken: None,
     };
+    memory.takers.begin();
     match &seen.group {
         Err(why) => plan.holds.insert(
             0,
@@ -110,10 +115,44 @@ pub fn decide(policy: &Policy, mut memory: Memory, seen: &Seen, now: Timestamp) 
                 let all_may_stay = surplus.sort_out(&mut memory, &mut plan);
                 let is_complete = named.all_registered(group) && plan.candidates().is_empty();
                 plan.settled = all_may_stay && is_complete && !plan.is_disputed();
+                note_taken(policy, plan.role, &named, group, seen.listed, now, &mut memory);
             }
         }
     }
+    plan.taken = memory.takers.taken().cloned();
+    plan.notes.extend(plan.taken.as_ref().and_then(removed_by_others));
     Decision { plan, memory }
+}
+
+/// Takes note of right targets that somebody else has taken away. What is kept is no business of ours.
+fn note_taken(
+    policy: &Policy,
+    role: Role,
+    named: &Named,
+    group: &BTreeMap<Target, Listed>,
+    listed: Timestamp,
+    now: Timestamp,
+    memory: &mut Memory,
+) {
+    let is_ours = |target: &Target| !policy.keeps(*target);
+    // An rds-tether beside this one, which sees the same answers, would not remove it.
+    let may_be_missed = |target: Target| match role {
+        _ if !is_ours(&target) => false,
+        Role::Writer => named.targets().any(|named| *named == target),
+        Role::Reader => {
+            last_named(target, &named.answers).is_some_and(|at| now.since(at) < policy.forget(Role::Reader))
+        }
+    };
+    let targets: BTreeSet<Target> = named.targets().copied().filter(is_ours).collect();
+    let targets = targets.into_iter().map(|target| (target, is_registered(group, target)));
+    memory.takers.see(may_be_missed, targets, listed, now);
+}
+
+/// What to say of it, once somebody should look.
+fn removed_by_others(taken: &Taken) -> Option<Note> {
+    let (target, times) = taken.most().filter(|_| taken.is_trouble())?;
+    let lasts = taken.last.since(taken.since);
+    Some(Note::RemovedByOthers { target, times, lasts })
 }
 
 /// The role given, or the one that the names and their aliases tell.
@@ -141,18 +180,27 @@ fn notes(seen: &Seen) -> Vec<Note> {
         .endpoints
         .keys()
         .filter(|endpoint| endpoint.kind() == Kind::Instance);
-    let unused = seen
-        .group
-        .iter()
-        .flat_map(|group| group.iter())
-        .filter(|(_, listed)| listed.state == State::Unused);
     instances
         .map(|endpoint| Note::FollowsInstance((*endpoint).clone()))
-        .chain(unused.map(|(target, listed)| Note::Unused {
+        .chain(seen.group.iter().flat_map(|group| of_targets(group)))
+        .collect()
+}
+
+/// What keeps traffic from registered targets.
+fn of_targets(group: &BTreeMap<Target, Listed>) -> impl Iterator<Item = Note> {
+    let is_unused = |listed: &Listed| listed.state == State::Unused;
+    let mut registered = group.values().filter(|listed| listed.state.is_registered());
+    let is_attached = registered.any(|listed| !is_unused(listed));
+    group.iter().filter_map(move |(target, listed)| match listed.state {
+        State::Unused => Some(Note::Unused {
             target: *target,
             reason: listed.reason.clone().unwrap_or_default(),
-        }))
-        .collect()
+            because: Unused::of(listed, is_attached),
+            zone: listed.zone.clone(),
+        }),
+        State::Unhealthy if listed.zone.as_deref() == Some(ZONE_ALL) => Some(Note::OutsideVpc(*target)),
+        _ => None,
+    })
 }
 
 /// The named targets that are not registered.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::endpoint::Endpoint;
 use super::history::{Answer, GAP};
 use super::policy::CONTESTED_FORGET_MAX;
+use super::taken::Takers;
 use super::target::Target;
 use super::time::Timestamp;
 
@@ -15,6 +16,7 @@ pub struct Memory {
     absences: BTreeMap<Target, Absence>,
     removals: BTreeMap<Target, Removal>,
     unproven: BTreeMap<Target, Unproven>,
+    pub(super) takers: Takers,
     last_seeing: Option<Timestamp>,
 }
 
@@ -103,6 +105,7 @@ impl Memory {
             absences: absences.collect(),
             removals: BTreeMap::new(),
             unproven: BTreeMap::new(),
+            takers: Takers::default(),
             last_seeing: Some(last_seeing),
         }
     }
@@ -120,13 +123,25 @@ impl Memory {
         Some((self.last_seeing?, clocks.collect()))
     }
 
-    /// Takes over which candidates an earlier process waited for.
-    pub fn recall_candidates(&mut self, earlier: &Self) {
+    /// Takes over which candidates an earlier follower of this process waited for, and what it knew to be registered.
+    pub fn recall_rest(&mut self, earlier: &Self) {
         self.unproven.clone_from(&earlier.unproven);
+        self.takers.clone_from(&earlier.takers);
+    }
+
+    /// Takes note that ELB accepted a registration: if the target is not there later, somebody took it away.
+    pub fn registered(&mut self, target: Target, now: Timestamp) {
+        self.takers.registered(target, now);
     }
 
     /// Takes note that ELB accepted a removal: if the target is registered at the next look, somebody put it back.
     pub fn removed(&mut self, target: Target) {
+        self.takers.removed(target);
+        self.left(target);
+    }
+
+    /// Takes note that a target is not registered any more, whoever removed it.
+    fn left(&mut self, target: Target) {
         if let Some(removal) = self.removals.get_mut(&target) {
             removal.gone = true;
         }
@@ -139,6 +154,7 @@ impl Memory {
             .is_some_and(|last| last > now || answers.values().any(|a| a.history.seeing_since.since(last) > GAP));
         if gap || self.absences.values().any(|absence| absence.since > now) {
             self.absences.clear();
+            self.takers.gap();
         }
         self.last_seeing = answers.values().map(|answer| answer.history.last_look).min();
         self.removals
@@ -154,7 +170,7 @@ impl Memory {
     /// Takes note of a target that is not a member of the group.
     pub(super) fn gone(&mut self, target: Target) {
         self.absences.remove(&target);
-        self.removed(target);
+        self.left(target);
     }
 
     /// Targets that this memory is about.

@@ -9,7 +9,8 @@ use super::answer::Blind;
 use super::candidate::Doubt;
 use super::endpoint::{Endpoint, Role};
 use super::guard::Refusal;
-use super::target::{Target, Zone};
+use super::taken::Taken;
+use super::target::{Target, Unused, Zone};
 use super::time::Timestamp;
 
 /// The outcome of one decision.
@@ -27,6 +28,8 @@ pub struct Plan {
     pub notes: Vec<Note>,
     /// Every address named now is seen registered, and every other registered target may stay.
     pub settled: bool,
+    /// What somebody else has taken away lately.
+    pub taken: Option<Taken>,
 }
 
 impl Plan {
@@ -285,9 +288,20 @@ impl fmt::Display for Reason {
             Self::FewAnswers { seen, needed } => write!(f, "is missing from {seen} of {needed} answers"),
             Self::AwaitsHealthy => f.write_str("stays until a replacement is healthy or patience ends"),
             Self::NoRoom(why) => write!(f, "has no room, and nothing is removed to make some: {why}"),
+            Self::Rejected(why) if is_of_invalid_target(why) => write!(
+                f,
+                "is refused by ELB: {why}: it is in no subnet of the target group's VPC and not private; if the database was \
+                 moved to another VPC, make a target group and a load balancer in that one, because the VPC of a group never \
+                 changes"
+            ),
             Self::Rejected(why) => write!(f, "is refused by ELB: {why}"),
         }
     }
+}
+
+/// Whether ELB's code says that the address is none that the group can have.
+fn is_of_invalid_target(code: &str) -> bool {
+    code.starts_with("InvalidTarget")
 }
 
 /// What each name server said last, for people.
@@ -312,7 +326,13 @@ pub enum Note {
         target: Target,
         /// ELB's reason code.
         reason: String,
+        /// What that means here.
+        because: Unused,
+        /// Its zone.
+        zone: Zone,
     },
+    /// A registered target is in no subnet of the group's VPC, and its health checks fail.
+    OutsideVpc(Target),
     /// A target is registered although it has not shown that the database is there, because that has taken too long.
     Unproven {
         /// The target.
@@ -329,6 +349,15 @@ pub enum Note {
         /// What it has given lately.
         members: BTreeSet<IpAddr>,
     },
+    /// Somebody else takes away again and again what DNS names.
+    RemovedByOthers {
+        /// The target that was taken away most often.
+        target: Target,
+        /// How often.
+        times: u32,
+        /// From the first time to the latest.
+        lasts: Duration,
+    },
     /// The name follows an instance, and would go on doing so after a failover inside a cluster.
     FollowsInstance(Endpoint),
 }
@@ -336,17 +365,46 @@ pub enum Note {
 impl Note {
     /// Whether somebody should look.
     pub fn is_trouble(&self) -> bool {
-        matches!(self, Self::Unproven { .. } | Self::Rotates { .. })
+        matches!(
+            self,
+            Self::Unproven { .. } | Self::Rotates { .. } | Self::RemovedByOthers { .. }
+        )
     }
 }
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unused { target, reason } => write!(
+            Self::Unused {
+                target,
+                reason,
+                because,
+                zone,
+            } => {
+                let zone = zone.as_deref().map(|zone| format!(" {zone}")).unwrap_or_default();
+                write!(f, "{target} is registered but unused ({reason}): ")?;
+                match because {
+                    Unused::ZoneNotEnabled => write!(
+                        f,
+                        "its zone{zone} is not enabled on the load balancer: enable its zone by adding a subnet of it to the \
+                         load balancer, or move the database to a zone that has one"
+                    ),
+                    Unused::NotAttached => f.write_str("no listener leads to the group: attach it to one"),
+                    Unused::Either => write!(
+                        f,
+                        "enable its zone{zone} on the load balancer and attach the group to a listener"
+                    ),
+                    Unused::OfTheBalancer => {
+                        f.write_str("it is an address of the load balancer itself: find out why DNS names that")
+                    }
+                    Unused::Other => f.write_str("see the code in the ELB API reference, TargetHealth"),
+                }
+            }
+            Self::OutsideVpc(target) => write!(
                 f,
-                "{target} is registered but unused ({reason}): enable its zone on the load balancer and attach the \
-                 group to a listener"
+                "{target} is unhealthy and outside the VPC of the target group, which reaches it only where that VPC has a route \
+                 to it: if the database was moved to another VPC, make a target group and a load balancer in that one, because \
+                 the VPC of a group never changes"
             ),
             Self::Unproven {
                 target,
@@ -362,6 +420,13 @@ impl fmt::Display for Note {
                 "{endpoint} gives {} in turn, so it is followed as a reader: none of them is removed for missing from an \
                  answer; say so with role = \"reader\", or point the name at one database",
                 list(members)
+            ),
+            Self::RemovedByOthers { target, times, lasts } => write!(
+                f,
+                "{target} was removed by somebody else, {times} times in {} s, although DNS names it: CloudTrail has who calls \
+                 DeregisterTargets; take the group away from AWS Load Balancer Controller, ACK, Terraform's attachments or \
+                 another rds-tether that does not follow this endpoint, or give them a group of their own",
+                lasts.as_secs()
             ),
             Self::FollowsInstance(endpoint) => write!(
                 f,

@@ -24,6 +24,8 @@ pub struct Seen<'a> {
     pub probed: &'a BTreeMap<Target, Result<(), Doubt>>,
     /// The targets of the group, draining ones included, or why they could not be listed.
     pub group: Result<&'a BTreeMap<Target, Listed>, String>,
+    /// When they were listed, or could not be.
+    pub listed: Timestamp,
 }
 
 /// What DNS names now, after the guards.

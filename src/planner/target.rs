@@ -78,6 +78,41 @@ pub struct Listed {
     pub state: State,
     /// ELB's reason code for the state, for example `Target.FailedHealthChecks`.
     pub reason: Option<String>,
+    /// ELB's words for it: what one code means in several cases, they tell apart.
+    pub description: Option<String>,
+}
+
+/// Why a registered target gets no traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unused {
+    /// The load balancer is not in its zone.
+    ZoneNotEnabled,
+    /// No listener leads to the group.
+    NotAttached,
+    /// One of the two: the code is the same, and nothing tells them apart.
+    Either,
+    /// The address is one of the load balancer's own.
+    OfTheBalancer,
+    /// A code for something else.
+    Other,
+}
+
+/// What ELB says of a target in a zone that the load balancer has not, and of one whose group no listener leads to.
+const IN_ANOTHER_ZONE: &str = "Availability Zone";
+const NO_LISTENER: &str = "not configured to receive traffic";
+
+impl Unused {
+    /// Reads it off what is listed of an unused target; `is_attached` tells whether another target of the group gets traffic.
+    pub fn of(listed: &Listed, is_attached: bool) -> Self {
+        let says = |words| listed.description.as_ref().is_some_and(|text| text.contains(words));
+        match listed.reason.as_deref() {
+            Some("Target.IpUnusable") => Self::OfTheBalancer,
+            Some("Target.NotInUse") if is_attached || says(IN_ANOTHER_ZONE) => Self::ZoneNotEnabled,
+            Some("Target.NotInUse") if says(NO_LISTENER) => Self::NotAttached,
+            Some("Target.NotInUse") | None => Self::Either,
+            Some(_) => Self::Other,
+        }
+    }
 }
 
 /// The states of a target.

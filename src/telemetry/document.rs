@@ -14,11 +14,12 @@ use crate::exit::Exit;
 use crate::follow::report::Report;
 use crate::planner::endpoint::{self, Endpoint, Role};
 use crate::planner::plan::{Class, Hold};
+use crate::planner::taken::Taken;
 use crate::planner::target;
 use crate::planner::time::Timestamp;
 use crate::proxy::health::View;
 use crate::proxy::{self, Tally};
-use crate::text;
+use crate::text::{self, join};
 
 /// The name of the JSON's shape; the number would change if something went away.
 pub const SCHEMA: &str = "rds-tether/1";
@@ -131,6 +132,8 @@ pub struct Group {
     pub notes: Vec<Text>,
     /// Calls of AWS that failed.
     pub errors: Vec<Failed>,
+    /// What somebody else has removed lately although DNS names it.
+    pub removed_by_others: Option<RemovedByOthers>,
     /// Since when each report of the process has been settled.
     pub in_sync_since: Option<Timestamp>,
 }
@@ -193,6 +196,31 @@ pub struct Target {
     pub reason: Option<Text>,
     /// Whether DNS names it.
     pub named: bool,
+}
+
+/// What somebody else has removed lately although DNS names it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RemovedByOthers {
+    /// The targets.
+    pub targets: Vec<Text>,
+    /// How often the one of them was removed that was removed most often.
+    pub times: u32,
+    /// When the first was missed.
+    pub since: Option<Timestamp>,
+    /// When the latest was.
+    pub last: Option<Timestamp>,
+}
+
+impl RemovedByOthers {
+    fn of(taken: &Taken) -> Self {
+        Self {
+            targets: texts(taken.times.keys()),
+            times: taken.most().map_or(0, |(_, times)| times),
+            since: Some(taken.since),
+            last: Some(taken.last),
+        }
+    }
 }
 
 /// A change that is deliberately not made.
@@ -362,6 +390,7 @@ impl Group {
             holds: report.holds().iter().map(hold).collect(),
             notes: texts(&plan.notes),
             errors: report.errors().map(error).collect(),
+            removed_by_others: plan.taken.as_ref().map(RemovedByOthers::of),
             in_sync_since: None,
         }
     }
@@ -369,6 +398,18 @@ impl Group {
     /// Its verdict where that stands above what it is about.
     pub fn heading(&self) -> Text {
         Text(self.verdict.0.replace(": see above", ""))
+    }
+
+    /// What somebody else has removed lately, for people.
+    pub fn removed_text(&self, document: &Document) -> Option<String> {
+        let removed = self.removed_by_others.as_ref()?;
+        let times = match removed.times {
+            1 => "once".to_owned(),
+            times => format!("{times} times"),
+        };
+        let (targets, last) = (join(&removed.targets), document.ago(removed.last));
+        let since = document.ago(removed.since);
+        Some(format!("{targets}, {times} since {since} ago, last {last} ago"))
     }
 
     /// The holds that nothing else in the document tells.

@@ -8,10 +8,13 @@ use crate::aws::arn::Arn;
 use crate::exit::Exit;
 use crate::follow::milestone::Milestone;
 use crate::follow::report::Report;
-use crate::planner::plan::Class;
+use crate::planner::plan::{Class, Note};
 use crate::planner::target::Target;
 use crate::telemetry::document::verdict;
 use crate::text::{self, Told, join};
+
+/// The key of what somebody else removes.
+const REMOVED: &str = "removed by others";
 
 /// Logs reports; remembers of each binding what it has logged.
 #[derive(Default)]
@@ -68,6 +71,10 @@ impl Journal {
         } else if entry.settled != Some(true) && report.is_settled() && !converged {
             info!(group, endpoints = %join(&report.binding.endpoints), "settled: the group equals DNS");
         }
+        let has_takers = |concerns: &[Concern]| concerns.iter().any(|concern| concern.key == REMOVED);
+        if has_takers(&entry.concerns) && !has_takers(&concerns) {
+            info!(group, "recovered: nobody removes its targets any more");
+        }
         entry.concerns = concerns;
         entry.settled = Some(report.is_settled());
         entry.trouble = report.trouble();
@@ -123,7 +130,11 @@ fn concerns(report: &Report) -> Vec<Concern> {
         is_trouble: hold.reason.class().is_trouble(),
     });
     let of_notes = report.plan.notes.iter().map(|note| Concern {
-        key: note.to_string(),
+        key: match note {
+            // Each time more is no news by itself.
+            Note::RemovedByOthers { .. } => REMOVED.into(),
+            note => note.to_string(),
+        },
         text: note.to_string(),
         is_trouble: note.is_trouble(),
     });

@@ -34,6 +34,7 @@ pub struct Metrics {
     registry: Registry,
     steps: Counters,
     address_changes: Counters,
+    removed_by_others: Counters,
     convergence: Histograms,
     reloads: Counters,
     settings_loaded: Gauge<f64, AtomicU64>,
@@ -52,6 +53,7 @@ impl Metrics {
             registry: Registry::with_prefix("rds_tether"),
             steps: Counters::default(),
             address_changes: Counters::default(),
+            removed_by_others: Counters::default(),
             convergence: Histograms::new_with_constructor(convergence_histogram),
             reloads: Counters::default(),
             settings_loaded: Gauge::default(),
@@ -73,6 +75,11 @@ impl Metrics {
                 "address_changes",
                 "Targets registered or deregistered because DNS changed",
                 &self.address_changes,
+            ),
+            (
+                "removed_by_others",
+                "Looks that missed a target which DNS names and somebody else has removed",
+                &self.removed_by_others,
             ),
             ("dns_looks", "Answers and failures of each name server", &self.looks.0),
             ("aws_calls", "Calls of AWS, by how they ended", &self.calls.ended),
@@ -113,6 +120,10 @@ impl Metrics {
             let count = targets.done.len() as u64;
             self.address_changes.get_or_create(&labels).inc_by(count);
         }
+        let is_found = report.plan.taken.as_ref().is_some_and(|taken| !taken.found.is_empty());
+        self.removed_by_others
+            .get_or_create(&vec![group])
+            .inc_by(u64::from(is_found));
         for (phase, took) in report.reached.iter().filter_map(phase) {
             let labels = vec![("phase", phase.to_owned())];
             self.convergence.get_or_create(&labels).observe(took.as_secs_f64());
@@ -373,7 +384,7 @@ fn phase(milestone: &Milestone) -> Option<(&'static str, Duration)> {
         Milestone::Healthy(_, after) => Some(("healthy", *after)),
         Milestone::Deregistered(_, after) => after.map(|after| ("deregister", after)),
         Milestone::Converged(after) => Some(("converge", *after)),
-        Milestone::Named(_) | Milestone::Unnamed(_) => None,
+        Milestone::Named(_) | Milestone::Unnamed(_) | Milestone::RemovedByOthers(_) => None,
     }
 }
 

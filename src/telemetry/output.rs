@@ -165,6 +165,9 @@ fn write_group(out: &mut String, group: &Group, document: &Document) -> Result {
             write_table(out, ["TARGET", "HEALTH", "ZONE", "DNS", "HELD"], rows)?;
         }
     }
+    if let Some(removed) = group.removed_text(document) {
+        writeln!(out, "  removed by somebody else: {removed}")?;
+    }
     for hold in group.telling_holds() {
         if !targets.iter().any(|target| target.target == hold.what) {
             writeln!(out, "  held: {}", hold.text)?;

@@ -106,6 +106,16 @@ fn write_group(out: &mut String, group: &Group, document: &Document) -> Result {
         )?;
     }
     writeln!(out, "</table>")?;
+    if let Some(removed) = group.removed_text(document) {
+        writeln!(
+            out,
+            "<p><span class=no>Removed by somebody else:</span> {}",
+            html(removed)
+        )?;
+    }
+    for note in &group.notes {
+        writeln!(out, "<p><span class=dim>Note:</span> {}", html(note))?;
+    }
     let holds = group.telling_holds().map(|hold| ("Held", "dim", &hold.text));
     let errors = group.errors.iter().map(|error| ("Error", "no", &error.text));
     for (title, class, text) in holds.chain(errors) {

@@ -85,6 +85,7 @@ async fn a_group_and_its_targets_are_read_as_they_are() {
             zone: Some(zone.into()),
             state,
             reason: reason.map(Into::into),
+            description: None,
         };
         (target(text), listed)
     });

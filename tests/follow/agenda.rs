@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rds_tether::aws::bucket::Urgency;
-use rds_tether::follow::agenda::{Agenda, Ended, Failed, Luck, Next};
+use rds_tether::follow::agenda::{Agenda, Ended, Failed, Luck, Next, Shares};
 use rds_tether::planner::endpoint::Role;
 use rds_tether::planner::plan::{Held, Hold, Plan, Reason};
 use rds_tether::planner::target::Target;
@@ -34,6 +34,7 @@ fn plan(text: &str) -> Plan {
         holds: Vec::new(),
         notes: Vec::new(),
         settled: false,
+        taken: None,
     };
     for word in text.split_whitespace() {
         match (word.strip_prefix('+'), word.strip_prefix('-'), word.split_once('@')) {
@@ -68,8 +69,9 @@ fn after(looks: &[(u64, &str, &str)]) -> Agenda {
             },
             is_writing: *how == "wrote",
             is_for_change: *how == "for a change",
+            is_robbed: *how == "robbed",
         };
-        agenda.looked(ended, at(*millis), Duration::ZERO, LUCK);
+        agenda.looked(ended, at(*millis), Shares::default(), LUCK);
     }
     agenda
 }
@@ -151,15 +153,54 @@ fn looks_for_drift_are_apart_by_chance_and_by_the_share_of_the_calls() {
             failed: None,
             is_writing: false,
             is_for_change: false,
+            is_robbed: false,
+        };
+        let shares = Shares {
+            drift: Duration::from_secs(fair_secs),
+            ..Shares::default()
         };
         let luck = Luck { verify, ..LUCK };
-        agenda.looked(ended, at(0), Duration::from_secs(fair_secs), luck);
+        agenda.looked(ended, at(0), shares, luck);
         assert_eq!(
             told(agenda.next(None)),
             Some((expect, Urgency::Look)),
             "{fair_secs} {verify}"
         );
     }
+}
+
+/// While somebody else takes targets away, a look comes every few seconds, ahead of those for drift, and as rarely as the share
+/// of the calls says; of the looks after a write, the first is enough.
+#[test]
+fn a_group_that_is_robbed_is_looked_at_again_soon() {
+    for (share_secs, is_writing, expect) in [
+        (0, false, (5_000, Urgency::Settle)),
+        (4, false, (5_000, Urgency::Settle)),
+        (9, false, (9_000, Urgency::Settle)),
+        (9, true, (9_000, Urgency::Settle)),
+        (7, true, (1_000, Urgency::Settle)),
+        (0, true, (1_000, Urgency::Settle)),
+        // Never later than the look for drift, which waits for its turn like any other.
+        (520, false, (60_000, Urgency::Look)),
+    ] {
+        let plan = plan("settled");
+        let ended = Ended {
+            plan: &plan,
+            failed: None,
+            is_writing,
+            is_for_change: false,
+            is_robbed: true,
+        };
+        let shares = Shares {
+            missing: Duration::from_secs(share_secs),
+            ..Shares::default()
+        };
+        let mut agenda = Agenda::default();
+        agenda.looked(ended, at(0), shares, LUCK);
+        assert_eq!(told(agenda.next(None)), Some(expect), "{share_secs} {is_writing}");
+    }
+    let agenda = after(&[(0, "+10.0.1.5", "wrote"), (1_000, "settled", "robbed")]);
+    assert_eq!(told(agenda.next(None)), Some((6_000, Urgency::Settle)));
 }
 
 #[test]
@@ -188,6 +229,7 @@ fn a_group_that_cannot_be_described_is_tried_again() {
                 failed: Some(Failed::MayPass),
                 is_writing: false,
                 is_for_change: false,
+                is_robbed: false,
             };
             agenda.undescribed(ended, at(100_000), LUCK);
         }

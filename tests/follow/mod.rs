@@ -9,3 +9,4 @@ mod pressure;
 mod region;
 mod resolvers;
 mod retry;
+mod taken;

@@ -409,6 +409,7 @@ impl TargetGroups for Region {
                 zone: view.zone,
                 state: State::parse(&view.state, view.reason.as_deref()),
                 reason: view.reason,
+                description: view.description,
             };
             (target, listed)
         };

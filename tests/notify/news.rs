@@ -448,3 +448,45 @@ fn name_servers_that_go_on_to_differ_are_told_with_what_each_says() {
         assert!(told.text.contains(part), "{}", told.text);
     }
 }
+
+/// How often somebody else takes the target away, every 20 s, and what is told of it.
+#[test]
+fn who_takes_targets_away_is_told_of_once_then_hourly_and_when_it_is_over() {
+    use Kind::{Recovered, RemovedByOthers};
+    for (times, expect) in [
+        (1, &[][..]),
+        (2, &[]),
+        (3, &[RemovedByOthers, Recovered]),
+        (100, &[RemovedByOthers, Recovered]),
+        (400, &[RemovedByOthers, RemovedByOthers, RemovedByOthers, Recovered]),
+    ] {
+        let mut world = Simulation::writer(&[OLD]);
+        for time in 0..times {
+            world.run(60 + time * 20, |_| Names(&[OLD]));
+            world.take(OLD);
+        }
+        world.run(60 + times * 20 + 1200, |_| Names(&[OLD]));
+        assert_eq!(world.kinds(), expect, "{times} times: {:?}", world.texts());
+        let Some(first) = world.told.first() else { continue };
+        assert_eq!(
+            first.text,
+            "orders: 10.0.1.5:5432 was removed by somebody else, 3 times in 40 s"
+        );
+        assert_eq!(first.old, [target(OLD)].into());
+        assert!(first.reasons[0].contains("AWS Load Balancer Controller"), "{first:?}");
+        let last = world.told.last().expect("the end").text.clone();
+        assert_eq!(last, "orders has recovered: nobody has removed its targets for 10 min");
+    }
+}
+
+/// A member that is put back is no new one.
+#[test]
+fn a_member_that_is_put_back_is_no_change() {
+    let mut world = Simulation::reader(&MEMBERS[..1]);
+    for time in 0..10 {
+        world.run(60 + time * 20, |_| Names(&MEMBERS[..1]));
+        world.take(MEMBERS[0]);
+    }
+    world.run(400, |_| Names(&MEMBERS[..1]));
+    assert_eq!(world.kinds(), [Kind::RemovedByOthers], "{:?}", world.texts());
+}

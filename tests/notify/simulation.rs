@@ -109,6 +109,11 @@ impl Simulation {
         (policy.probe, policy.probe_patience) = (probe, Some(patience));
     }
 
+    /// Somebody else takes a target away.
+    pub fn take(&mut self, ip: &str) {
+        self.targets.remove(&target(ip));
+    }
+
     /// A step every five seconds until a second, with what DNS says then; the clock ticks in between.
     pub fn run(&mut self, until_secs: u64, dns: impl Fn(u64) -> Dns<'static>) {
         while self.now < at(until_secs) {
@@ -173,6 +178,7 @@ impl Simulation {
             endpoints: BTreeMap::from([(&endpoint, sight.seen.as_ref())]),
             probed: &asked.map(|(target, shown)| (*target, shown.clone())).collect(),
             group: targets.as_ref().map_err(ToString::to_string),
+            listed: self.now,
         };
         let memory = std::mem::take(&mut self.memory);
         let Decision { plan, memory } = decide(&self.binding.policy, memory, &seen, self.now);
@@ -186,6 +192,10 @@ impl Simulation {
         let deregistered = written(plan.deregister.keys().copied().collect());
         for target in &registered.done {
             self.targets.insert(*target, healthy());
+            // Who observes registers nothing.
+            if !self.binding.observe {
+                self.memory.registered(*target, self.now);
+            }
         }
         for target in &deregistered.done {
             self.targets.remove(target);
@@ -226,5 +236,6 @@ fn healthy() -> Listed {
         zone: None,
         state: State::Healthy,
         reason: None,
+        description: None,
     }
 }

@@ -78,6 +78,7 @@ fn the_schema_only_grows() {
             "notes",
             "errors",
             "in_sync_since",
+            "removed_by_others",
         ],
     );
     has(

@@ -139,6 +139,7 @@ impl Process {
                 .collect(),
             probed: &probed,
             group: group.as_ref().map_err(Clone::clone),
+            listed: at(now),
         };
         let Decision { plan, memory } = decide(policy, self.memory.clone(), &seen, at(now));
         if now.is_multiple_of(SAME_PLAN_EVERY_SECS) {
@@ -149,6 +150,7 @@ impl Process {
                 endpoints: seen.endpoints.clone().into_iter().rev().collect(),
                 probed: &probed.clone().into_iter().rev().collect(),
                 group: group.as_ref().map_err(Clone::clone),
+                listed: at(now),
             };
             let again = decide(&policy.clone(), self.memory.clone(), &backwards, at(now));
             assert_eq!(

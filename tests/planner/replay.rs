@@ -125,6 +125,7 @@ impl Process {
             Event::Awake => self.is_asleep = false,
             Event::Look => {}
             Event::Removed(target) => self.memory.removed(target),
+            Event::Registered(target) => self.memory.registered(target, now),
             Event::Shows(target, shown) => {
                 self.probed.insert(target, shown);
             }
@@ -166,6 +167,7 @@ impl Process {
                 .collect(),
             probed: &self.probed,
             group: self.group.as_ref().map_err(Clone::clone),
+            listed: now,
         };
         let decision = decide(&script.policy, std::mem::take(&mut self.memory), &seen, now);
         self.memory = decision.memory;

@@ -17,6 +17,7 @@
 //! 50s     group fails Throttling: Rate exceeded
 //! 52s     10.0.0.2 shows database            (or: silent WHY, or: impostor WHY; what a probe of it found)
 //! 55s     accepted 10.0.0.1                      (ELB accepted the deregistration that was planned before)
+//! 57s     registered 10.0.0.2                    (ELB accepted the registration that was planned before)
 //! 60s     look                                   (at the group alone; every line does that)
 //! 70s     asleep                                 (nobody looks at DNS until awake)
 //! 80s     awake
@@ -74,6 +75,7 @@ pub enum Event {
     Awake,
     Look,
     Removed(Target),
+    Registered(Target),
     Shows(Target, Result<(), Doubt>),
 }
 
@@ -164,6 +166,7 @@ impl Script {
             "awake" => Event::Awake,
             "look" => Event::Look,
             "accepted" => Event::Removed(self.target(rest)?),
+            "registered" => Event::Registered(self.target(rest)?),
             "recall" => self.recall(rest)?,
             "group" => Event::Listing(match rest.split_once(' ')? {
                 ("is", listing) => Ok(self.listing(listing)?),
@@ -214,6 +217,7 @@ impl Script {
                 zone: words.next().map(str::to_owned),
                 state: State::parse(state, reason),
                 reason: reason.map(str::to_owned),
+                description: None,
             };
             Some((target, listed))
         });

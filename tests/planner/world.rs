@@ -216,6 +216,7 @@ impl Group {
             zone: member.zone.clone(),
             state: member.state.clone(),
             reason: None,
+            description: None,
         };
         self.members
             .iter()

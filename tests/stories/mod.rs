@@ -8,5 +8,6 @@ mod elb_semantics;
 mod evidence;
 mod operation;
 mod pressure;
+mod taken;
 
 use testkit::world;

@@ -29,8 +29,8 @@ impl Error {
                 self.failure.permission("elasticloadbalancing", resource)
             }
             Kind::Address => {
-                "the address must lie in the group's VPC or in a private range that ELB accepts; nothing was changed \
-                 for it"
+                "the address must lie in the group's VPC or in a private range that ELB accepts: a database that was moved to \
+                 another VPC needs a target group there; nothing was changed for it"
                     .into()
             }
             Kind::Limit => "raise the quota or remove targets nobody needs; none is removed to make room".into(),

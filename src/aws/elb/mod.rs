@@ -364,6 +364,7 @@ fn read_target(group: &Group, description: &TargetHealthDescription) -> Option<(
         zone: target.availability_zone().map(str::to_owned),
         state: State::parse(state, reason.as_deref()),
         reason,
+        description: health.and_then(|health| health.description()).map(str::to_owned),
     };
     Some((Target { ip, port }, listed))
 }

@@ -92,8 +92,40 @@ pub(super) struct World {
     pub(super) external_ids: BTreeMap<String, String>,
     /// How many seconds the server's clock is ahead of this host's.
     pub(super) ahead_seconds: i64,
+    pub(super) taker: Option<Taker>,
     sessions: BTreeMap<String, Role>,
     replies: u64,
+}
+
+/// Somebody else who deregisters what is in a group.
+#[derive(Debug)]
+pub(super) struct Taker {
+    pub(super) arn: String,
+    /// After how many lists with a registered target, each time.
+    pub(super) after_lists: VecDeque<usize>,
+    /// When it was done.
+    pub(super) taken: Vec<Instant>,
+}
+
+impl Taker {
+    /// Takes note of a list that was given of the group.
+    fn listed(&mut self, model: &mut Model, at: Instant, now: Duration) {
+        let targets = model.targets(&self.arn, now).into_iter();
+        let registered = targets.filter(|target| target.state != "draining");
+        let registered: Vec<_> = registered
+            .map(|target| TargetDescription::new(&target.ip, target.port))
+            .collect();
+        let Some(left) = self.after_lists.front_mut().filter(|_| !registered.is_empty()) else {
+            return;
+        };
+        *left = left.saturating_sub(1);
+        if *left == 0 {
+            self.after_lists.pop_front();
+            if model.deregister(&self.arn, &registered, now).is_ok() {
+                self.taken.push(at);
+            }
+        }
+    }
 }
 
 /// An HTTP reply before it is one.
@@ -114,6 +146,12 @@ impl World {
         let result = self.perform(request, now);
         let outcome = result.as_ref().map(|_| ()).map_err(|refusal| refusal.code.as_str());
         self.record(request, at, outcome);
+        if let Some(taker) = &mut self.taker
+            && request.action() == "DescribeTargetHealth"
+            && request.arns().contains(&taker.arn.as_str())
+        {
+            taker.listed(&mut self.model, at, now);
+        }
         match result {
             Ok(result) => self.reply(200, |id| wire::success(request.action(), &result, id)),
             Err(refusal) => self.refuse(&refusal),

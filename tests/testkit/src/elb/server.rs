@@ -11,7 +11,7 @@ use hyper::{Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
 
-use super::api::{Call, Reply, World};
+use super::api::{Call, Reply, Taker, World};
 use super::faults::Failure;
 use super::group::Group;
 use super::limits::Buckets;
@@ -150,6 +150,23 @@ impl Server {
     /// Takes a target out of a group at once, without draining and without a recorded call.
     pub fn remove_target(&self, arn: &str, ip: &str, port: u16) {
         self.model(|model, _| model.remove_target(arn, ip, port));
+    }
+
+    /// From now on somebody else deregisters the targets of a group, without a recorded call: each time after so many lists that
+    /// show one registered, as often as there are numbers.
+    pub fn take_away(&self, arn: &str, after_lists: &[usize]) {
+        let taker = Taker {
+            arn: arn.to_owned(),
+            after_lists: after_lists.iter().copied().collect(),
+            taken: Vec::new(),
+        };
+        self.change(|world, _| world.taker = Some(taker));
+    }
+
+    /// When that was done.
+    pub fn taken_away(&self) -> Vec<Instant> {
+        let world = self.shared.world();
+        world.taker.iter().flat_map(|taker| taker.taken.clone()).collect()
     }
 
     /// The tags of a group.
