@@ -52,7 +52,7 @@ pub const NAMES: &[(&str, &str)] = &[
         "health checks are fast, and of a kind that the database answers",
     ),
     ("balancer.attached", "an active Network Load Balancer uses the group"),
-    ("balancer.listener", "a TCP listener forwards to the group"),
+    ("balancer.listener", "a TCP listener gives the group new connections"),
     ("balancer.idle-timeout", "quiet connections are kept for long"),
     ("balancer.zones", "the targets' zones are enabled on the load balancer"),
     (

@@ -1,18 +1,20 @@
 //! `doctor`: named checks of everything that has to be right, each with its fix.
 //!
 //! Looking is apart from judging here too: [`look`] asks all there is to ask, at once and with a limit; what was seen is judged
-//! by pure functions in [`dns`] and [`heard`], [`aws`], [`group`], [`balancer`], [`reach`], [`database`] and `local`; [`draw`]
+//! by pure functions in [`dns`] and [`heard`], [`aws`], [`group`], [`balancer`], [`listener`], [`reach`], [`database`] and `local`; [`draw`]
 //! prints it.
 
 pub mod aws;
 pub mod balancer;
 pub mod check;
+mod command;
 pub mod database;
 pub mod dns;
 pub mod draw;
 pub mod flags;
 pub mod group;
 pub mod heard;
+pub mod listener;
 mod local;
 pub mod look;
 pub mod reach;

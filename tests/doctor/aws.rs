@@ -86,6 +86,7 @@ fn each_denied_action_is_named_by_the_check_that_is_about_it() {
         ("DescribeLoadBalancerAttributes", "permission.inspect", 0),
         ("DescribeListeners", "permission.inspect", 0),
         ("DescribeListenerAttributes", "permission.inspect", 0),
+        ("DescribeRules", "permission.inspect", 0),
     ] {
         let world = World::settled();
         world.elb.fail(action, Failure::denied(action), None);
