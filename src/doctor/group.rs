@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::check::{Check, Outcome};
 use super::command::elbv2;
 use super::listener::ListenerSeen;
+use super::reach::Engine;
 use crate::aws::elb::{self, Attributes, Balancer, Detail, HealthCheck};
 use crate::aws::failure::Kind;
 use crate::exit::Exit;
@@ -472,6 +473,13 @@ fn health_check(detail: &Detail, wanted: &Wanted<'_>) -> Outcome {
                  --health-check-protocol TCP --health-check-port traffic-port"
             ),
         );
+    }
+    let is_mysql = |(endpoint, ..): &(&Endpoint, bool, bool)| Engine::of(endpoint.port()) == Some(Engine::Mysql);
+    if wanted.endpoints.iter().any(is_mysql) {
+        return Outcome::ok(format!(
+            "every {} s: MySQL counts each check as an error (see reach.connects), so no faster ones are advised",
+            check.interval
+        ));
     }
     let (up, down) = worst(check);
     let found = format!(

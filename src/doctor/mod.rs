@@ -459,6 +459,10 @@ fn judge_endpoint(
         },
         verified: *verified,
         is_healthy: !addresses.is_empty() && addresses.is_subset(healthy),
+        checked_by: match followed.used_as {
+            Use::Targets(_) => reach::Checker::Balancer,
+            Use::Proxy(_) => reach::Checker::Proxy,
+        },
     };
     let mut checks = dns::judge(followed, looks);
     checks.extend(reach::judge(context, &addresses, answers));

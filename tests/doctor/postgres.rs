@@ -18,7 +18,7 @@ const PREPARE: &str = "\
     GRANT USAGE ON SCHEMA shop TO tether; GRANT SELECT ON shop.orders TO tether; \
     CREATE PUBLICATION tether FOR TABLE shop.orders;";
 /// What a database for change streaming is set to.
-pub const SETTINGS: &[&str] = &["wal_level=logical", "wal_sender_timeout=0"];
+pub const SETTINGS: &[&str] = &["wal_level=logical", "wal_sender_timeout=60s"];
 
 /// A server in a folder of its own.
 pub struct Server {
@@ -211,11 +211,8 @@ fn settings_that_are_not_for_streaming_are_told_for_rds_and_for_others() {
     let told = server.examine(&[]);
     assert_eq!(told.exit, 1, "{}", told.said);
     told.assert("database.logical", "failure", &["wal_level = replica", "ALTER SYSTEM"]);
-    told.assert(
-        "database.sender-timeout",
-        "warning",
-        &["60 s", "wal_sender_timeout = 0"],
-    );
+    told.assert("database.sender-timeout", "ok", &["60 s", "free again"]);
+    told.assert("database.failover-slots", "ok", &["no logical slot yet"]);
 
     server.start(&["wal_level=replica", "rds.logical_replication=off"]);
     server.examine(&[]).assert(
@@ -253,6 +250,16 @@ fn slots_and_senders_that_run_out_are_told() {
     let parts = ["forgotten", "MB", "SELECT pg_drop_replication_slot('forgotten')"];
     told.assert("database.held-wal", "warning", &parts);
     told.assert("database.senders", "ok", &["1 of 1"]);
+    told.assert(
+        "database.sender-timeout",
+        "warning",
+        &["vanishes without a word", "= 60s"],
+    );
+    told.assert(
+        "database.failover-slots",
+        "ok",
+        &["1 logical slot: no standby streams from here"],
+    );
 
     let mut consumer = program("pg_recvlogical");
     consumer.env("PGPASSWORD", PASSWORD).args([
@@ -332,6 +339,15 @@ fn a_standby_is_told_to_be_none_to_stream_from() {
     assert_eq!(told.with("failure"), ["database.writer"], "{}", told.said);
     told.assert("database.writer", "failure", &["standby or reader", "NAME.cluster-"]);
     primary.examine(&[]).assert("database.writer", "ok", &[]);
+    // A consumer's slot, which this version brings to no standby; the standby streams without a slot.
+    primary.sql("SELECT pg_create_logical_replication_slot('consumer', 'pgoutput')");
+    wait_until("the standby streams", || {
+        primary.sql("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == "1"
+    });
+    let parts = ["consumer: a standby that is promoted has none of them", "begin anew"];
+    primary
+        .examine(&[])
+        .assert("database.failover-slots", "warning", &parts);
 }
 
 #[test]
@@ -368,7 +384,7 @@ fn encryption_and_the_servers_name_are_told() {
     server.certify(&authority.certify(&["db.example"], NOW));
     let ca = server.scratch.write("ca.pem", &authority.pem);
     let ca = ca.to_str().unwrap();
-    server.start(&["wal_level=logical", "wal_sender_timeout=0", "ssl=on"]);
+    server.start(&["wal_level=logical", "wal_sender_timeout=60s", "ssl=on"]);
     let url = server.url();
     for mode in ["", "?sslmode=require"] {
         let told = of(&format!("{url}{mode}"), &[]);
