@@ -6,6 +6,7 @@
 
 pub mod aws;
 pub mod balancer;
+mod bundle;
 pub mod check;
 mod command;
 pub mod database;
@@ -113,7 +114,7 @@ async fn examine_database(order: &Order, end: Instant) -> Option<Section> {
     let seen = database::look(source, publication, end).await;
     Some(Section {
         title: format!("database {}", source.title()),
-        checks: database::judge(&seen, source.security, publication),
+        checks: database::judge(&seen, source.security, &source.host(), publication),
     })
 }
 
@@ -458,6 +459,7 @@ fn judge_endpoint(
             "dns.answer"
         },
         verified: *verified,
+        bundle: bundle::fetch(followed.names(looks)),
         is_healthy: !addresses.is_empty() && addresses.is_subset(healthy),
         checked_by: match followed.used_as {
             Use::Targets(_) => reach::Checker::Balancer,

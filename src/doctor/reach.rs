@@ -13,9 +13,6 @@ use crate::text::join;
 /// How the words of a refusal begin with which MySQL answers a host that it has blocked (N11).
 const HOST_BLOCKED: &str = "error 1129";
 
-/// Where AWS publishes the CAs of RDS.
-pub const BUNDLE: &str = "curl -O https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem";
-
 /// Engines of RDS besides PostgreSQL, by the ports that they have unless somebody chooses another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
@@ -65,6 +62,8 @@ pub struct Context<'a> {
     pub without_address: &'static str,
     /// Whether certificates were verified.
     pub verified: bool,
+    /// How to get the CAs that sign the database's.
+    pub bundle: &'static str,
     /// Whether ELB says that the address is healthy: it may be reached from there and not from here.
     pub is_healthy: bool,
     /// Who looks whether the address is well, by connecting to it.
@@ -226,7 +225,7 @@ fn certificate(context: Context<'_>, asked: &Asked<'_>) -> Outcome {
         }
         return Outcome::untold(
             format!("{version} works; whose certificate it is was not asked"),
-            format!("{BUNDLE}; rds-tether doctor --ca-bundle global-bundle.pem"),
+            format!("{}; rds-tether doctor --ca-bundle global-bundle.pem", context.bundle),
         );
     };
     let found = format!("{}: {trouble}", SocketAddr::new(ip, context.endpoint.port()));
@@ -287,7 +286,7 @@ fn fix_tls(context: Context<'_>, trouble: &Trouble) -> String {
         Trouble::WrongName(_) => {
             "DNS leads to another database than the name says: compare the address with the console".into()
         }
-        Trouble::UnknownCa => format!("give the CAs of RDS: {BUNDLE}"),
+        Trouble::UnknownCa => format!("give the CAs of RDS: {}", context.bundle),
         Trouble::Expired => {
             "renew it (aws rds modify-db-instance --ca-certificate-identifier rds-ca-rsa2048-g1) at a time of your choice, because it \
              may restart the database, and when clients that verify know the new CA"

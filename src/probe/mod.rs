@@ -18,7 +18,7 @@ pub use trust::Trust;
 
 /// SSLRequest: its length, and a code that no protocol version has (PostgreSQL documentation, "Message Formats").
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
-/// What is read at once of an answer: a whole greeting of MySQL.
+/// What is looked at of an answer: a whole greeting of MySQL.
 const ANSWER_MAX: usize = 128;
 /// The most names of a certificate that are worth repeating.
 const NAMES_MAX: usize = 4;
@@ -116,14 +116,15 @@ async fn ask_for_tls(stream: &mut TcpStream) -> Result<(), Trouble> {
     let closed = |error: io::Error| Trouble::Closed(Stage::Postgres, plain(&error));
     stream.write_all(&SSL_REQUEST).await.map_err(closed)?;
     let mut answer = [0; ANSWER_MAX];
-    let length = stream.read(&mut answer).await.map_err(closed)?;
-    // A greeting of MySQL may begin with any byte, an S or N too.
-    match (&answer[..length], greeting(&answer[..length])) {
-        ([first, ..], Some(words)) => Err(Trouble::Mysql(*first, words)),
-        ([b'S', ..], _) => Ok(()),
-        ([b'N', ..], _) => Err(Trouble::TlsRefused),
-        ([other, ..], _) => Err(Trouble::NotPostgres(*other)),
-        ([], _) => Err(closed(ErrorKind::UnexpectedEof.into())),
+    let length = stream.peek(&mut answer).await.map_err(closed)?;
+    // It may begin with any byte, an S or N too.
+    if let Some(words) = greeting(&answer[..length]) {
+        return Err(Trouble::Mysql(answer[0], words));
+    }
+    match stream.read_u8().await.map_err(closed)? {
+        b'S' => Ok(()),
+        b'N' => Err(Trouble::TlsRefused),
+        other => Err(Trouble::NotPostgres(other)),
     }
 }
 

@@ -339,7 +339,7 @@ fn a_standby_is_told_to_be_none_to_stream_from() {
     assert_eq!(told.with("failure"), ["database.writer"], "{}", told.said);
     told.assert("database.writer", "failure", &["standby or reader", "NAME.cluster-"]);
     primary.examine(&[]).assert("database.writer", "ok", &[]);
-    // A consumer's slot, which this version brings to no standby; the standby streams without a slot.
+    // A consumer's slot, which no version brings to a standby unless it is told to.
     primary.sql("SELECT pg_create_logical_replication_slot('consumer', 'pgoutput')");
     wait_until("the standby streams", || {
         primary.sql("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == "1"

@@ -159,6 +159,31 @@ fn each_way_of_not_answering_is_told_apart() {
     }
 }
 
+/// A MySQL says its version before anybody asks, in a packet whose length may look like PostgreSQL's yes or no.
+#[test]
+fn a_mysql_is_told_by_its_greeting_whatever_that_begins_with() {
+    for greeting in [
+        b"S\0\0\0\x0a5.5.5-10.11.6-MariaDB-0+deb12u1\0" as &[u8],
+        b"N\0\0\0\x0a8.0.32-rds\0",
+        b"\x4a\0\0\0\x0a8.0.36\0",
+    ] {
+        let server = Postgres::start(Manner::Says(greeting));
+        let told = proxied(server.address, None, &["--timeout", "2s"]);
+        assert_eq!(told.exit, 1, "{}", told.said);
+        told.assert(
+            "reach.postgres",
+            "failure",
+            &["MySQL or MariaDB", "--skip reach.postgres"],
+        );
+        let parts = ["ERROR 1129", "max_connect_errors", "probe_interval = \"never\""];
+        told.assert("reach.connects", "warning", &parts);
+    }
+    // The control: a PostgreSQL blocks nobody.
+    let server = Postgres::start(Manner::Plain);
+    let told = proxied(server.address, None, &["--timeout", "2s"]);
+    told.assert("reach.connects", "skipped", &["nobody is blocked", "awake"]);
+}
+
 #[test]
 fn a_closed_port_is_told_and_what_depends_on_it_is_left_out() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

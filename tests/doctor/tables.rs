@@ -15,6 +15,9 @@ use rds_tether::planner::endpoint::Endpoint;
 use rds_tether::planner::time::Timestamp;
 use rds_tether::probe::{Reached, Stage, Trouble};
 
+/// Where the database is.
+const HOST: &str = "orders.cluster-abc123.eu-west-1.rds.amazonaws.com";
+
 /// The check of this name has this status and says these parts.
 #[track_caller]
 fn assert_told(checks: &[Check], name: &str, status: &str, parts: &[&str]) {
@@ -89,7 +92,7 @@ fn table(name: &str) -> Table {
 fn changed(change: impl FnOnce(&mut Facts)) -> Vec<Check> {
     let mut facts = ready();
     change(&mut facts);
-    database::judge(&Ok(facts), Security::Verified, None)
+    database::judge(&Ok(facts), Security::Verified, HOST, None)
 }
 
 #[test]
@@ -473,7 +476,7 @@ fn a_fix_that_ends_something_says_what() {
 
 #[test]
 fn sslmode_require_is_told_for_what_it_is() {
-    let checks = database::judge(&Ok(ready()), Security::Unverified, None);
+    let checks = database::judge(&Ok(ready()), Security::Unverified, HOST, None);
     assert_told(
         &checks,
         "database.encryption",
@@ -506,9 +509,23 @@ fn a_refusal_of_the_database_has_its_exit_code_and_fix() {
             "hostaddr",
         ),
     ] {
-        let checks = database::judge(&Err(refused.clone()), Security::Preferred, None);
+        let checks = database::judge(&Err(refused.clone()), Security::Preferred, HOST, None);
         assert_told(&checks, "database.connect", "failure", &[part]);
         assert_eq!(checks[0].outcome.exit(), exit, "{refused:?}");
+        let there = database::judge(
+            &Err(refused.clone()),
+            Security::Preferred,
+            "orders.abc.us-gov-west-1.rds.amazonaws.com",
+            None,
+        );
+        if matches!(refused, Refused::Trouble(_, Trouble::UnknownCa)) {
+            assert_told(
+                &there,
+                "database.connect",
+                "failure",
+                &["truststore.pki.us-gov-west-1.rds"],
+            );
+        }
         let blocked = |check: &Check| matches!(check.outcome, Outcome::Blocked("database.connect", _));
         assert!(checks[1..].iter().all(blocked), "{checks:?}");
     }
@@ -592,6 +609,7 @@ fn what_the_load_balancer_reaches_need_not_be_reached_from_here() {
             endpoint: &endpoint,
             without_address: "dns.answer",
             verified: true,
+            bundle: "curl",
             is_healthy,
             checked_by: reach::Checker::Balancer,
         };
@@ -632,6 +650,7 @@ fn answered(port: u16, trouble: Trouble, checked_by: reach::Checker) -> Vec<Chec
         endpoint: &endpoint,
         without_address: "dns.answer",
         verified: false,
+        bundle: "curl",
         is_healthy: false,
         checked_by,
     };

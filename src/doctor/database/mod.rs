@@ -11,8 +11,8 @@ use tokio::time::Instant;
 pub use ask::{Answer, Facts, Senders, Server, Slot, Table};
 pub use connect::{Refused, Security, Source};
 
+use super::bundle;
 use super::check::{Check, Outcome};
-use super::reach::BUNDLE;
 use crate::exit::Exit;
 use crate::probe::{Stage, Trouble};
 use crate::text::join;
@@ -47,19 +47,20 @@ pub async fn look(source: &Source, publication: Option<&str>, end: Instant) -> R
     Ok(ask::ask(&client, publication, end).await)
 }
 
-/// All checks of the database.
-pub fn judge(seen: &Result<Facts, Refused>, security: Security, publication: Option<&str>) -> Vec<Check> {
+/// All checks of the database at `host`.
+pub fn judge(seen: &Result<Facts, Refused>, security: Security, host: &str, publication: Option<&str>) -> Vec<Check> {
+    let cas = bundle::fetch([host]);
     let facts = match seen {
         Ok(facts) => facts,
         Err(refused) => {
             let blocked = NAMES.map(|name| Check::new(name, Outcome::blocked("database.connect")));
-            let mut checks = vec![Check::new("database.connect", refusal(refused))];
+            let mut checks = vec![Check::new("database.connect", refusal(refused, cas))];
             checks.extend(blocked);
             return checks;
         }
     };
     let outcomes = [
-        of(&facts.server, |server| encryption(server, security)),
+        of(&facts.server, |server| encryption(server, security, cas)),
         of(&facts.server, version),
         of(&facts.server, writer),
         of(&facts.settings, logical),
@@ -115,7 +116,7 @@ fn both<A, B>(first: &Answer<A>, second: &Answer<B>, judge: impl Fn(&A, &B) -> O
     }
 }
 
-fn refusal(refused: &Refused) -> Outcome {
+fn refusal(refused: &Refused, cas: &str) -> Outcome {
     let (exit, fix) = match refused {
         Refused::Lookup(_) => (
             Exit::Unavailable,
@@ -131,7 +132,7 @@ fn refusal(refused: &Refused) -> Outcome {
                 _ => Exit::Unavailable,
             },
             match trouble {
-                Trouble::UnknownCa => format!("give the CAs of RDS: {BUNDLE}; --ca-bundle global-bundle.pem"),
+                Trouble::UnknownCa => format!("give the CAs of RDS: {cas}; --ca-bundle global-bundle.pem"),
                 Trouble::WrongName(_) => {
                     "name the host as the certificate does; to reach it through a load balancer: host=NAME \
                      hostaddr=ADDRESS"
@@ -188,12 +189,12 @@ fn of_state(code: &str) -> (Exit, String) {
     }
 }
 
-fn encryption(server: &Server, security: Security) -> Outcome {
+fn encryption(server: &Server, security: Security, cas: &str) -> Outcome {
     match (&server.tls, security) {
         (Some(tls), Security::Verified) => Outcome::ok(format!("{tls}, and the certificate names the host")),
         (Some(tls), _) => Outcome::warning(
             format!("{tls}, but whose certificate it is was not verified: sslmode=require asks for no more"),
-            format!("{BUNDLE}; --ca-bundle global-bundle.pem"),
+            format!("{cas}; --ca-bundle global-bundle.pem"),
         ),
         (None, _) => Outcome::warning(
             "not encrypted: password and rows can be read on their way",

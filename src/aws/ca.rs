@@ -1,0 +1,57 @@
+//! The CAs whose certificates AWS's servers may have: the system's, or those of AWS_CA_BUNDLE, as for other tools of AWS. The SDK
+//! for Rust does not read that variable.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use aws_smithy_http_client::tls::{TlsContext, TrustStore};
+use tokio_rustls::rustls::RootCertStore;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+
+use crate::planner::wrong::Wrong;
+
+/// The variable that names a file of certificates in the place of the system's.
+const VARIABLE: &str = "AWS_CA_BUNDLE";
+
+/// Reads the file that the environment names, if it does.
+///
+/// # Errors
+/// If it cannot be read, or has a certificate in it that cannot be used: the SDK ends the process at the first of those.
+pub fn from_env() -> Result<Option<Vec<u8>>, Wrong> {
+    let named = std::env::var_os(VARIABLE).filter(|path| !path.is_empty());
+    named.map(|path: OsString| read(Path::new(&path))).transpose()
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Wrong> {
+    let shown = path.display();
+    let wrong = |why: String| {
+        let what = format!("{VARIABLE} names {shown}, {why}");
+        Wrong::new(what, "name a file of CA certificates in PEM, or unset it")
+    };
+    let pem = std::fs::read(path).map_err(|error| wrong(format!("which cannot be read: {error}")))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| wrong(format!("which is no PEM: {error}")))?;
+        let added = roots.add(certificate);
+        added.map_err(|error| wrong(format!("which has a certificate that cannot be used: {error}")))?;
+    }
+    if roots.is_empty() {
+        return Err(wrong("which has no certificate in it".into()));
+    }
+    Ok(pem)
+}
+
+/// What is trusted when AWS is called. A bundle that has gone bad since the start trusts nobody, and the log says why.
+pub(super) fn context() -> TlsContext {
+    let store = match from_env() {
+        Ok(None) => TrustStore::default(),
+        Ok(Some(pem)) => TrustStore::empty().with_pem_certificate(pem),
+        Err(Wrong { what, .. }) => {
+            tracing::error!("{what}: no server of AWS is trusted");
+            TrustStore::empty()
+        }
+    };
+    let built = TlsContext::builder().with_trust_store(store).build();
+    built.unwrap_or_default()
+}
