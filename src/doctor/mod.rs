@@ -6,7 +6,6 @@
 
 pub mod aws;
 pub mod balancer;
-mod bundle;
 pub mod check;
 mod command;
 pub mod database;
@@ -28,6 +27,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::aws::arn::Arn;
+use crate::aws::ca;
 use crate::aws::elb::{Client, ClientKey, Clients};
 use crate::aws::sts::Reply;
 use crate::clock::Clock;
@@ -459,7 +459,7 @@ fn judge_endpoint(
             "dns.answer"
         },
         verified: *verified,
-        bundle: bundle::fetch(followed.names(looks)),
+        bundle: ca::of_rds(followed.names(looks)),
         is_healthy: !addresses.is_empty() && addresses.is_subset(healthy),
         checked_by: match followed.used_as {
             Use::Targets(_) => reach::Checker::Balancer,

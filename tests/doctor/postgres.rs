@@ -414,3 +414,61 @@ fn encryption_and_the_servers_name_are_told() {
     let told = of(&named, &["--ca-bundle", other.to_str().unwrap()]);
     told.assert("database.connect", "failure", &["no CA of the bundle", "truststore"]);
 }
+
+/// What PostgreSQL 17 has and an older one has not, for whoever looks there first: the columns of its slots, its version, two of its
+/// settings, and a standby that streams.
+const SEVENTEEN: &str = "\
+    CREATE SCHEMA seventeen; GRANT USAGE ON SCHEMA seventeen TO tether; \
+    CREATE TABLE seventeen.marks (slot_name name PRIMARY KEY, failover bool, synced bool); \
+    CREATE VIEW seventeen.pg_replication_slots AS SELECT s.slot_name, plugin, slot_type, datoid, database, temporary, active, \
+    active_pid, xmin, catalog_xmin, restart_lsn, confirmed_flush_lsn, wal_status, safe_wal_size, two_phase, NULL::timestamptz AS \
+    inactive_since, NULL::bool AS conflicting, NULL::text AS invalidation_reason, coalesce(m.failover, false) AS failover, \
+    coalesce(m.synced, false) AS synced FROM pg_catalog.pg_replication_slots s LEFT JOIN seventeen.marks m USING (slot_name); \
+    CREATE TABLE seventeen.added (name text PRIMARY KEY, setting text); \
+    INSERT INTO seventeen.added VALUES ('sync_replication_slots', 'off'), ('synchronized_standby_slots', ''); \
+    CREATE VIEW seventeen.pg_settings AS SELECT name, setting FROM pg_catalog.pg_settings WHERE name NOT IN (SELECT name FROM \
+    seventeen.added) UNION ALL SELECT name, setting FROM seventeen.added; \
+    CREATE VIEW seventeen.pg_stat_replication AS SELECT 0 AS pid; \
+    CREATE FUNCTION seventeen.current_setting(text) RETURNS text LANGUAGE sql AS $$ SELECT CASE $1 WHEN 'server_version_num' THEN \
+    '170005' ELSE pg_catalog.current_setting($1) END $$; \
+    GRANT SELECT ON ALL TABLES IN SCHEMA seventeen TO tether; \
+    ALTER ROLE tether SET search_path = seventeen, pg_catalog, public";
+
+#[test]
+#[ignore = "needs PostgreSQL: tests/run provides it"]
+fn slots_that_would_not_survive_a_failover_are_told_by_what_postgresql_17_says_of_them() {
+    let server = Server::prepared();
+    server.sql("SELECT pg_create_logical_replication_slot('consumer', 'pgoutput')");
+    let name = "database.failover-slots";
+    // The control: nothing streams from this one, so its slots stay with its storage.
+    server
+        .examine(&[])
+        .assert(name, "ok", &["1 logical slot: no standby streams"]);
+    server.sql(SEVENTEEN);
+    let told = server.examine(&[]);
+    told.assert("database.version", "ok", &["PostgreSQL 17.5"]);
+    let parts = [
+        "consumer: a standby",
+        "failover is off",
+        "sync_replication_slots = on",
+        "failover = true",
+    ];
+    told.assert(name, "warning", &parts);
+    server.sql("INSERT INTO seventeen.marks VALUES ('consumer', true, false)");
+    server
+        .examine(&[])
+        .assert(name, "warning", &["synchronized_standby_slots is empty", "ahead"]);
+    server.sql("UPDATE seventeen.added SET setting = 'standby_1' WHERE name = 'synchronized_standby_slots'");
+    let told = server.examine(&[]);
+    assert_eq!(told.exit, 1, "{}", told.said);
+    told.assert(
+        name,
+        "failure",
+        &["consumers of consumer get nothing", "standby_1, which no standby uses"],
+    );
+    // What has come from a primary has no consumer here, and that is well.
+    server.sql("UPDATE seventeen.marks SET synced = true");
+    server
+        .examine(&[])
+        .assert("database.held-wal", "ok", &["none of them inactive"]);
+}

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 pub use ask::{Answer, Facts, Senders, Server, Slot, Table};
 pub use connect::{Refused, Security, Source};
 
-use super::bundle;
 use super::check::{Check, Outcome};
+use crate::aws::ca;
 use crate::exit::Exit;
 use crate::probe::{Stage, Trouble};
 use crate::text::join;
@@ -49,7 +49,7 @@ pub async fn look(source: &Source, publication: Option<&str>, end: Instant) -> R
 
 /// All checks of the database at `host`.
 pub fn judge(seen: &Result<Facts, Refused>, security: Security, host: &str, publication: Option<&str>) -> Vec<Check> {
-    let cas = bundle::fetch([host]);
+    let cas = ca::of_rds([host]);
     let facts = match seen {
         Ok(facts) => facts,
         Err(refused) => {
