@@ -18,6 +18,7 @@ const VARIABLE: &str = "AWS_CA_BUNDLE";
 ///
 /// # Errors
 /// If it cannot be read, or has a certificate in it that cannot be used: the SDK ends the process at the first of those.
+#[allow(clippy::disallowed_methods, reason = "a variable of AWS's own is read where AWS is reached")]
 pub fn from_env() -> Result<Option<Vec<u8>>, Wrong> {
     let named = std::env::var_os(VARIABLE).filter(|path| !path.is_empty());
     named.map(|path: OsString| read(Path::new(&path))).transpose()

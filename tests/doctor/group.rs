@@ -289,6 +289,23 @@ fn what_breaks_the_protocol_is_a_failure() {
 }
 
 #[test]
+fn no_faster_health_checks_are_advised_for_a_mysql() {
+    let told = |port: u16| {
+        let world = World::settled_with(named().port(port));
+        world.elb.put_target(&world.arn, OLD, port);
+        let mut command = world.command("doctor");
+        bind(&mut command, &format!("{WRITER}:{port}"), &world.arn);
+        examine(command.args(["--skip", "reach"]))
+            .check("group.health-check")
+            .clone()
+    };
+    let mysql = told(3306);
+    assert_eq!(mysql.status, "ok", "{mysql:?}");
+    assert!(mysql.finding.contains("MySQL counts each check"), "{mysql:?}");
+    assert!(told(5432).fix.contains("--health-check-interval-seconds 10"));
+}
+
+#[test]
 fn a_load_balancer_that_is_not_ready_or_not_ours_is_told() {
     let told = of(named().balanced(|balancer| balancer.kind = "application".into()));
     told.assert(

@@ -184,6 +184,16 @@ fn a_mysql_is_told_by_its_greeting_whatever_that_begins_with() {
     told.assert("reach.connects", "skipped", &["nobody is blocked", "awake"]);
 }
 
+/// Nobody has this address, so its ports are closed: the port alone tells.
+#[test]
+fn a_database_on_the_port_of_another_engine_is_known_by_that() {
+    let told = |port: u16| proxied(SocketAddr::new("127.83.6.1".parse().unwrap(), port), None, &[]);
+    let mysql = told(3306);
+    let parts = ["ERROR 1129", "max_connect_errors", "probe_interval = \"never\""];
+    mysql.assert("reach.connects", "warning", &parts);
+    told(5432).assert("reach.connects", "skipped", &["nobody is blocked", "capacity 0"]);
+}
+
 #[test]
 fn a_closed_port_is_told_and_what_depends_on_it_is_left_out() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

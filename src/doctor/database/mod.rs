@@ -278,7 +278,7 @@ fn sender_timeout(settings: &Settings) -> Outcome {
         TIMEOUT_MIN_SECONDS..=TIMEOUT_MAX_SECONDS => Outcome::ok(format!(
             "wal_sender_timeout = {seconds} s: a slot is free again that long after its consumer's host has vanished"
         )),
-        ..TIMEOUT_MIN_SECONDS => Outcome::warning(
+        1..TIMEOUT_MIN_SECONDS => Outcome::warning(
             format!("wal_sender_timeout = {seconds} s: a consumer that is busy for longer loses its connection"),
             FIX,
         ),
