@@ -17,7 +17,7 @@ const VARIABLE: &str = "AWS_CA_BUNDLE";
 /// Reads the file that the environment names, if it does.
 ///
 /// # Errors
-/// If it cannot be read, or has a certificate in it that cannot be used: the SDK ends the process at the first of those.
+/// If it cannot be read, or has no certificate in it that can be used.
 #[allow(clippy::disallowed_methods, reason = "a variable of AWS's own is read where AWS is reached")]
 pub fn from_env() -> Result<Option<Vec<u8>>, Wrong> {
     let named = std::env::var_os(VARIABLE).filter(|path| !path.is_empty());
@@ -31,16 +31,22 @@ fn read(path: &Path) -> Result<Vec<u8>, Wrong> {
         Wrong::new(what, "name a file of CA certificates in PEM, or unset it")
     };
     let pem = std::fs::read(path).map_err(|error| wrong(format!("which cannot be read: {error}")))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| wrong(format!("which is no PEM: {error}")))?;
-        let added = roots.add(certificate);
-        added.map_err(|error| wrong(format!("which has a certificate that cannot be used: {error}")))?;
+    let usable = usable(&String::from_utf8_lossy(&pem));
+    if usable.is_empty() {
+        return Err(wrong("which has no certificate in it that can be used".into()));
     }
-    if roots.is_empty() {
-        return Err(wrong("which has no certificate in it".into()));
-    }
-    Ok(pem)
+    Ok(usable.into_bytes())
+}
+
+/// The certificates of a file without those that rustls cannot use: at one of them the SDK would end the process.
+fn usable(pem: &str) -> String {
+    const END: &str = "-----END CERTIFICATE-----";
+    let blocks = pem.split_inclusive(END).filter(|block| block.ends_with(END));
+    let is_usable = |block: &&str| {
+        let read = CertificateDer::from_pem_slice(block.as_bytes());
+        read.is_ok_and(|certificate| RootCertStore::empty().add(certificate).is_ok())
+    };
+    blocks.filter(is_usable).map(|block| format!("{block}\n")).collect()
 }
 
 /// What is trusted when AWS is called. A bundle that has gone bad since the start trusts nobody, and the log says why.

@@ -201,8 +201,9 @@ fn the_cas_of_aws_ca_bundle_are_those_that_aws_is_trusted_by() {
     let scratch = Scratch::new();
     let bundle = |name: &str, pem: &str| scratch.write(name, pem).to_str().unwrap().to_owned();
     let good = bundle("good.pem", &authority.pem);
-    // Several in one file, as such files are.
-    let several = bundle("several.pem", &(Authority::new().pem + &authority.pem));
+    // Several in one file, as such files are, and one that cannot be used.
+    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let several = bundle("several.pem", &(Authority::new().pem + broken + &authority.pem));
     let other = bundle("other.pem", &Authority::new().pem);
     let examined = |bundle: Option<&str>| {
         let mut command = doctor(&world);
@@ -227,20 +228,19 @@ fn the_cas_of_aws_ca_bundle_are_those_that_aws_is_trusted_by() {
         told.assert("aws.identity", "warning", &["certificate"]);
     }
     for (bundle, part) in [
-        (bundle("empty.pem", ""), "has no certificate in it"),
+        (bundle("empty.pem", ""), "has no certificate in it that can be used"),
         (
             bundle(
                 "broken.pem",
                 "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
             ),
-            "cannot be used",
+            "has no certificate in it that can be used",
         ),
         ("/nowhere/ca.pem".to_owned(), "cannot be read"),
     ] {
         let told = examined(Some(&bundle));
         told.assert("settings", "failure", &["AWS_CA_BUNDLE", part, "unset it"]);
     }
-    // Who calls nothing of AWS is not kept from starting.
     let told = examined(Some(""));
     assert_eq!(told.exit, 69, "an empty one is none: {}", told.said);
 }
