@@ -18,7 +18,10 @@ const VARIABLE: &str = "AWS_CA_BUNDLE";
 ///
 /// # Errors
 /// If it cannot be read, or has no certificate in it that can be used.
-#[allow(clippy::disallowed_methods, reason = "a variable of AWS's own is read where AWS is reached")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a variable of AWS's own is read where AWS is reached"
+)]
 pub fn from_env() -> Result<Option<Vec<u8>>, Wrong> {
     let named = std::env::var_os(VARIABLE).filter(|path| !path.is_empty());
     named.map(|path: OsString| read(Path::new(&path))).transpose()

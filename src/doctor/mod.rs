@@ -43,6 +43,7 @@ use check::{Check, Outcome, Section, Selection};
 use dns::{Followed, Looks, Use};
 use group::{Seen, Wanted};
 use look::NameServers;
+use reach::Checker;
 
 /// The scope of an examination, besides the settings.
 pub struct Order {
@@ -358,7 +359,12 @@ fn judge_binding(
         .iter()
         .map(|endpoint| Section {
             title: format!("endpoint {endpoint} of target group {name}"),
-            checks: judge_endpoint(&of_binding(binding, endpoint, family), endpoints, &healthy),
+            checks: judge_endpoint(
+                &of_binding(binding, endpoint, family),
+                endpoints,
+                &healthy,
+                Checker::Balancer,
+            ),
         })
         .collect();
     let Some(seen) = seen else {
@@ -436,6 +442,7 @@ fn judge_endpoint(
     followed: &Followed<'_>,
     endpoints: &BTreeMap<Endpoint, Sighting>,
     healthy: &BTreeSet<IpAddr>,
+    checked_by: Checker,
 ) -> Vec<Check> {
     let Some(Sighting {
         looks,
@@ -461,10 +468,7 @@ fn judge_endpoint(
         verified: *verified,
         bundle: ca::of_rds(followed.names(looks)),
         is_healthy: !addresses.is_empty() && addresses.is_subset(healthy),
-        checked_by: match followed.used_as {
-            Use::Targets(_) => reach::Checker::Balancer,
-            Use::Proxy(_) => reach::Checker::Proxy,
-        },
+        checked_by,
     };
     let mut checks = dns::judge(followed, looks);
     checks.extend(reach::judge(context, &addresses, answers));
@@ -473,7 +477,13 @@ fn judge_endpoint(
 
 fn judge_proxy(proxy: &Proxy, endpoints: &BTreeMap<Endpoint, Sighting>) -> Section {
     let mut checks = vec![Check::new("proxy.listen", local::listen(proxy.listen))];
-    checks.extend(judge_endpoint(&of_proxy(proxy), endpoints, &BTreeSet::new()));
+    let checked_by = proxy.probe_interval.map_or(Checker::Nobody, |_| Checker::Proxy);
+    checks.extend(judge_endpoint(
+        &of_proxy(proxy),
+        endpoints,
+        &BTreeSet::new(),
+        checked_by,
+    ));
     Section {
         title: format!("proxy {} for {}", proxy.listen, proxy.endpoint),
         checks,

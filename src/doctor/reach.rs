@@ -77,6 +77,8 @@ pub enum Checker {
     Balancer,
     /// A proxy, for its readiness.
     Proxy,
+    /// A proxy that is told not to.
+    Nobody,
 }
 
 /// The checks of one endpoint's current addresses.
@@ -240,35 +242,34 @@ fn certificate(context: Context<'_>, asked: &Asked<'_>) -> Outcome {
 fn connects(context: Context<'_>, asked: &Asked<'_>) -> Outcome {
     let is_mysql = |(_, answer): &(IpAddr, &Result<Reached, Trouble>)| matches!(answer, Err(Trouble::Mysql(..)));
     let by_port = Engine::of(context.endpoint.port()) == Some(Engine::Mysql);
-    let checks = match context.checked_by {
-        Checker::Balancer => "the load balancer's health checks",
-        Checker::Proxy => "the proxy's readiness probes",
+    let (checks, less_for_mysql, less_for_aurora) = match context.checked_by {
+        Checker::Balancer => (
+            "the load balancer's health checks",
+            "fewer health checks (an interval of up to 300 s) only put it off",
+            "health checks come every 5 min at the least, before it would pause; behind a proxy with probe_interval = \"never\" it \
+             sleeps while no client is there",
+        ),
+        Checker::Proxy => (
+            "the proxy's readiness probes",
+            "or probe_interval = \"never\" for this proxy (a longer one puts it off), and readiness = \"tcp\"",
+            "probe_interval = \"never\" for this proxy lets it sleep while no client is there",
+        ),
+        Checker::Nobody => return Outcome::ok("the proxy connects for its clients alone: probe_interval is never"),
     };
     if by_port || asked.iter().any(is_mysql) {
-        let less = match context.checked_by {
-            Checker::Balancer => "fewer health checks (an interval of up to 300 s) only put it off",
-            Checker::Proxy => "or probe_interval = \"never\" for this proxy (a longer one puts it off)",
-        };
         return Outcome::warning(
             format!(
                 "MySQL and MariaDB count each connection without a log-in as an error, and block its host (ERROR 1129) after \
                  max_connect_errors of them, 100 by default, if no log-in comes between: {checks} are such"
             ),
-            format!("raise max_connect_errors in the parameter group, which takes no restart; {less}"),
+            format!("raise max_connect_errors in the parameter group, which takes no restart; {less_for_mysql}"),
         );
     }
     if matches!(context.endpoint.kind(), Kind::Cluster | Kind::Reader | Kind::Custom) {
-        let less = match context.checked_by {
-            Checker::Balancer => {
-                "health checks come every 5 min at the least, before it would pause; behind a proxy with probe_interval = \"never\" \
-                 it sleeps while no client is there"
-            }
-            Checker::Proxy => "probe_interval = \"never\" for this proxy lets it sleep while no client is there",
-        };
         return Outcome::untold(
             format!("nobody is blocked; but {checks} keep an Aurora awake that pauses by itself (minimum capacity 0)"),
             format!(
-                "{less}; whether it is such a one: aws rds describe-db-clusters --query \
+                "{less_for_aurora}; whether it is such a one: aws rds describe-db-clusters --query \
                  \"DBClusters[].[DBClusterIdentifier,ServerlessV2ScalingConfiguration.MinCapacity]\" --output text"
             ),
         );

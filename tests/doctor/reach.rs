@@ -184,14 +184,23 @@ fn a_mysql_is_told_by_its_greeting_whatever_that_begins_with() {
     told.assert("reach.connects", "skipped", &["nobody is blocked", "awake"]);
 }
 
-/// Nobody has this address, so its ports are closed: the port alone tells.
+/// Nobody has this address, so its ports are closed: the port and the settings alone tell.
 #[test]
-fn a_database_on_the_port_of_another_engine_is_known_by_that() {
-    let told = |port: u16| proxied(SocketAddr::new("127.83.6.1".parse().unwrap(), port), None, &[]);
-    let mysql = told(3306);
-    let parts = ["ERROR 1129", "max_connect_errors", "probe_interval = \"never\""];
-    mysql.assert("reach.connects", "warning", &parts);
-    told(5432).assert("reach.connects", "skipped", &["nobody is blocked", "capacity 0"]);
+fn whether_a_proxy_s_probes_do_harm_depends_on_the_engine_and_on_whether_it_probes() {
+    let told = |port: u16, lines: &str| {
+        let address = SocketAddr::new("127.83.6.1".parse().unwrap(), port);
+        proxied_with(address, lines, &["--only", "reach"])
+    };
+    let never = "probe_interval = \"never\"";
+    for (port, lines, status, parts) in [
+        // What the proxy does by itself for such a port.
+        (3306, "", "ok", ["for its clients alone", "never"]),
+        (3306, "probe_interval = \"30s\"", "warning", ["ERROR 1129", never]),
+        (5432, "", "skipped", ["capacity 0", never]),
+        (5432, never, "ok", ["for its clients alone", "never"]),
+    ] {
+        told(port, lines).assert("reach.connects", status, &parts);
+    }
 }
 
 #[test]

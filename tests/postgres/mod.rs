@@ -12,6 +12,7 @@
 mod client;
 mod failover;
 mod probe;
+mod ready;
 mod server;
 mod site;
 mod stall;

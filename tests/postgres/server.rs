@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use testkit::postgres;
-use testkit::program::wait_until;
+use testkit::program::{succeed, wait_until};
 
 use super::client::Via;
 use super::stage::Stage;
@@ -55,6 +55,22 @@ impl Server {
         let address: Ipv4Addr = ip.parse().expect("an address");
         self.postgres.start_on(address, &settings);
         self.ip = Some(ip.to_owned());
+    }
+
+    /// Starts a standby without a primary, which accepts connections and turns them away until it is promoted.
+    pub fn start_up_on(&mut self, ip: &str) {
+        fs::write(self.storage().join("standby.signal"), "").expect("the storage is there");
+        let mut settings: Vec<&str> = self.settings.iter().map(String::as_str).collect();
+        settings.push("hot_standby=off");
+        let address: Ipv4Addr = ip.parse().expect("an address");
+        self.postgres.start_until("entering standby mode", address, &settings);
+        self.ip = Some(ip.to_owned());
+    }
+
+    /// Ends the start-up.
+    pub fn promote(&self) {
+        let mut promote = postgres::as_postgres("pg_ctl", self.storage());
+        succeed(promote.args(["promote", "--no-wait", "-D"]).arg(self.storage()));
     }
 
     /// Kills the server and starts another one with what was set meanwhile.

@@ -20,6 +20,9 @@ const FIXED: &[&str] = &[
     "lc_messages=C",
 ];
 
+/// What the log says when it takes sessions.
+const READY: &str = "database system is ready to accept";
+
 /// A server's storage, and the server if there is one now.
 #[derive(Debug)]
 pub struct Server {
@@ -82,11 +85,14 @@ impl Server {
     #[track_caller]
     pub fn start(&mut self, settings: &[&str]) {
         self.stop();
-        let (port, server) = on_a_free_port(|port| match self.try_starting(Ipv4Addr::LOCALHOST, port, settings) {
-            Ok(server) => Some((port, server)),
-            Err(said) if said.contains("Address already in use") => None,
-            Err(said) => panic!("postgres ended at once:\n{said}"),
-        });
+        let (port, server) =
+            on_a_free_port(
+                |port| match self.try_starting(Ipv4Addr::LOCALHOST, port, settings, READY) {
+                    Ok(server) => Some((port, server)),
+                    Err(said) if said.contains("Address already in use") => None,
+                    Err(said) => panic!("postgres ended at once:\n{said}"),
+                },
+            );
         self.port = port;
         self.running = Some(server);
     }
@@ -98,18 +104,36 @@ impl Server {
     /// If it ends at once.
     #[track_caller]
     pub fn start_on(&mut self, ip: Ipv4Addr, settings: &[&str]) {
-        let started = self.try_starting(ip, self.port, settings);
+        self.start_until(READY, ip, settings);
+    }
+
+    /// The same, until its log has these words.
+    ///
+    /// # Panics
+    /// If it ends at once.
+    #[track_caller]
+    pub fn start_until(&mut self, words: &str, ip: Ipv4Addr, settings: &[&str]) {
+        let started = self.try_starting(ip, self.port, settings, words);
         self.running = Some(started.unwrap_or_else(|said| panic!("postgres ended at once:\n{said}")));
     }
 
-    fn try_starting(&self, ip: Ipv4Addr, port: u16, settings: &[&str]) -> Result<Daemon, String> {
+    /// The log of the running server.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.running.as_ref().expect("a running server").log()
+    }
+
+    fn try_starting(&self, ip: Ipv4Addr, port: u16, settings: &[&str], words: &str) -> Result<Daemon, String> {
         let mut command = as_postgres("postgres", &self.storage);
         command.arg("-D").arg(&self.storage).args(["-p", &port.to_string()]);
         command.args(["-c", &format!("listen_addresses={ip}")]);
         for setting in FIXED.iter().chain(settings) {
             command.args(["-c", setting]);
         }
-        let started = Daemon::serve(&mut command, &["database system is ready to accept"]);
+        let started = Daemon::serve(&mut command, &[words]);
         started.map(|(server, _)| server)
     }
 
