@@ -46,7 +46,7 @@ const SEAMS: &[Seam] = &[
     },
     Seam {
         signs: &["rustls::", "tokio_rustls"],
-        only_in: &["probe/", "doctor/database/"],
+        only_in: &["probe/", "doctor/database/", "aws/ca.rs"],
         instead: "ask probe::probe, or shake hands with probe::Trust",
     },
     Seam {
@@ -60,8 +60,9 @@ const SEAMS: &[Seam] = &[
         instead: "ask dns::Resolver, and work with planner::answer",
     },
     Seam {
+        // A variable of AWS's own is read where AWS is reached.
         signs: &["env::var", "env::set_var", "env::remove_var"],
-        only_in: &["settings/"],
+        only_in: &["settings/", "aws/ca.rs"],
         instead: "add a setting, with a flag and its variable, to settings::Flags",
     },
     Seam {

@@ -2,6 +2,7 @@
 
 pub mod arn;
 pub mod bucket;
+pub mod ca;
 pub mod elb;
 pub mod failure;
 pub mod sts;
@@ -40,7 +41,8 @@ pub struct AssumeRole {
 
 /// The configuration for calls to one region with the process's own credentials.
 pub async fn config(region: &str) -> SdkConfig {
-    let http_client = Builder::new().build_with_connector_fn(|settings, components| {
+    let trusted = ca::context();
+    let http_client = Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
         if let Some(settings) = settings {
             connector = connector.connector_settings(settings.clone());
@@ -48,7 +50,8 @@ pub async fn config(region: &str) -> SdkConfig {
         if let Some(components) = components {
             connector.set_sleep_impl(components.sleep_impl());
         }
-        connector.tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build()
+        let connector = connector.tls_provider(tls::Provider::Rustls(CryptoMode::Ring));
+        connector.tls_context(trusted.clone()).build()
     });
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)

@@ -113,7 +113,7 @@ pub fn inspection(errors: &[&elb::Error]) -> Check {
         .collect();
     let outcome = match errors.iter().find(|error| error.failure.kind != Kind::Denied) {
         Some(error) => Outcome::of_error(error),
-        None if denied.is_empty() => Outcome::ok("attributes, load balancer and listeners may be described"),
+        None if denied.is_empty() => Outcome::ok("attributes, load balancer, listeners and rules may be described"),
         None => Outcome::warning(
             format!("denied: {}; only doctor needs that", denied.join(", ")),
             format!(

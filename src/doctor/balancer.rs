@@ -3,16 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::check::{Check, Outcome};
-use super::group::{Around, BalancerSeen, ListenerSeen, Seen, Wanted};
+use super::command::elbv2;
+use super::group::{Around, BalancerSeen, Seen, Wanted, outside};
+use super::listener;
 use crate::aws::elb::{Attributes, Balancer, Detail};
 use crate::exit::Exit;
 use crate::planner::target::{Listed, State, Target, ZONE_ALL};
 use crate::text::join;
 
-/// The idle timeout of a listener unless somebody sets it.
-const IDLE_DEFAULT_SECONDS: u32 = 350;
-/// The most that can be set.
-const IDLE_MAX: &str = "6000";
 const CROSS_ZONE: &str = "load_balancing.cross_zone.enabled";
 const ALL: [&str; 7] = [
     "balancer.attached",
@@ -74,7 +72,10 @@ fn judge_one(seen: &BalancerSeen, detail: &Detail, around: &Around, wanted: &Wan
             Outcome::blocked("permission.inspect"),
             Outcome::blocked("permission.inspect"),
         ),
-        Ok((listeners, others)) => (listening(balancer, listeners, *others), idle_timeout(detail, listeners)),
+        Ok(listeners) => (
+            listener::listening(detail, balancer, listeners),
+            listener::idle_timeout(detail, listeners),
+        ),
     };
     let cross_zone = match (&seen.attributes, &around.attributes) {
         (Ok(own), Ok(group)) => with_current(&|current| cross_zone(detail, balancer, own, group, current)),
@@ -91,10 +92,6 @@ fn judge_one(seen: &BalancerSeen, detail: &Detail, around: &Around, wanted: &Wan
         Check::new("balancer.cross-zone", cross_zone),
         Check::new("balancer.private-link", private_link(detail, balancer)),
     ]
-}
-
-fn elbv2(detail: &Detail, command: &str) -> String {
-    format!("aws elbv2 {command} --region {}", detail.group.arn.region())
 }
 
 fn unattached(detail: &Detail) -> Outcome {
@@ -133,75 +130,8 @@ fn attached(balancer: &Balancer) -> Outcome {
     }
 }
 
-fn listening(balancer: &Balancer, listeners: &[ListenerSeen], others: usize) -> Outcome {
-    let Some(((first, _), _)) = listeners.split_first() else {
-        return Outcome::failure(
-            Exit::Unexpected,
-            format!(
-                "no listener of {} forwards to the group ({others} forward elsewhere)",
-                balancer.name
-            ),
-            format!(
-                "aws elbv2 create-listener or modify-listener --default-actions Type=forward,TargetGroupArn=... on {}",
-                balancer.arn
-            ),
-        );
-    };
-    let wrong = listeners
-        .iter()
-        .find(|(listener, _)| !matches!(listener.protocol.as_str(), "TCP" | "TCP_UDP"));
-    match wrong {
-        None => Outcome::ok(format!("{} port {}", first.protocol, first.port)),
-        Some((listener, _)) => Outcome::failure(
-            Exit::Unexpected,
-            format!(
-                "the listener on port {} speaks {}: PostgreSQL begins TLS inside its own protocol, which only TCP passes \
-                 through",
-                listener.port, listener.protocol
-            ),
-            format!(
-                "aws elbv2 modify-listener --listener-arn {} --protocol TCP",
-                listener.arn
-            ),
-        ),
-    }
-}
-
-fn idle_timeout(detail: &Detail, listeners: &[ListenerSeen]) -> Outcome {
-    const KEY: &str = "tcp.idle_timeout.seconds";
-    let mut shortest: Option<(u32, &str)> = None;
-    for (listener, attributes) in listeners {
-        let Ok(attributes) = attributes else {
-            return Outcome::blocked("permission.inspect");
-        };
-        let seconds = attributes.get(KEY).and_then(|seconds| seconds.parse().ok());
-        let seconds: u32 = seconds.unwrap_or(IDLE_DEFAULT_SECONDS);
-        if shortest.is_none_or(|(shortest, _)| seconds < shortest) {
-            shortest = Some((seconds, &listener.arn));
-        }
-    }
-    match shortest {
-        None => Outcome::blocked("balancer.listener"),
-        Some((seconds, _)) if seconds > IDLE_DEFAULT_SECONDS => {
-            Outcome::ok(format!("a connection may be silent for {seconds} s"))
-        }
-        Some((seconds, listener)) => Outcome::warning(
-            format!("a connection that is silent for {seconds} s is dropped without a word to either side"),
-            format!(
-                "{} --listener-arn {listener} --attributes Key={KEY},Value={IDLE_MAX}; or let clients send TCP keepalives \
-                 more often than that",
-                elbv2(detail, "modify-listener-attributes")
-            ),
-        ),
-    }
-}
-
 fn zones(detail: &Detail, balancer: &Balancer, current: Current<'_>) -> Outcome {
-    let outside = current.iter().find_map(|(target, listed)| {
-        let zone = listed.zone.as_deref().filter(|zone| *zone != ZONE_ALL)?;
-        (!balancer.zones.contains(zone)).then_some((target, zone))
-    });
-    match outside {
+    match outside(balancer, current) {
         None => Outcome::ok("the current targets lie in zones that are enabled"),
         Some((target, zone)) => Outcome::failure(
             Exit::Unexpected,
@@ -209,10 +139,15 @@ fn zones(detail: &Detail, balancer: &Balancer, current: Current<'_>) -> Outcome 
                 "{target} lies in {zone}, which is not enabled on {}: it gets no traffic",
                 balancer.name
             ),
+            // What is not named is switched off: those of now stand there in full.
             format!(
-                "{} --load-balancer-arn {} --subnets (those of now and one of {zone})",
+                "either enable the zone, with one of its subnets in the place of SUBNET: {} --load-balancer-arn {} --subnets \
+                 {} SUBNET; or keep the database out of it: its DB subnet group may have subnets in {} only (aws rds \
+                 describe-db-subnet-groups shows them)",
                 elbv2(detail, "set-subnets"),
-                balancer.arn
+                balancer.arn,
+                balancer.subnets.join(" "),
+                join(&balancer.zones)
             ),
         ),
     }
@@ -243,18 +178,12 @@ fn cross_zone(
     if without.is_empty() {
         return Outcome::ok("off, but every zone has a current target");
     }
-    let fix = match of_group {
-        Some(_) => format!(
-            "{} --target-group-arn {} --attributes Key={CROSS_ZONE},Value=true",
-            elbv2(detail, "modify-target-group-attributes"),
-            detail.group.arn
-        ),
-        None => format!(
-            "{} --load-balancer-arn {} --attributes Key={CROSS_ZONE},Value=true",
-            elbv2(detail, "modify-load-balancer-attributes"),
-            balancer.arn
-        ),
-    };
+    // The load balancer's own attribute would spread the clients of its other groups, too.
+    let fix = format!(
+        "{} --target-group-arn {} --attributes Key={CROSS_ZONE},Value=true",
+        elbv2(detail, "modify-target-group-attributes"),
+        detail.group.arn
+    );
     Outcome::warning(
         format!(
             "off: the load balancer's nodes in {} have no target, so who connects through them reaches nothing",
@@ -277,7 +206,8 @@ fn private_link(detail: &Detail, balancer: &Balancer) -> Outcome {
             "the inbound rules of {groups} hold for PrivateLink consumers too, whose addresses are of their own VPCs"
         ),
         format!(
-            "allow their addresses in, or: {} --load-balancer-arn {} --security-groups {groups} \
+            "allow their addresses in, or lift the rules for whoever the endpoint service has accepted, on every listener: {} \
+             --load-balancer-arn {} --security-groups {groups} \
              --enforce-security-group-inbound-rules-on-private-link-traffic off",
             elbv2(detail, "set-security-groups"),
             balancer.arn
@@ -326,8 +256,8 @@ fn access(detail: &Detail, around: &Around, wanted: &Wanted<'_>) -> Outcome {
 
 fn alternative(region: &str) -> Outcome {
     Outcome::untold(
-        "a PrivateLink resource endpoint follows an RDS ARN without load balancer and rds-tether, in one region, if the \
-         consumer supports it",
+        "a PrivateLink resource endpoint follows an RDS ARN or a name that anybody can resolve, over TCP, without load balancer \
+         and rds-tether, if the consumer takes one, in the database's region and not in the VPC of its resource gateway",
         format!(
             "ask the consumer; what there is already: aws vpc-lattice list-resource-configurations --region {region}"
         ),

@@ -52,7 +52,7 @@ pub const NAMES: &[(&str, &str)] = &[
         "health checks are fast, and of a kind that the database answers",
     ),
     ("balancer.attached", "an active Network Load Balancer uses the group"),
-    ("balancer.listener", "a TCP listener forwards to the group"),
+    ("balancer.listener", "a TCP listener gives the group new connections"),
     ("balancer.idle-timeout", "quiet connections are kept for long"),
     ("balancer.zones", "the targets' zones are enabled on the load balancer"),
     (
@@ -69,6 +69,10 @@ pub const NAMES: &[(&str, &str)] = &[
         "reach.certificate",
         "its certificate is for the endpoint's name (--ca-bundle)",
     ),
+    (
+        "reach.connects",
+        "connections without a log-in block nobody, and keep nothing awake",
+    ),
     ("database.connect", "the database accepts the user (--database)"),
     (
         "database.encryption",
@@ -77,7 +81,10 @@ pub const NAMES: &[(&str, &str)] = &[
     ("database.version", "the version can be replicated from"),
     ("database.writer", "the server is the writer"),
     ("database.logical", "logical replication is on"),
-    ("database.sender-timeout", "wal_sender_timeout ends no slow consumer"),
+    (
+        "database.sender-timeout",
+        "wal_sender_timeout frees slots, and ends no slow consumer",
+    ),
     ("database.slots", "a replication slot is free"),
     ("database.senders", "a WAL sender is free"),
     ("database.replication-right", "the user may replicate"),
@@ -88,6 +95,7 @@ pub const NAMES: &[(&str, &str)] = &[
         "every published table has a key or replica identity",
     ),
     ("database.held-wal", "no inactive slot holds WAL"),
+    ("database.failover-slots", "consumers find their slots after a failover"),
 ];
 
 /// All checks, each with what it is about, as help for the command line.

@@ -221,7 +221,7 @@ fn answer(followed: &Followed<'_>, looks: &Looks) -> Outcome {
 fn fix_for(host: &str, look: &Looked, failed: Option<&(SocketAddr, &Failure)>) -> String {
     match failed {
         Some((server, Failure::NoData)) if Kind::of(host) != Kind::Other => {
-            let domain = host.find("amazonaws.com").map_or(host, |at| &host[at..]);
+            let domain = host.find("amazonaws.").map_or(host, |at| &host[at..]);
             format!(
                 "every name of RDS has an address, so {server} takes private ones out, against DNS rebinding: let it give \
                  those of {domain} (dnsmasq: rebind-domain-ok=/{domain}/ beside stop-dns-rebind, Unbound: private-domain: \
@@ -331,17 +331,18 @@ fn private(followed: &Followed<'_>, looks: &Looks) -> Outcome {
         .collect();
     let refused = |ip: &IpAddr| Some((*ip, followed.takes(*ip).err()?));
     if let Some((ip, refusal)) = addresses.iter().find_map(refused) {
-        let fix = match refusal {
-            Refusal::NotAllowed => "add its network to allow_cidrs, or find out why DNS leads there".into(),
-            Refusal::PubliclyRoutable => format!(
-                "{ASK_THE_VPC}; if the database need not be public: aws rds modify-db-instance --no-publicly-accessible"
-            ),
-            _ => "find out which name server or record gives it: no database of RDS has such an address".to_owned(),
-        };
-        return Outcome::failure(Exit::Refused, format!("{ip} {}", brief(refusal)), fix);
+        return Outcome::failure(
+            Exit::Refused,
+            format!("{ip} {}", brief(ip, refusal)),
+            fix_refused(followed, looks, ip, refusal),
+        );
     }
     let public = |ip: &&IpAddr| guard::check(**ip, followed.family, &[]) == Err(Refusal::PubliclyRoutable);
     match addresses.iter().find(public) {
+        Some(ip) if is_of_mesh(*ip) => Outcome::warning(
+            format!("{ip} {}", brief(*ip, Refusal::PubliclyRoutable)),
+            fix_refused(followed, looks, *ip, Refusal::PubliclyRoutable),
+        ),
         Some(ip) => Outcome::warning(format!("{ip} is a public address: sessions leave the VPC"), ASK_THE_VPC),
         None => Outcome::ok(match followed.used_as {
             Use::Targets(_) => format!("{} may be a target", join(&addresses)),
@@ -350,9 +351,57 @@ fn private(followed: &Followed<'_>, looks: &Looks) -> Outcome {
     }
 }
 
-/// The refusal without the advice that goes into the fix.
-fn brief(refusal: Refusal) -> String {
+/// The addresses that are nobody's (RFC 1112), and that service meshes give names of their own making.
+fn is_of_mesh(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V4(ip) if ip.octets()[0] >= 240 && !ip.is_broadcast())
+}
+
+/// How to mend an answer that its follower has no use for.
+fn fix_refused(followed: &Followed<'_>, looks: &Looks, ip: IpAddr, refusal: Refusal) -> String {
+    if is_of_mesh(ip) {
+        return format!(
+            "a sidecar answers here in the name server's place (Istio: dns capture, ISTIO_META_DNS_AUTO_ALLOCATE); leave rds-tether \
+             out of the mesh, or {ASK_THE_VPC}, past the sidecar"
+        );
+    }
     match refusal {
+        Refusal::NotAllowed => {
+            let moved = if is_aurora(followed, looks) {
+                ": Aurora can be moved to other subnets or another VPC under the same name"
+            } else {
+                ""
+            };
+            format!("add its network to allow_cidrs, or find out why DNS leads there{moved}")
+        }
+        Refusal::PubliclyRoutable => {
+            let left = if is_aurora(followed, looks) {
+                "; if that gives the same, the cluster has left its VPC: it has no private address then, and cannot be a target until \
+                 it is moved back into one"
+            } else {
+                ""
+            };
+            format!(
+                "{ASK_THE_VPC}{left}; if it is an address of the VPC itself, name the VPC's network in allow_cidrs; if nobody comes from \
+                 outside the VPC, --no-publicly-accessible leaves the database its private address alone"
+            )
+        }
+        _ => "find out which name server or record gives it: no database of RDS has such an address".to_owned(),
+    }
+}
+
+/// Whether a name is of an Aurora cluster, which can leave its VPC (D12).
+fn is_aurora(followed: &Followed<'_>, looks: &Looks) -> bool {
+    let is_cluster = |name| matches!(Kind::of(name), Kind::Cluster | Kind::Reader | Kind::Custom);
+    followed.names(looks).any(is_cluster)
+}
+
+/// The refusal without the advice that goes into the fix.
+fn brief(ip: IpAddr, refusal: Refusal) -> String {
+    match refusal {
+        _ if is_of_mesh(ip) => {
+            "is of 240.0.0.0/4, which belongs to nobody and is what service meshes invent: it is not the database's"
+                .into()
+        }
         Refusal::PubliclyRoutable => {
             "is a public address: ELB takes only private ones, and the VPC's resolver would give the private one".into()
         }

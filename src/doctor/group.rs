@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::check::{Check, Outcome};
-use crate::aws::elb::{self, Attributes, Balancer, Detail, HealthCheck, Listener};
+use super::command::elbv2;
+use super::listener::ListenerSeen;
+use super::reach::Engine;
+use crate::aws::elb::{self, Attributes, Balancer, Detail, HealthCheck};
 use crate::aws::failure::Kind;
 use crate::exit::Exit;
 use crate::planner::endpoint::{Endpoint, Role};
@@ -43,12 +46,9 @@ pub struct BalancerSeen {
     pub balancer: Balancer,
     /// The attributes of the load balancer.
     pub attributes: Result<Attributes, elb::Error>,
-    /// Its listeners that forward to the group, each with its attributes; and how many there are of others.
-    pub listeners: Result<(Vec<ListenerSeen>, usize), elb::Error>,
+    /// All its listeners.
+    pub listeners: Result<Vec<ListenerSeen>, elb::Error>,
 }
-
-/// A listener and its attributes.
-pub type ListenerSeen = (Listener, Result<Attributes, elb::Error>);
 
 /// The targets that a group is to have by DNS and the settings.
 #[derive(Clone, Debug)]
@@ -92,11 +92,19 @@ impl Seen {
         for seen in around.balancers.iter().flatten() {
             errors.extend(seen.attributes.as_ref().err());
             errors.extend(seen.listeners.as_ref().err());
-            let listeners = seen.listeners.iter().flat_map(|(listeners, _)| listeners);
-            errors.extend(listeners.filter_map(|(_, attributes)| attributes.as_ref().err()));
+            for listener in seen.listeners.iter().flatten() {
+                errors.extend(listener.rules.as_ref().err());
+                errors.extend(
+                    listener
+                        .attributes
+                        .as_ref()
+                        .and_then(|attributes| attributes.as_ref().err()),
+                );
+            }
         }
         // One listener's refusal says what another's would.
-        errors.dedup_by_key(|error| error.failure.action);
+        let mut told = BTreeSet::new();
+        errors.retain(|error| told.insert(error.failure.action));
         errors
     }
 }
@@ -139,7 +147,7 @@ pub fn judge(seen: &Seen, wanted: &Wanted<'_>, blocked_by: &'static str) -> Vec<
     checks.extend(match &around.targets {
         Ok(targets) => [
             Check::new("group.targets", held(targets, wanted)),
-            Check::new("group.health", health(targets, wanted)),
+            Check::new("group.health", health(around, targets, wanted)),
         ],
         Err(_) => ["group.targets", "group.health"]
             .map(|name| Check::new(name, Outcome::blocked("permission.describe-health"))),
@@ -151,7 +159,7 @@ pub fn judge(seen: &Seen, wanted: &Wanted<'_>, blocked_by: &'static str) -> Vec<
     ];
     for (name, judge) in judges {
         let outcome = match &around.attributes {
-            Ok(attributes) => judge(detail, attributes),
+            Ok(attributes) => judge(detail, around, wanted, attributes),
             Err(_) => Outcome::blocked("permission.inspect"),
         };
         checks.push(Check::new(name, outcome));
@@ -160,7 +168,7 @@ pub fn judge(seen: &Seen, wanted: &Wanted<'_>, blocked_by: &'static str) -> Vec<
     checks
 }
 
-type Judge = fn(&Detail, &Attributes) -> Outcome;
+type Judge = fn(&Detail, &Around, &Wanted<'_>, &Attributes) -> Outcome;
 
 fn target_type(detail: &Detail) -> Outcome {
     if detail.target_type == "ip" {
@@ -290,7 +298,7 @@ fn held(targets: &BTreeMap<Target, Listed>, wanted: &Wanted<'_>) -> Outcome {
     )
 }
 
-fn health(targets: &BTreeMap<Target, Listed>, wanted: &Wanted<'_>) -> Outcome {
+fn health(around: &Around, targets: &BTreeMap<Target, Listed>, wanted: &Wanted<'_>) -> Outcome {
     if wanted.named.is_none() {
         return Outcome::blocked("dns.answer");
     }
@@ -305,12 +313,7 @@ fn health(targets: &BTreeMap<Target, Listed>, wanted: &Wanted<'_>) -> Outcome {
     let found = join(current.iter().map(told));
     let has = |state: fn(&State) -> bool| current.iter().any(|(_, listed)| state(&listed.state));
     if has(|state| matches!(state, State::Unused)) {
-        return Outcome::failure(
-            Exit::Unexpected,
-            format!("{found}: it gets no traffic"),
-            "let a load balancer use the group, and enable the target's zone on it: see balancer.attached and \
-             balancer.zones",
-        );
+        return unused(around, &current, &found);
     }
     if has(|state| matches!(state, State::Unhealthy | State::UnhealthyDraining)) {
         return Outcome::failure(
@@ -326,6 +329,44 @@ fn health(targets: &BTreeMap<Target, Listed>, wanted: &Wanted<'_>) -> Outcome {
     Outcome::ok(found)
 }
 
+/// The first target that lies in a zone in which a load balancer has no node, and that zone.
+pub fn outside<'a>(balancer: &Balancer, current: &[(&'a Target, &'a Listed)]) -> Option<(&'a Target, &'a str)> {
+    current.iter().find_map(|(target, listed)| {
+        let zone = listed.zone.as_deref().filter(|zone| *zone != ZONE_ALL)?;
+        (!balancer.zones.contains(zone)).then_some((*target, zone))
+    })
+}
+
+/// A target that gets no traffic, by the cause: its zone, or that nobody uses the group.
+fn unused(around: &Around, current: &[(&Target, &Listed)], found: &str) -> Outcome {
+    let mut seen = around.balancers.iter().flatten();
+    let outside = seen.find_map(|seen| Some((&seen.balancer, outside(&seen.balancer, current)?)));
+    match (outside, &around.balancers) {
+        (Some((balancer, (_, zone))), _) => Outcome::failure(
+            Exit::Unexpected,
+            format!(
+                "{found}: it gets no traffic, because its zone {zone} is not enabled on {}",
+                balancer.name
+            ),
+            format!(
+                "either enable {zone} on the load balancer, or keep the database out of it by its DB subnet group: see \
+                 balancer.zones"
+            ),
+        ),
+        (None, Ok(balancers)) if balancers.is_empty() => Outcome::failure(
+            Exit::Unexpected,
+            format!("{found}: it gets no traffic, because no load balancer uses the group"),
+            "let a listener forward to it: see balancer.attached",
+        ),
+        _ => Outcome::failure(
+            Exit::Unexpected,
+            format!("{found}: it gets no traffic"),
+            "let a load balancer use the group, and enable the target's zone on it: see balancer.attached and \
+             balancer.zones",
+        ),
+    }
+}
+
 fn is_on(attributes: &Attributes, key: &str) -> bool {
     attributes.get(key).is_some_and(|value| value == "true")
 }
@@ -339,53 +380,74 @@ fn set_attribute(detail: &Detail, key: &str, value: &str) -> String {
     )
 }
 
-fn termination(detail: &Detail, attributes: &Attributes) -> Outcome {
+fn termination(detail: &Detail, _: &Around, wanted: &Wanted<'_>, attributes: &Attributes) -> Outcome {
     const KEY: &str = "deregistration_delay.connection_termination.enabled";
     let delay = attributes.get("deregistration_delay.timeout_seconds");
     let delay = delay.map_or(DELAY_DEFAULT, String::as_str);
     if is_on(attributes, KEY) {
         return Outcome::ok(format!("connections to a removed target end after {delay} s"));
     }
+    let left = match wanted.role {
+        Role::Writer => "the former writer",
+        Role::Reader => "a member that has left",
+    };
     Outcome::warning(
         format!(
-            "connections to a removed target live on, even after its deregistration delay of {delay} s: clients stay on \
-             the former writer"
+            "connections to a removed target live on, even after its deregistration delay of {delay} s: clients stay on {left}"
         ),
         set_attribute(detail, KEY, "true"),
     )
 }
 
-fn client_ip(detail: &Detail, attributes: &Attributes) -> Outcome {
+fn client_ip(detail: &Detail, around: &Around, wanted: &Wanted<'_>, attributes: &Attributes) -> Outcome {
     const KEY: &str = "preserve_client_ip.enabled";
     if !is_on(attributes, KEY) {
         return Outcome::ok("not preserved: the database sees the load balancer");
     }
+    let set = set_attribute(detail, KEY, "false");
+    let current = around.targets.as_ref().map(|targets| wanted.current(targets));
+    // Health checks come from the load balancer's own addresses, whatever this attribute says.
+    let is_healthy = |(_, listed): &(&Target, &Listed)| listed.state == State::Healthy;
+    let lets_in = current.is_ok_and(|current| !current.is_empty() && current.iter().all(is_healthy));
     Outcome::warning(
         "client addresses are preserved: targets outside the VPC and clients on the target's own host time out, and the \
          database's security group must let in every client",
-        set_attribute(detail, KEY, "false"),
+        if lets_in {
+            format!("the database lets the load balancer's addresses in, as the health checks show: {set}")
+        } else {
+            format!(
+                "first let the load balancer's addresses into the database's security group, or every client is shut out; when \
+                 group.health is well, set {KEY} to false, which doctor then gives the command for"
+            )
+        },
     )
 }
 
-fn proxy_protocol(detail: &Detail, attributes: &Attributes) -> Outcome {
+fn proxy_protocol(detail: &Detail, around: &Around, wanted: &Wanted<'_>, attributes: &Attributes) -> Outcome {
     const KEY: &str = "proxy_protocol_v2.enabled";
     if !is_on(attributes, KEY) {
         return Outcome::ok("no header is sent");
     }
+    let targets = around.targets.as_ref();
+    let all = targets.map_or(0, |targets| wanted.registered(targets).count());
+    let are_all_ours = targets.is_ok_and(|targets| wanted.current(targets).len() == all);
     Outcome::failure(
         Exit::Unexpected,
         "each connection begins with a PROXY protocol header, which no database understands",
-        set_attribute(detail, KEY, "false"),
+        if are_all_ours {
+            set_attribute(detail, KEY, "false")
+        } else {
+            "if the group's other targets are proxies that take the header, give the database a target group of its own; \
+             otherwise set the attribute to false"
+                .to_owned()
+        },
     )
 }
 
 fn health_check(detail: &Detail, wanted: &Wanted<'_>) -> Outcome {
     let check = &detail.health_check;
     let arn = &detail.group.arn;
-    let modify = format!(
-        "aws elbv2 modify-target-group --region {} --target-group-arn {arn}",
-        arn.region()
-    );
+    let modify = format!("{} --target-group-arn {arn}", elbv2(detail, "modify-target-group"));
     let is_databases = |port: &str| {
         wanted
             .endpoints
@@ -406,8 +468,18 @@ fn health_check(detail: &Detail, wanted: &Wanted<'_>) -> Outcome {
                 "{} on port {}: that is not the database's, so its health is not what is seen",
                 check.protocol, check.port
             ),
-            format!("{modify} --health-check-protocol TCP --health-check-port traffic-port"),
+            format!(
+                "nothing, if what answers there knows whether the database is well; otherwise: {modify} \
+                 --health-check-protocol TCP --health-check-port traffic-port"
+            ),
         );
+    }
+    let is_mysql = |(endpoint, ..): &(&Endpoint, bool, bool)| Engine::of(endpoint.port()) == Some(Engine::Mysql);
+    if wanted.endpoints.iter().any(is_mysql) {
+        return Outcome::ok(format!(
+            "every {} s: MySQL counts each check as an error (see reach.connects), so no faster ones are advised",
+            check.interval
+        ));
     }
     let (up, down) = worst(check);
     let found = format!(
@@ -417,7 +489,9 @@ fn health_check(detail: &Detail, wanted: &Wanted<'_>) -> Outcome {
         return Outcome::warning(
             found,
             format!(
-                "{modify} --health-check-interval-seconds 10 --healthy-threshold-count 2 --unhealthy-threshold-count 2"
+                "{modify} --health-check-interval-seconds 10 --health-check-timeout-seconds {} --healthy-threshold-count 2 \
+                 --unhealthy-threshold-count 2",
+                check.timeout.clamp(2, 10)
             ),
         );
     }

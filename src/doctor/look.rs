@@ -10,8 +10,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::aws::Tried;
 use super::dns::{Followed, Looks};
-use super::group::{Around, BalancerSeen, ListenerSeen, Seen};
+use super::group::{Around, BalancerSeen, Seen};
 use super::heard::Looked;
+use super::listener::ListenerSeen;
 use super::reach::Answers;
 use crate::aws::Config;
 use crate::aws::arn::Arn;
@@ -224,18 +225,29 @@ async fn look_at_listeners(
     group: &Arn,
     balancer: &str,
     end: Instant,
-) -> Result<(Vec<ListenerSeen>, usize), elb::Error> {
+) -> Result<Vec<ListenerSeen>, elb::Error> {
     let listeners = within(end, "DescribeListeners", group, client.listeners(group, balancer)).await?;
-    let (ours, others): (Vec<_>, Vec<_>) = listeners
-        .into_iter()
-        .partition(|listener| listener.forwards_to.contains(group.as_str()));
     let mut seen = Vec::new();
-    for listener in ours {
-        let call = client.listener_attributes(group, &listener.arn);
-        let attributes = within(end, "DescribeListenerAttributes", group, call).await;
-        seen.push((listener, attributes));
+    let mut refused = None;
+    for listener in listeners {
+        // What is refused for one listener is refused for all.
+        let rules = match &refused {
+            Some(error) => Err(elb::Error::clone(error)),
+            None => within(end, "DescribeRules", group, client.rules(group, &listener.arn)).await,
+        };
+        refused = refused.or_else(|| rules.as_ref().err().cloned());
+        let mut one = ListenerSeen {
+            listener,
+            rules,
+            attributes: None,
+        };
+        if one.names(group.as_str()) {
+            let call = client.listener_attributes(group, &one.listener.arn);
+            one.attributes = Some(within(end, "DescribeListenerAttributes", group, call).await);
+        }
+        seen.push(one);
     }
-    Ok((seen, others.len()))
+    Ok(seen)
 }
 
 /// Makes the two calls that show the right to write and change nothing: `current` is registered, with this zone.

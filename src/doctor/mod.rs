@@ -1,18 +1,20 @@
 //! `doctor`: named checks of everything that has to be right, each with its fix.
 //!
 //! Looking is apart from judging here too: [`look`] asks all there is to ask, at once and with a limit; what was seen is judged
-//! by pure functions in [`dns`] and [`heard`], [`aws`], [`group`], [`balancer`], [`reach`], [`database`] and `local`; [`draw`]
+//! by pure functions in [`dns`] and [`heard`], [`aws`], [`group`], [`balancer`], [`listener`], [`reach`], [`database`] and `local`; [`draw`]
 //! prints it.
 
 pub mod aws;
 pub mod balancer;
 pub mod check;
+mod command;
 pub mod database;
 pub mod dns;
 pub mod draw;
 pub mod flags;
 pub mod group;
 pub mod heard;
+pub mod listener;
 mod local;
 pub mod look;
 pub mod reach;
@@ -25,6 +27,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::aws::arn::Arn;
+use crate::aws::ca;
 use crate::aws::elb::{Client, ClientKey, Clients};
 use crate::aws::sts::Reply;
 use crate::clock::Clock;
@@ -40,6 +43,7 @@ use check::{Check, Outcome, Section, Selection};
 use dns::{Followed, Looks, Use};
 use group::{Seen, Wanted};
 use look::NameServers;
+use reach::Checker;
 
 /// The scope of an examination, besides the settings.
 pub struct Order {
@@ -111,7 +115,7 @@ async fn examine_database(order: &Order, end: Instant) -> Option<Section> {
     let seen = database::look(source, publication, end).await;
     Some(Section {
         title: format!("database {}", source.title()),
-        checks: database::judge(&seen, source.security, publication),
+        checks: database::judge(&seen, source.security, &source.host(), publication),
     })
 }
 
@@ -355,7 +359,12 @@ fn judge_binding(
         .iter()
         .map(|endpoint| Section {
             title: format!("endpoint {endpoint} of target group {name}"),
-            checks: judge_endpoint(&of_binding(binding, endpoint, family), endpoints, &healthy),
+            checks: judge_endpoint(
+                &of_binding(binding, endpoint, family),
+                endpoints,
+                &healthy,
+                Checker::Balancer,
+            ),
         })
         .collect();
     let Some(seen) = seen else {
@@ -433,6 +442,7 @@ fn judge_endpoint(
     followed: &Followed<'_>,
     endpoints: &BTreeMap<Endpoint, Sighting>,
     healthy: &BTreeSet<IpAddr>,
+    checked_by: Checker,
 ) -> Vec<Check> {
     let Some(Sighting {
         looks,
@@ -456,7 +466,9 @@ fn judge_endpoint(
             "dns.answer"
         },
         verified: *verified,
+        bundle: ca::of_rds(followed.names(looks)),
         is_healthy: !addresses.is_empty() && addresses.is_subset(healthy),
+        checked_by,
     };
     let mut checks = dns::judge(followed, looks);
     checks.extend(reach::judge(context, &addresses, answers));
@@ -465,7 +477,13 @@ fn judge_endpoint(
 
 fn judge_proxy(proxy: &Proxy, endpoints: &BTreeMap<Endpoint, Sighting>) -> Section {
     let mut checks = vec![Check::new("proxy.listen", local::listen(proxy.listen))];
-    checks.extend(judge_endpoint(&of_proxy(proxy), endpoints, &BTreeSet::new()));
+    let checked_by = proxy.probe_interval.map_or(Checker::Nobody, |_| Checker::Proxy);
+    checks.extend(judge_endpoint(
+        &of_proxy(proxy),
+        endpoints,
+        &BTreeSet::new(),
+        checked_by,
+    ));
     Section {
         title: format!("proxy {} for {}", proxy.listen, proxy.endpoint),
         checks,

@@ -1,6 +1,7 @@
 //! Whether the current addresses of an endpoint answer from here, judged.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use super::check::{Check, Outcome};
@@ -9,8 +10,45 @@ use crate::planner::endpoint::{Endpoint, Kind};
 use crate::probe::{Reached, Stage, Trouble};
 use crate::text::join;
 
-/// Where AWS publishes the CAs of RDS.
-pub const BUNDLE: &str = "curl -O https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem";
+/// How the words of a refusal begin with which MySQL answers a host that it has blocked (N11).
+const HOST_BLOCKED: &str = "error 1129";
+
+/// Engines of RDS besides PostgreSQL, by the ports that they have unless somebody chooses another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// And MariaDB, and Aurora MySQL.
+    Mysql,
+    /// Microsoft's.
+    SqlServer,
+    /// Oracle's.
+    Oracle,
+    /// IBM's.
+    Db2,
+}
+
+impl Engine {
+    /// The engine that has this port by default, if it is not PostgreSQL.
+    pub fn of(port: u16) -> Option<Self> {
+        match port {
+            3306 => Some(Self::Mysql),
+            1433 => Some(Self::SqlServer),
+            1521 => Some(Self::Oracle),
+            50_000 => Some(Self::Db2),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mysql => "MySQL and MariaDB",
+            Self::SqlServer => "SQL Server",
+            Self::Oracle => "Oracle",
+            Self::Db2 => "Db2",
+        })
+    }
+}
 
 /// The answer of each address.
 pub type Answers = BTreeMap<IpAddr, Result<Reached, Trouble>>;
@@ -24,13 +62,28 @@ pub struct Context<'a> {
     pub without_address: &'static str,
     /// Whether certificates were verified.
     pub verified: bool,
+    /// How to get the CAs that sign the database's.
+    pub bundle: &'static str,
     /// Whether ELB says that the address is healthy: it may be reached from there and not from here.
     pub is_healthy: bool,
+    /// Who looks whether the address is well, by connecting to it.
+    pub checked_by: Checker,
+}
+
+/// Who connects again and again without a log-in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checker {
+    /// The load balancer, for the health of a target.
+    Balancer,
+    /// A proxy, for its readiness.
+    Proxy,
+    /// A proxy that is told not to.
+    Nobody,
 }
 
 /// The checks of one endpoint's current addresses.
 pub fn judge(context: Context<'_>, addresses: &BTreeSet<IpAddr>, answers: &Answers) -> Vec<Check> {
-    const NAMES: [&str; 3] = ["reach.tcp", "reach.postgres", "reach.certificate"];
+    const NAMES: [&str; 4] = ["reach.tcp", "reach.postgres", "reach.certificate", "reach.connects"];
     if addresses.is_empty() {
         return NAMES
             .map(|name| Check::new(name, Outcome::blocked(context.without_address)))
@@ -44,6 +97,7 @@ pub fn judge(context: Context<'_>, addresses: &BTreeSet<IpAddr>, answers: &Answe
         tcp(context, &asked),
         postgres(context, &asked),
         certificate(context, &asked),
+        connects(context, &asked),
     ];
     NAMES
         .into_iter()
@@ -107,13 +161,33 @@ fn postgres(context: Context<'_>, asked: &Asked<'_>) -> Outcome {
     let Some((ip, trouble)) = trouble(asked, Stage::Postgres) else {
         return Outcome::ok("PostgreSQL answers and offers TLS");
     };
-    let found = format!("{}: {trouble}", SocketAddr::new(ip, context.endpoint.port()));
+    let port = context.endpoint.port();
+    let found = format!("{}: {trouble}", SocketAddr::new(ip, port));
+    match (trouble, Engine::of(port)) {
+        (Trouble::Mysql(_, words), _) if words.starts_with(HOST_BLOCKED) => {
+            return Outcome::failure(
+                Exit::Unavailable,
+                found,
+                "raise max_connect_errors in the parameter group (it needs no restart), and unblock the host: FLUSH HOSTS, or TRUNCATE \
+                 TABLE performance_schema.host_cache; see reach.connects",
+            );
+        }
+        (Trouble::Mysql(..), Some(Engine::Mysql)) => {
+            return Outcome::skipped(format!("{found}; the port is MySQL's, so nothing more is asked"));
+        }
+        (Trouble::Closed(Stage::Postgres, _) | Trouble::NotPostgres(_), Some(engine)) => {
+            return Outcome::skipped(format!(
+                "{found}; the port is that of {engine}, which ends such a connection, so nothing more is asked"
+            ));
+        }
+        _ => {}
+    }
     match trouble {
         Trouble::TlsRefused => Outcome::warning(
             found,
             "turn TLS on (ssl = on); RDS always offers it, so this may be something in between, such as a pooler",
         ),
-        Trouble::NotPostgres(_) => Outcome::failure(
+        Trouble::NotPostgres(_) | Trouble::Mysql(..) => Outcome::failure(
             Exit::Unexpected,
             found,
             "check the endpoint's port; if the database is of another engine: --skip reach.postgres --skip \
@@ -127,7 +201,8 @@ fn postgres(context: Context<'_>, asked: &Asked<'_>) -> Outcome {
         _ => Outcome::failure(
             Exit::Unavailable,
             found,
-            "something in between, or a database that is starting or stopping, ends connections: see its log and events",
+            "something in between, a database that is starting or stopping, or one that is not PostgreSQL ends connections: see its log \
+             and events; if the database is of another engine: --skip reach.postgres --skip reach.certificate",
         ),
     }
 }
@@ -152,7 +227,7 @@ fn certificate(context: Context<'_>, asked: &Asked<'_>) -> Outcome {
         }
         return Outcome::untold(
             format!("{version} works; whose certificate it is was not asked"),
-            format!("{BUNDLE}; rds-tether doctor --ca-bundle global-bundle.pem"),
+            format!("{}; rds-tether doctor --ca-bundle global-bundle.pem", context.bundle),
         );
     };
     let found = format!("{}: {trouble}", SocketAddr::new(ip, context.endpoint.port()));
@@ -161,6 +236,45 @@ fn certificate(context: Context<'_>, asked: &Asked<'_>) -> Outcome {
         _ => Exit::Unexpected,
     };
     Outcome::failure(exit, found, fix_tls(context, trouble))
+}
+
+/// What it does to a database that somebody connects to it, again and again, and says nothing (N11, D14).
+fn connects(context: Context<'_>, asked: &Asked<'_>) -> Outcome {
+    let is_mysql = |(_, answer): &(IpAddr, &Result<Reached, Trouble>)| matches!(answer, Err(Trouble::Mysql(..)));
+    let by_port = Engine::of(context.endpoint.port()) == Some(Engine::Mysql);
+    let (checks, less_for_mysql, less_for_aurora) = match context.checked_by {
+        Checker::Balancer => (
+            "the load balancer's health checks",
+            "fewer health checks (an interval of up to 300 s) only put it off",
+            "health checks come every 5 min at the least, before it would pause; behind a proxy with probe_interval = \"never\" it \
+             sleeps while no client is there",
+        ),
+        Checker::Proxy => (
+            "the proxy's readiness probes",
+            "or probe_interval = \"never\" for this proxy (a longer one puts it off), and readiness = \"tcp\"",
+            "probe_interval = \"never\" for this proxy lets it sleep while no client is there",
+        ),
+        Checker::Nobody => return Outcome::ok("the proxy connects for its clients alone: probe_interval is never"),
+    };
+    if by_port || asked.iter().any(is_mysql) {
+        return Outcome::warning(
+            format!(
+                "MySQL and MariaDB count each connection without a log-in as an error, and block its host (ERROR 1129) after \
+                 max_connect_errors of them, 100 by default, if no log-in comes between: {checks} are such"
+            ),
+            format!("raise max_connect_errors in the parameter group, which takes no restart; {less_for_mysql}"),
+        );
+    }
+    if matches!(context.endpoint.kind(), Kind::Cluster | Kind::Reader | Kind::Custom) {
+        return Outcome::untold(
+            format!("nobody is blocked; but {checks} keep an Aurora awake that pauses by itself (minimum capacity 0)"),
+            format!(
+                "{less_for_aurora}; whether it is such a one: aws rds describe-db-clusters --query \
+                 \"DBClusters[].[DBClusterIdentifier,ServerlessV2ScalingConfiguration.MinCapacity]\" --output text"
+            ),
+        );
+    }
+    Outcome::ok("nobody is blocked for connecting without a log-in")
 }
 
 fn fix_tls(context: Context<'_>, trouble: &Trouble) -> String {
@@ -173,9 +287,11 @@ fn fix_tls(context: Context<'_>, trouble: &Trouble) -> String {
         Trouble::WrongName(_) => {
             "DNS leads to another database than the name says: compare the address with the console".into()
         }
-        Trouble::UnknownCa => format!("give the CAs of RDS: {BUNDLE}"),
+        Trouble::UnknownCa => format!("give the CAs of RDS: {}", context.bundle),
         Trouble::Expired => {
-            "renew it: aws rds modify-db-instance --ca-certificate-identifier rds-ca-rsa2048-g1 --apply-immediately".into()
+            "renew it (aws rds modify-db-instance --ca-certificate-identifier rds-ca-rsa2048-g1) at a time of your choice, because it \
+             may restart the database, and when clients that verify know the new CA"
+                .into()
         }
         Trouble::NotYetValid => "check this host's clock".into(),
         _ => "see the server's log; a client of the same library fails in the same way".into(),

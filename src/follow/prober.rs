@@ -169,6 +169,7 @@ fn doubt_in(trouble: &Trouble) -> Doubt {
         | Trouble::Closed(..)
         | Trouble::Handshake(_) => Doubt::Silent(why),
         Trouble::NotPostgres(_)
+        | Trouble::Mysql(..)
         | Trouble::TlsRefused
         | Trouble::WrongName(_)
         | Trouble::UnknownCa

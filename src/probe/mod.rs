@@ -19,6 +19,8 @@ pub use trust::Trust;
 
 /// SSLRequest: its length, and a code that no protocol version has (PostgreSQL documentation, "Message Formats").
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
+/// What is looked at of an answer: a whole greeting of MySQL.
+const ANSWER_MAX: usize = 128;
 /// The most names of a certificate that are worth repeating.
 const NAMES_MAX: usize = 4;
 
@@ -64,6 +66,8 @@ pub enum Trouble {
     Closed(Stage, String),
     /// Something answers, but not PostgreSQL; the first byte it said.
     NotPostgres(u8),
+    /// MySQL or MariaDB answers: the first byte, and its version or what it refuses.
+    Mysql(u8, String),
     /// PostgreSQL does not speak TLS.
     TlsRefused,
     /// TLS could not be agreed upon.
@@ -112,11 +116,43 @@ pub async fn probe(address: SocketAddr, depth: Depth<'_>, limit: Duration) -> Re
 async fn ask_for_tls(stream: &mut TcpStream) -> Result<(), Trouble> {
     let closed = |error: io::Error| Trouble::Closed(Stage::Postgres, plain(&error));
     stream.write_all(&SSL_REQUEST).await.map_err(closed)?;
+    let mut answer = [0; ANSWER_MAX];
+    let length = stream.peek(&mut answer).await.map_err(closed)?;
+    // It may begin with any byte, an S or N too.
+    if let Some(words) = greeting(&answer[..length]) {
+        return Err(Trouble::Mysql(answer[0], words));
+    }
     match stream.read_u8().await.map_err(closed)? {
         b'S' => Ok(()),
         b'N' => Err(Trouble::TlsRefused),
         other => Err(Trouble::NotPostgres(other)),
     }
+}
+
+/// The version in the first packet of a MySQL or MariaDB, or the words of its refusal (MySQL internals, "Connection Phase"): three
+/// bytes of length, the packet's number, 0, and the version of the protocol, 10, or the sign of an error and its number.
+fn greeting(answer: &[u8]) -> Option<String> {
+    let text = match answer {
+        [_, _, 0, 0, 10, rest @ ..] => rest.split(|byte| *byte == 0).next()?,
+        [_, _, 0, 0, 0xff, low, high, rest @ ..] => {
+            let words = String::from_utf8_lossy(
+                rest.strip_prefix(b"#")
+                    .map_or(rest, |rest| rest.get(5..).unwrap_or(rest)),
+            );
+            return Some(format!(
+                "error {}: {}",
+                u16::from_le_bytes([*low, *high]),
+                plain_text(&words)
+            ));
+        }
+        _ => return None,
+    };
+    Some(plain_text(&String::from_utf8_lossy(text)))
+}
+
+/// Nothing that another side sends moves the cursor.
+fn plain_text(text: &str) -> String {
+    text.chars().filter(|char| !char.is_control()).collect()
 }
 
 /// The words for an error that people know it by.
@@ -176,7 +212,7 @@ impl Trouble {
         match self {
             Self::Refused | Self::Unreachable(_) => Stage::Tcp,
             Self::TimedOut(stage) | Self::Closed(stage, _) => *stage,
-            Self::NotPostgres(_) | Self::TlsRefused => Stage::Postgres,
+            Self::NotPostgres(_) | Self::Mysql(..) | Self::TlsRefused => Stage::Postgres,
             Self::Handshake(_)
             | Self::WrongName(_)
             | Self::UnknownCa
@@ -210,6 +246,10 @@ impl fmt::Display for Trouble {
                     "what answers is not PostgreSQL: its first byte is {byte:#04x}, neither S nor N"
                 )
             }
+            Self::Mysql(byte, words) => write!(
+                f,
+                "what answers is not PostgreSQL but MySQL or MariaDB ({words}): its first byte is {byte:#04x}"
+            ),
             Self::TlsRefused => f.write_str("PostgreSQL answers, but speaks no TLS"),
             Self::Handshake(why) => write!(f, "TLS could not be agreed upon: {why}"),
             Self::WrongName(names) if names.is_empty() => f.write_str("the certificate names another server"),
@@ -227,6 +267,34 @@ impl fmt::Display for Trouble {
             Self::Expired => f.write_str("the certificate has expired"),
             Self::NotYetValid => f.write_str("the certificate is not valid yet"),
             Self::BadCertificate(why) => write!(f, "the certificate cannot be used: {why}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mysql_is_known_by_its_greeting_whatever_byte_that_begins_with() {
+        for (answer, words) in [
+            (b"\x4a\0\0\0\x0a8.0.36\0\x08\0" as &[u8], Some("8.0.36")),
+            (b"S\0\0\0\x0a5.5.5-10.11.6-MariaDB\0", Some("5.5.5-10.11.6-MariaDB")),
+            (b"N\0\0\0\x0a8.0.32-rds\0", Some("8.0.32-rds")),
+            (
+                b"\x45\0\0\0\xff\x69\x04Host '10.0.1.7' is blocked",
+                Some("error 1129: Host '10.0.1.7' is blocked"),
+            ),
+            (
+                b"\x20\0\0\0\xff\x10\x04#08004Too many connections",
+                Some("error 1040: Too many connections"),
+            ),
+            (b"S", None),
+            (b"N", None),
+            (b"E\0\0\0\x1e", None),
+            (b"", None),
+        ] {
+            assert_eq!(greeting(answer).as_deref(), words, "{answer:?}");
         }
     }
 }

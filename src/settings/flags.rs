@@ -11,6 +11,7 @@ use super::table::{Dns, Http, Notify, Options, Proxy, TargetGroup};
 use super::value::{Bundle, Limit};
 use super::{Error, Settings};
 use crate::aws::arn::Arn;
+use crate::aws::ca;
 use crate::planner::endpoint::Endpoint;
 use crate::probe::Trust;
 
@@ -180,11 +181,20 @@ impl Flags {
             notify: self.notify.clone().over(said.notify),
         };
         let is_asked_by_flag = |key| key == "probe" && self.group.probe.is_some();
-        merged.settings().map_err(|fault| match file {
+        let settings = merged.settings().map_err(|fault| match file {
             Some(file) if !is_asked_by_flag(fault.key) => file.fault(&fault),
             _ => fault.wrong.into(),
-        })
+        });
+        reaching_aws(settings?)
     }
+}
+
+/// The settings, if AWS can be trusted as the environment says, should it be called at all.
+fn reaching_aws(settings: Settings) -> Result<Settings, Error> {
+    if !settings.bindings.is_empty() || settings.notify.topic.is_some() {
+        ca::from_env()?;
+    }
+    Ok(settings)
 }
 
 impl ProxyFlags {
@@ -198,7 +208,7 @@ impl ProxyFlags {
             http: given.http,
             notify: given.notify,
         };
-        options.settings().map_err(|fault| fault.wrong.into())
+        reaching_aws(options.settings().map_err(|fault| Error::from(fault.wrong))?)
     }
 }
 

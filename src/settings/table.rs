@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::Settings;
 use super::value::{Bundle, Cidr, Deadline, Dial, Interval, Lasting, Listen, NameServer, ProbeInterval, Wait};
 use crate::aws::arn::{Arn, RoleArn, TopicArn};
+use crate::aws::ca;
 use crate::follow::binding::Binding;
 use crate::planner::answer::Quorum;
 use crate::planner::candidate::{Probe, ProbePatience};
@@ -280,8 +281,8 @@ impl TargetGroup {
                  that sign the database's",
                 arn.name()
             );
-            let rds = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem";
-            return Err(("probe", Wrong::new(what, format!("AWS publishes those of RDS, {rds}"))));
+            let rds = ca::of_rds(endpoints.iter().map(Endpoint::host));
+            return Err(("probe", Wrong::new(what, format!("AWS publishes those of RDS: {rds}"))));
         }
         Ok(Binding {
             arn,

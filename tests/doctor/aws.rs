@@ -1,7 +1,9 @@
 //! What doctor says of credentials, the clock and permissions, through the built binary.
 
+use testkit::certificate::{Authority, NOW};
 use testkit::elb::Failure;
 
+use super::fake::terminate_tls;
 use super::world::*;
 use super::{doctor, examine};
 
@@ -86,6 +88,7 @@ fn each_denied_action_is_named_by_the_check_that_is_about_it() {
         ("DescribeLoadBalancerAttributes", "permission.inspect", 0),
         ("DescribeListeners", "permission.inspect", 0),
         ("DescribeListenerAttributes", "permission.inspect", 0),
+        ("DescribeRules", "permission.inspect", 0),
     ] {
         let world = World::settled();
         world.elb.fail(action, Failure::denied(action), None);
@@ -187,4 +190,57 @@ fn one_api_that_hangs_does_not_keep_the_rest_from_being_told() {
     told.assert("aws.identity", "warning", &["--timeout"]);
     told.assert("permission.describe-groups", "failure", &["--timeout"]);
     told.assert("dns.answer", "ok", &[OLD]);
+}
+
+/// An API whose certificate a company's own CA has signed, as behind an inspecting proxy.
+#[test]
+fn the_cas_of_aws_ca_bundle_are_those_that_aws_is_trusted_by() {
+    let world = World::settled();
+    let authority = Authority::new();
+    let front = terminate_tls(authority.certify(&["localhost"], NOW), world.elb.address());
+    let scratch = Scratch::new();
+    let bundle = |name: &str, pem: &str| scratch.write(name, pem).to_str().unwrap().to_owned();
+    let good = bundle("good.pem", &authority.pem);
+    // Several in one file, as such files are, and one that cannot be used.
+    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let several = bundle("several.pem", &(Authority::new().pem + broken + &authority.pem));
+    let other = bundle("other.pem", &Authority::new().pem);
+    let examined = |bundle: Option<&str>| {
+        let mut command = doctor(&world);
+        command.env(
+            "AWS_ENDPOINT_URL",
+            format!("https://localhost:{}", front.address.port()),
+        );
+        if let Some(bundle) = bundle {
+            command.env("AWS_CA_BUNDLE", bundle);
+        }
+        examine(command.args(["--only", "aws", "--only", "group.health", "--only", "settings"]))
+    };
+    for bundle in [&good, &several] {
+        let told = examined(Some(bundle));
+        assert_eq!(told.exit, 0, "{}", told.said);
+        told.assert("aws.identity", "ok", &["user/tether"]);
+        told.assert("group.health", "ok", &[OLD]);
+    }
+    for bundle in [Some(other.as_str()), None] {
+        let told = examined(bundle);
+        assert_eq!(told.exit, 69, "{}", told.said);
+        told.assert("aws.identity", "warning", &["certificate"]);
+    }
+    for (bundle, part) in [
+        (bundle("empty.pem", ""), "has no certificate in it that can be used"),
+        (
+            bundle(
+                "broken.pem",
+                "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+            ),
+            "has no certificate in it that can be used",
+        ),
+        ("/nowhere/ca.pem".to_owned(), "cannot be read"),
+    ] {
+        let told = examined(Some(&bundle));
+        told.assert("settings", "failure", &["AWS_CA_BUNDLE", part, "unset it"]);
+    }
+    let told = examined(Some(""));
+    assert_eq!(told.exit, 69, "an empty one is none: {}", told.said);
 }

@@ -46,6 +46,89 @@ fn a_public_answer_is_told_before_it_can_be_registered() {
 }
 
 #[test]
+fn an_aurora_that_has_left_its_vpc_is_told_apart_from_a_public_instance() {
+    let told = |host: &str| {
+        let world = World::settled();
+        world.dns.set(host, Behaviour::a("54.12.3.4", 5));
+        of(&world, host, &[]).check("dns.private").fix.clone()
+    };
+    let left = "the cluster has left its VPC";
+    assert!(told(WRITER).contains(left));
+    let instance = told(INSTANCE);
+    assert!(
+        instance.contains("169.254.169.253") && !instance.contains(left),
+        "{instance}"
+    );
+}
+
+#[test]
+fn an_address_that_a_service_mesh_invents_is_told_as_that() {
+    let world = World::settled();
+    world.dns.set(WRITER, Behaviour::a("240.240.0.7", 5));
+    let told = of(&world, WRITER, &[]);
+    assert_eq!(told.exit, 3, "{}", told.said);
+    let check = told.check("dns.private");
+    assert!(
+        !format!("{} {}", check.finding, check.fix).contains("public"),
+        "{}",
+        told.said
+    );
+    told.assert(
+        "dns.private",
+        "failure",
+        &["240.0.0.0/4", "service meshes", "sidecar", "ISTIO_META"],
+    );
+    // A proxy may connect to what it likes, and is told as much.
+    let told = proxied_with("240.240.0.7:5432".parse().unwrap(), "", &["--only", "dns"]);
+    let parts = ["240.0.0.0/4", "service meshes", "sidecar"];
+    told.assert("dns.private", told.check("dns.private").status.as_str(), &parts);
+}
+
+#[test]
+fn names_and_arns_of_every_partition_are_known() {
+    for (host, arn, kind) in [
+        (
+            "orders.cluster-abc123.eusc-de-east-1.rds.amazonaws.eu",
+            "arn:aws-eusc:elasticloadbalancing:eusc-de-east-1:111122223333:targetgroup/orders/73e2d6bc24d8a067",
+            "a cluster endpoint",
+        ),
+        (
+            "orders-1.abc123.eusc-de-east-1.rds.amazonaws.eu",
+            "arn:aws-eusc:elasticloadbalancing:eusc-de-east-1:111122223333:targetgroup/orders/73e2d6bc24d8a067",
+            "--region eusc-de-east-1",
+        ),
+        (
+            "orders.cluster-abc123.us-gov-west-1.rds.amazonaws.com",
+            "arn:aws-us-gov:elasticloadbalancing:us-gov-west-1:111122223333:targetgroup/orders/73e2d6bc24d8a067",
+            "a cluster endpoint",
+        ),
+        (
+            "orders-1.abc123.rds.cn-north-1.amazonaws.com.cn",
+            "arn:aws-cn:elasticloadbalancing:cn-north-1:111122223333:targetgroup/orders/73e2d6bc24d8a067",
+            "--region cn-north-1",
+        ),
+    ] {
+        let world = World::settled();
+        world.dns.set(host, Behaviour::a(OLD, 5));
+        let mut command = world.command("doctor");
+        bind(&mut command, &format!("{host}:5432"), arn);
+        let told = examine(command.args(["--only", "dns", "--only", "settings"]));
+        told.assert("dns.answer", "ok", &[OLD]);
+        told.assert("dns.endpoint", told.check("dns.endpoint").status.as_str(), &[kind]);
+    }
+}
+
+/// Protection against DNS rebinding takes the whole domain of the partition.
+#[test]
+fn a_name_server_that_takes_private_addresses_out_is_told_the_domain_of_the_partition() {
+    let world = World::settled();
+    let host = "orders.cluster-abc123.eusc-de-east-1.rds.amazonaws.eu";
+    world.dns.set(host, Behaviour::NoData);
+    let told = of(&world, host, &[]);
+    told.assert("dns.answer", "failure", &["rebind-domain-ok=/amazonaws.eu/"]);
+}
+
+#[test]
 fn an_address_outside_allow_cidrs_is_told() {
     let world = World::settled();
     let told = of(&world, WRITER, &["--allow-cidr", "10.9.0.0/16"]);

@@ -30,6 +30,8 @@ pub enum Manner {
     Stalls,
     /// Answers S and then speaks no TLS.
     Babbles,
+    /// Speaks TLS with this certificate from the first byte, and passes on what it hears to an address.
+    Front(Arc<ServerConfig>, SocketAddr),
 }
 
 /// A running server; it ends when dropped.
@@ -72,6 +74,14 @@ impl Drop for Postgres {
     }
 }
 
+/// Ends TLS with this certificate and passes what comes on to `behind`.
+pub fn terminate_tls(certified: Certified, behind: SocketAddr) -> Postgres {
+    let Manner::Tls(config) = with(certified) else {
+        unreachable!("with() makes nothing else");
+    };
+    Postgres::start(Manner::Front(config, behind))
+}
+
 async fn accept(listener: TcpListener, manner: Manner) {
     while let Ok((stream, _)) = listener.accept().await {
         tokio::spawn(serve(stream, manner.clone()));
@@ -83,6 +93,14 @@ async fn serve(mut stream: TcpStream, manner: Manner) {
     match manner {
         Manner::Closes => return,
         Manner::Silent => std::future::pending().await,
+        Manner::Front(config, behind) => {
+            let Ok(mut tls) = TlsAcceptor::from(config).accept(stream).await else {
+                return;
+            };
+            let mut behind = TcpStream::connect(behind).await.unwrap();
+            let _ = tokio::io::copy_bidirectional(&mut tls, &mut behind).await;
+            return;
+        }
         Manner::Says(bytes) => {
             let _ = stream.write_all(bytes).await;
             let _ = stream.read(&mut request).await;

@@ -1,6 +1,6 @@
 //! What doctor says of the target group and its load balancer, through the built binary.
 
-use testkit::elb::{Group, TargetType};
+use testkit::elb::{Failure, Family, Forward, Group, Listener, Rule, TargetType};
 
 use super::world::*;
 use super::{Diagnosis, doctor, examine};
@@ -22,8 +22,8 @@ fn tuned() -> Group {
             balancer
                 .attributes
                 .extend([set("load_balancing.cross_zone.enabled", "true")]);
-            balancer
-                .listener_attributes
+            balancer.listeners[0]
+                .attributes
                 .extend([set("tcp.idle_timeout.seconds", "6000")]);
         });
     group.health_check.interval = 10;
@@ -53,7 +53,12 @@ fn what_aws_sets_up_by_default_is_told_to_keep_old_connections_and_starve_zones(
     told.assert(
         "balancer.cross-zone",
         "warning",
-        &["eu-west-1b, eu-west-1c", key, "loadbalancer/net/orders"],
+        &[
+            "eu-west-1b, eu-west-1c",
+            key,
+            "modify-target-group-attributes",
+            "targetgroup/orders",
+        ],
     );
     told.assert(
         "balancer.idle-timeout",
@@ -84,8 +89,23 @@ fn cross_zone_is_the_groups_if_that_says_so() {
 fn a_target_in_a_zone_that_is_not_enabled_gets_no_traffic() {
     let told = of(named().zones(&["eu-west-1b", "eu-west-1c"]));
     assert_eq!(told.exit, 1, "{}", told.said);
-    told.assert("balancer.zones", "failure", &[OLD, "eu-west-1a", "set-subnets"]);
-    told.assert("group.health", "failure", &["unused", "Target.NotInUse", "no traffic"]);
+    let now = "--subnets subnet-eu-west-1b subnet-eu-west-1c SUBNET";
+    let parts = [
+        OLD,
+        "eu-west-1a",
+        "set-subnets",
+        now,
+        "DB subnet group may have subnets in eu-west-1b, eu-west-1c only",
+    ];
+    told.assert("balancer.zones", "failure", &parts);
+    let parts = [
+        "unused",
+        "Target.NotInUse",
+        "no traffic",
+        "its zone eu-west-1a is not enabled on orders",
+        "DB subnet group",
+    ];
+    told.assert("group.health", "failure", &parts);
 }
 
 #[test]
@@ -125,6 +145,119 @@ fn a_group_without_load_balancer_gets_no_traffic() {
     assert_eq!(told.exit, 1, "{}", told.said);
     told.assert("balancer.attached", "failure", &["no load balancer", "create-listener"]);
     told.assert("balancer.zones", "skipped", &["balancer.attached"]);
+    let parts = ["unused", "no traffic", "no load balancer uses the group"];
+    told.assert("group.health", "failure", &parts);
+}
+
+/// A dual-stack load balancer of the group `legacy`, with one listener, and the group behind it.
+fn shared(listener: Listener) -> World {
+    let mut theirs = Group::named("legacy").balanced(|balancer| balancer.listeners = vec![listener]);
+    theirs.balancer.ip_address_type = "dualstack".into();
+    let world = World::settled_with(named().behind(&theirs.load_balancer_arn().unwrap()));
+    world.elb.add_group(theirs);
+    world
+}
+
+fn forwards(rules: Vec<Rule>, weights: &[(&str, u16)]) -> Listener {
+    let forward = |(name, weight): &(&str, u16)| Forward::weighted(&Group::named(name).arn(), *weight);
+    Listener {
+        forward: weights.iter().map(forward).collect(),
+        rules,
+        ..Listener::default()
+    }
+}
+
+fn rule(priority: u32, family: Family, name: &str) -> Rule {
+    Rule::for_clients(priority, family, vec![Forward::to(&Group::named(name).arn())])
+}
+
+/// What the listener's check says of a listener that others use, too.
+fn listener_of(listener: Listener) -> (Diagnosis, String) {
+    let told = examine(doctor(&shared(listener)).args(["--only", "balancer", "--only", "permission"]));
+    let check = told.check("balancer.listener");
+    let line = format!("{} {}", check.status, check.finding);
+    (told, line)
+}
+
+#[test]
+fn a_group_that_is_reached_by_a_rule_alone_is_reached() {
+    let (told, line) = listener_of(forwards(vec![rule(10, Family::Ipv6, "orders")], &[]));
+    assert_eq!(line, "ok TCP port 5432, for ipv6 clients, by rule 10");
+    told.assert("balancer.idle-timeout", "warning", &["350 s", "listener/net/legacy"]);
+    let (_, line) = listener_of(forwards(
+        vec![rule(10, Family::Ipv6, "orders"), rule(5, Family::Ipv4, "orders")],
+        &[],
+    ));
+    assert_eq!(line, "ok TCP port 5432, by rule 5, 10");
+    // The control: the same listener without the rule.
+    let (told, line) = listener_of(forwards(vec![], &[]));
+    assert_eq!(
+        line,
+        "failure no listener of legacy forwards to the group (1 forward elsewhere)"
+    );
+    told.assert("balancer.listener", "failure", &["create-listener", "--port 5433"]);
+}
+
+#[test]
+fn a_weight_of_0_is_no_way_to_the_group() {
+    let (told, line) = listener_of(forwards(vec![], &[("orders", 0), ("legacy", 10)]));
+    assert!(
+        line.starts_with("failure the group has weight 0 in what port 5432 forwards to"),
+        "{line}"
+    );
+    let parts = ["on purpose", "create-listener", "--port 5433"];
+    told.assert("balancer.listener", "failure", &parts);
+    assert!(!told.said.contains("modify-listener "), "{}", told.said);
+    // The control: a share, however small, is a way.
+    let (_, line) = listener_of(forwards(vec![], &[("orders", 1), ("legacy", 999)]));
+    assert_eq!(line, "ok TCP port 5432, 1 of 1000 new connections");
+}
+
+#[test]
+fn rules_that_take_every_client_leave_nothing_to_the_default_action() {
+    let both = vec![rule(10, Family::Ipv4, "legacy"), rule(20, Family::Ipv6, "legacy")];
+    let (_, line) = listener_of(forwards(both, &[("orders", 1)]));
+    assert_eq!(
+        line,
+        "failure the group stands in an action of port 5432, but rules before that take every client"
+    );
+    let one = vec![rule(10, Family::Ipv4, "legacy")];
+    let (_, line) = listener_of(forwards(one, &[("orders", 1)]));
+    assert_eq!(line, "ok TCP port 5432, for ipv6 clients");
+}
+
+#[test]
+fn a_condition_that_nobody_knows_takes_some_clients_and_not_all() {
+    let mut unknown = rule(10, Family::Ipv4, "orders");
+    unknown.condition = ("client-mood".into(), "good".into());
+    let (_, line) = listener_of(forwards(vec![unknown.clone()], &[]));
+    assert_eq!(line, "ok TCP port 5432, by rule 10 with conditions (client-mood)");
+    unknown.forward = vec![Forward::to(&Group::named("legacy").arn())];
+    let (_, line) = listener_of(forwards(vec![unknown], &[("orders", 1)]));
+    assert_eq!(line, "ok TCP port 5432");
+}
+
+#[test]
+fn rules_that_may_not_be_read_make_no_verdict() {
+    for (listener, status, finding) in [
+        (
+            forwards(vec![rule(10, Family::Ipv6, "orders")], &[]),
+            "skipped",
+            "cannot be told before permission.inspect is well",
+        ),
+        (
+            forwards(vec![], &[("orders", 1)]),
+            "ok",
+            "TCP port 5432; rules that may come before that are not known",
+        ),
+    ] {
+        let world = shared(listener);
+        world.elb.fail("DescribeRules", Failure::denied("DescribeRules"), None);
+        let told = examine(&mut doctor(&world));
+        assert_eq!(told.exit, 0, "{}", told.said);
+        told.assert("permission.inspect", "warning", &["elasticloadbalancing:DescribeRules"]);
+        told.assert("balancer.listener", status, &[finding]);
+    }
 }
 
 #[test]
@@ -132,8 +265,12 @@ fn what_breaks_the_protocol_is_a_failure() {
     let mut tls = named();
     tls.protocol = "TLS".into();
     of(tls).assert("group.protocol", "failure", &["TLS", "only TCP"]);
-    let told = of(named().balanced(|balancer| balancer.listener_protocol = "TLS".into()));
-    told.assert("balancer.listener", "failure", &["speaks TLS", "modify-listener"]);
+    let told = of(named().balanced(|balancer| balancer.listeners[0].protocol = "TLS".into()));
+    told.assert(
+        "balancer.listener",
+        "failure",
+        &["speaks TLS", "create-listener", "--port 5433"],
+    );
     let told = of(named().attribute("proxy_protocol_v2.enabled", "true"));
     told.assert("group.proxy-protocol", "failure", &["PROXY protocol", "Value=false"]);
     let told = of(named().attribute("preserve_client_ip.enabled", "true"));
@@ -152,6 +289,23 @@ fn what_breaks_the_protocol_is_a_failure() {
 }
 
 #[test]
+fn no_faster_health_checks_are_advised_for_a_mysql() {
+    let told = |port: u16| {
+        let world = World::settled_with(named().port(port));
+        world.elb.put_target(&world.arn, OLD, port);
+        let mut command = world.command("doctor");
+        bind(&mut command, &format!("{WRITER}:{port}"), &world.arn);
+        examine(command.args(["--skip", "reach"]))
+            .check("group.health-check")
+            .clone()
+    };
+    let mysql = told(3306);
+    assert_eq!(mysql.status, "ok", "{mysql:?}");
+    assert!(mysql.finding.contains("MySQL counts each check"), "{mysql:?}");
+    assert!(told(5432).fix.contains("--health-check-interval-seconds 10"));
+}
+
+#[test]
 fn a_load_balancer_that_is_not_ready_or_not_ours_is_told() {
     let told = of(named().balanced(|balancer| balancer.kind = "application".into()));
     told.assert(
@@ -163,7 +317,7 @@ fn a_load_balancer_that_is_not_ready_or_not_ours_is_told() {
     told.assert("balancer.attached", "warning", &["provisioning"]);
     let told = of(named().balanced(|balancer| balancer.vpc_id = Some("vpc-other".into())));
     told.assert("group.vpc", "failure", &["vpc-other"]);
-    let told = of(named().balanced(|balancer| balancer.forwards_to = Some("arn:another".into())));
+    let told = of(named().balanced(|balancer| balancer.listeners[0].forward = vec![Forward::to("arn:another")]));
     told.assert("balancer.listener", "failure", &["no listener", "1 forward elsewhere"]);
     told.assert("balancer.idle-timeout", "skipped", &["balancer.listener"]);
 }

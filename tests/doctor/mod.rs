@@ -5,6 +5,7 @@
 mod aws;
 mod dns;
 mod fake;
+mod fixes;
 mod group;
 mod postgres;
 mod reach;

@@ -18,7 +18,7 @@ const PREPARE: &str = "\
     GRANT USAGE ON SCHEMA shop TO tether; GRANT SELECT ON shop.orders TO tether; \
     CREATE PUBLICATION tether FOR TABLE shop.orders;";
 /// What a database for change streaming is set to.
-pub const SETTINGS: &[&str] = &["wal_level=logical", "wal_sender_timeout=0"];
+pub const SETTINGS: &[&str] = &["wal_level=logical", "wal_sender_timeout=60s"];
 
 /// A server in a folder of its own.
 pub struct Server {
@@ -211,11 +211,8 @@ fn settings_that_are_not_for_streaming_are_told_for_rds_and_for_others() {
     let told = server.examine(&[]);
     assert_eq!(told.exit, 1, "{}", told.said);
     told.assert("database.logical", "failure", &["wal_level = replica", "ALTER SYSTEM"]);
-    told.assert(
-        "database.sender-timeout",
-        "warning",
-        &["60 s", "wal_sender_timeout = 0"],
-    );
+    told.assert("database.sender-timeout", "ok", &["60 s", "free again"]);
+    told.assert("database.failover-slots", "ok", &["no logical slot yet"]);
 
     server.start(&["wal_level=replica", "rds.logical_replication=off"]);
     server.examine(&[]).assert(
@@ -253,6 +250,16 @@ fn slots_and_senders_that_run_out_are_told() {
     let parts = ["forgotten", "MB", "SELECT pg_drop_replication_slot('forgotten')"];
     told.assert("database.held-wal", "warning", &parts);
     told.assert("database.senders", "ok", &["1 of 1"]);
+    told.assert(
+        "database.sender-timeout",
+        "warning",
+        &["vanishes without a word", "= 60s"],
+    );
+    told.assert(
+        "database.failover-slots",
+        "ok",
+        &["1 logical slot: no standby streams from here"],
+    );
 
     let mut consumer = program("pg_recvlogical");
     consumer.env("PGPASSWORD", PASSWORD).args([
@@ -332,6 +339,15 @@ fn a_standby_is_told_to_be_none_to_stream_from() {
     assert_eq!(told.with("failure"), ["database.writer"], "{}", told.said);
     told.assert("database.writer", "failure", &["standby or reader", "NAME.cluster-"]);
     primary.examine(&[]).assert("database.writer", "ok", &[]);
+    // A consumer's slot, which no version brings to a standby unless it is told to.
+    primary.sql("SELECT pg_create_logical_replication_slot('consumer', 'pgoutput')");
+    wait_until("the standby streams", || {
+        primary.sql("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == "1"
+    });
+    let parts = ["consumer: a standby that is promoted has none of them", "begin anew"];
+    primary
+        .examine(&[])
+        .assert("database.failover-slots", "warning", &parts);
 }
 
 #[test]
@@ -368,7 +384,7 @@ fn encryption_and_the_servers_name_are_told() {
     server.certify(&authority.certify(&["db.example"], NOW));
     let ca = server.scratch.write("ca.pem", &authority.pem);
     let ca = ca.to_str().unwrap();
-    server.start(&["wal_level=logical", "wal_sender_timeout=0", "ssl=on"]);
+    server.start(&["wal_level=logical", "wal_sender_timeout=60s", "ssl=on"]);
     let url = server.url();
     for mode in ["", "?sslmode=require"] {
         let told = of(&format!("{url}{mode}"), &[]);
@@ -397,4 +413,62 @@ fn encryption_and_the_servers_name_are_told() {
     let other = server.scratch.write("other.pem", &Authority::new().pem);
     let told = of(&named, &["--ca-bundle", other.to_str().unwrap()]);
     told.assert("database.connect", "failure", &["no CA of the bundle", "truststore"]);
+}
+
+/// What PostgreSQL 17 has and an older one has not, for whoever looks there first: the columns of its slots, its version, two of its
+/// settings, and a standby that streams.
+const SEVENTEEN: &str = "\
+    CREATE SCHEMA seventeen; GRANT USAGE ON SCHEMA seventeen TO tether; \
+    CREATE TABLE seventeen.marks (slot_name name PRIMARY KEY, failover bool, synced bool); \
+    CREATE VIEW seventeen.pg_replication_slots AS SELECT s.slot_name, plugin, slot_type, datoid, database, temporary, active, \
+    active_pid, xmin, catalog_xmin, restart_lsn, confirmed_flush_lsn, wal_status, safe_wal_size, two_phase, NULL::timestamptz AS \
+    inactive_since, NULL::bool AS conflicting, NULL::text AS invalidation_reason, coalesce(m.failover, false) AS failover, \
+    coalesce(m.synced, false) AS synced FROM pg_catalog.pg_replication_slots s LEFT JOIN seventeen.marks m USING (slot_name); \
+    CREATE TABLE seventeen.added (name text PRIMARY KEY, setting text); \
+    INSERT INTO seventeen.added VALUES ('sync_replication_slots', 'off'), ('synchronized_standby_slots', ''); \
+    CREATE VIEW seventeen.pg_settings AS SELECT name, setting FROM pg_catalog.pg_settings WHERE name NOT IN (SELECT name FROM \
+    seventeen.added) UNION ALL SELECT name, setting FROM seventeen.added; \
+    CREATE VIEW seventeen.pg_stat_replication AS SELECT 0 AS pid; \
+    CREATE FUNCTION seventeen.current_setting(text) RETURNS text LANGUAGE sql AS $$ SELECT CASE $1 WHEN 'server_version_num' THEN \
+    '170005' ELSE pg_catalog.current_setting($1) END $$; \
+    GRANT SELECT ON ALL TABLES IN SCHEMA seventeen TO tether; \
+    ALTER ROLE tether SET search_path = seventeen, pg_catalog, public";
+
+#[test]
+#[ignore = "needs PostgreSQL: tests/run provides it"]
+fn slots_that_would_not_survive_a_failover_are_told_by_what_postgresql_17_says_of_them() {
+    let server = Server::prepared();
+    server.sql("SELECT pg_create_logical_replication_slot('consumer', 'pgoutput')");
+    let name = "database.failover-slots";
+    // The control: nothing streams from this one, so its slots stay with its storage.
+    server
+        .examine(&[])
+        .assert(name, "ok", &["1 logical slot: no standby streams"]);
+    server.sql(SEVENTEEN);
+    let told = server.examine(&[]);
+    told.assert("database.version", "ok", &["PostgreSQL 17.5"]);
+    let parts = [
+        "consumer: a standby",
+        "failover is off",
+        "sync_replication_slots = on",
+        "failover = true",
+    ];
+    told.assert(name, "warning", &parts);
+    server.sql("INSERT INTO seventeen.marks VALUES ('consumer', true, false)");
+    server
+        .examine(&[])
+        .assert(name, "warning", &["synchronized_standby_slots is empty", "ahead"]);
+    server.sql("UPDATE seventeen.added SET setting = 'standby_1' WHERE name = 'synchronized_standby_slots'");
+    let told = server.examine(&[]);
+    assert_eq!(told.exit, 1, "{}", told.said);
+    told.assert(
+        name,
+        "failure",
+        &["consumers of consumer get nothing", "standby_1, which no standby uses"],
+    );
+    // What has come from a primary has no consumer here, and that is well.
+    server.sql("UPDATE seventeen.marks SET synced = true");
+    server
+        .examine(&[])
+        .assert("database.held-wal", "ok", &["none of them inactive"]);
 }

@@ -159,6 +159,50 @@ fn each_way_of_not_answering_is_told_apart() {
     }
 }
 
+/// A MySQL says its version before anybody asks, in a packet whose length may look like PostgreSQL's yes or no.
+#[test]
+fn a_mysql_is_told_by_its_greeting_whatever_that_begins_with() {
+    for greeting in [
+        b"S\0\0\0\x0a5.5.5-10.11.6-MariaDB-0+deb12u1\0" as &[u8],
+        b"N\0\0\0\x0a8.0.32-rds\0",
+        b"\x4a\0\0\0\x0a8.0.36\0",
+    ] {
+        let server = Postgres::start(Manner::Says(greeting));
+        let told = proxied(server.address, None, &["--timeout", "2s"]);
+        assert_eq!(told.exit, 1, "{}", told.said);
+        told.assert(
+            "reach.postgres",
+            "failure",
+            &["MySQL or MariaDB", "--skip reach.postgres"],
+        );
+        let parts = ["ERROR 1129", "max_connect_errors", "probe_interval = \"never\""];
+        told.assert("reach.connects", "warning", &parts);
+    }
+    // The control: a PostgreSQL blocks nobody.
+    let server = Postgres::start(Manner::Plain);
+    let told = proxied(server.address, None, &["--timeout", "2s"]);
+    told.assert("reach.connects", "skipped", &["nobody is blocked", "awake"]);
+}
+
+/// Nobody has this address, so its ports are closed: the port and the settings alone tell.
+#[test]
+fn whether_a_proxy_s_probes_do_harm_depends_on_the_engine_and_on_whether_it_probes() {
+    let told = |port: u16, lines: &str| {
+        let address = SocketAddr::new("127.83.6.1".parse().unwrap(), port);
+        proxied_with(address, lines, &["--only", "reach"])
+    };
+    let never = "probe_interval = \"never\"";
+    for (port, lines, status, parts) in [
+        // What the proxy does by itself for such a port.
+        (3306, "", "ok", ["for its clients alone", "never"]),
+        (3306, "probe_interval = \"30s\"", "warning", ["ERROR 1129", never]),
+        (5432, "", "skipped", ["capacity 0", never]),
+        (5432, never, "ok", ["for its clients alone", "never"]),
+    ] {
+        told(port, lines).assert("reach.connects", status, &parts);
+    }
+}
+
 #[test]
 fn a_closed_port_is_told_and_what_depends_on_it_is_left_out() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

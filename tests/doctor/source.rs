@@ -73,3 +73,34 @@ fn a_server_that_is_not_who_it_should_be_gets_no_password() {
         assert_ne!(told.exit, 0);
     }
 }
+
+#[test]
+fn a_database_of_another_engine_is_told_as_that() {
+    for (manner, parts) in [
+        (
+            Manner::Says(b"\x4a\0\0\0\x0a8.0.36\0"),
+            ["MySQL or MariaDB (8.0.36)", "--database is for PostgreSQL"],
+        ),
+        (
+            Manner::Says(b"N\0\0\0\x0a8.0.32-rds\0"),
+            ["MySQL or MariaDB (8.0.32-rds)", "--database is for PostgreSQL"],
+        ),
+        // As SQL Server does.
+        (
+            Manner::Closes,
+            ["instead of an answer", "engines other than PostgreSQL"],
+        ),
+    ] {
+        let server = Postgres::start(manner);
+        for mode in ["", "?sslmode=require"] {
+            let told = of(
+                &format!("postgres://u:p@{}/d{mode}", server.address),
+                &["--timeout", "3s"],
+            );
+            assert_ne!(told.exit, 0, "{}", told.said);
+            told.assert("database.connect", "failure", &parts);
+            let check = told.check("database.connect");
+            assert!(!check.fix.contains("starting"), "{}", check.fix);
+        }
+    }
+}

@@ -64,8 +64,12 @@ pub struct Balancer {
     pub state: String,
     /// The VPC that its nodes are in.
     pub vpc: String,
+    /// The families of the clients that it takes.
+    pub families: Vec<Family>,
     /// The Availability Zones in which it has nodes.
     pub zones: BTreeSet<String>,
+    /// Its subnets, one in each zone.
+    pub subnets: Vec<String>,
     /// Its security groups.
     pub security_groups: Vec<String>,
     /// Whether their inbound rules hold for traffic through PrivateLink too: `on` or `off`.
@@ -81,8 +85,39 @@ pub struct Listener {
     pub port: u16,
     /// Its protocol, for example `TCP`.
     pub protocol: String,
-    /// The ARNs of the target groups that it forwards to.
-    pub forwards_to: BTreeSet<String>,
+    /// The target groups of its default action, for clients whom no rule takes.
+    pub forwards: Vec<Forward>,
+}
+
+/// A target group in an action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// The ARN of the group.
+    pub group: String,
+    /// Its part of the new connections, beside the others' (N17); 0: none.
+    pub weight: u32,
+}
+
+/// A rule of a listener: the clients that meet its conditions get its action (N17).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Its priority; the rule with the lowest is looked at first.
+    pub priority: u32,
+    /// Who meets its conditions.
+    pub takes: Takes,
+    /// The target groups of its action.
+    pub forwards: Vec<Forward>,
+}
+
+/// The clients that a rule takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// All.
+    All,
+    /// Those with addresses of a family.
+    Family(Family),
+    /// Those who meet conditions that this program does not know, by the names of their fields.
+    Some(String),
 }
 
 impl Client {
@@ -143,6 +178,15 @@ impl Client {
         let request = self.sdk.describe_listeners().load_balancer_arn(balancer);
         let output = self.ask("DescribeListeners", group, request.send()).await?;
         Ok(output.listeners().iter().map(read_listener).collect())
+    }
+
+    /// The rules of a listener, in the order in which they are looked at. One page holds more than a listener can have.
+    pub async fn rules(&self, group: &Arn, listener: &str) -> Result<Vec<Rule>, Error> {
+        let request = self.sdk.describe_rules().listener_arn(listener);
+        let output = self.ask("DescribeRules", group, request.send()).await?;
+        let mut rules: Vec<Rule> = output.rules().iter().filter_map(read_rule).collect();
+        rules.sort_by_key(|rule| rule.priority);
+        Ok(rules)
     }
 
     /// The attributes of a listener that forwards to a group.
@@ -222,6 +266,14 @@ fn read_balancer(balancer: &LoadBalancer) -> Balancer {
                 .map(|code| code.as_str()),
         ),
         vpc: owned(balancer.vpc_id()),
+        families: match balancer.ip_address_type().map(|families| families.as_str()) {
+            Some(families) if families.starts_with("dualstack") => vec![Family::Ipv4, Family::Ipv6],
+            _ => vec![Family::Ipv4],
+        },
+        subnets: zones
+            .clone()
+            .filter_map(|zone| zone.subnet_id().map(str::to_owned))
+            .collect(),
         zones: zones.filter_map(|zone| zone.zone_name().map(str::to_owned)).collect(),
         security_groups: balancer.security_groups().to_vec(),
         private_link_rules: balancer
@@ -231,13 +283,6 @@ fn read_balancer(balancer: &LoadBalancer) -> Balancer {
 }
 
 fn read_listener(listener: &sdk::types::Listener) -> Listener {
-    let mut forwards_to = BTreeSet::new();
-    for action in listener.default_actions() {
-        forwards_to.extend(action.target_group_arn().map(str::to_owned));
-        let weighted = action.forward_config().map(|forward| forward.target_groups());
-        let weighted = weighted.unwrap_or_default().iter();
-        forwards_to.extend(weighted.filter_map(|group| group.target_group_arn().map(str::to_owned)));
-    }
     Listener {
         arn: listener.listener_arn().unwrap_or("unknown").to_owned(),
         port: listener
@@ -248,6 +293,54 @@ fn read_listener(listener: &sdk::types::Listener) -> Listener {
             .protocol()
             .map_or("unknown", |protocol| protocol.as_str())
             .to_owned(),
-        forwards_to,
+        forwards: read_actions(listener.default_actions()),
+    }
+}
+
+/// A group that stands alone is named twice, by itself and without a weight, or with one.
+fn read_actions(actions: &[sdk::types::Action]) -> Vec<Forward> {
+    const WEIGHT_DEFAULT: u32 = 1;
+    let mut forwards: BTreeMap<String, u32> = BTreeMap::new();
+    for action in actions {
+        if let Some(group) = action.target_group_arn() {
+            forwards.insert(group.to_owned(), WEIGHT_DEFAULT);
+        }
+        let weighted = action.forward_config().map(|forward| forward.target_groups());
+        for tuple in weighted.unwrap_or_default() {
+            let weight = tuple.weight().and_then(|weight| u32::try_from(weight).ok());
+            if let Some(group) = tuple.target_group_arn() {
+                forwards.insert(group.to_owned(), weight.unwrap_or(WEIGHT_DEFAULT));
+            }
+        }
+    }
+    let forwards = forwards.into_iter();
+    forwards.map(|(group, weight)| Forward { group, weight }).collect()
+}
+
+/// Nothing for the default action, which is listed as a rule without a number.
+fn read_rule(rule: &sdk::types::Rule) -> Option<Rule> {
+    Some(Rule {
+        priority: rule.priority()?.parse().ok()?,
+        takes: read_conditions(rule.conditions()),
+        forwards: read_actions(rule.actions()),
+    })
+}
+
+fn read_conditions(conditions: &[sdk::types::RuleCondition]) -> Takes {
+    let family = |condition: &sdk::types::RuleCondition| {
+        let source = condition.source_ip_config()?;
+        match source.ip_address_type()?.as_str() {
+            "ipv4" if source.values().is_empty() => Some(Family::Ipv4),
+            "ipv6" if source.values().is_empty() => Some(Family::Ipv6),
+            _ => None,
+        }
+    };
+    match conditions {
+        [] => Takes::All,
+        [only] if family(only).is_some() => family(only).map_or(Takes::All, Takes::Family),
+        several => {
+            let fields = several.iter().map(|condition| condition.field().unwrap_or("unknown"));
+            Takes::Some(fields.collect::<Vec<_>>().join(", "))
+        }
     }
 }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 pub use clients::{ClientKey, Clients};
 pub use error::Error;
-pub use inspect::{Attributes, Balancer, Detail, HealthCheck, Listener};
+pub use inspect::{Attributes, Balancer, Detail, Forward, HealthCheck, Listener, Rule, Takes};
 
 use crate::aws::arn::Arn;
 use crate::aws::bucket::{Bucket, Turn, Urgency};

@@ -21,7 +21,7 @@ pub struct Facts {
     /// All replication slots of the server.
     pub slots: Answer<Vec<Slot>>,
     /// WAL senders at work.
-    pub senders: Answer<u32>,
+    pub senders: Answer<Senders>,
     /// Publications that were asked for.
     pub publications: Answer<Vec<String>>,
     /// The tables that these publish.
@@ -35,6 +35,8 @@ pub struct Server {
     pub version: u32,
     /// In recovery: a standby or reader.
     pub is_standby: bool,
+    /// Aurora, whose instances share their storage.
+    pub is_aurora: bool,
     /// The TLS version, if the session is encrypted.
     pub tls: Option<String>,
     /// The user that the session belongs to.
@@ -56,6 +58,23 @@ pub struct Slot {
     pub is_lost: bool,
     /// Bytes of WAL that it holds.
     pub held: u64,
+    /// Whether a consumer of changes has it, rather than a standby.
+    pub is_logical: bool,
+    /// Whether it ends with its session, or is not synchronized yet.
+    pub is_temporary: bool,
+    /// Whether standbys are to have it too; nothing before PostgreSQL 17.
+    pub failover: Option<bool>,
+    /// Whether it came from the primary; nothing before PostgreSQL 17.
+    pub synced: Option<bool>,
+}
+
+/// WAL senders at work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Senders {
+    /// All of them.
+    pub all: u32,
+    /// Those that no consumer of changes has: of standbys, for most.
+    pub of_standbys: u32,
 }
 
 /// A published table.
@@ -81,18 +100,24 @@ const SERVER: &str = "\
     SELECT current_setting('server_version_num')::int4, pg_is_in_recovery(), \
     (SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl), current_user::text, \
     (SELECT rolsuper OR rolreplication FROM pg_roles WHERE rolname = current_user), \
-    (SELECT pg_has_role(current_user, oid, 'MEMBER') FROM pg_roles WHERE rolname = 'rds_replication')";
+    (SELECT pg_has_role(current_user, oid, 'MEMBER') FROM pg_roles WHERE rolname = 'rds_replication'), \
+    to_regproc('aurora_version') IS NOT NULL";
 // Not all settings of extensions are in pg_settings.
 const SETTINGS: &str = "\
     SELECT name, setting FROM (SELECT n.name, coalesce((SELECT s.setting FROM pg_settings s WHERE s.name = n.name), \
     current_setting(n.name, true)) AS setting FROM unnest(ARRAY['rds.logical_replication', 'wal_level', \
-    'wal_sender_timeout', 'max_replication_slots', 'max_wal_senders']) AS n (name)) AS known WHERE setting IS NOT NULL";
-// wal_status came with version 13; as JSON a column that is missing is null.
+    'wal_sender_timeout', 'max_replication_slots', 'max_wal_senders', 'sync_replication_slots', \
+    'synchronized_standby_slots']) AS n (name)) AS known WHERE setting IS NOT NULL";
+// wal_status came with version 13, failover and synced with 17; as JSON a column that is missing is null.
 const SLOTS: &str = "\
     SELECT slot_name::text, active, coalesce(to_jsonb(s) ->> 'wal_status' = 'lost', false), \
     greatest(coalesce(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() \
-    ELSE pg_current_wal_lsn() END, restart_lsn), 0), 0)::int8 FROM pg_replication_slots s ORDER BY 4 DESC, 1";
-const SENDERS: &str = "SELECT count(*)::int8 FROM pg_stat_replication";
+    ELSE pg_current_wal_lsn() END, restart_lsn), 0), 0)::int8, \
+    slot_type = 'logical', temporary, (to_jsonb(s) ->> 'failover')::bool, (to_jsonb(s) ->> 'synced')::bool \
+    FROM pg_replication_slots s ORDER BY 4 DESC, 1";
+const SENDERS: &str = "\
+    SELECT count(*)::int8, count(*) FILTER (WHERE NOT EXISTS (SELECT 1 FROM pg_replication_slots s \
+    WHERE s.slot_type = 'logical' AND s.active_pid = r.pid))::int8 FROM pg_stat_replication r";
 const PUBLICATIONS: &str = "\
     SELECT pubname::text FROM pg_publication WHERE $1::text IS NULL OR pubname = $1::text ORDER BY 1";
 const TABLES: &str = "\
@@ -113,8 +138,7 @@ pub async fn ask(client: &Client, publication: Option<&str>, end: Instant) -> Fa
             .await
             .map(|pairs| pairs.into_iter().collect()),
         slots: rows(client, SLOTS, &[], end, read_slot).await,
-        senders: one(rows(client, SENDERS, &[], end, |row| row.try_get::<_, i64>(0)).await)
-            .map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
+        senders: one(rows(client, SENDERS, &[], end, read_senders).await),
         publications: rows(client, PUBLICATIONS, named, end, |row| row.try_get(0)).await,
         tables: rows(client, TABLES, named, end, read_table).await,
     }
@@ -145,6 +169,18 @@ fn read_server(row: &Row) -> Result<Server, tokio_postgres::Error> {
         user: row.try_get(3)?,
         may_replicate: row.try_get::<_, Option<bool>>(4)?.unwrap_or_default(),
         has_rds_replication: row.try_get(5)?,
+        is_aurora: row.try_get(6)?,
+    })
+}
+
+fn read_senders(row: &Row) -> Result<Senders, tokio_postgres::Error> {
+    let count = |index: usize| {
+        let count = row.try_get::<_, i64>(index);
+        count.map(|count| u32::try_from(count).unwrap_or(u32::MAX))
+    };
+    Ok(Senders {
+        all: count(0)?,
+        of_standbys: count(1)?,
     })
 }
 
@@ -154,6 +190,10 @@ fn read_slot(row: &Row) -> Result<Slot, tokio_postgres::Error> {
         is_active: row.try_get(1)?,
         is_lost: row.try_get(2)?,
         held: u64::try_from(row.try_get::<_, i64>(3)?).unwrap_or_default(),
+        is_logical: row.try_get(4)?,
+        is_temporary: row.try_get(5)?,
+        failover: row.try_get(6)?,
+        synced: row.try_get(7)?,
     })
 }
 

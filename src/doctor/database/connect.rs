@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
@@ -16,10 +17,12 @@ use tokio_postgres::tls::{ChannelBinding, TlsConnect};
 use tokio_postgres::{Client, Config};
 use tokio_rustls::client::TlsStream;
 
-use crate::probe::{Stage, Trouble, Trust};
+use crate::probe::{Depth, Stage, Trouble, Trust, probe};
 
 /// The port of PostgreSQL where the URL names none.
 const PORT: u16 = 5432;
+/// How long one that let no client in may take to show what it is.
+const SNIFF_MAX: Duration = Duration::from_secs(2);
 /// How the server lists this session (pg_stat_activity).
 const APPLICATION: &str = "rds-tether doctor";
 
@@ -149,14 +152,24 @@ impl Source {
             };
             let tls = Tls {
                 trust: self.trust.clone(),
-                name,
+                name: name.clone(),
             };
             let connected = timeout_at(end, self.config.connect_raw(stream, tls)).await;
-            let connected = connected.map_err(|_| late("to the log-in"))?;
-            let (client, connection) = connected.map_err(|error| Refused::of(&address.to_string(), &error))?;
-            // Its end is seen by the queries that then fail.
-            tokio::spawn(connection);
-            return Ok(client);
+            let failed = match connected {
+                Ok(Ok((client, connection))) => {
+                    // Its end is seen by the queries that then fail.
+                    tokio::spawn(connection);
+                    return Ok(client);
+                }
+                Ok(Err(error)) => Refused::of(&address.to_string(), &error),
+                Err(_) => late("to the log-in"),
+            };
+            return Err(match failed {
+                Refused::Other(_) | Refused::Trouble(_, Trouble::TlsRefused) => {
+                    other_engine(address, &name, end).await.unwrap_or(failed)
+                }
+                failed => failed,
+            });
         }
         Err(refused)
     }
@@ -182,6 +195,18 @@ impl Source {
             addresses.extend(found.map(|address| (address, name.clone())));
         }
         Ok(addresses)
+    }
+}
+
+/// Asks whether it is PostgreSQL at all that did not let a client in; nothing if it is, or nobody knows.
+async fn other_engine(address: SocketAddr, name: &str, end: Instant) -> Option<Refused> {
+    let limit = SNIFF_MAX.min(end.saturating_duration_since(Instant::now()));
+    let trust = Trust::anybody();
+    match probe(address, Depth::Tls(name, &trust), limit).await {
+        Err(trouble @ (Trouble::Mysql(..) | Trouble::NotPostgres(_) | Trouble::Closed(Stage::Postgres, _))) => {
+            Some(Refused::Trouble(address.to_string(), trouble))
+        }
+        _ => None,
     }
 }
 

@@ -2,25 +2,30 @@
 
 mod ask;
 mod connect;
+mod slots;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::time::Instant;
 
-pub use ask::{Answer, Facts, Server, Slot, Table};
+pub use ask::{Answer, Facts, Senders, Server, Slot, Table};
 pub use connect::{Refused, Security, Source};
 
 use super::check::{Check, Outcome};
-use super::reach::BUNDLE;
+use crate::aws::ca;
 use crate::exit::Exit;
-use crate::probe::Trouble;
+use crate::probe::{Stage, Trouble};
 use crate::text::join;
 
 /// The oldest version that consumers take.
 const VERSION_MIN: u32 = 120_000;
+/// A wal_sender_timeout within which consumers say something even when they are busy: they do so every 10 s.
+const TIMEOUT_MIN_SECONDS: u32 = 30;
+/// One that keeps a slot from its consumer for no longer than a failover may take.
+const TIMEOUT_MAX_SECONDS: u32 = 300;
 /// Names that are worth repeating in one line.
 const NAMES_MAX: usize = 4;
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "database.encryption",
     "database.version",
     "database.writer",
@@ -33,6 +38,7 @@ const NAMES: [&str; 12] = [
     "database.privileges",
     "database.identity",
     "database.held-wal",
+    "database.failover-slots",
 ];
 
 /// Connects and asks everything.
@@ -41,25 +47,28 @@ pub async fn look(source: &Source, publication: Option<&str>, end: Instant) -> R
     Ok(ask::ask(&client, publication, end).await)
 }
 
-/// All checks of the database.
-pub fn judge(seen: &Result<Facts, Refused>, security: Security, publication: Option<&str>) -> Vec<Check> {
+/// All checks of the database at `host`.
+pub fn judge(seen: &Result<Facts, Refused>, security: Security, host: &str, publication: Option<&str>) -> Vec<Check> {
+    let cas = ca::of_rds([host]);
     let facts = match seen {
         Ok(facts) => facts,
         Err(refused) => {
             let blocked = NAMES.map(|name| Check::new(name, Outcome::blocked("database.connect")));
-            let mut checks = vec![Check::new("database.connect", refusal(refused))];
+            let mut checks = vec![Check::new("database.connect", refusal(refused, cas))];
             checks.extend(blocked);
             return checks;
         }
     };
     let outcomes = [
-        of(&facts.server, |server| encryption(server, security)),
+        of(&facts.server, |server| encryption(server, security, cas)),
         of(&facts.server, version),
         of(&facts.server, writer),
         of(&facts.settings, logical),
         of(&facts.settings, sender_timeout),
-        both(&facts.settings, &facts.slots, |settings, used| slots(settings, used)),
-        both(&facts.settings, &facts.senders, senders),
+        both(&facts.settings, &facts.slots, |settings, used| {
+            free_slots(settings, used)
+        }),
+        both(&facts.settings, &facts.senders, free_senders),
         of(&facts.server, replication_right),
         both(&facts.publications, &facts.tables, |publications, tables| {
             published(publications, tables, publication)
@@ -69,6 +78,11 @@ pub fn judge(seen: &Result<Facts, Refused>, security: Security, publication: Opt
         }),
         of(&facts.tables, |tables| identity(tables)),
         of(&facts.slots, |slots| held_wal(slots)),
+        both(&facts.server, &facts.settings, |server, settings| {
+            both(&facts.slots, &facts.senders, |slots, senders| {
+                slots::survive(server, settings, slots, senders.of_standbys)
+            })
+        }),
     ];
     let connected = match &facts.server {
         Ok(server) => Outcome::ok(format!("connected as {}", server.user)),
@@ -102,7 +116,7 @@ fn both<A, B>(first: &Answer<A>, second: &Answer<B>, judge: impl Fn(&A, &B) -> O
     }
 }
 
-fn refusal(refused: &Refused) -> Outcome {
+fn refusal(refused: &Refused, cas: &str) -> Outcome {
     let (exit, fix) = match refused {
         Refused::Lookup(_) => (
             Exit::Unavailable,
@@ -110,14 +124,26 @@ fn refusal(refused: &Refused) -> Outcome {
         ),
         Refused::Trouble(_, trouble) => (
             match trouble {
-                Trouble::WrongName(_) | Trouble::UnknownCa | Trouble::Expired => Exit::Unexpected,
+                Trouble::WrongName(_)
+                | Trouble::UnknownCa
+                | Trouble::Expired
+                | Trouble::Mysql(..)
+                | Trouble::NotPostgres(_) => Exit::Unexpected,
                 _ => Exit::Unavailable,
             },
             match trouble {
-                Trouble::UnknownCa => format!("give the CAs of RDS: {BUNDLE}; --ca-bundle global-bundle.pem"),
+                Trouble::UnknownCa => format!("give the CAs of RDS: {cas}; --ca-bundle global-bundle.pem"),
                 Trouble::WrongName(_) => {
                     "name the host as the certificate does; to reach it through a load balancer: host=NAME \
                      hostaddr=ADDRESS"
+                        .to_owned()
+                }
+                Trouble::Mysql(..) | Trouble::NotPostgres(_) => {
+                    "--database is for PostgreSQL: other engines have no slots and publications to look at".to_owned()
+                }
+                Trouble::Closed(Stage::Postgres, _) => {
+                    "it ends the connection at the first question, as engines other than PostgreSQL do (SQL Server, Oracle, Db2), or \
+                     something in between: check host and port in --database"
                         .to_owned()
                 }
                 Trouble::TlsRefused => "turn TLS on, or say sslmode=disable if the way there is safe".to_owned(),
@@ -163,16 +189,16 @@ fn of_state(code: &str) -> (Exit, String) {
     }
 }
 
-fn encryption(server: &Server, security: Security) -> Outcome {
+fn encryption(server: &Server, security: Security, cas: &str) -> Outcome {
     match (&server.tls, security) {
         (Some(tls), Security::Verified) => Outcome::ok(format!("{tls}, and the certificate names the host")),
         (Some(tls), _) => Outcome::warning(
             format!("{tls}, but whose certificate it is was not verified: sslmode=require asks for no more"),
-            format!("{BUNDLE}; --ca-bundle global-bundle.pem"),
+            format!("{cas}; --ca-bundle global-bundle.pem"),
         ),
         (None, _) => Outcome::warning(
             "not encrypted: password and rows can be read on their way",
-            "?sslmode=require in --database; rds.force_ssl = 1 in the parameter group insists on it",
+            "?sslmode=require in --database; when every client does so, rds.force_ssl = 1 in the parameter group insists on it",
         ),
     }
 }
@@ -185,7 +211,8 @@ fn version(server: &Server) -> Outcome {
     Outcome::failure(
         Exit::Unexpected,
         format!("{shown}: consumers such as ClickPipes take 12 and newer"),
-        "upgrade: aws rds modify-db-instance --engine-version ... --allow-major-version-upgrade",
+        "upgrade at a time of your choice: it stops the database for minutes, and before 17 every slot has to be dropped first, so \
+         consumers begin anew",
     )
 }
 
@@ -216,34 +243,51 @@ fn logical(settings: &Settings) -> Outcome {
         (_, Some("on" | "1")) => Outcome::failure(
             Exit::Unexpected,
             format!("rds.logical_replication is on, but wal_level is still {level}"),
-            "restart it: aws rds reboot-db-instance (a static parameter takes effect then)",
+            "reboot it at a time of your choice (aws rds reboot-db-instance), which ends every connection: a static parameter takes \
+             effect then",
         ),
         (_, Some(_)) => Outcome::failure(
             Exit::Unexpected,
             format!("rds.logical_replication is off (wal_level = {level})"),
-            "set rds.logical_replication = 1 in the parameter group (Aurora: that of the cluster), then aws rds \
-             reboot-db-instance",
+            "set rds.logical_replication = 1 in the parameter group (Aurora: that of the cluster), and reboot at a time of your \
+             choice (aws rds reboot-db-instance), which ends every connection",
         ),
         (_, None) => Outcome::failure(
             Exit::Unexpected,
             format!("wal_level = {level}"),
-            "ALTER SYSTEM SET wal_level = 'logical'; then restart the server",
+            "ALTER SYSTEM SET wal_level = 'logical'; and restart the server at a time of your choice, which ends every connection",
         ),
     }
 }
 
+/// It alone frees the slot of a consumer whose host, or whose proxy's, has vanished without a word (R7).
 fn sender_timeout(settings: &Settings) -> Outcome {
-    match number(settings, "wal_sender_timeout") {
-        Some(0) => Outcome::ok("wal_sender_timeout = 0: off"),
-        Some(millis) => Outcome::warning(
-            format!(
-                "wal_sender_timeout = {} s: a consumer that is busy for longer loses its connection",
-                millis / 1000
-            ),
-            "wal_sender_timeout = 0 in the parameter group (ClickPipes asks for it), or ALTER SYSTEM SET \
-             wal_sender_timeout = 0; SELECT pg_reload_conf()",
+    const FIX: &str = "wal_sender_timeout = 60s in the parameter group, or ALTER SYSTEM SET wal_sender_timeout = '60s'; SELECT \
+                       pg_reload_conf(); sessions of now stay";
+    let Some(millis) = number(settings, "wal_sender_timeout") else {
+        return Outcome::skipped("the server has no wal_sender_timeout");
+    };
+    let seconds = millis.div_ceil(1000);
+    match seconds {
+        0 => Outcome::warning(
+            "wal_sender_timeout = 0: when a consumer's host or its proxy's vanishes without a word, nothing frees the slot, and who \
+             connects anew is told that it is active; ClickPipes' page asks for 0, so that no consumer is cut that is busy for long, \
+             but its engine (PeerDB) sets 120 s for its own sessions",
+            FIX,
         ),
-        None => Outcome::skipped("the server has no wal_sender_timeout"),
+        TIMEOUT_MIN_SECONDS..=TIMEOUT_MAX_SECONDS => Outcome::ok(format!(
+            "wal_sender_timeout = {seconds} s: a slot is free again that long after its consumer's host has vanished"
+        )),
+        1..TIMEOUT_MIN_SECONDS => Outcome::warning(
+            format!("wal_sender_timeout = {seconds} s: a consumer that is busy for longer loses its connection"),
+            FIX,
+        ),
+        _ => Outcome::warning(
+            format!(
+                "wal_sender_timeout = {seconds} s: when a consumer's host has vanished, its slot is taken for that long"
+            ),
+            FIX,
+        ),
     }
 }
 
@@ -259,18 +303,18 @@ fn free(what: &str, setting: &str, used: usize, settings: &Settings) -> Outcome 
         Exit::Refused,
         format!("all {most} {what} are in use ({setting} = {most})"),
         format!(
-            "{setting} = {} in the parameter group and a restart, or drop what nobody needs",
+            "{setting} = {} in the parameter group, and a restart at a time of your choice",
             most + 10
         ),
     )
 }
 
-fn slots(settings: &Settings, slots: &[Slot]) -> Outcome {
+fn free_slots(settings: &Settings, slots: &[Slot]) -> Outcome {
     free("replication slots", "max_replication_slots", slots.len(), settings)
 }
 
-fn senders(settings: &Settings, used: &u32) -> Outcome {
-    free("WAL senders", "max_wal_senders", *used as usize, settings)
+fn free_senders(settings: &Settings, used: &Senders) -> Outcome {
+    free("WAL senders", "max_wal_senders", used.all as usize, settings)
 }
 
 fn quoted(name: &str) -> String {
@@ -408,7 +452,9 @@ fn held_wal(slots: &[Slot]) -> Outcome {
             ),
         );
     }
-    let inactive: Vec<&Slot> = slots.iter().filter(|slot| !slot.is_active).collect();
+    // What a standby has from its primary is never active, and no business of consumers.
+    let inactive = slots.iter().filter(|slot| !slot.is_active && slot.synced != Some(true));
+    let inactive: Vec<&Slot> = inactive.collect();
     let Some(worst) = inactive.iter().max_by_key(|slot| slot.held) else {
         return Outcome::ok(format!("{} slots, none of them inactive", slots.len()));
     };
@@ -418,10 +464,15 @@ fn held_wal(slots: &[Slot]) -> Outcome {
             "without a consumer, and holding WAL until the disk is full: {}",
             join(inactive.iter().take(NAMES_MAX).map(told))
         ),
-        format!(
-            "start the consumer, or if it is gone for good: SELECT pg_drop_replication_slot('{}')",
-            worst.name
-        ),
+        if worst.is_logical {
+            format!(
+                "start the consumer; only if it is gone for good, for whoever comes later begins anew: SELECT \
+                 pg_drop_replication_slot('{}')",
+                worst.name
+            )
+        } else {
+            format!("{} is a standby's: start that, or remove it with its slot", worst.name)
+        },
     )
 }
 

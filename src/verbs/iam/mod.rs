@@ -104,6 +104,7 @@ pub const ACTIONS: &[Action] = &[
     inspection("elasticloadbalancing:DescribeLoadBalancerAttributes"),
     inspection("elasticloadbalancing:DescribeListeners"),
     inspection("elasticloadbalancing:DescribeListenerAttributes"),
+    inspection("elasticloadbalancing:DescribeRules"),
     required("sts:AssumeRole", On::Roles, LOOKING, "AssumeRoles"),
     optional("sts:GetCallerIdentity", On::NothingAtAll, INSPECTING, ""),
     optional("sns:Publish", On::Topic, TELLING, "OptionalNotify"),
@@ -397,7 +398,7 @@ mod tests {
         let change = "Change: RegisterTargets DeregisterTargets on orders";
         let notify = &format!("OptionalNotify: Publish on {TOPIC}");
         let inspect = "OptionalInspect: DescribeTargetGroupAttributes DescribeLoadBalancers DescribeLoadBalancerAttributes \
-                       DescribeListeners DescribeListenerAttributes on *";
+                       DescribeListeners DescribeListenerAttributes DescribeRules on *";
         let read = "OptionalReadClocks: DescribeTags on *";
         let keep = "OptionalKeepClocks: AddTags on orders";
         for (caller, statements) in [

@@ -17,7 +17,7 @@ use sdk::config::timeout::TimeoutConfig;
 use sdk::config::{BehaviorVersion, Credentials, Region};
 use sdk::error::{ProvideErrorMetadata, SdkError};
 use sdk::types::TargetDescription as SdkTarget;
-use testkit::elb::{Call, Failure, Group, Server, TargetDescription, TargetType};
+use testkit::elb::{Call, Failure, Family, Forward, Group, Rule, Server, TargetDescription, TargetType};
 
 /// Longer than anything here takes, so that only a defect runs into it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -976,6 +976,45 @@ async fn n10_a_listener_forwards_to_the_group_and_has_an_idle_timeout() {
     let listener = listener.listener_arn().unwrap();
     let of_listener = aws.describe_listener_attributes().listener_arn(listener).send().await;
     assert_eq!(attributes!(of_listener.unwrap())["tcp.idle_timeout.seconds"], "350");
+}
+
+#[tokio::test]
+async fn n17_rules_come_with_the_default_action_and_weights_where_somebody_has_set_them() {
+    let server = Server::start();
+    let (ours, theirs) = (Group::named("orders").arn(), Group::named("legacy").arn());
+    let shared = vec![Forward::weighted(&ours, 0), Forward::weighted(&theirs, 10)];
+    let rules = vec![Rule::for_clients(7, Family::Ipv6, shared)];
+    server.add_group(Group::named("orders").balanced(|balancer| balancer.listeners[0].rules = rules));
+    let aws = Aws::of(&server).0;
+    let balancer = Group::named("orders").load_balancer_arn().unwrap();
+    let listeners = aws
+        .describe_listeners()
+        .load_balancer_arn(&balancer)
+        .send()
+        .await
+        .unwrap();
+    let listener = listeners.listeners()[0].listener_arn().unwrap();
+    let described = aws.describe_rules().listener_arn(listener).send().await.unwrap();
+    let [rule, default] = described.rules() else {
+        panic!("{described:?}");
+    };
+    assert_eq!((rule.priority(), rule.is_default()), (Some("7"), Some(false)));
+    let source = rule.conditions()[0].source_ip_config().unwrap();
+    assert_eq!(source.ip_address_type().unwrap().as_str(), "ipv6");
+    let action = &rule.actions()[0];
+    assert_eq!(action.target_group_arn(), None, "there are two");
+    let tuples = action.forward_config().unwrap().target_groups().iter();
+    let weights: Vec<_> = tuples.map(|tuple| (tuple.target_group_arn(), tuple.weight())).collect();
+    assert_eq!(weights, [(Some(&*ours), Some(0)), (Some(&*theirs), Some(10))]);
+    assert_eq!(
+        (default.priority(), default.is_default()),
+        (Some("default"), Some(true))
+    );
+    assert_eq!(default.actions()[0].target_group_arn(), Some(&*ours));
+
+    let missing = aws.describe_rules().listener_arn("arn:none").send().await;
+    assert_eq!(refused(missing).map(drop), code(400, "ListenerNotFound"));
+    assert!(post(&server, "AKIDTEST", "Action=DescribeRules&Version=2015-12-01").contains("<Code>NotModelled</Code>"));
 }
 
 #[tokio::test]

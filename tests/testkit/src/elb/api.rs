@@ -237,6 +237,7 @@ impl World {
             }
             "DescribeListeners" => self.model.surroundings().listeners(request.need("LoadBalancerArn")?),
             "DescribeListenerAttributes" => self.model.surroundings().of_listener(request.need("ListenerArn")?),
+            "DescribeRules" => self.describe_rules(request),
             "DescribeTags" | "AddTags" | "RemoveTags" => self.tags(request),
             _ => {
                 let message = format!("Could not find operation {action} for version 2015-12-01");
@@ -275,6 +276,17 @@ impl World {
             ));
         }
         self.model.surroundings().balancers(&arns)
+    }
+
+    fn describe_rules(&self, request: &Request) -> Result<String, Refusal> {
+        let Some(listener) = request.get("ListenerArn") else {
+            return Err(Refusal::new(
+                501,
+                "NotModelled",
+                "DescribeRules is modelled by listener only",
+            ));
+        };
+        self.model.surroundings().rules(listener)
     }
 
     fn tags(&mut self, request: &Request) -> Result<String, Refusal> {

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::group::Group;
+use super::listener::Listener;
 use super::refusal::Refusal;
 use super::wire::{element, text};
 
@@ -34,29 +35,27 @@ impl Default for HealthCheck {
     }
 }
 
-/// The load balancer that uses a group, and its one listener; as AWS sets a Network Load Balancer up.
+/// The load balancer that uses a group, and its listeners; as AWS sets a Network Load Balancer up, with one listener.
 #[derive(Clone, Debug)]
 pub struct Balancer {
     /// `network`, `application` or `gateway`.
     pub kind: String,
     /// `active`, `provisioning`, `active_impaired` or `failed`.
     pub state: String,
+    /// `ipv4` or `dualstack`: whose connections it takes.
+    pub ip_address_type: String,
     /// The VPC, if it is not the group's.
     pub vpc_id: Option<String>,
     /// The security groups.
     pub security_groups: Vec<String>,
     /// EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic: `on` or `off`.
     pub private_link_rules: Option<String>,
+    /// Whether the security groups let the addresses of PrivateLink consumers in.
+    pub admits_consumers: bool,
     /// Attributes that are not as AWS sets them.
     pub attributes: BTreeMap<String, String>,
-    /// The protocol of the listener.
-    pub listener_protocol: String,
-    /// The port of the listener.
-    pub listener_port: u16,
-    /// Attributes of the listener that are not as AWS sets them.
-    pub listener_attributes: BTreeMap<String, String>,
-    /// The target group that the listener forwards to, if it is another.
-    pub forwards_to: Option<String>,
+    /// The listeners. None is ever removed.
+    pub listeners: Vec<Listener>,
 }
 
 impl Default for Balancer {
@@ -64,14 +63,13 @@ impl Default for Balancer {
         Self {
             kind: "network".into(),
             state: "active".into(),
+            ip_address_type: "ipv4".into(),
             vpc_id: None,
             security_groups: Vec::new(),
             private_link_rules: None,
+            admits_consumers: true,
             attributes: BTreeMap::new(),
-            listener_protocol: "TCP".into(),
-            listener_port: 5432,
-            listener_attributes: BTreeMap::new(),
-            forwards_to: None,
+            listeners: vec![Listener::default()],
         }
     }
 }
@@ -124,12 +122,22 @@ impl<'a> Surroundings<'a> {
         Ok(attributes(&with(&OF_GROUP, &own)))
     }
 
-    fn user(&self, balancer: &str) -> Result<(&'a str, &'a Group), Refusal> {
-        let used = |group: &Group| group.load_balancer_arn().as_deref() == Some(balancer);
-        let found = self.0.iter().find(|(_, group)| used(group)).copied();
+    /// The group whose own a load balancer is.
+    fn owner(&self, balancer: &str) -> Result<(&'a str, &'a Group), Refusal> {
+        let found = self.0.iter().find(|(_, group)| group.owns(balancer)).copied();
         found.ok_or_else(|| {
             let message = format!("Load balancers '[{balancer}]' not found");
             Refusal::new(400, "LoadBalancerNotFound", message)
+        })
+    }
+
+    /// A listener, and the ARN of the group whose load balancer it belongs to.
+    fn listener(&self, arn: &str) -> Result<(&'a str, &'a Listener), Refusal> {
+        let mut groups = self.0.iter();
+        let found = groups.find_map(|(owner, group)| Some((*owner, group.listener(arn)?)));
+        found.ok_or_else(|| {
+            let message = format!("Listener '{arn}' not found");
+            Refusal::new(400, "ListenerNotFound", message)
         })
     }
 
@@ -137,7 +145,7 @@ impl<'a> Surroundings<'a> {
     pub(super) fn balancers(&self, arns: &[String]) -> Result<String, Refusal> {
         let mut members = String::new();
         for arn in arns {
-            let (_, group) = self.user(arn)?;
+            let (_, group) = self.owner(arn)?;
             members.push_str(&element("member", &balancer(arn, group)));
         }
         Ok(element("LoadBalancers", &members))
@@ -145,53 +153,48 @@ impl<'a> Surroundings<'a> {
 
     /// The result of DescribeLoadBalancerAttributes.
     pub(super) fn of_balancer(&self, arn: &str) -> Result<String, Refusal> {
-        let (_, group) = self.user(arn)?;
+        let (_, group) = self.owner(arn)?;
         Ok(attributes(&with(&OF_BALANCER, &group.balancer.attributes)))
     }
 
     /// The result of DescribeListeners.
     pub(super) fn listeners(&self, balancer: &str) -> Result<String, Refusal> {
-        let (arn, group) = self.user(balancer)?;
-        let target = group.balancer.forwards_to.as_deref().unwrap_or(arn);
-        let action = text("Type", "forward") + &text("TargetGroupArn", target);
-        let member = text("ListenerArn", &listener_arn(balancer))
-            + &text("LoadBalancerArn", balancer)
-            + &text("Port", &group.balancer.listener_port.to_string())
-            + &text("Protocol", &group.balancer.listener_protocol)
-            + &element("DefaultActions", &element("member", &action));
-        Ok(element("Listeners", &element("member", &member)))
+        let (owner, group) = self.owner(balancer)?;
+        let listeners = group.balancer.listeners.iter().enumerate();
+        let member = |(index, listener): (usize, &Listener)| {
+            let arn = Listener::arn(balancer, index);
+            let member = text("ListenerArn", &arn) + &text("LoadBalancerArn", balancer) + &listener.described(owner);
+            element("member", &member)
+        };
+        Ok(element("Listeners", &listeners.map(member).collect::<String>()))
     }
 
     /// The result of DescribeListenerAttributes.
-    pub(super) fn of_listener(&self, listener: &str) -> Result<String, Refusal> {
-        let has = |group: &Group| {
-            group
-                .load_balancer_arn()
-                .is_some_and(|balancer| listener_arn(&balancer) == listener)
-        };
-        let Some((_, group)) = self.0.iter().find(|(_, group)| has(group)) else {
-            let message = format!("Listener '{listener}' not found");
-            return Err(Refusal::new(400, "ListenerNotFound", message));
-        };
-        Ok(attributes(&with(&OF_LISTENER, &group.balancer.listener_attributes)))
+    pub(super) fn of_listener(&self, arn: &str) -> Result<String, Refusal> {
+        let (_, listener) = self.listener(arn)?;
+        Ok(attributes(&with(&OF_LISTENER, &listener.attributes)))
     }
-}
 
-fn listener_arn(balancer: &str) -> String {
-    format!("{}/f2f7dc8efc522ab2", balancer.replace(":loadbalancer/", ":listener/"))
+    /// The result of DescribeRules, by listener.
+    pub(super) fn rules(&self, arn: &str) -> Result<String, Refusal> {
+        let (owner, listener) = self.listener(arn)?;
+        Ok(listener.described_rules(arn, owner))
+    }
 }
 
 fn balancer(arn: &str, group: &Group) -> String {
     let Balancer {
         kind,
         state,
+        ip_address_type,
         vpc_id,
         security_groups,
         private_link_rules,
         ..
     } = &group.balancer;
     let zones: BTreeSet<&String> = group.enabled_zones.iter().collect();
-    let zones = zones.iter().map(|zone| element("member", &text("ZoneName", zone)));
+    let place = |zone: &&String| element("member", &(text("ZoneName", zone) + &text("SubnetId", &subnet(zone))));
+    let zones = zones.iter().map(place);
     let groups = security_groups.iter().map(|group| text("member", group));
     let rules = private_link_rules.as_deref();
     let rules = rules.map(|rules| text("EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic", rules));
@@ -200,8 +203,19 @@ fn balancer(arn: &str, group: &Group) -> String {
         + &text("Type", kind)
         + &text("Scheme", "internal")
         + &element("State", &text("Code", state))
+        + &text("IpAddressType", ip_address_type)
         + &text("VpcId", vpc_id.as_ref().unwrap_or(&group.vpc_id))
         + &element("AvailabilityZones", &zones.collect::<String>())
         + &element("SecurityGroups", &groups.collect::<String>())
         + &rules.unwrap_or_default()
+}
+
+/// The load balancer's subnet in a zone.
+fn subnet(zone: &str) -> String {
+    format!("subnet-{zone}")
+}
+
+/// The zone that a subnet of [`subnet`] lies in.
+pub(super) fn zone_of_subnet(subnet: &str) -> Option<&str> {
+    subnet.strip_prefix("subnet-")
 }

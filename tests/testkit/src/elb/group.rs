@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::balancer::{Balancer, HealthCheck};
 use super::cidr::Cidr;
+use super::listener::Listener;
 use super::refusal::Refusal;
 use super::target::TargetDescription;
 
@@ -30,7 +31,7 @@ impl TargetType {
 }
 
 /// The address family of a group's targets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Family {
     /// Only IPv4 targets.
     Ipv4,
@@ -47,7 +48,7 @@ impl Family {
         }
     }
 
-    fn spoken(self) -> &'static str {
+    pub(super) fn spoken(self) -> &'static str {
         match self {
             Self::Ipv4 => "IPv4",
             Self::Ipv6 => "IPv6",
@@ -95,6 +96,14 @@ pub struct Group {
     pub attributes: BTreeMap<String, String>,
     /// The load balancer that uses the group.
     pub balancer: Balancer,
+    /// The ARN of another group's load balancer, if it is that which uses the group.
+    pub behind: Option<String>,
+    /// Whether the security groups of its targets let the load balancer in, and so its health checks.
+    pub admits_balancer: bool,
+    /// Targets that take connections only behind a PROXY protocol header; the others take none with one.
+    pub behind_header: BTreeSet<String>,
+    /// Whether they let the clients in, whose addresses they see if those are preserved.
+    pub admits_clients: bool,
 }
 
 impl Group {
@@ -123,6 +132,10 @@ impl Group {
             health_check: HealthCheck::default(),
             attributes: BTreeMap::new(),
             balancer: Balancer::default(),
+            behind: None,
+            admits_balancer: true,
+            behind_header: BTreeSet::new(),
+            admits_clients: true,
         };
         group
             .subnet("10.0.1.0/24", "eu-west-1a")
@@ -222,6 +235,12 @@ impl Group {
         self
     }
 
+    /// Lets the load balancer of another group use it, instead of one of its own.
+    pub fn behind(mut self, balancer: &str) -> Self {
+        self.behind = Some(balancer.to_owned());
+        self
+    }
+
     /// The ARN; the same name, account and region always give the same one.
     pub fn arn(&self) -> String {
         let Self {
@@ -231,8 +250,27 @@ impl Group {
         format!("arn:aws:elasticloadbalancing:{region}:{account}:targetgroup/{name}/{suffix:016x}")
     }
 
+    /// Whether it is this group's own load balancer.
+    pub(super) fn owns(&self, balancer: &str) -> bool {
+        self.behind.is_none() && self.load_balancer_arn().as_deref() == Some(balancer)
+    }
+
+    /// A listener of this group's own load balancer.
+    pub(super) fn listener(&self, arn: &str) -> Option<&Listener> {
+        let index = self.listener_index(arn)?;
+        self.balancer.listeners.get(index)
+    }
+
+    pub(super) fn listener_index(&self, arn: &str) -> Option<usize> {
+        let balancer = self.load_balancer_arn().filter(|balancer| self.owns(balancer))?;
+        (0..self.balancer.listeners.len()).find(|index| Listener::arn(&balancer, *index) == arn)
+    }
+
     /// The ARN of the Network Load Balancer that uses the group.
     pub fn load_balancer_arn(&self) -> Option<String> {
+        if self.behind.is_some() {
+            return self.behind.clone();
+        }
         let Self {
             name, region, account, ..
         } = self;

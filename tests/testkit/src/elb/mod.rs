@@ -7,19 +7,22 @@
 //! - [`Server`]: the same model behind a real HTTP port that speaks the AWS Query protocol, so that an
 //!   unmodified AWS client talks to it; it also records every call and can be made to fail in every way known.
 //!
-//! No data plane is modelled: nothing here forwards connections.
+//! No data plane is modelled: nothing here forwards connections. [`Model::ways`] says where they would go.
 
 mod api;
 mod balancer;
 mod cidr;
+mod command;
 mod faults;
 mod group;
 pub mod limits;
+mod listener;
 pub mod model;
 mod refusal;
 mod server;
 mod tags;
 mod target;
+mod ways;
 mod wire;
 
 pub use api::{CALLS_KEPT, Call, Role};
@@ -27,9 +30,11 @@ pub use balancer::{Balancer, HealthCheck};
 pub use cidr::Cidr;
 pub use faults::Failure;
 pub use group::{Family, Group, TargetType};
+pub use listener::{Forward, Listener, Rule};
 pub use model::{Model, Page};
 pub use refusal::Refusal;
 pub use server::Server;
 pub use tags::Tags;
 pub use target::{TargetDescription, TargetView};
+pub use ways::{Entry, Ways};
 pub(crate) use wire::{element, form, text};

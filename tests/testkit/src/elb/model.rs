@@ -23,7 +23,7 @@ const MAX_PAGE_SIZE: usize = 400;
 /// given an ARN that does not exist.
 #[derive(Clone, Debug, Default)]
 pub struct Model {
-    groups: BTreeMap<String, Members>,
+    pub(super) groups: BTreeMap<String, Members>,
     dead: BTreeSet<String>,
 }
 
@@ -32,7 +32,7 @@ type Key = (String, u16);
 
 #[derive(Clone, Debug)]
 pub(super) struct Members {
-    group: Group,
+    pub(super) group: Group,
     pub(super) tags: Tags,
     targets: BTreeMap<Key, Target>,
     overrides: BTreeMap<Key, (String, Option<String>)>,
@@ -324,7 +324,7 @@ impl Model {
         if now < target.ready_at {
             return ("initial", Some("Elb.InitialHealthChecking"));
         }
-        if self.dead.contains(id) {
+        if self.dead.contains(id) || !members.group.admits_balancer {
             return ("unhealthy", Some("Target.FailedHealthChecks"));
         }
         ("healthy", None)
