@@ -329,6 +329,25 @@ run "a_database_whose_groups_are_not_known" {
   }
 }
 
+run "a_database_of_a_vpc_with_addresses_of_its_own" {
+  command = plan
+
+  variables {
+    proxies = {
+      orders = { endpoint = "orders.example.com:5432", port = 5432, allow_cidrs = ["11.0.0.0/16", "fd00::/8"] }
+    }
+    load_balancer = {
+      target_group_arns = ["arn:aws-eusc:elasticloadbalancing:eusc-de-east-1:111122223333:targetgroup/orders/1"]
+      security_group_id = "sg-0000000000000001b"
+    }
+  }
+
+  assert {
+    condition     = contains(keys(aws_vpc_security_group_egress_rule.database_cidrs), "11.0.0.0/16") && length(aws_vpc_security_group_egress_rule.database_cidrs) == 5
+    error_message = "What the proxy may connect to, the host reaches."
+  }
+}
+
 run "proxies_without_a_load_balancer" {
   command = plan
 
