@@ -1,4 +1,7 @@
 mock_provider "aws" {
+  mock_data "aws_ec2_instance_type_offerings" {
+    defaults = { locations = ["eu-west-1a", "eu-west-1b", "eu-west-1c"] }
+  }
   mock_data "aws_iam_policy_document" {
     defaults = { json = "{\"Version\":\"2012-10-17\",\"Statement\":[]}" }
   }
@@ -346,6 +349,23 @@ run "a_database_of_a_vpc_with_addresses_of_its_own" {
     condition     = contains(keys(aws_vpc_security_group_egress_rule.database_cidrs), "11.0.0.0/16") && length(aws_vpc_security_group_egress_rule.database_cidrs) == 5
     error_message = "What the proxy may connect to, the host reaches."
   }
+}
+
+run "a_type_that_one_zone_does_not_have" {
+  command = plan
+
+  override_data {
+    target = data.aws_ec2_instance_type_offerings.this
+    values = { locations = ["eu-west-1b", "eu-west-1c"] }
+  }
+
+  variables {
+    target_groups = {
+      orders = { arn = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/1", endpoints = ["orders.example.com:5432"] }
+    }
+  }
+
+  expect_failures = [aws_autoscaling_group.this]
 }
 
 run "proxies_without_a_load_balancer" {
