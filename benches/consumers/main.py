@@ -15,7 +15,6 @@ from importlib import metadata
 import arguments
 
 
-
 def cell(outcomes):
     """The median of the seconds, and of the restarts."""
     seconds = [outcome["seconds"] for outcome in outcomes]
@@ -108,7 +107,8 @@ def main():
     outcomes = {situation: {} for situation in asked.situations}
     for round_ in range(1, asked.rounds + 1):
         for situation in asked.situations:
-            played = play.Play(asked, names, proxies, folder / situation)
+            later = play.RHYTHM_SECONDS * (round_ - 1) / asked.rounds
+            played = play.Play(asked, names, proxies, folder / situation, later)
             outcome = played.run(situation)
             for key, one in outcome.items():
                 outcomes[situation].setdefault(key, []).append(one)

@@ -18,12 +18,16 @@ PEACE_SECONDS = 5
 # What was sent last arrives meanwhile.
 SETTLE_SECONDS = 5
 ROWS_BEFORE_FAULT = 200
+LOOK_SECONDS = 0.1
+# The longest time between two tries of a consumer. Who is lucky is the one whose next try comes just then: so the moment comes later
+# from round to round, up to that.
+RHYTHM_SECONDS = 10
 
 
 def clean_stop(play):
     play.forced = play.old.stop()
     play.begin(play.old.moved())
-    play.dns_at(15)
+    play.dns_at(15 + play.later)
 
 
 def killed(play):
@@ -34,7 +38,7 @@ def killed(play):
     go_on = new.start_slowly(stage.NEW)
     if not play.until(new.is_starting_up, 5):
         raise RuntimeError("the new server is not starting up")
-    play.sleep_until(23)
+    play.sleep_until(23 + play.later)
     go_on()
     play.begin(new)
 
@@ -51,7 +55,20 @@ def lives_on(play):
     play.dns_at(15)
 
 
-SITUATIONS = {"a": clean_stop, "a2": killed, "b": black_hole, "c2": lives_on}
+def slots_lost(play):
+    play.old.kill()
+    new = play.old.moved()
+    new.start(stage.NEW)
+    new.wait()
+    new.query("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+    play.begin(new)
+    play.dns_at(5)
+    play.sleep_until(15)
+    play.make_slots(new)
+    play.usable_at = time.time()
+
+
+SITUATIONS = {"a": clean_stop, "a2": killed, "b": black_hole, "c2": lives_on, "d": slots_lost}
 
 
 class Proxy:
@@ -92,18 +109,21 @@ listen database
 """
 
 
+def slot_of(proxy, kind):
+    return f"{kind.name.replace('-', '_')}_{proxy.slot_name}"
+
+
 class Play:
     """One situation, once."""
 
-    def __init__(self, asked, names, proxies, folder):
-        self.asked, self.names, self.proxies, self.folder = asked, names, proxies, folder
+    def __init__(self, asked, names, proxies, folder, later):
+        self.asked, self.names, self.proxies, self.folder, self.later = asked, names, proxies, folder, later
         self.consumers = {}
         self.hole = None
         self.forced = False
         self.named = threading.Event()
         self.named_at = None
         self.usable_at = None
-        self.first = None
 
     def run(self, situation):
         stage.make_folder(self.folder)
@@ -138,7 +158,9 @@ class Play:
         if not new.process:
             new.start(stage.NEW)
         self.usable_at = new.wait()
-        self.first = self.writer.write_to(new)
+        for consumer in self.consumers.values():
+            consumer.wait_for(self.writer.number + 1)
+        self.writer.write_to(new)
 
     def dns_at(self, seconds):
         """From then on, counted from the fault, DNS names the new address."""
@@ -157,17 +179,22 @@ class Play:
         while not is_so():
             if time.monotonic() > end:
                 return False
-            time.sleep(stage.POLL_SECONDS)
+            time.sleep(LOOK_SECONDS)
         return True
 
     # What is around it.
 
+    def make_slots(self, server):
+        for proxy in self.proxies:
+            for kind in self.asked.consumers:
+                server.query(f"SELECT pg_create_logical_replication_slot('{slot_of(proxy, kind)}', '{kind.plugin}')")
+
     def _begin_consumers(self):
+        self.make_slots(self.old)
         for proxy in self.proxies:
             proxy.start(self.folder)
             for kind in self.asked.consumers:
-                slot = f"{kind.name.replace('-', '_')}_{proxy.slot_name}"
-                self.old.query(f"SELECT pg_create_logical_replication_slot('{slot}', '{kind.plugin}')")
+                slot = slot_of(proxy, kind)
                 if kind is watched.SUBSCRIPTION:
                     consumer = watched.Subscription(self.subscriber, slot, proxy.port)
                 else:
@@ -183,8 +210,8 @@ class Play:
     def _watch(self):
         self.named.wait()
         begun = max(self.named_at, self.usable_at)
-        has_come = lambda: all(consumer.first_from(self.first) for consumer in self.consumers.values())
-        self.until(has_come, begun + self.asked.watched - time.time())
+        consumers = self.consumers.values()
+        self.until(lambda: all(consumer.arrived_at for consumer in consumers), begun + self.asked.watched - time.time())
         self.writer.rest()
         time.sleep(SETTLE_SECONDS)
 
@@ -193,8 +220,7 @@ class Play:
         written = {number for number, in self.new.query("SELECT n FROM rows")}
         outcome = {}
         for key, consumer in self.consumers.items():
-            at = consumer.first_from(self.first)
-            numbers = consumer.numbers()
+            at, numbers = consumer.arrived_at, set(consumer.rows)
             begins = min(numbers)
             outcome[key] = {
                 "seconds": None if at is None else round(at - begun, 1),

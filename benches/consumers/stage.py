@@ -202,17 +202,13 @@ class Writer:
     def __init__(self):
         self.number = 0
         self.server = None
-        self.error = None
         self._rests = threading.Event()
         self._rests.set()
         threading.Thread(target=self._run, daemon=True).start()
 
     def write_to(self, server):
-        """Returns the number of the next row."""
-        first = self.number + 1
         self._rests.clear()
         self.server = server
-        return first
 
     def rest(self):
         self.server = None

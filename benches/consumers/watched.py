@@ -46,13 +46,16 @@ class Received:
     def __init__(self):
         self.rows = []
         self.restarts = 0
+        self.awaited = None
+        self.arrived_at = None
 
-    def first_from(self, number):
-        """When the first row from this number on came, if one has."""
-        return next((at for row, at in self.rows if row >= number), None)
+    def wait_for(self, number):
+        """From now on, it is noted when the first row from this number on comes."""
+        self.awaited = number
 
-    def numbers(self):
-        return {row for row, _ in self.rows}
+    def note(self, number, at):
+        if self.awaited is not None and self.arrived_at is None and number >= self.awaited:
+            self.arrived_at = at
 
 
 class Consumer(Received):
@@ -81,7 +84,9 @@ class Consumer(Received):
             )
             for line in self.process.stdout:
                 if found := ROW.match(line.decode(errors="replace")):
-                    self.rows.append((int(found[1]), time.time()))
+                    number, at = int(found[1]), time.time()
+                    self.rows.append(number)
+                    self.note(number, at)
             code = self.process.wait()
             if self.over:
                 break
@@ -120,16 +125,12 @@ class Subscription(Received):
             self.look()
 
     def look(self):
-        rows = self.subscriber.query("SELECT n, extract(epoch FROM at)::float8 FROM rows ORDER BY at", self.slot)
-        self.rows = rows
+        """Only at what is not known yet: it is done often."""
+        rows = self.subscriber.query(f"SELECT n, extract(epoch FROM at)::float8 FROM rows OFFSET {len(self.rows)}", self.slot)
+        for number, at in rows:
+            self.rows.append(number)
+            self.note(number, at)
 
     def close(self):
         self.over.set()
         self.thread.join()
-
-
-def log_tail(path, lines=5):
-    try:
-        return "".join(path.read_text(errors="replace").splitlines(keepends=True)[-lines:])
-    except OSError:
-        return ""
