@@ -19,7 +19,7 @@ impl Wrong {
 }
 
 /// Reads one of a few words, each with what it stands for; `noun` is for the message.
-pub(super) fn one_of<T: Copy>(text: &str, noun: &str, words: &[(&str, T)]) -> Result<T, Wrong> {
+pub fn one_of<T: Copy>(text: &str, noun: &str, words: &[(&str, T)]) -> Result<T, Wrong> {
     if let Some((_, meant)) = words.iter().find(|(word, _)| *word == text) {
         return Ok(*meant);
     }

@@ -2,6 +2,7 @@
 //!
 //! It knows nothing of who asks or why, and changes nothing on the other side: the connection ends before any start-up message.
 
+pub mod ready;
 mod trust;
 
 use std::fmt;

@@ -1,24 +1,27 @@
-//! Connects to the address that the endpoint has now: to another one if the first fails, and anew if it changes meanwhile.
+//! Connects to the address that the endpoint has now: to another one if the first fails, anew if it changes meanwhile, and not
+//! before one takes sessions. A client that waits costs a seat; one that is turned away comes back after a pause of its own
+//! that is far longer than most failovers have left.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::route::Route;
 use super::shared::{Counts, Shared};
 use super::socket;
 use super::tick::Tick;
+use crate::probe::Trouble;
+use crate::text::join;
 
-/// How long an address may take as long as there are others to try.
-const SHARE: Duration = Duration::from_secs(3);
-/// How long a client whose every address failed waits for DNS to name another one.
-const SECOND_THOUGHT: Duration = Duration::from_secs(1);
+/// How long an address may take. The kernel repeats what was lost after a second; a new attempt does as well, and is the sooner
+/// there when the address comes to life.
+const ATTEMPT: Duration = Duration::from_secs(1);
 
 /// Why a client could not be connected.
 #[derive(Debug, thiserror::Error)]
@@ -29,9 +32,9 @@ pub enum Error {
     /// This host lacks something that a connection needs.
     #[error("{0}")]
     Lacking(io::Error),
-    /// Each address refused, or did not answer in time.
-    #[error("{0}: {1}")]
-    Failed(SocketAddr, String),
+    /// No address took a session in time.
+    #[error("{0}")]
+    Failed(String),
 }
 
 /// Dials until connected or out of time. If it is dropped, the attempt that is under way is closed.
@@ -43,27 +46,23 @@ pub(super) async fn dial(
 ) -> Result<(TcpStream, IpAddr), Error> {
     let end = Instant::now() + limit;
     let mut route = shared.route.clone();
-    // Just started: the first answer is a matter of milliseconds.
-    let _ = timeout_at(end, route.wait_for(|route| route.asked)).await;
-    let mut failed = BTreeSet::new();
-    let mut error = Error::NoAddress;
+    let mut held = None;
     loop {
         let current = Arc::clone(&route.borrow_and_update());
-        failed.retain(|ip| current.names(*ip));
-        let left: Vec<IpAddr> = (current.addresses.iter().copied())
-            .filter(|ip| !failed.contains(ip))
-            .collect();
-        let Some(ip) = pick(&left) else {
-            if !second_thought(&mut route, &current, end).await {
-                return Err(error);
+        let changed = shared.health.changed.notified();
+        tokio::pin!(changed);
+        // From here on no change is missed.
+        changed.as_mut().enable();
+        let Some(ip) = shared.pick(&current) else {
+            held.get_or_insert_with(|| Held::new(shared));
+            tokio::select! {
+                biased;
+                () = changed => continue,
+                Ok(()) = route.changed() => continue,
+                () = tick.past(end) => return Err(why_not(shared, &current)),
             }
-            continue;
         };
-        let share = if left.len() > 1 {
-            end.min(Instant::now() + SHARE)
-        } else {
-            end
-        };
+        let share = end.min(Instant::now() + ATTEMPT);
         match attempt(SocketAddr::new(ip, port), tick.past(share), &mut route).await {
             Attempt::Connected(stream) => {
                 if !route.borrow().names(ip) {
@@ -75,27 +74,40 @@ pub(super) async fn dial(
             }
             Attempt::Lacking(error) => return Err(Error::Lacking(error)),
             Attempt::Overtaken => Counts::add(&shared.counts.redialled),
-            Attempt::Failed(why) => {
-                shared.refused(ip, &why);
-                failed.insert(ip);
-                error = Error::Failed(SocketAddr::new(ip, port), why);
-            }
+            Attempt::Failed(why) => shared.refused(ip, why),
         }
     }
 }
 
-fn pick(addresses: &[IpAddr]) -> Option<IpAddr> {
-    (!addresses.is_empty()).then(|| addresses[fastrand::usize(..addresses.len())])
+fn why_not(shared: &Shared, route: &Route) -> Error {
+    if route.addresses.is_empty() {
+        return Error::NoAddress;
+    }
+    shared.health.with(|known| {
+        let whys = route
+            .addresses
+            .iter()
+            .map(|ip| format!("{ip}: {}", known.why(*ip).unwrap_or("no answer yet")));
+        Error::Failed(join(whys))
+    })
 }
 
-/// Waits a moment for other addresses than those that failed.
-async fn second_thought(route: &mut watch::Receiver<Arc<Route>>, failed: &Route, end: Instant) -> bool {
-    if failed.addresses.is_empty() {
-        return false;
+/// A client that waits, counted until dropped.
+struct Held<'a>(&'a Shared);
+
+impl<'a> Held<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        Counts::add(&shared.counts.waited);
+        shared.counts.held.fetch_add(1, Ordering::Relaxed);
+        shared.health.wanted.notify_one();
+        Self(shared)
     }
-    let end = end.min(Instant::now() + SECOND_THOUGHT);
-    let is_other = |route: &Arc<Route>| route.addresses.iter().any(|ip| !failed.names(*ip));
-    matches!(timeout_at(end, route.wait_for(is_other)).await, Ok(Ok(_)))
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.counts.held.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 enum Attempt {
@@ -123,7 +135,7 @@ async fn attempt(
                 Err(error) => Attempt::Failed(error.to_string()),
             },
             Err(error) if socket::is_lack(&error) => Attempt::Lacking(error),
-            Err(error) => Attempt::Failed(error.to_string()),
+            Err(error) => Attempt::Failed(Trouble::of_connect(&error).to_string()),
         },
         Ok(_) = route.wait_for(is_gone) => Attempt::Overtaken,
         () = end => Attempt::Failed("no answer in time".into()),

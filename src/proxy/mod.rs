@@ -5,17 +5,20 @@
 //!
 //! - [`route`]: from answers to addresses (pure). `steer` feeds it with what DNS says; `moment` is what is told of it.
 //! - `listener`: sockets to accept from, `worker`: a thread each, with sessions of its own; `shared`: what threads share.
+//! - `standing`: which addresses take sessions (pure), as clients (`dial`), questions (`asker`) and the kernel (`silence`) show.
 //! - `session`: admitted, dialled (`dial`), carried (`relay`, `pipe`), and cut. `socket`: what each connection is set to.
 //! - `header`: the PROXY protocol of a load balancer in front.
-//! - `tick`: the clock that sessions share. `silence`: peers that vanished while data was on its way to them.
+//! - `tick`: the clock that sessions share. `silence`: reads which peers still answer, and which vanished (`peers`).
 //! - [`health`]: whether to send clients here.
 //! - `set`: all proxies of a process, started, changed and ended together.
 
+mod asker;
 mod dial;
 mod header;
 pub mod health;
 mod listener;
 mod moment;
+mod peers;
 mod pipe;
 mod relay;
 pub mod route;
@@ -24,6 +27,7 @@ mod set;
 mod shared;
 mod silence;
 mod socket;
+mod standing;
 mod steer;
 mod tick;
 mod worker;
@@ -36,6 +40,7 @@ use ipnet::IpNet;
 pub use self::moment::{Happening, Moment, name};
 pub use self::set::{Error, Proxies};
 pub use self::shared::Tally;
+pub use self::standing::Readiness;
 use crate::planner::endpoint::Endpoint;
 use crate::planner::guard;
 use crate::planner::target::Family;
@@ -54,6 +59,10 @@ pub struct Proxy {
     pub rules: Rules,
     /// How long a client waits for its connection to the database, all attempts together.
     pub dial_timeout: Duration,
+    /// How to find out whether the database takes sessions.
+    pub readiness: Readiness,
+    /// How often the database is connected to where nothing else shows that it takes connections; none: never.
+    pub probe_interval: Option<Duration>,
     /// Sessions at once.
     pub max_sessions: usize,
     /// The networks from which clients may connect; empty: all.
@@ -67,12 +76,15 @@ pub struct Proxy {
 impl Proxy {
     /// The defaults for an address to listen on and an endpoint.
     pub fn new(listen: SocketAddr, endpoint: Endpoint) -> Self {
+        let readiness = Readiness::of_port(endpoint.port());
         Self {
             listen,
             endpoint,
             family: Family::Ipv4,
             rules: Rules::default(),
-            dial_timeout: Duration::from_secs(10),
+            dial_timeout: Duration::from_secs(60),
+            readiness,
+            probe_interval: readiness.probe_interval(),
             max_sessions: 10_000,
             allow_peers: Vec::new(),
             accept_proxy_protocol: false,

@@ -52,6 +52,8 @@ pub struct Carried {
 pub struct Relay {
     up: Direction,
     down: Direction,
+    /// The database had its last word before the client had.
+    pub is_left: bool,
 }
 
 impl Relay {
@@ -67,6 +69,7 @@ impl Relay {
     ) -> Poll<Result<(), Failed>> {
         let up = self.up.poll(client, upstream, &carried.up, self.down.has_ended(), cx);
         let down = self.down.poll(upstream, client, &carried.down, self.up.has_ended(), cx);
+        self.is_left |= down.is_ready() && up.is_pending();
         match (up, down) {
             (Poll::Ready(Err(Ended::Read(error))), _) => Poll::Ready(Err(Failed::Client(error))),
             (_, Poll::Ready(Err(Ended::Read(error)))) => Poll::Ready(Err(Failed::Upstream(error))),

@@ -16,6 +16,9 @@ use crate::planner::time::Timestamp;
 /// Addresses that are remembered after DNS stopped naming them; older ones count as gone for ever.
 const GONE_MAX: usize = 1024;
 
+/// A name that comes back to an address so soon flaps: Aurora's does for 20 to 30 s after a failover.
+const FLAPS: Duration = Duration::from_secs(60);
+
 /// The route that the sessions of a proxy obey.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
@@ -29,6 +32,8 @@ pub struct Route {
     pub role: Role,
     /// How long a session outlives its address; none: for ever.
     pub linger: Option<Duration>,
+    /// The latest move to other addresses.
+    pub moved: Option<Move>,
     /// Whether DNS has been asked at all.
     pub asked: bool,
     /// Whether the name servers have differed about a writer for longer than a change takes.
@@ -37,7 +42,25 @@ pub struct Route {
     pub is_rotating: bool,
 }
 
+/// A move to other addresses, and what is known of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// When DNS named them first.
+    pub at: Timestamp,
+    /// Whether the sessions that are left behind end as soon as a new address takes sessions: by default a writer's do, unless
+    /// the name comes back to an address that it left lately. Names flap after a failover, and one of two such moves is wrong.
+    pub ends_early: bool,
+    /// A new address has shown that it takes sessions.
+    pub is_proven: bool,
+}
+
 impl Route {
+    /// Whether sessions end as soon as a new address shows that it takes some.
+    pub fn awaits_proof(&self, now: Timestamp) -> bool {
+        let is_open = |moved: Move| moved.ends_early && !moved.is_proven && now.since(moved.at) < Linger::OF_A_WRITER;
+        self.moved.is_some_and(is_open) && !self.gone.is_empty() && !self.is_disputed
+    }
+
     /// Takes over from another route: the sessions to its addresses outlive them.
     pub fn leave_behind(&mut self, former: &Self, now: Timestamp) {
         self.gone.extend(&former.gone);
@@ -58,7 +81,10 @@ impl Route {
         if self.names(ip) || self.vouched.contains(&ip) {
             return None;
         }
-        let linger = self.linger?;
+        let mut linger = self.linger?;
+        if self.moved.is_some_and(|moved| moved.ends_early && moved.is_proven) && !self.is_disputed {
+            linger = Duration::ZERO;
+        }
         // What is no longer remembered has been gone for long.
         let gone = self.gone.get(&ip).copied().unwrap_or(Timestamp::from_millis(0));
         Some(gone + linger)
@@ -69,7 +95,7 @@ impl Route {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Linger {
     #[default]
-    /// By the role: a writer's for [`Linger::OF_A_WRITER`], a reader's for ever.
+    /// By the role: a writer's until a new address takes sessions, for [`Linger::OF_A_WRITER`] at most; a reader's for ever.
     ByRole,
     /// For this long.
     For(Duration),
@@ -134,6 +160,7 @@ impl Rules {
             vouched: BTreeSet::new(),
             role,
             linger: self.linger.of(role),
+            moved: None,
             asked: false,
             is_disputed: false,
             is_rotating: false,
@@ -159,6 +186,15 @@ impl Rules {
         }
         let before = std::mem::replace(&mut route.addresses, addresses);
         let has_changed = before != route.addresses;
+        if has_changed {
+            let left = |ip: &IpAddr| route.gone.get(ip).is_some_and(|since| now.since(*since) < FLAPS);
+            let is_return = route.addresses.iter().any(left);
+            route.moved = Some(Move {
+                at: now,
+                ends_early: self.linger == Linger::ByRole && route.role == Role::Writer && !is_return,
+                is_proven: false,
+            });
+        }
         for ip in before {
             if !route.names(ip) {
                 route.gone.insert(ip, now);

@@ -1,6 +1,7 @@
 //! One client and its database, from the moment the client is admitted until both have gone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::pin::Pin;
@@ -9,20 +10,32 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
+use super::peers::{self, Peers};
 use super::relay::{Failed, Relay};
-use super::shared::{Counts, Phase, Shared, Silent};
+use super::route::Route;
+use super::shared::{Counts, Phase, Shared};
 use super::tick::{self, Rounds, Tick};
-use super::{Proxy, dial, header, silence, socket};
+use super::{Proxy, dial, header, socket};
 use crate::planner::time::Timestamp;
 
 /// How long a connection may take to send its PROXY protocol header.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// So many sessions speak for their address.
+const SAMPLE: usize = 16;
+
+/// A session that the database ends after so long was no failed log-in.
+const SETTLED: Duration = Duration::from_secs(1);
+
+/// A client that only has had its last word is connected if the database takes it within this time.
+const HALF_CLOSED: Duration = Duration::from_secs(1);
 
 /// How often a session is looked at of which one side is not listened to: its reset wakes nobody.
 const CHECK_APART: Duration = Duration::from_secs(5);
@@ -114,11 +127,23 @@ pub(super) async fn open(
         }
     }
     let mut phase = shared.phase.clone();
+    let mut was_watched = false;
     let dialled = tokio::select! {
         biased;
         _ = phase.wait_for(|phase| *phase == Phase::Closed) => return refuse(client),
         dialled = dial::dial(shared, &sessions.tick, settings.endpoint.port(), settings.dial_timeout) => dialled,
+        () = gone(&client, &sessions.tick, &mut was_watched) => {
+            debug!(endpoint = %settings.endpoint, "a client at {from} left before it was connected");
+            return refuse(client);
+        }
     };
+    if was_watched {
+        // What it has said meanwhile is to be announced again.
+        client = match client.into_std().and_then(TcpStream::from_std) {
+            Ok(client) => client,
+            Err(error) => return shared.lacks(&error, "are refused"),
+        };
+    }
     match dialled {
         Ok((upstream, ip)) => {
             debug!(endpoint = %settings.endpoint, "a session from {from} to {ip} begins");
@@ -126,14 +151,39 @@ pub(super) async fn open(
         }
         Err(error) => {
             match &error {
-                dial::Error::NoAddress if shared.troubles.dial.is_due(shared.clock.now()) => {
-                    warn!(endpoint = %settings.endpoint, "a connection from {from} is refused: {error}");
-                }
                 dial::Error::Lacking(error) => shared.lacks(error, "are refused"),
-                dial::Error::NoAddress | dial::Error::Failed(..) => {}
+                dial::Error::NoAddress | dial::Error::Failed(_) => {
+                    if shared.troubles.dial.is_due(shared.clock.now()) {
+                        let waited = settings.dial_timeout;
+                        warn!(
+                            endpoint = %settings.endpoint,
+                            "a connection from {from} is refused after {waited:?} (dial_timeout): {error}"
+                        );
+                    }
+                }
             }
             refuse(client);
         }
+    }
+}
+
+/// Waits until a client that is not connected yet has gone. One that has only had its last word may still wait for an answer,
+/// but not for long.
+async fn gone(client: &TcpStream, tick: &Tick, was_watched: &mut bool) {
+    let grace = Instant::now() + HALF_CLOSED;
+    loop {
+        let Ok(ready) = client.ready(Interest::READABLE).await else {
+            return;
+        };
+        if ready.is_write_closed() || ready.is_error() {
+            return;
+        }
+        if ready.is_read_closed() {
+            return tick.past(grace).await;
+        }
+        // It has said something, which is for the database alone. What else it does is still to be noticed.
+        *was_watched = true;
+        let _ = client.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
     }
 }
 
@@ -164,6 +214,8 @@ impl Sessions {
             upstream,
             relay: Relay::default(),
             check: None,
+            began: Instant::now(),
+            has_doubted: false,
             has_ended: false,
             _seat: seat,
         };
@@ -196,7 +248,7 @@ impl Sessions {
     pub async fn reap(&self) {
         let mut route = self.shared.route.clone();
         let mut phase = self.shared.phase.clone();
-        let mut silent = self.shared.silent.clone();
+        let mut peers = self.shared.peers.clone();
         let mut tick = interval(tick::PERIOD);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -234,8 +286,12 @@ impl Sessions {
             tokio::select! {
                 changed = route.changed() => if changed.is_err() { return },
                 changed = phase.changed() => if changed.is_err() { return },
-                changed = silent.changed() => match changed {
-                    Ok(()) => self.cut_silent(&Arc::clone(&silent.borrow_and_update())),
+                changed = peers.changed() => match changed {
+                    Ok(()) => {
+                        let peers = Arc::clone(&peers.borrow_and_update());
+                        self.cut_silent(&peers.silent);
+                        self.note_heard(&current, &peers);
+                    }
                     Err(_) => return,
                 },
                 () = self.late.notified() => {}
@@ -245,11 +301,30 @@ impl Sessions {
         }
     }
 
-    fn cut_silent(&self, silent: &Silent) {
+    /// A session to the current address that is acknowledged shows that the address is there; if none is, it may be gone.
+    fn note_heard(&self, route: &Route, peers: &Peers) {
+        for ip in &route.addresses {
+            let sample: Vec<u64> = self.with_open(|open| {
+                let sessions = open.get(ip).into_iter().flat_map(BTreeMap::values);
+                let upstream = sessions.rev().map(|session| session.sockets[1]).take(SAMPLE);
+                upstream.filter_map(peers::inode).collect()
+            });
+            if sample.iter().any(|inode| peers.heard.contains(inode)) {
+                self.shared
+                    .health
+                    .with(|known| known.heard(*ip, self.shared.clock.now()));
+            } else if sample.iter().any(|inode| peers.doubtful.contains(inode)) {
+                self.shared.doubted(*ip);
+                self.shared.address_failed.notify_one();
+            }
+        }
+    }
+
+    fn cut_silent(&self, silent: &BTreeSet<u64>) {
         if silent.is_empty() {
             return;
         }
-        let is_silent = |socket: RawFd| silence::inode(socket).is_some_and(|inode| silent.contains(&inode));
+        let is_silent = |socket: RawFd| peers::inode(socket).is_some_and(|inode| silent.contains(&inode));
         let found = self.with_open(|open| {
             let all = open
                 .iter()
@@ -295,6 +370,9 @@ struct Session {
     relay: Relay,
     /// When both sides are looked at again, once one of them is not listened to.
     check: Option<Box<Rounds>>,
+    began: Instant,
+    /// What its end says of the database has been noted.
+    has_doubted: bool,
     /// How it ended has been settled; if not, it was cut.
     has_ended: bool,
     _seat: Seat,
@@ -321,6 +399,7 @@ impl Future for Session {
                 if shared.route.borrow().names(session.ip) {
                     shared.address_failed.notify_one();
                 }
+                session.doubt();
             }
         }
         Poll::Ready(())
@@ -330,8 +409,12 @@ impl Future for Session {
 impl Session {
     fn carry(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failed>> {
         let carried = &self.sessions.shared.counts.carried;
-        if let Poll::Ready(ended) = self.relay.poll(&self.client, &self.upstream, carried, cx) {
-            return Poll::Ready(ended);
+        let ended = self.relay.poll(&self.client, &self.upstream, carried, cx);
+        if self.relay.is_left {
+            self.doubt();
+        }
+        if ended.is_ready() {
+            return ended;
         }
         if !self.relay.is_deaf() {
             return Poll::Pending;
@@ -343,6 +426,13 @@ impl Session {
             return Poll::Ready(Err(failed));
         }
         Poll::Pending
+    }
+
+    /// A database that ends sessions may be about to restart: clients that come back at once would meet it half awake.
+    fn doubt(&mut self) {
+        if self.began.elapsed() >= SETTLED && !std::mem::replace(&mut self.has_doubted, true) {
+            self.sessions.shared.doubted(self.ip);
+        }
     }
 }
 

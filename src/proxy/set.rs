@@ -12,13 +12,13 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
-use super::health::{self, View};
+use super::health::View;
 use super::listener::{Inherited, Listeners};
 use super::moment::Moment;
-use super::shared::{Counts, Health, Phase, Shared, Silent, Troubles};
+use super::shared::{Counts, Health, Phase, Shared, Troubles};
 use super::steer::steer;
 use super::worker::{Accepting, Job, Workers};
-use super::{Proxy, silence};
+use super::{Proxy, asker, silence};
 use crate::clock::Clock;
 use crate::dns::watch::Watchers;
 
@@ -158,16 +158,16 @@ impl Proxies {
         let (source, source_seen) = watch::channel((Arc::clone(&proxy), Arc::clone(watchers)));
         let (route, route_seen) = watch::channel(Arc::new(proxy.rules.start(proxy.endpoint.host())));
         let (phase, phase_seen) = watch::channel(Phase::Open);
-        let (silent, silent_seen) = watch::channel(Silent::default());
+        let (peers, peers_seen) = watch::channel(Arc::default());
         let shared = Arc::new(Shared {
             settings: settings_seen,
             route: route_seen,
             phase: phase_seen,
-            silent: silent_seen,
+            peers: peers_seen,
             address_failed: Notify::new(),
             moments: self.moments.clone(),
             clock: self.clock,
-            health: Health::default(),
+            health: Health::new(proxy.readiness),
             counts: Counts::default(),
             seats: Arc::clone(workers.seats()),
             troubles: Troubles::default(),
@@ -177,9 +177,9 @@ impl Proxies {
         info!(endpoint = %proxy.endpoint, "listening on {}", listeners.address);
         let mut tasks = JoinSet::new();
         tasks.spawn(steer(source_seen, Arc::clone(&shared), route));
-        tasks.spawn(silence::watch(silent, Arc::clone(&shared)));
+        tasks.spawn(silence::watch(peers, Arc::clone(&shared)));
         let (probed, probes) = (Arc::clone(&shared), self.probes.subscribe());
-        tasks.spawn(async move { health::probe(&probed, probes).await });
+        tasks.spawn(asker::watch(probed, probes));
         let is_inherited = listeners.are_inherited;
         let jobs = listeners.each.into_iter().map(|listener| Job {
             shared: Arc::clone(&shared),

@@ -1,9 +1,8 @@
 //! The state that the threads of a proxy share: its settings, its route, how far it is on its way to its end, its counts.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -12,11 +11,12 @@ use tracing::{info, warn};
 
 use super::Proxy;
 use super::moment::Moment;
+use super::peers::Peers;
 use super::relay::Carried;
 use super::route::Route;
+use super::standing::{Readiness, Showed, Standings};
 use crate::clock::Clock;
-use crate::planner::endpoint::{Endpoint, Role};
-use crate::planner::time::Timestamp;
+use crate::planner::endpoint::Endpoint;
 use crate::text::Told;
 
 /// How far a proxy is on its way to its end.
@@ -35,7 +35,7 @@ pub struct Shared {
     pub settings: watch::Receiver<Arc<Proxy>>,
     pub route: watch::Receiver<Arc<Route>>,
     pub phase: watch::Receiver<Phase>,
-    pub silent: watch::Receiver<Silent>,
+    pub peers: watch::Receiver<Arc<Peers>>,
     /// Rings when the current address failed: DNS may know better.
     pub address_failed: Notify,
     pub moments: mpsc::Sender<Moment>,
@@ -55,25 +55,58 @@ impl Shared {
         self.settings.borrow().endpoint.clone()
     }
 
-    /// Takes note that an address accepted a connection.
-    pub fn accepted(&self, ip: IpAddr) {
-        let health = &self.health;
-        *health.accepted.lock().unwrap_or_else(PoisonError::into_inner) = Some((ip, self.clock.now()));
-        if health.is_failing.load(Ordering::Relaxed) && health.with_failing(|failing| failing.remove(&ip)) {
-            info!(endpoint = %self.endpoint(), "{ip} accepts connections");
+    /// Takes note of what an address showed when it was asked: the first of a row of failures is logged.
+    pub fn showed(&self, ip: IpAddr, showed: Showed) {
+        let failure = match &showed {
+            Showed::Failed(why) => Some(why.clone()),
+            Showed::Ready | Showed::Accepted => None,
+        };
+        let is_news = self.health.with(|known| known.showed(ip, showed, self.clock.now()));
+        match failure {
+            Some(why) => self.fails(ip, &why, is_news),
+            None if is_news => info!(endpoint = %self.endpoint(), "{ip} accepts connections"),
+            None => {}
         }
+        self.health.changed.notify_waiters();
+        self.health.answered.notify_one();
     }
 
-    /// Takes note that an address did not: the first of a row of failures is logged, and DNS is looked at.
-    pub fn refused(&self, ip: IpAddr, why: &str) {
-        if self.health.with_failing(|failing| failing.insert(ip)) {
+    /// Takes note that an address took a client's connection.
+    pub fn accepted(&self, ip: IpAddr) {
+        self.health.with(|known| known.accepted(ip, self.clock.now()));
+    }
+
+    /// Takes note that an address took no connection of a client.
+    pub fn refused(&self, ip: IpAddr, why: String) {
+        let is_news = self.health.with(|known| known.failed(ip, why.clone()));
+        self.fails(ip, &why, is_news);
+    }
+
+    fn fails(&self, ip: IpAddr, why: &str, is_news: bool) {
+        if is_news {
             let meanwhile = match self.route.borrow().addresses.len() {
-                0 | 1 => "clients are refused until it does, or DNS names another address",
+                0 | 1 => "clients wait until it does, or DNS names another address",
                 _ => "clients are connected to the others",
             };
             warn!(endpoint = %self.endpoint(), "{ip} does not accept connections ({why}); {meanwhile}");
         }
         self.address_failed.notify_one();
+        self.health.wanted.notify_one();
+    }
+
+    /// Takes note that an address ended a session, or no longer answers on one.
+    pub fn doubted(&self, ip: IpAddr) {
+        self.health.with(|known| known.doubted(ip, self.clock.now()));
+    }
+
+    /// Where a new client goes, if it can.
+    pub fn pick(&self, route: &Route) -> Option<IpAddr> {
+        let now = self.clock.now();
+        let open: Vec<IpAddr> = self.health.with(|known| {
+            let all = route.addresses.iter().copied();
+            all.filter(|ip| known.passes(*ip, now)).collect()
+        });
+        (!open.is_empty()).then(|| open[fastrand::usize(..open.len())])
     }
 
     /// Warns that this host lacks something, such as descriptors, for want of which connections have this fate.
@@ -112,6 +145,10 @@ pub struct Troubles {
 pub struct Counts {
     /// Connections that are open now, those that still wait for the database included.
     pub open: AtomicUsize,
+    /// Those of them that wait for an address that takes sessions.
+    pub held: AtomicUsize,
+    /// Clients that had to wait so.
+    pub waited: AtomicU64,
     /// Sessions that reached the database.
     pub sessions: AtomicU64,
     /// Connections that were refused, because of their peer, the limit, or the database.
@@ -132,6 +169,10 @@ pub struct Counts {
 pub struct Tally {
     /// Connections that are open.
     pub open: u64,
+    /// Clients that wait for an address that takes sessions.
+    pub held: u64,
+    /// Clients that had to wait so.
+    pub waited: u64,
     /// Sessions that reached the database.
     pub sessions: u64,
     /// Connections that were refused.
@@ -153,6 +194,8 @@ impl Counts {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Tally {
             open: self.open.load(Ordering::Relaxed) as u64,
+            held: self.held.load(Ordering::Relaxed) as u64,
+            waited: read(&self.waited),
             sessions: read(&self.sessions),
             refused: read(&self.refused),
             cut: read(&self.cut),
@@ -167,38 +210,30 @@ impl Counts {
         count.fetch_add(1, Ordering::Relaxed);
     }
 }
-/// The sockets, by inode, whose peers no longer acknowledge what they are sent.
-pub type Silent = Arc<BTreeSet<u64>>;
-
-/// Which addresses accept connections, as far as sessions and probes have shown.
-#[derive(Debug, Default)]
+/// What sessions, clients and questions have shown of the addresses.
+#[derive(Debug)]
 pub struct Health {
-    /// The latest acceptance.
-    accepted: Mutex<Option<(IpAddr, Timestamp)>>,
-    /// Addresses that did not accept the latest connection to them.
-    failing: Mutex<BTreeSet<IpAddr>>,
-    /// Whether there are some, without the lock.
-    is_failing: AtomicBool,
+    standings: Mutex<Standings>,
+    /// Rings when an address has shown something.
+    pub changed: Notify,
+    /// The same, for who steers.
+    pub answered: Notify,
+    /// Rings when somebody wants to know more.
+    pub wanted: Notify,
 }
 
 impl Health {
-    /// Makes each address's next failure news again, because the endpoint has moved.
-    pub fn forget_failures(&self) {
-        self.with_failing(BTreeSet::clear);
+    pub fn new(readiness: Readiness) -> Self {
+        Self {
+            standings: Mutex::new(Standings::new(readiness)),
+            changed: Notify::new(),
+            answered: Notify::new(),
+            wanted: Notify::new(),
+        }
     }
 
-    fn with_failing<T>(&self, f: impl FnOnce(&mut BTreeSet<IpAddr>) -> T) -> T {
-        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = f(&mut failing);
-        self.is_failing.store(!failing.is_empty(), Ordering::Relaxed);
-        result
-    }
-
-    /// When an address of the route last accepted a connection. Each answer for a reader is another member, so what one of
-    /// them accepted speaks for all.
-    pub fn last(&self, route: &Route) -> Option<Timestamp> {
-        let accepted = *self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
-        let (ip, at) = accepted?;
-        (route.role == Role::Reader || route.names(ip)).then_some(at)
+    /// Looks at what is known, or adds to it.
+    pub fn with<T>(&self, f: impl FnOnce(&mut Standings) -> T) -> T {
+        f(&mut self.standings.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

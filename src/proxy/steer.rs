@@ -11,6 +11,7 @@ use super::Proxy;
 use super::moment::{Happening, Moment};
 use super::route::{Effect, Route};
 use super::shared::Shared;
+use super::standing::Standings;
 use crate::dns::watch::{Sight, Watch, Watchers};
 use crate::planner::answer::Blind;
 use crate::planner::endpoint::Role;
@@ -68,7 +69,10 @@ impl Steering {
             (next.role, next.linger) = proxy.rules.obeyed(self.route.role);
         } else {
             self.blind_since = None;
-            shared.health.forget_failures();
+        }
+        if !is_same || self.proxy.readiness != proxy.readiness {
+            let readiness = proxy.readiness;
+            shared.health.with(|known| *known = Standings::new(readiness));
         }
         next.leave_behind(&self.route, shared.clock.now());
         self.route = next;
@@ -93,12 +97,26 @@ impl Steering {
             let differ = sight.seen.iter().any(|answer| answer.history.differing().is_some());
             let is_hasty = differ && self.route.role == Role::Writer && !self.route.is_disputed;
             hurry = is_hasty.then(|| hurry.take().unwrap_or_else(|| watch.hurry()));
-            tokio::select! {
-                Ok(()) = sights.changed() => {}
-                () = shared.address_failed.notified() => watch.doubt(),
-                _ = orders.changed() => return,
+            loop {
+                tokio::select! {
+                    Ok(()) = sights.changed() => break,
+                    () = shared.health.answered.notified() => self.heed(shared, route),
+                    () = shared.address_failed.notified() => watch.doubt(),
+                    _ = orders.changed() => return,
+                }
             }
         }
+    }
+
+    /// A new address that takes sessions ends those to the former one.
+    fn heed(&mut self, shared: &Shared, route: &watch::Sender<Arc<Route>>) {
+        let before = self.route.clone();
+        let addresses = &self.route.addresses;
+        if let Some(moved) = &mut self.route.moved {
+            let is_ready = |ip: &IpAddr| shared.health.with(|known| known.is_ready_since(*ip, moved.at));
+            moved.is_proven = moved.is_proven || addresses.iter().any(is_ready);
+        }
+        self.publish(&before, route);
     }
 
     fn saw(&mut self, sight: &Sight, shared: &Shared, route: &watch::Sender<Arc<Route>>) {
@@ -110,8 +128,8 @@ impl Steering {
                 let rules = &self.proxy.rules;
                 let effect = rules.answered(&mut self.route, host, family, answer, sight.at);
                 let has_moved = effect == Effect::Addresses && self.route.role == Role::Writer;
-                if has_moved {
-                    shared.health.forget_failures();
+                if effect == Effect::Addresses {
+                    shared.health.with(|known| known.moved(&self.route));
                 }
                 // What the log says is so from then on.
                 self.publish(&before, route);
@@ -212,7 +230,7 @@ impl Steering {
 
     fn keeps(&self) -> String {
         if self.route.addresses.is_empty() {
-            "connections are refused until it can".into()
+            "clients wait until it can".into()
         } else {
             format!("connections go on to {}", join(&self.route.addresses))
         }

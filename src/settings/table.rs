@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::Settings;
-use super::value::{Bundle, Cidr, Deadline, Dial, Interval, Lasting, Listen, NameServer, Wait};
+use super::value::{Bundle, Cidr, Deadline, Dial, Interval, Lasting, Listen, NameServer, ProbeInterval, Wait};
 use crate::aws::arn::{Arn, RoleArn, TopicArn};
 use crate::follow::binding::Binding;
 use crate::planner::answer::Quorum;
@@ -21,6 +21,7 @@ use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::policy::Policy;
 use crate::planner::target::Family;
 use crate::planner::wrong::Wrong;
+use crate::proxy::Readiness;
 use crate::proxy::route::{Linger, Rules};
 use crate::{aws, dns, notify, proxy};
 
@@ -98,15 +99,24 @@ pub struct Proxy {
     /// Endpoint to connect clients to
     #[arg(long, value_name = "HOST:PORT")]
     pub endpoint: Endpoint,
-    /// How long a session outlives its address, or never [default: 5s, reader endpoints never]
+    /// How long a session outlives its address, or never [default: until the new one takes sessions, 5s at most; reader
+    /// endpoints never]
     #[arg(long, value_name = "DURATION|never")]
     pub linger: Option<Linger>,
     /// How long sessions go on after SIGTERM [default: 5s]
     #[arg(long, value_name = "DURATION")]
     pub drain: Option<Wait>,
-    /// How long a client waits for its connection to the database [default: 10s]
+    /// How long a client waits for a database that takes its session [default: 60s]
     #[arg(long, value_name = "DURATION")]
     pub dial_timeout: Option<Dial>,
+    /// Whether clients wait until PostgreSQL no longer says that it is starting up, or until connections are accepted
+    /// [default: postgres; tcp for the ports of RDS's other engines]
+    #[arg(long, value_name = "postgres|tcp")]
+    pub readiness: Option<Readiness>,
+    /// How often a load balancer's health check makes the proxy connect to a database that no session speaks for, or never
+    /// [default: 10s; never where readiness is tcp]
+    #[arg(long, value_name = "DURATION|never")]
+    pub probe_interval: Option<ProbeInterval>,
     /// Sessions at once; more are refused [default: 10000]
     #[arg(long, value_name = "NUMBER")]
     pub max_sessions: Option<NonZeroUsize>,
@@ -301,6 +311,8 @@ impl Proxy {
             linger,
             drain,
             dial_timeout,
+            readiness,
+            probe_interval,
             max_sessions,
             allow_peers,
             allow_cidrs,
@@ -309,6 +321,7 @@ impl Proxy {
             ip_family,
         } = self;
         let defaults = proxy::Proxy::new(listen.0, endpoint);
+        let readiness = readiness.unwrap_or(defaults.readiness);
         proxy::Proxy {
             family: ip_family.unwrap_or(defaults.family),
             rules: Rules {
@@ -317,6 +330,8 @@ impl Proxy {
                 allow_cidrs: nets(allow_cidrs),
             },
             dial_timeout: dial_timeout.map_or(defaults.dial_timeout, Duration::from),
+            readiness,
+            probe_interval: probe_interval.map_or_else(|| readiness.probe_interval(), |interval| interval.0),
             max_sessions: max_sessions.map_or(defaults.max_sessions, usize::from),
             allow_peers: nets(allow_peers),
             accept_proxy_protocol,

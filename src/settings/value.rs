@@ -18,6 +18,7 @@ use crate::planner::history::GAP;
 use crate::planner::target::Family;
 use crate::planner::wrong::Wrong;
 use crate::probe::Trust;
+use crate::proxy::Readiness;
 use crate::proxy::route::Linger;
 
 /// The port of DNS.
@@ -97,6 +98,24 @@ impl FromStr for Linger {
 
     fn from_str(text: &str) -> Result<Self, Wrong> {
         Ok(wait_or(text, "never")?.map_or(Self::Never, Self::For))
+    }
+}
+
+/// How often a proxy connects to a database that no session speaks for; none: never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeInterval(pub Option<Duration>);
+
+impl FromStr for ProbeInterval {
+    type Err = Wrong;
+
+    fn from_str(text: &str) -> Result<Self, Wrong> {
+        match wait_or(text, "never")? {
+            Some(interval) if interval < Duration::from_millis(SECOND) => Err(Wrong::new(
+                format!("{text:?} is too often to connect to a database"),
+                "write 1s or more, or never",
+            )),
+            interval => Ok(Self(interval)),
+        }
     }
 }
 
@@ -243,7 +262,9 @@ read_as_texts!(
     TopicArn,
     RoleArn,
     Linger,
-    Family
+    Family,
+    Readiness,
+    ProbeInterval
 );
 read_as_texts!(Cidr, NameServer, Listen, Bundle);
 
@@ -338,6 +359,18 @@ mod tests {
         assert_eq!("5s".parse(), Ok(Linger::For(Duration::from_secs(5))));
         for text in ["", "5", "ever", "25h"] {
             let error = text.parse::<Linger>().expect_err(text).to_string();
+            assert!(error.contains("never"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_probe_interval_is_a_duration_of_a_second_at_least_or_never() {
+        for (text, interval) in [("never", None), ("1s", Some(1)), ("10s", Some(10)), ("2m", Some(120))] {
+            let interval = ProbeInterval(interval.map(Duration::from_secs));
+            assert_eq!(text.parse(), Ok(interval), "{text}");
+        }
+        for text in ["", "10", "0s", "999ms", "always", "25h"] {
+            let error = text.parse::<ProbeInterval>().expect_err(text).to_string();
             assert!(error.contains("never"), "{error}");
         }
     }

@@ -194,10 +194,15 @@ impl Collector for Standing {
 type Count = fn(&Tally) -> u64;
 
 /// Counters of each proxy: name, meaning, and where a tally has the number.
-const OF_PROXIES: [(&str, &str, Count); 5] = [
+const OF_PROXIES: [(&str, &str, Count); 6] = [
     ("proxy_connections", "Sessions that reached the database", |tally| {
         tally.sessions
     }),
+    (
+        "proxy_waited",
+        "Clients that had to wait for a database that takes sessions",
+        |tally| tally.waited,
+    ),
     ("proxy_refused", "Connections that were refused", |tally| tally.refused),
     (
         "proxy_cut",
@@ -280,11 +285,12 @@ impl Standing {
 
     fn encode_proxies(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let (mut ready, mut open, mut tallies) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut disputed, mut rotates) = (Vec::new(), Vec::new());
+        let (mut disputed, mut rotates, mut held) = (Vec::new(), Vec::new(), Vec::new());
         for view in self.0.proxies() {
             let (listen, tally) = (("listen", view.address().to_string()), view.tally());
             ready.push((vec![listen.clone()], f64::from(view.ready().is_ok())));
             open.push((vec![listen.clone()], tally.open as f64));
+            held.push((vec![listen.clone()], tally.held as f64));
             let (is_disputed, is_rotating) = view.doubts();
             disputed.push((vec![listen.clone()], f64::from(is_disputed)));
             rotates.push((vec![listen.clone()], f64::from(is_rotating)));
@@ -292,6 +298,8 @@ impl Standing {
         }
         gauge(out, "proxy_ready", "Whether the proxy wants clients", ready)?;
         gauge(out, "proxy_sessions", "Connections that are open", open)?;
+        let help = "Clients that wait for a database that takes sessions";
+        gauge(out, "proxy_held", help, held)?;
         let help = "Whether the name servers have differed for too long";
         gauge(out, "proxy_disputed", help, disputed)?;
         gauge(

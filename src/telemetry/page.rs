@@ -124,11 +124,12 @@ fn write_proxy(out: &mut String, proxy: &Proxy) -> Result {
     writeln!(
         out,
         "<h2>Proxy {}: <span class={class}>{word}</span></h2>\n<p class=dim>to <code>{}</code>\n<p>{}\n<p class=dim>{} open \
-         now; so far {} sessions, {} refused, {} cut because their address was gone from DNS",
+         now, {} of them waiting for the database; so far {} sessions, {} refused, {} cut because their address was gone from DNS",
         html(&proxy.listen),
         html(&proxy.endpoint),
         html(&proxy.why),
         counts.open,
+        counts.held,
         counts.sessions,
         counts.refused,
         counts.cut,

@@ -115,6 +115,8 @@ fn the_schema_only_grows() {
         "/proxies/0/counts",
         &[
             "open",
+            "held",
+            "waited",
             "sessions",
             "refused",
             "cut",

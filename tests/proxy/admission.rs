@@ -69,7 +69,7 @@ fn no_more_sessions_are_let_in_than_there_are_descriptors_for() {
     const SESSIONS: usize = 16;
     let world = World::new();
     let _databases = [OLD, NEW].map(|ip| world.database(ip));
-    let command = world.command("");
+    let command = world.command("--linger 5s");
     let mut shell = Command::new("/bin/sh");
     shell
         .args(["-c", &format!("ulimit -n {DESCRIPTORS} && exec \"$0\" \"$@\"")])

@@ -176,7 +176,7 @@ fn the_help_names_every_flag_with_its_default() {
             "--listen <ADDR:PORT>",
             "--endpoint <HOST:PORT>",
             "--linger <DURATION|never>",
-            "[default: 5s, reader endpoints never]",
+            "[default: until the new one takes sessions, 5s at most; reader endpoints never]",
             "--drain <DURATION>",
             "--dial-timeout <DURATION>",
             "--max-sessions <NUMBER>",

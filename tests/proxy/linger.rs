@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use testkit::dns::Behaviour;
 use testkit::settings::{dns, proxy};
 
+use super::standin::{Mood, Postgres, knock};
 use super::world::{
-    Client, Daemon, End, NEW, OLD, READER, Scratch, THIRD, WRITER, World, address_after, bare_command, read_to_end,
+    Client, Daemon, End, NEW, OLD, Proxy, READER, Scratch, THIRD, WRITER, World, address_after, bare_command,
+    read_to_end, wait_until,
 };
 
 /// Times are remembered in whole milliseconds.
@@ -113,7 +115,8 @@ fn the_linger_is_a_setting_or_follows_from_the_role() {
         (ALIAS, "", false),
     ];
     let world = World::new();
-    let _databases = [OLD, NEW].map(|ip| world.database(ip));
+    // Nothing serves at the new address, so that no session ends early.
+    let _database = world.database(OLD);
     let point_to = |ip: &str| {
         for name in [WRITER, READER, CUSTOM] {
             world.dns.set(name, Behaviour::a(ip, 1));
@@ -152,6 +155,94 @@ fn the_linger_is_a_setting_or_follows_from_the_role() {
     for (client, what, _) in &mut staying {
         assert!(client.round_trip().is_ok(), "{what}");
     }
+}
+
+/// Waits for the end of a session that its address left behind, and gives how long that took from the proxy's own line on the
+/// move.
+#[track_caller]
+fn lasted(proxy: &Proxy, client: &Client, to: &str) -> Duration {
+    proxy.daemon.wait_for_log(&["moved from ", &format!(" to {to} ")]);
+    let moved = Instant::now();
+    client.assert_cut();
+    moved.elapsed()
+}
+
+/// By default the linger is for an address that is not there yet.
+#[test]
+fn sessions_end_as_soon_as_the_new_address_takes_sessions() {
+    for readiness in ["tcp", "postgres"] {
+        let world = World::new();
+        let _former = world.database(OLD);
+        let proxy = world.proxy(&format!("--readiness {readiness}"));
+        let client = proxy.client();
+        let new = Postgres::start(world.at(NEW), Mood::Ready);
+        world.move_to(&[NEW]);
+        let lasted = lasted(&proxy, &client, NEW);
+        assert!(lasted < Duration::from_secs(3), "{readiness}: {lasted:?}");
+        drop(new);
+    }
+}
+
+/// One that is there, but starting up, has to be waited for: whoever is cut now could only wait.
+#[test]
+fn sessions_stay_while_the_new_address_starts_up() {
+    let world = World::new();
+    let former = Postgres::start(world.at(OLD), Mood::Ready);
+    let proxy = world.proxy("--readiness postgres");
+    let client = Client::greeted(knock(proxy.address).expect("it listens")).expect("a session");
+    let new = Postgres::start(world.at(NEW), Mood::StartingUp);
+    world.move_to(&[NEW]);
+    wait_until("the new one is asked", || new.questions() >= 3);
+    proxy
+        .daemon
+        .wait_for_log(&["127.0.0.3 does not accept connections (the database system is starting up)"]);
+    let mut client = client;
+    client.assert_served();
+    new.set(Mood::Ready);
+    client.assert_cut();
+    proxy.daemon.wait_for_log(&["closed 1 session to 127.0.0.2"]);
+    drop(former);
+}
+
+/// Names flap after a failover: old, new, old, new. The way back may be wrong, so the sessions that it leaves behind keep their
+/// linger, whatever answers.
+#[test]
+fn a_name_that_comes_back_to_an_address_gives_sessions_their_whole_linger() {
+    let world = World::new();
+    let _databases = [OLD, NEW].map(|ip| world.database(ip));
+    let proxy = world.proxy("");
+    let first = proxy.client();
+    world.move_to(&[NEW]);
+    first.assert_cut();
+    let mut second = proxy.client();
+    assert_eq!(second.at, NEW);
+    world.move_to(&[OLD]);
+    proxy.daemon.wait_for_log(&["moved from 127.0.0.3 to 127.0.0.2"]);
+    let moved = Instant::now();
+    wait_until("the linger is half over", || {
+        moved.elapsed() > Duration::from_millis(2500)
+    });
+    second.assert_served();
+    // And back in time: it stays.
+    world.move_to(&[NEW]);
+    wait_until("it is there again", || proxy.leads_to() == NEW);
+    wait_until("the linger would be over", || moved.elapsed() > Duration::from_secs(6));
+    second.assert_served();
+}
+
+/// Whoever says how long has their reasons.
+#[test]
+fn a_linger_that_was_asked_for_does_not_end_early() {
+    let world = World::new();
+    let _databases = [OLD, NEW].map(|ip| world.database(ip));
+    let proxy = world.proxy("--linger 3s");
+    let client = proxy.client();
+    world.move_to(&[NEW]);
+    let lasted = lasted(&proxy, &client, NEW);
+    assert!(
+        lasted + Duration::from_millis(500) >= Duration::from_secs(3),
+        "{lasted:?}"
+    );
 }
 
 #[test]

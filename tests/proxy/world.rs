@@ -80,6 +80,12 @@ impl World {
             .args(["proxy", "--nameserver", &self.dns.addr().to_string()])
             .args(["--endpoint", &format!("{host}:{}", self.port())])
             .args(arguments.split_whitespace());
+        // Each connection to a database is then a client's, or told of in the test.
+        for (flag, value) in [("--readiness", "tcp"), ("--probe-interval", "10s")] {
+            if !arguments.contains(flag) {
+                command.args([flag, value]);
+            }
+        }
         if !arguments.contains("--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
         }

@@ -1,0 +1,240 @@
+//! Clients that come while the database is not ready: they wait for it, and learn nothing but that it took a while.
+
+use std::io::Read as _;
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use testkit::http::{Answer, ask};
+
+use super::standin::{Mood, Postgres, knock};
+use super::world::{
+    Client, NEW, OLD, Proxy, World, assert_refused, assert_says, read_to_end, times_logged, wait_until,
+};
+
+/// What is asked about PostgreSQL where nothing else is said.
+const ASKING: &str = "--readiness postgres --http 127.0.0.1:0";
+
+fn get(pages: SocketAddr, path: &str) -> Answer {
+    ask(pages, "GET", path)
+}
+
+fn pages(proxy: &Proxy) -> SocketAddr {
+    let line = proxy.daemon.wait_for_log(&["serving http://"]);
+    super::world::address_after(&line, "serving http://")
+}
+
+/// The number of a metric of the proxy; none before it has been counted first.
+fn metric(pages: SocketAddr, name: &str) -> Option<u64> {
+    let text = get(pages, "/metrics").body;
+    let line = text.lines().find(|line| line.starts_with(&format!("{name}{{")));
+    let number = line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    number.map(|number| number as u64)
+}
+
+#[track_caller]
+fn wait_for_held(pages: SocketAddr, count: u64) {
+    wait_until(&format!("{count} clients wait"), || {
+        metric(pages, "rds_tether_proxy_held") == Some(count)
+    });
+}
+
+/// Nothing has come yet.
+#[track_caller]
+fn assert_waits(stream: &TcpStream) {
+    stream.set_nonblocking(true).expect("an open connection");
+    let read = (&*stream).read(&mut [0]);
+    assert!(
+        read.as_ref()
+            .is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock),
+        "{read:?}"
+    );
+    stream.set_nonblocking(false).expect("an open connection");
+}
+
+#[test]
+fn a_client_waits_through_refusal_and_start_up_and_is_then_served_once() {
+    let world = World::new();
+    let proxy = world.proxy(ASKING);
+    let pages = pages(&proxy);
+    let client = knock(proxy.address).expect("it listens");
+    wait_for_held(pages, 1);
+    proxy
+        .daemon
+        .wait_for_log(&["127.0.0.2 does not accept connections (connection refused"]);
+    let database = Postgres::start(world.at(OLD), Mood::StartingUp);
+    wait_until("it is asked again and again", || database.questions() >= 3);
+    assert_waits(&client);
+    assert_eq!(get(pages, "/readyz").status, 503);
+    assert_says(&get(pages, "/readyz").body, &["the database system is starting up"]);
+    database.set(Mood::Ready);
+    assert_eq!(Client::greeted(client).expect("a session").at, OLD);
+    assert_eq!((database.clients(), database.turned_away()), (1, 0));
+    wait_for_held(pages, 0);
+    assert_eq!(metric(pages, "rds_tether_proxy_waited_total"), Some(1));
+    assert_eq!(get(pages, "/readyz").status, 200);
+}
+
+/// The first connection of a proxy that has only just started, too.
+#[test]
+fn nobody_meets_a_database_that_is_starting_up() {
+    let world = World::new();
+    let database = Postgres::start(world.at(OLD), Mood::StartingUp);
+    let proxy = world.proxy("--readiness postgres");
+    let client = knock(proxy.address).expect("it listens");
+    proxy
+        .daemon
+        .wait_for_log(&["127.0.0.2 does not accept connections (the database system is starting up)"]);
+    assert_waits(&client);
+    database.set(Mood::Ready);
+    Client::greeted(client).expect("a session");
+    // Nor those who come back when it restarts under a session that had settled.
+    let settled = Client::greeted(knock(proxy.address).expect("it listens")).expect("a session");
+    let began = Instant::now();
+    wait_until("a session that ends is no failed log-in", || {
+        began.elapsed() > Duration::from_millis(1200)
+    });
+    drop(database);
+    read_to_end(&settled.stream);
+    let database = Postgres::start(world.at(OLD), Mood::StartingUp);
+    let clients: Vec<_> = (0..8).map(|_| knock(proxy.address).expect("it listens")).collect();
+    wait_until("it is asked", || database.questions() >= 2);
+    database.set(Mood::Ready);
+    for client in clients {
+        Client::greeted(client).expect("a session");
+    }
+    assert_eq!((database.clients(), database.turned_away()), (8, 0));
+}
+
+#[test]
+fn a_refusal_of_our_question_that_waiting_does_not_mend_holds_nobody() {
+    let world = World::new();
+    let database = Postgres::start(world.at(OLD), Mood::Strict);
+    let proxy = world.proxy("--readiness postgres");
+    Client::greeted(knock(proxy.address).expect("it listens")).expect("a session");
+    assert_eq!(database.clients(), 1);
+    assert_eq!(times_logged(&proxy.daemon, &["does not accept"]), 0);
+}
+
+/// MySQL speaks first, and counts whoever does not answer.
+#[test]
+fn a_server_that_speaks_first_is_asked_nothing() {
+    let world = World::new();
+    let database = world.database(OLD);
+    let proxy = world.proxy("--readiness postgres");
+    for _ in 0..4 {
+        proxy.client().assert_served();
+    }
+    // One connection found out.
+    assert_eq!(database.accepted(), 5);
+}
+
+#[test]
+fn waiting_ends_with_dial_timeout_and_the_client_is_told_by_a_reset() {
+    for (prepare, why) in [
+        ("nothing", "connection refused"),
+        ("starts", "the database system is starting up"),
+    ] {
+        let world = World::new();
+        let database = (prepare == "starts").then(|| Postgres::start(world.at(OLD), Mood::StartingUp));
+        let proxy = world.proxy("--readiness postgres --dial-timeout 2s");
+        let began = Instant::now();
+        let client = knock(proxy.address).expect("it listens");
+        assert_refused(Client::greeted(client).err(), &proxy.daemon.log());
+        assert!(began.elapsed() >= Duration::from_secs(2), "after {:?}", began.elapsed());
+        let told = proxy
+            .daemon
+            .wait_for_log(&["a connection from 127.0.0.1:", "is refused"]);
+        assert_says(&told, &["after 2s (dial_timeout)", "127.0.0.2", why]);
+        assert_eq!(database.map_or(0, |database| database.turned_away()), 0);
+    }
+}
+
+#[test]
+fn whoever_leaves_gives_the_seat_back_at_once_and_never_reaches_the_database() {
+    let world = World::new();
+    let proxy = world.proxy(&format!("{ASKING} --max-sessions 2"));
+    let pages = pages(&proxy);
+    let [first, second] = [(); 2].map(|()| knock(proxy.address).expect("it listens"));
+    wait_for_held(pages, 2);
+    assert_refused(
+        Client::greeted(knock(proxy.address).expect("it listens")).err(),
+        &proxy.daemon.log(),
+    );
+    // One in order, one with a reset.
+    drop(first);
+    wait_for_held(pages, 1);
+    rustix::net::sockopt::set_socket_linger(&second, Some(Duration::ZERO)).expect("an open connection");
+    drop(second);
+    wait_for_held(pages, 0);
+    let stays = knock(proxy.address).expect("it listens");
+    wait_for_held(pages, 1);
+    let database = Postgres::start(world.at(OLD), Mood::Ready);
+    Client::greeted(stays).expect("a session");
+    assert_eq!(database.clients(), 1);
+}
+
+#[test]
+fn a_held_client_goes_where_dns_says_when_the_time_has_come() {
+    let world = World::new();
+    let proxy = world.proxy(ASKING);
+    let pages = pages(&proxy);
+    let client = knock(proxy.address).expect("it listens");
+    wait_for_held(pages, 1);
+    let database = Postgres::start(world.at(NEW), Mood::StartingUp);
+    world.move_to(&[NEW]);
+    wait_until("the new one is asked", || database.questions() > 0);
+    assert_waits(&client);
+    database.set(Mood::Ready);
+    assert_eq!(Client::greeted(client).expect("a session").at, NEW);
+}
+
+#[test]
+fn a_name_that_is_not_resolved_yet_is_waited_for_too() {
+    let world = World::new();
+    let database = Postgres::start(world.at(OLD), Mood::Ready);
+    world.dns.set(super::world::WRITER, testkit::dns::Behaviour::NxDomain);
+    let proxy = world.proxy(ASKING);
+    let pages = pages(&proxy);
+    let client = knock(proxy.address).expect("it listens");
+    wait_for_held(pages, 1);
+    world.move_to(&[OLD]);
+    Client::greeted(client).expect("a session");
+    assert_eq!(database.clients(), 1);
+}
+
+#[test]
+fn two_hundred_wait_and_all_are_served_within_a_second_of_readiness() {
+    const CLIENTS: usize = 200;
+    let world = World::new();
+    let proxy = world.proxy(ASKING);
+    let pages = pages(&proxy);
+    let database = Postgres::start(world.at(OLD), Mood::StartingUp);
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| knock(proxy.address).expect("it listens"))
+        .collect();
+    wait_for_held(pages, CLIENTS as u64);
+    let questions = database.questions();
+    wait_until("it is asked on", || database.questions() > questions + 2);
+    database.set(Mood::Ready);
+    for client in clients {
+        Client::greeted(client).expect("a session");
+    }
+    assert_eq!((database.clients(), database.turned_away()), (CLIENTS, 0));
+    assert_eq!(metric(pages, "rds_tether_proxy_waited_total"), Some(CLIENTS as u64));
+}
+
+#[test]
+fn what_a_client_said_meanwhile_reaches_the_database_unchanged() {
+    let world = World::new();
+    let proxy = world.proxy(ASKING);
+    let pages = pages(&proxy);
+    let mut client = knock(proxy.address).expect("it listens");
+    wait_for_held(pages, 1);
+    std::io::Write::write_all(&mut client, b"and more").expect("room");
+    let _database = Postgres::start(world.at(OLD), Mood::Ready);
+    let mut client = Client::greeted(client).expect("a session");
+    let mut heard = [0; 8];
+    client.stream.read_exact(&mut heard).expect("what was said");
+    assert_eq!(&heard, b"and more");
+    client.assert_served();
+}
