@@ -193,6 +193,8 @@ class Play:
         self.make_slots(self.old)
         for proxy in self.proxies:
             proxy.start(self.folder)
+        for proxy in self.proxies:
+            stage.wait_for("127.0.0.1", proxy.port)
             for kind in self.asked.consumers:
                 slot = slot_of(proxy, kind)
                 if kind is watched.SUBSCRIPTION:

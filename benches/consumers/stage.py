@@ -101,15 +101,8 @@ class Server:
 
     def wait(self):
         """Until it takes connections; returns when that was."""
-        end = time.monotonic() + START_SECONDS_MAX
-        while True:
-            try:
-                self.query("SELECT 1")
-                return time.time()
-            except psycopg2.OperationalError:
-                if time.monotonic() > end:
-                    raise
-                time.sleep(POLL_SECONDS)
+        wait_for(self.ip, self.port)
+        return time.time()
 
     def is_starting_up(self):
         try:
@@ -119,12 +112,7 @@ class Server:
         return False
 
     def connect(self, database="postgres"):
-        connection = psycopg2.connect(
-            host=self.ip, port=self.port, user="postgres", dbname=database,
-            connect_timeout=2, tcp_user_timeout=1000 * ATTEMPT_SECONDS,
-        )
-        connection.autocommit = True
-        return connection
+        return connect(self.ip, self.port, database)
 
     def query(self, sql, database="postgres"):
         connection = self.connect(database)
@@ -252,6 +240,27 @@ class BlackHole:
     @staticmethod
     def _nft(rules):
         subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
+
+
+def connect(ip, port, database="postgres"):
+    connection = psycopg2.connect(
+        host=ip, port=port, user="postgres", dbname=database, connect_timeout=2, tcp_user_timeout=1000 * ATTEMPT_SECONDS
+    )
+    connection.autocommit = True
+    return connection
+
+
+def wait_for(ip, port):
+    """Until a session can be begun there."""
+    end = time.monotonic() + START_SECONDS_MAX
+    while True:
+        try:
+            connect(ip, port).close()
+            return
+        except psycopg2.OperationalError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(POLL_SECONDS)
 
 
 def read(path):
