@@ -1,6 +1,7 @@
 //! The suites that need programs which tests/run provides: each is run by it, by its name.
 
 mod caches;
+mod cdk;
 mod cloudformation;
 mod knot;
 mod moto;

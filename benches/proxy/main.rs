@@ -1,6 +1,6 @@
-//! The proxy against HAProxy, nginx and no proxy at all: `cargo bench --bench proxy [-- PART... --quick --rounds N]`.
+//! The proxy against HAProxy, nginx, Envoy and no proxy at all: `cargo bench --bench proxy [-- PART... --quick --rounds N]`.
 //!
-//! `benches/proxy/run` does the same, and installs before what it needs (HAProxy, nginx, nftables, iproute2). It wants root,
+//! `benches/proxy/run` does the same, and installs before what it needs (HAProxy, nginx, Envoy, nftables, iproute2). It wants root,
 //! because everything happens in a network namespace of its own; what is missing is said and left out.
 //!
 //! Client, proxy and back end are on one machine, so a figure is the cost of the whole path, and only ratios within one run
@@ -14,6 +14,7 @@
 
 mod attempt;
 mod back_end;
+mod failures;
 mod figures;
 mod flip;
 mod load;
@@ -31,10 +32,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::rounds::{PARTS, Part};
-use crate::route::Route;
+use crate::route::{Looks, Route};
 
 const FLIP: &str = "flip";
 const LOST: &str = "lost";
+const DNS: &str = "dns";
 const SOAK: &str = "soak";
 const ROUNDS: usize = 5;
 const SOAK_DURATION: Duration = Duration::from_secs(600);
@@ -42,11 +44,12 @@ const USAGE: &str = "\
 cargo bench --bench proxy -- [PART...] [OPTION...]
 
 Parts: memory bulk ping-64 ping-1 stream connect, in rounds; flip (old sessions after a change of DNS); lost (new ones
-during it). All of these unless some are named. And, only if named: soak.
+during it). All of these unless some are named. And, only if named: dns (what becomes of connections when DNS fails), soak.
 
   --rounds N         how often each part is measured [default: 5]
   --quick            one round and short windows: to see that it works
-  --only ROUTE,...   of direct, ours, haproxy, haproxy-splice, nginx, haproxy-keepalive (this one: flip and lost)
+  --only ROUTE,...   of direct, ours, haproxy, haproxy-splice, nginx, envoy, haproxy-keepalive (this one: flip and lost),
+                     envoy-logical (this one: dns)
   --ours PROGRAM     take this rds-tether instead of the one just built
   --minutes N, --seconds N   how long the soak takes [default: 10 minutes]";
 
@@ -135,17 +138,21 @@ impl Asked {
         let folder = site::folder();
         let mut there = Vec::new();
         for &route in &self.routes {
-            match route.command(&self.ours, &folder) {
+            match route.command(&self.ours, &folder, Looks::EverySecond) {
                 Err(missing) if route != Route::Direct => println!("without {}: {missing}", route.name()),
                 _ => there.push(route),
             }
         }
         let parts: Vec<&Part> = PARTS.iter().filter(|part| self.wants(part.name)).collect();
         if !parts.is_empty() {
-            let routes = (there.iter().copied()).filter(|route| *route != Route::HaproxyKeepalive);
-            rounds::run(&parts, &routes.collect::<Vec<_>>(), &self.ours, self.rounds, self.quick);
+            let routes = without(&there, &[Route::HaproxyKeepalive, Route::EnvoyLogical]);
+            rounds::run(&parts, &routes, &self.ours, self.rounds, self.quick);
         }
-        there.retain(|route| *route != Route::Direct);
+        if self.parts.iter().any(|part| part == DNS) {
+            let routes = without(&there, &[Route::Direct, Route::HaproxySplice, Route::HaproxyKeepalive]);
+            failures::run(&routes, &self.ours, self.quick);
+        }
+        there.retain(|route| ![Route::Direct, Route::EnvoyLogical].contains(route));
         if self.wants(FLIP) {
             flip::old_sessions(&there, &self.ours, self.rounds, self.quick);
         }
@@ -168,8 +175,13 @@ impl Asked {
     }
 }
 
+fn without(routes: &[Route], left_out: &[Route]) -> Vec<Route> {
+    let taken = routes.iter().filter(|route| !left_out.contains(route));
+    taken.copied().collect()
+}
+
 fn known(part: &str) -> bool {
-    [FLIP, LOST, SOAK].contains(&part) || PARTS.iter().any(|known| known.name == part)
+    [FLIP, LOST, DNS, SOAK].contains(&part) || PARTS.iter().any(|known| known.name == part)
 }
 
 fn number(text: &str) -> Result<usize, String> {

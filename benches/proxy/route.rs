@@ -15,7 +15,7 @@ pub const OLD: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 pub const NEW: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 /// The first of the ports on which the proxies listen.
 const LISTEN_PORT: u16 = 9000;
-/// Sessions that HAProxy and nginx allow; it is what they reserve memory for at their start.
+/// Sessions that the others allow; it is what they reserve memory for at their start.
 const SESSIONS_MAX: usize = 4000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,18 +26,33 @@ pub enum Route {
     /// Told to splice always, with large pipes and buffers.
     HaproxySplice,
     Nginx,
+    /// With all addresses of the name as its targets.
+    Envoy,
     /// With keepalive probes each second: what can be done about idle sessions to a host that is gone.
     HaproxyKeepalive,
+    /// With the first address of the name for new connections.
+    EnvoyLogical,
+}
+
+/// How often a proxy looks at DNS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looks {
+    /// As fast as all of them can.
+    EverySecond,
+    /// As it does when nothing is said of it.
+    ByDefault,
 }
 
 impl Route {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Direct,
         Self::Ours,
         Self::Haproxy,
         Self::HaproxySplice,
         Self::Nginx,
+        Self::Envoy,
         Self::HaproxyKeepalive,
+        Self::EnvoyLogical,
     ];
 
     pub fn name(self) -> &'static str {
@@ -47,7 +62,9 @@ impl Route {
             Self::Haproxy => "haproxy",
             Self::HaproxySplice => "haproxy-splice",
             Self::Nginx => "nginx",
+            Self::Envoy => "envoy",
             Self::HaproxyKeepalive => "haproxy-keepalive",
+            Self::EnvoyLogical => "envoy-logical",
         }
     }
 
@@ -69,25 +86,36 @@ impl Route {
     ///
     /// # Errors
     /// What is missing.
-    pub fn command(self, ours: &Path, folder: &Path) -> Result<Command, String> {
+    pub fn command(self, ours: &Path, folder: &Path, looks: Looks) -> Result<Command, String> {
         match self {
             Self::Direct => Err("nothing runs for it".to_owned()),
-            Self::Ours => self.ours(ours),
+            Self::Ours => self.ours(ours, looks),
             Self::Haproxy | Self::HaproxySplice | Self::HaproxyKeepalive => {
                 let mut command = Command::new(find("haproxy")?);
-                command.arg("-db").arg("-f").arg(self.settings(folder, &self.haproxy()));
+                let settings = self.settings(folder, "cfg", &self.haproxy(looks));
+                command.arg("-db").arg("-f").arg(settings);
                 Ok(command)
             }
             Self::Nginx => {
                 let mut command = Command::new(find("nginx")?);
-                let settings = self.settings(folder, &self.nginx(folder));
+                let settings = self.settings(folder, "cfg", &self.nginx(folder, looks));
                 command.arg("-p").arg(folder).arg("-c").arg(settings);
+                Ok(command)
+            }
+            Self::Envoy | Self::EnvoyLogical => {
+                let mut command = Command::new(find("envoy")?);
+                // It knows the form of its settings by the file's name.
+                let settings = self.settings(folder, "yaml", &self.envoy(looks));
+                command
+                    .args(["--concurrency", "2", "--log-level", "warn", "--disable-hot-restart"])
+                    .arg("-c")
+                    .arg(settings);
                 Ok(command)
             }
         }
     }
 
-    fn ours(self, program: &Path) -> Result<Command, String> {
+    fn ours(self, program: &Path, looks: Looks) -> Result<Command, String> {
         let known = Command::new(program)
             .args(["proxy", "--help"])
             .stdout(Stdio::null())
@@ -101,12 +129,14 @@ impl Route {
             .arg("proxy")
             .args(["--listen", &self.target().to_string()])
             .args(["--endpoint", &format!("{}:{PORT}", self.endpoint())])
-            .args(["--nameserver", &NAME_SERVER.to_string()])
-            .args(["--linger", "0s", "--interval", "1s"]);
+            .args(["--nameserver", &NAME_SERVER.to_string()]);
+        if looks == Looks::EverySecond {
+            command.args(["--linger", "0s", "--interval", "1s"]);
+        }
         Ok(command)
     }
 
-    fn haproxy(self) -> String {
+    fn haproxy(self, looks: Looks) -> String {
         let (tuning, option) = match self {
             Self::HaproxySplice => (
                 "tune.pipesize 1048576\n    tune.bufsize 65536",
@@ -117,6 +147,13 @@ impl Route {
                 "option splice-auto\n    option srvtcpka\n    srvtcpka-idle 1s\n    srvtcpka-intvl 1s\n    srvtcpka-cnt 3",
             ),
             _ => ("", "option splice-auto"),
+        };
+        let (resolvers, check) = match looks {
+            Looks::EverySecond => (
+                "timeout resolve 1s\n    timeout retry 1s\n    hold valid 1s",
+                "inter 1s on-marked-down shutdown-sessions",
+            ),
+            Looks::ByDefault => ("", ""),
         };
         format!(
             "global
@@ -132,13 +169,10 @@ defaults
     {option}
 resolvers vpc
     nameserver vpc {NAME_SERVER}
-    timeout resolve 1s
-    timeout retry 1s
-    hold valid 1s
+    {resolvers}
 listen {name}
     bind {listen} backlog 4096
-    server database {endpoint}:{PORT} resolvers vpc resolve-prefer ipv4 init-addr none check inter 1s on-marked-down \
-             shutdown-sessions
+    server database {endpoint}:{PORT} resolvers vpc resolve-prefer ipv4 init-addr none check {check}
 ",
             name = self.name(),
             listen = self.target(),
@@ -146,7 +180,11 @@ listen {name}
         )
     }
 
-    fn nginx(self, folder: &Path) -> String {
+    fn nginx(self, folder: &Path, looks: Looks) -> String {
+        let valid = match looks {
+            Looks::EverySecond => "valid=1s ",
+            Looks::ByDefault => "",
+        };
         let folder = folder.display();
         format!(
             "load_module /usr/lib/nginx/modules/ngx_stream_module.so;
@@ -160,7 +198,7 @@ events {{
     worker_connections {connections};
 }}
 stream {{
-    resolver {NAME_SERVER} valid=1s ipv6=off;
+    resolver {NAME_SERVER} {valid}ipv6=off;
     server {{
         listen {listen} backlog=4096;
         set $database {endpoint};
@@ -177,9 +215,59 @@ stream {{
         )
     }
 
+    fn envoy(self, looks: Looks) -> String {
+        let kind = match self {
+            Self::EnvoyLogical => "LOGICAL_DNS",
+            _ => "STRICT_DNS",
+        };
+        let refresh = match looks {
+            Looks::EverySecond => "dns_refresh_rate: 1s",
+            Looks::ByDefault => "",
+        };
+        let (listen, server) = (self.target(), NAME_SERVER);
+        format!(
+            "static_resources:
+  listeners:
+  - address: {{ socket_address: {{ address: {ip}, port_value: {port} }} }}
+    tcp_backlog_size: 4096
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.tcp_proxy
+        typed_config:
+          \"@type\": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
+          stat_prefix: database
+          cluster: database
+  clusters:
+  - name: database
+    type: {kind}
+    connect_timeout: 5s
+    dns_lookup_family: V4_ONLY
+    {refresh}
+    circuit_breakers: {{ thresholds: [{{ max_connections: {SESSIONS_MAX} }}] }}
+    typed_dns_resolver_config:
+      name: envoy.network.dns_resolver.cares
+      typed_config:
+        \"@type\": type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig
+        resolvers:
+        - socket_address: {{ address: {server_ip}, port_value: {server_port} }}
+        dns_resolver_options: {{ no_default_search_domain: true }}
+    load_assignment:
+      cluster_name: database
+      endpoints:
+      - lb_endpoints:
+        - endpoint: {{ address: {{ socket_address: {{ address: {endpoint}, port_value: {PORT} }} }} }}
+",
+            ip = listen.ip(),
+            port = listen.port(),
+            server_ip = server.ip(),
+            server_port = server.port(),
+            endpoint = self.endpoint(),
+        )
+    }
+
     /// Writes a settings file for it.
-    fn settings(self, folder: &Path, text: &str) -> PathBuf {
-        let path = folder.join(format!("{}.cfg", self.name()));
+    fn settings(self, folder: &Path, ending: &str, text: &str) -> PathBuf {
+        let path = folder.join(format!("{}.{ending}", self.name()));
         fs::write(&path, text).expect("the target folder can be written to");
         path
     }
@@ -190,7 +278,9 @@ const fn at(address: Ipv4Addr, port: u16) -> SocketAddr {
 }
 
 fn find(program: &str) -> Result<PathBuf, String> {
-    let folders = ["/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin"];
+    // The last is where benches/proxy/run puts what Debian does not have.
+    let peers = concat!(env!("CARGO_TARGET_TMPDIR"), "/../bench-peers");
+    let folders = ["/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin", peers];
     let mut paths = folders.iter().map(|folder| Path::new(folder).join(program));
     let found = paths.find(|path| path.exists());
     found.ok_or_else(|| format!("{program} is not installed; benches/proxy/run installs it"))

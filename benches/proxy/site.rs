@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use testkit::dns::{self, Answered, Behaviour};
 
 use crate::process::Running;
-use crate::route::{NAME_SERVER, NEW, OLD, PORT, Route};
+use crate::route::{Looks, NAME_SERVER, NEW, OLD, PORT, Route};
 use crate::stage::BlackHole;
 use crate::wire::{Ask, MESSAGE_BYTES};
 
@@ -42,6 +42,14 @@ impl Site {
     /// # Panics
     /// If a program is missing or does not come up.
     pub fn start(routes: &[Route], ours: &Path) -> Self {
+        Self::looking(routes, ours, Looks::EverySecond)
+    }
+
+    /// The same, with proxies that look at DNS as often as that.
+    ///
+    /// # Panics
+    /// If a program is missing or does not come up.
+    pub fn looking(routes: &[Route], ours: &Path, looks: Looks) -> Self {
         let folder = folder();
         let dns = dns::Server::start_at(NAME_SERVER).expect("the name server's port is free on this stage");
         let (old, new) = (back_end(OLD, &folder), back_end(NEW, &folder));
@@ -57,7 +65,7 @@ impl Site {
             if *route == Route::Direct {
                 continue;
             }
-            let mut command = (route.command(ours, &folder)).expect("missing programs were left out");
+            let mut command = (route.command(ours, &folder, looks)).expect("missing programs were left out");
             let log = folder.join(format!("{}.log", route.name()));
             let running = Running::start(&mut command, &log).expect("the program starts");
             site.proxies.insert(*route, running);
@@ -150,13 +158,27 @@ fn back_end(host: Ipv4Addr, folder: &Path) -> Running {
 /// Any failure, and anything else that comes back.
 pub fn open(target: SocketAddr) -> io::Result<TcpStream> {
     let mut stream = ask(target, Ask::Echo)?;
+    comes_back(&mut stream)?;
+    Ok(stream)
+}
+
+/// Says another message on a session, that comes back.
+///
+/// # Errors
+/// Any failure, and anything else that comes back.
+pub fn echoes(stream: &mut TcpStream) -> io::Result<()> {
+    stream.write_all(&Ask::Echo.request())?;
+    comes_back(stream)
+}
+
+fn comes_back(stream: &mut TcpStream) -> io::Result<()> {
     stream.set_read_timeout(Some(TRIP_MAX))?;
     let mut answer = [0; MESSAGE_BYTES];
     stream.read_exact(&mut answer)?;
     if answer != Ask::Echo.request() {
         return Err(io::Error::other("something else came back"));
     }
-    Ok(stream)
+    Ok(())
 }
 
 /// Connects, and says what is wanted.

@@ -3,7 +3,7 @@ locals {
   port = try(tonumber(regex("[0-9]+$", var.endpoint)), 0)
 
   target_groups = {
-    (var.name) = { arn = module.privatelink.target_group_arn, endpoints = [var.endpoint] }
+    (var.name) = { arn = module.privatelink.target_group_arn, endpoints = [var.endpoint], allow_cidrs = var.database_cidrs }
   }
 
   # Proxies get their connections from the load balancer.
@@ -33,6 +33,7 @@ module "privatelink" {
   targets    = var.follow_with == "proxy" ? "hosts" : "database"
 
   database_security_group_ids = var.follow_with == "proxy" ? [] : var.database_security_group_ids
+  database_cidrs              = var.database_cidrs
 
   allowed_principals  = var.allowed_principals
   acceptance_required = var.acceptance_required
@@ -80,7 +81,7 @@ module "hosts" {
   )
 
   target_groups = var.follow_with == "hosts" ? local.target_groups : {}
-  proxies       = var.follow_with == "proxy" ? { (var.name) = { endpoint = var.endpoint, port = local.port } } : {}
+  proxies       = var.follow_with == "proxy" ? { (var.name) = { endpoint = var.endpoint, port = local.port, allow_cidrs = var.database_cidrs } } : {}
 
   load_balancer = var.follow_with != "proxy" ? null : {
     target_group_arns = [module.privatelink.target_group_arn]

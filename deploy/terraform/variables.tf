@@ -103,6 +103,18 @@ variable "database_security_group_ids" {
   }
 }
 
+variable "database_cidrs" {
+  description = "Networks in which the database's addresses are: nothing else is let into the target group, or connected to by proxies. Empty: all private ones (RFC 1918, 100.64.0.0/10), which a VPC need not be in."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for cidr in var.database_cidrs : cidr != "0.0.0.0/0" && try(cidrsubnet(cidr, 0, 0) == cidr && !strcontains(cidr, ":"), false)])
+    error_message = "database_cidrs are IPv4 networks in CIDR form without host bits, and not everything: \"11.0.0.0/16\"."
+  }
+}
+
 variable "allowed_principals" {
   description = "Who may make endpoints to the service: ARNs of accounts, users or roles. ClickPipes is arn:aws:iam::072088201116:root."
   type        = list(string)
@@ -127,7 +139,7 @@ variable "supported_regions" {
   nullable    = false
 
   validation {
-    condition     = alltrue([for region in var.supported_regions : can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", region))])
+    condition     = alltrue([for region in var.supported_regions : can(regex("^[a-z]{2,4}(-[a-z]+)+-[0-9]$", region))])
     error_message = "supported_regions are names of regions: [\"eu-central-1\"]."
   }
 }
@@ -164,9 +176,9 @@ variable "deletion_protection" {
 }
 
 variable "reserved_concurrency" {
-  description = "Invocations of the function at a time: a tick beside an event that is still waited for. -1 reserves nothing, for accounts whose quota leaves no room."
+  description = "Invocations of the function at a time, set aside for it from the account's; -1 sets none aside. AWS leaves 100 to everybody else, and new accounts have 10 in all, which leaves no room for any."
   type        = number
-  default     = 2
+  default     = -1
   nullable    = false
 
   validation {

@@ -43,7 +43,11 @@ fn the_function_follows_one_endpoint_for_its_groups(site: &mut Site, stack: &Sta
     let variables = json!({"RDS_TETHER_ENDPOINT": ENDPOINT, "RDS_TETHER_TARGET_GROUP": GROUP});
     assert_eq!(function["Environment"]["Variables"], variables);
     let reserved = site.bridge.call("lambda", "get_function_concurrency", asked);
-    assert_eq!(reserved["ReservedConcurrentExecutions"], 2);
+    assert_eq!(
+        reserved["ReservedConcurrentExecutions"],
+        Value::Null,
+        "a new account has 10, none of which it lets be set aside"
+    );
     let log = site.bridge.call(
         "logs",
         "describe_log_groups",
@@ -186,7 +190,7 @@ fn every_choice_of_the_function_can_be_made_otherwise() {
             ("NotifyTopicArn", TOPIC),
             ("AlarmTopicArn", TOPIC),
             ("FunctionName", "orders"),
-            ("ReservedConcurrency", "-1"),
+            ("ReservedConcurrency", "3"),
             ("LogRetentionDays", "7"),
             ("SubnetIds", &subnets),
             ("SecurityGroupIds", &group),
@@ -208,7 +212,7 @@ fn every_choice_of_the_function_can_be_made_otherwise() {
     assert_eq!(function["VpcConfig"]["SubnetIds"], json!(site.subnets));
     assert_eq!(function["VpcConfig"]["SecurityGroupIds"], json!([group]));
     let reserved = site.bridge.call("lambda", "get_function_concurrency", asked.clone());
-    assert_eq!(reserved["ReservedConcurrentExecutions"], Value::Null);
+    assert_eq!(reserved["ReservedConcurrentExecutions"], 3);
     let statements = site.statements(stack.id("Role"), "rds-tether");
     assert_eq!(statements["Change"]["Resource"].as_array().unwrap().len(), 2);
     assert_eq!(

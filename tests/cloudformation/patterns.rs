@@ -10,6 +10,7 @@ fn the_patterns_refuse_what_would_fail_later() {
     let topic = "arn:aws:sns:eu-west-1:111122223333:database";
     let group = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/73e2d6bc24d8a067";
     let balancer = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:loadbalancer/net/orders/73e2d6bc24d8a067";
+    let sovereign = "arn:aws-eusc:elasticloadbalancing:eusc-de-east-1:111122223333:targetgroup/orders/73e2d6bc24d8a067";
     let endpoint = "orders.cluster-abc123.eu-west-1.rds.amazonaws.com:5432";
     let role = "arn:aws:iam::111122223333:role/tether";
     let fifo = format!("{topic}.fifo");
@@ -17,7 +18,12 @@ fn the_patterns_refuse_what_would_fail_later() {
     let uri = format!("postgres://{endpoint}/orders");
     let tables: &[(&str, &str, &[&str], &[&str])] = &[
         ("lambda.yaml", "Endpoint", &["", endpoint], &["orders", &uri, "orders:"]),
-        ("lambda.yaml", "TargetGroupArns", &[group], &["", "orders", balancer]),
+        (
+            "lambda.yaml",
+            "TargetGroupArns",
+            &[group, sovereign],
+            &["", "orders", balancer],
+        ),
         (
             "lambda.yaml",
             "AssumeRoleArns",
@@ -71,7 +77,7 @@ fn the_patterns_refuse_what_would_fail_later() {
         (
             "privatelink.yaml",
             "SupportedRegions",
-            &["", "us-east-1,us-gov-west-1"],
+            &["", "us-east-1,us-gov-west-1", "eusc-de-east-1", "us-isob-east-1"],
             &["Frankfurt", "us-east-1a"],
         ),
         (
@@ -81,12 +87,18 @@ fn the_patterns_refuse_what_would_fail_later() {
             &["0.0.0.0/0", "10.0.0.1", "::/0"],
         ),
         (
+            "privatelink.yaml",
+            "DatabaseCidr",
+            &["", "11.0.0.0/16"],
+            &["0.0.0.0/0", "11.0.0.1", "::/0"],
+        ),
+        (
             "ec2.yaml",
             "Endpoint",
             &["", endpoint],
             &["orders", &uri, "$(reboot):5432"],
         ),
-        ("ec2.yaml", "TargetGroupArn", &[group], &["", balancer]),
+        ("ec2.yaml", "TargetGroupArn", &[group, sovereign], &["", balancer]),
         ("ec2.yaml", "NotifyTopicArn", &["", topic], &[&fifo]),
         (
             "ec2.yaml",
@@ -120,6 +132,12 @@ fn the_patterns_refuse_what_would_fail_later() {
         ),
         ("ec2.yaml", "LoadBalancerSecurityGroupId", &["", "sg-1a"], &["default"]),
         ("ec2.yaml", "DatabaseSecurityGroupId", &["", "sg-1a"], &["default"]),
+        (
+            "ec2.yaml",
+            "DatabaseCidr",
+            &["", "11.0.0.0/16"],
+            &["0.0.0.0/0", "11.0.0.1", "::/0"],
+        ),
         (
             "ec2.yaml",
             "InstanceType",

@@ -224,6 +224,11 @@ fn what_moto_does_not_know_says_what_it_should() {
     assert_eq!(listener["DefaultActions"], forward);
     let silent = json!([{"Key": "tcp.idle_timeout.seconds", "Value": "6000"}]);
     assert_eq!(listener["ListenerAttributes"], silent);
+    // AWS's domain backwards.
+    let label = |place: u8| json!({"Fn::Select": [place, {"Fn::Split": [".", {"Ref": "AWS::URLSuffix"}]}]});
+    let domain = json!({"Fn::If": ["IsChina", "cn.com.amazonaws", {"Fn::Join": [".", [label(1), label(0)]]}]});
+    let name = json!({"Fn::Sub": ["${Domain}.vpce.${AWS::Region}.${EndpointService}", {"Domain": domain}]});
+    assert_eq!(template["Outputs"]["EndpointServiceName"]["Value"], name);
     let principals = &privatelink("EndpointServicePermissions")["AllowedPrincipals"];
     assert_eq!(*principals, json!({"Ref": "AllowedPrincipals"}));
 }
@@ -235,7 +240,7 @@ fn way(rule: &Value) -> String {
     let (from, to) = (port(&rule["FromPort"]), port(&rule["ToPort"]));
     assert_eq!(from, to, "{rule}");
     let group = rule["DestinationSecurityGroupId"]["Ref"].as_str();
-    let place = rule["CidrIp"].as_str().or(group);
+    let place = rule["CidrIp"].as_str().or(rule["CidrIp"]["Ref"].as_str()).or(group);
     format!("{from} {}", place.unwrap_or_else(|| panic!("{rule}")))
 }
 
@@ -244,15 +249,34 @@ fn way(rule: &Value) -> String {
 #[ignore = "needs cfn-lint: tests/run provides it"]
 fn nothing_goes_out_that_need_not() {
     let template = bridge::template("privatelink.yaml");
-    let own = &template["Resources"]["LoadBalancerSecurityGroup"]["Properties"]["SecurityGroupEgress"]["Fn::If"];
-    let (condition, hosts, database) = (&own[0], &own[1], &own[2]["Fn::If"]);
-    assert_eq!((condition, &database[0]), (&json!("ToHosts"), &json!("OpensDatabase")));
-    let ways = |rules: &Value| rules.as_array().unwrap().iter().map(way).collect::<Vec<_>>();
+    // The condition of each rule, and its way.
+    let conditional = |rules: &[Value]| -> Vec<String> {
+        let ways = rules.iter().map(|rule| {
+            let (condition, rule) = (&rule["Fn::If"][0], &rule["Fn::If"][1]);
+            format!("{}: {}", condition.as_str().unwrap(), way(rule))
+        });
+        ways.collect()
+    };
+    let own = &template["Resources"]["LoadBalancerSecurityGroup"]["Properties"]["SecurityGroupEgress"];
     let private = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"];
-    let private: Vec<String> = private.iter().map(|network| format!("Port {network}")).collect();
-    assert_eq!(ways(hosts), ["Port 127.0.0.1/32"]);
-    assert_eq!(ways(&database[1]), ["Port DatabaseSecurityGroupId"]);
-    assert_eq!(ways(&database[2]), private);
+    let searches = private.map(|network| format!("SearchesDatabase: Port {network}"));
+    let mut wanted = vec![
+        "ToHosts: Port 127.0.0.1/32".to_owned(),
+        "OpensDatabase: Port DatabaseSecurityGroupId".to_owned(),
+    ];
+    wanted.extend(searches.clone());
+    wanted.push("HasDatabaseCidr: Port DatabaseCidr".to_owned());
+    assert_eq!(conditional(own.as_array().unwrap()), wanted);
+    // One of the first three, always: without any rule AWS lets everything out.
+    let is_given = json!({"Fn::Not": [{"Fn::Equals": [{"Ref": "DatabaseSecurityGroupId"}, ""]}]});
+    let is_empty = json!({"Fn::Equals": [{"Ref": "DatabaseSecurityGroupId"}, ""]});
+    let to_database = json!({"Fn::Not": [{"Condition": "ToHosts"}]});
+    let both = |one: &Value, other: &Value| json!({"Fn::And": [one, other]});
+    assert_eq!(template["Conditions"]["OpensDatabase"], both(&to_database, &is_given));
+    assert_eq!(
+        template["Conditions"]["SearchesDatabase"],
+        both(&to_database, &is_empty)
+    );
 
     let template = bridge::template("ec2.yaml");
     let properties = |name: &str| &template["Resources"][name]["Properties"];
@@ -260,15 +284,8 @@ fn nothing_goes_out_that_need_not() {
         .as_array()
         .unwrap();
     assert_eq!(way(&own[0]), "443 0.0.0.0/0");
-    let conditional = own[1..].iter().map(|rule| {
-        let (condition, rule) = (&rule["Fn::If"][0], &rule["Fn::If"][1]);
-        format!("{}: {}", condition.as_str().unwrap(), way(rule))
-    });
-    let searches = private.iter().map(|way| format!("SearchesDatabase: {way}"));
-    let wanted = std::iter::once("OpensDatabase: Port DatabaseSecurityGroupId".to_owned()).chain(searches);
-    assert_eq!(conditional.collect::<Vec<_>>(), wanted.collect::<Vec<_>>());
+    assert_eq!(conditional(&own[1..]), wanted[1..]);
     // In both modes: run connects to the database when it probes.
-    let is_given = json!({"Fn::Not": [{"Fn::Equals": [{"Ref": "DatabaseSecurityGroupId"}, ""]}]});
     assert_eq!(template["Conditions"]["OpensDatabase"], is_given);
     for (name, wanted) in [
         ("ConnectionsToHosts", "Port HostSecurityGroup"),

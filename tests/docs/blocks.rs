@@ -129,6 +129,7 @@ const RULES: &[Rule] = &[
         "sha256sum ",
         Check(commands::is_what_is_packaged),
     ),
+    rule("deploy/cloudformation/README.md", "ts", "", Suite("tests/cdk/mod.rs")),
     // The database.
     rule("docs/clickpipe.md", "sh", "psql ", Suite("tests/doctor/walk.rs")),
     rule("docs/clickpipe.md", "sql", "", Suite("tests/doctor/walk.rs")),

@@ -3,6 +3,7 @@ else. They have no time-outs, so that a connection which nobody ends is never le
 environment variables.
 
   clients.py consume SLOT   prints each inserted row, decoded by pgoutput, and confirms each transaction
+  clients.py once SLOT      the same, until its connection ends: then it ends with the error
   clients.py write          writes numbered rows one by one, and prints each when its commit has been acknowledged
 """
 
@@ -21,18 +22,24 @@ WRITES_APART_SECONDS = 0.02
 
 
 def consume(slot):
-    def receive(message):
-        kind, body = message.payload[:1], message.payload[1:]
-        if kind == b"I":
-            print(*values(body), flush=True)
-        elif kind == b"C":
-            # Flags, LSN of the commit, LSN of its end: that far everything has been printed.
-            message.cursor.send_feedback(flush_lsn=struct.unpack_from(">BQQ", body)[2])
-
-    with_new_connections(lambda connection: stream(connection, slot, receive), LogicalReplicationConnection)
+    with_new_connections(lambda connection: stream(connection, slot), LogicalReplicationConnection)
 
 
-def stream(connection, slot, receive):
+def once(slot):
+    with contextlib.closing(psycopg2.connect("", connection_factory=LogicalReplicationConnection)) as connection:
+        stream(connection, slot)
+
+
+def receive(message):
+    kind, body = message.payload[:1], message.payload[1:]
+    if kind == b"I":
+        print(*values(body), flush=True)
+    elif kind == b"C":
+        # Flags, LSN of the commit, LSN of its end: that far everything has been printed.
+        message.cursor.send_feedback(flush_lsn=struct.unpack_from(">BQQ", body)[2])
+
+
+def stream(connection, slot):
     cursor = connection.cursor()
     cursor.start_replication(slot, decode=False, options={"proto_version": "1", "publication_names": "changes"})
     cursor.consume_stream(receive)
@@ -80,4 +87,4 @@ def with_new_connections(use, factory=None):
 
 
 if __name__ == "__main__":
-    {"consume": consume, "write": write}[sys.argv[1]](*sys.argv[2:])
+    {"consume": consume, "once": once, "write": write}[sys.argv[1]](*sys.argv[2:])

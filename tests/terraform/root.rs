@@ -120,6 +120,7 @@ fn the_root_module_checks_as_its_modules_do() {
                 "deletion_protection",
                 "allowed_principals",
                 "supported_regions",
+                "database_cidrs",
             ],
         ),
     ] {

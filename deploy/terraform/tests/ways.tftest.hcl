@@ -1,4 +1,7 @@
 mock_provider "aws" {
+  mock_data "aws_ec2_instance_type_offerings" {
+    defaults = { locations = ["eu-west-1a", "eu-west-1b", "eu-west-1c"] }
+  }
   mock_data "aws_iam_policy_document" {
     defaults = { json = "{\"Version\":\"2012-10-17\",\"Statement\":[]}" }
   }
@@ -141,6 +144,30 @@ run "proxy" {
   }
 }
 
+run "a_vpc_with_addresses_of_its_own" {
+  variables {
+    follow_with    = "function"
+    database_cidrs = ["11.0.0.0/16"]
+  }
+
+  assert {
+    condition     = strcontains(module.function[0].settings, "allow_cidrs = [\"11.0.0.0/16\"]")
+    error_message = module.function[0].settings
+  }
+}
+
+run "proxies_to_a_vpc_with_addresses_of_its_own" {
+  variables {
+    follow_with    = "proxy"
+    database_cidrs = ["11.0.0.0/16"]
+  }
+
+  assert {
+    condition     = strcontains(module.hosts[0].settings, "allow_cidrs = [\"11.0.0.0/16\"]")
+    error_message = module.hosts[0].settings
+  }
+}
+
 # Of the load balancer's zones two are enough for two hosts.
 run "proxies_in_subnets_of_their_own" {
   command = plan
@@ -216,6 +243,7 @@ run "odd_values" {
     supported_regions           = ["Ireland"]
     consumer_cidrs              = ["0.0.0.0/0"]
     alarm_topic_arns            = ["database"]
+    database_cidrs              = ["0.0.0.0/0"]
     deregistration_delay        = 3601
     reserved_concurrency        = 0
     vpc                         = { subnet_ids = ["subnet-0123456789abcdef0"], security_group_ids = [] }
@@ -235,6 +263,7 @@ run "odd_values" {
     var.allowed_principals,
     var.supported_regions,
     var.consumer_cidrs,
+    var.database_cidrs,
     var.alarm_topic_arns,
     var.deregistration_delay,
     var.reserved_concurrency,

@@ -130,9 +130,9 @@ variable "memory" {
 }
 
 variable "reserved_concurrency" {
-  description = "Invocations at a time: a tick beside an event that is still waited for. -1 reserves nothing, for accounts whose quota leaves no room."
+  description = "Invocations of the function at a time, set aside for it from the account's; -1 sets none aside. AWS leaves 100 to everybody else, and new accounts have 10 in all, which leaves no room for any."
   type        = number
-  default     = 2
+  default     = -1
   nullable    = false
 
   validation {

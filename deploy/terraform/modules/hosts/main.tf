@@ -6,6 +6,16 @@ data "aws_subnet" "this" {
   id = var.subnet_ids[count.index]
 }
 
+# Not every zone has every type. Auto Scaling would start both hosts where it can.
+data "aws_ec2_instance_type_offerings" "this" {
+  location_type = "availability-zone"
+
+  filter {
+    name   = "instance-type"
+    values = [local.instance_type]
+  }
+}
+
 module "settings" {
   source = "../settings"
 
@@ -147,6 +157,10 @@ resource "aws_autoscaling_group" "this" {
     precondition {
       condition     = length(distinct(data.aws_subnet.this[*].availability_zone)) >= 2
       error_message = "All of subnet_ids are in one zone: the hosts are to survive the loss of a zone, so give subnets of two."
+    }
+    precondition {
+      condition     = length(setintersection(data.aws_subnet.this[*].availability_zone, data.aws_ec2_instance_type_offerings.this.locations)) >= 2
+      error_message = "Of the zones of subnet_ids (${join(", ", distinct(data.aws_subnet.this[*].availability_zone))}) fewer than two have ${local.instance_type}: give another instance_type, or subnets of other zones."
     }
     precondition {
       condition     = (var.load_balancer == null) == (length(var.proxies) == 0)

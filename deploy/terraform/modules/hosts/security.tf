@@ -1,6 +1,11 @@
 locals {
-  # Where IPv4 databases behind a load balancer can be at all.
+  # Where IPv4 databases behind a load balancer are, and what else the settings allow: a VPC may have addresses of its own choice.
   private_cidrs = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"]
+  allowed_cidrs = flatten(concat(
+    [for proxy in var.proxies : proxy.allow_cidrs],
+    [for group in var.target_groups : group.allow_cidrs if coalesce(group.probe, "none") != "none"],
+  ))
+  database_cidrs = concat(local.private_cidrs, [for cidr in local.allowed_cidrs : cidr if !strcontains(cidr, ":")])
 
   # What the hosts connect to: the proxies' databases, and those that are probed. As one range of ports, because before an
   # apply their number is known, and the ports may not be.
@@ -75,7 +80,7 @@ resource "aws_vpc_security_group_ingress_rule" "database" {
 }
 
 resource "aws_vpc_security_group_egress_rule" "database_cidrs" {
-  for_each = length(local.databases) > 0 && length(var.database_security_group_ids) == 0 ? toset(local.private_cidrs) : toset([])
+  for_each = length(local.databases) > 0 && length(var.database_security_group_ids) == 0 ? toset(local.database_cidrs) : toset([])
 
   security_group_id = aws_security_group.this.id
   description       = "The database"

@@ -112,6 +112,8 @@ variable "proxies" {
     linger                = optional(string)
     drain                 = optional(string)
     dial_timeout          = optional(string)
+    readiness             = optional(string)
+    probe_interval        = optional(string)
     max_sessions          = optional(number)
     allow_peers           = optional(list(string), [])
     allow_cidrs           = optional(list(string), [])

@@ -2,8 +2,9 @@ locals {
   # A group cannot change these; with them in its name, a new one can be there before the old one goes.
   target_group_name = "${var.name}-${var.port}-${var.targets == "hosts" ? "hosts" : "db"}"
 
-  # Where IPv4 targets of a load balancer can be at all.
-  private_cidrs = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"]
+  # Where IPv4 targets of a load balancer are, but for those of a VPC with addresses of its own choice.
+  private_cidrs  = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"]
+  database_cidrs = length(var.database_cidrs) == 0 ? local.private_cidrs : var.database_cidrs
 }
 
 data "aws_subnet" "this" {

@@ -36,7 +36,7 @@ resource "aws_vpc_security_group_egress_rule" "database_groups" {
 }
 
 resource "aws_vpc_security_group_egress_rule" "database_cidrs" {
-  for_each = var.targets == "database" && length(var.database_security_group_ids) == 0 ? toset(local.private_cidrs) : toset([])
+  for_each = var.targets == "database" && length(var.database_security_group_ids) == 0 ? toset(local.database_cidrs) : toset([])
 
   security_group_id = aws_security_group.this.id
   description       = "The database"

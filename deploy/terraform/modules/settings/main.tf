@@ -31,6 +31,8 @@ locals {
       proxy.linger == null ? "" : "linger = ${jsonencode(proxy.linger)}",
       proxy.drain == null ? "" : "drain = ${jsonencode(proxy.drain)}",
       proxy.dial_timeout == null ? "" : "dial_timeout = ${jsonencode(proxy.dial_timeout)}",
+      proxy.readiness == null ? "" : "readiness = ${jsonencode(proxy.readiness)}",
+      proxy.probe_interval == null ? "" : "probe_interval = ${jsonencode(proxy.probe_interval)}",
       proxy.max_sessions == null ? "" : "max_sessions = ${proxy.max_sessions}",
       length(proxy.allow_peers) == 0 ? "" : "allow_peers = ${jsonencode(proxy.allow_peers)}",
       length(proxy.allow_cidrs) == 0 ? "" : "allow_cidrs = ${jsonencode(proxy.allow_cidrs)}",

@@ -100,6 +100,8 @@ variable "proxies" {
     linger                = optional(string)
     drain                 = optional(string)
     dial_timeout          = optional(string)
+    readiness             = optional(string)
+    probe_interval        = optional(string)
     max_sessions          = optional(number)
     allow_peers           = optional(list(string), [])
     allow_cidrs           = optional(list(string), [])
@@ -132,11 +134,18 @@ variable "proxies" {
   validation {
     condition = alltrue(flatten([
       for proxy in var.proxies : [
-        for duration in [proxy.linger == "never" ? null : proxy.linger, proxy.drain, proxy.dial_timeout] :
+        for duration in [
+          proxy.linger == "never" ? null : proxy.linger, proxy.drain, proxy.dial_timeout,
+          proxy.probe_interval == "never" ? null : proxy.probe_interval,
+        ] :
         duration == null || can(regex("^([0-9]+(ms|s|m|h))+$", duration))
       ]
     ]))
-    error_message = "linger, drain and dial_timeout are durations with a unit: \"30s\", \"5m\"; linger may be \"never\"."
+    error_message = "linger, drain, dial_timeout and probe_interval are durations with a unit: \"30s\", \"5m\"; linger and probe_interval may be \"never\"."
+  }
+  validation {
+    condition     = alltrue([for proxy in var.proxies : contains(["postgres", "tcp"], coalesce(proxy.readiness, "postgres"))])
+    error_message = "readiness is \"postgres\" or \"tcp\"; leave it out to have it told by the endpoint's port."
   }
   validation {
     condition     = alltrue([for proxy in var.proxies : try(proxy.max_sessions >= 1 && floor(proxy.max_sessions) == proxy.max_sessions, proxy.max_sessions == null)])

@@ -47,8 +47,8 @@ run "defaults" {
     error_message = "A failover is waited for up to 120 s, and the removal 60 s more."
   }
   assert {
-    condition     = aws_lambda_function.this.reserved_concurrent_executions == 2
-    error_message = "A tick beside an event that is still waited for."
+    condition     = aws_lambda_function.this.reserved_concurrent_executions == -1
+    error_message = "A new account has 10 invocations at a time, none of which it lets be set aside."
   }
   assert {
     condition     = aws_lambda_function.this.environment[0].variables == tomap({ RDS_TETHER_CONFIG = output.settings })

@@ -1,4 +1,7 @@
 mock_provider "aws" {
+  mock_data "aws_ec2_instance_type_offerings" {
+    defaults = { locations = ["eu-west-1a", "eu-west-1b", "eu-west-1c"] }
+  }
   mock_data "aws_iam_policy_document" {
     defaults = { json = "{\"Version\":\"2012-10-17\",\"Statement\":[]}" }
   }
@@ -327,6 +330,42 @@ run "a_database_whose_groups_are_not_known" {
     condition     = alltrue([for rule in aws_vpc_security_group_egress_rule.database_cidrs : rule.from_port == 3306 && rule.to_port == 5432]) && length(aws_vpc_security_group_egress_rule.database_cidrs) == 4
     error_message = "To where databases can be."
   }
+}
+
+run "a_database_of_a_vpc_with_addresses_of_its_own" {
+  command = plan
+
+  variables {
+    proxies = {
+      orders = { endpoint = "orders.example.com:5432", port = 5432, allow_cidrs = ["11.0.0.0/16", "fd00::/8"] }
+    }
+    load_balancer = {
+      target_group_arns = ["arn:aws-eusc:elasticloadbalancing:eusc-de-east-1:111122223333:targetgroup/orders/1"]
+      security_group_id = "sg-0000000000000001b"
+    }
+  }
+
+  assert {
+    condition     = contains(keys(aws_vpc_security_group_egress_rule.database_cidrs), "11.0.0.0/16") && length(aws_vpc_security_group_egress_rule.database_cidrs) == 5
+    error_message = "What the proxy may connect to, the host reaches."
+  }
+}
+
+run "a_type_that_one_zone_does_not_have" {
+  command = plan
+
+  override_data {
+    target = data.aws_ec2_instance_type_offerings.this
+    values = { locations = ["eu-west-1b", "eu-west-1c"] }
+  }
+
+  variables {
+    target_groups = {
+      orders = { arn = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/1", endpoints = ["orders.example.com:5432"] }
+    }
+  }
+
+  expect_failures = [aws_autoscaling_group.this]
 }
 
 run "proxies_without_a_load_balancer" {

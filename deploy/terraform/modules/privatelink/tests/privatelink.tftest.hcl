@@ -130,6 +130,34 @@ run "a_database_whose_groups_are_not_known" {
   }
 }
 
+run "a_database_of_a_vpc_with_addresses_of_its_own" {
+  command = plan
+
+  variables {
+    database_security_group_ids = []
+    database_cidrs              = ["11.0.0.0/16"]
+  }
+
+  assert {
+    condition     = keys(aws_vpc_security_group_egress_rule.database_cidrs) == ["11.0.0.0/16"]
+    error_message = "To where it is."
+  }
+}
+
+run "in_the_sovereign_cloud" {
+  command = plan
+
+  variables {
+    allowed_principals = ["arn:aws-eusc:iam::111122223333:root"]
+    supported_regions  = ["eusc-de-east-1", "us-gov-west-1", "us-isob-east-1"]
+  }
+
+  assert {
+    condition     = aws_vpc_endpoint_service.this.allowed_principals == toset(["arn:aws-eusc:iam::111122223333:root"])
+    error_message = "Partitions and regions have longer names there."
+  }
+}
+
 run "in_front_of_hosts" {
   variables {
     targets                     = "hosts"
@@ -208,6 +236,7 @@ run "odd_values" {
     allowed_principals          = ["*"]
     supported_regions           = ["eu-central-1a"]
     consumer_cidrs              = ["10.0.0.5/16"]
+    database_cidrs              = ["11.0.0.5/16"]
     deregistration_delay        = -1
     idle_timeout                = 30
   }
@@ -223,6 +252,7 @@ run "odd_values" {
     var.allowed_principals,
     var.supported_regions,
     var.consumer_cidrs,
+    var.database_cidrs,
     var.deregistration_delay,
     var.idle_timeout,
   ]

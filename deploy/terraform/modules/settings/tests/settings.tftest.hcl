@@ -49,6 +49,8 @@ run "everything" {
         linger                = "never"
         drain                 = "5s"
         dial_timeout          = "10s"
+        readiness             = "tcp"
+        probe_interval        = "never"
         max_sessions          = 10000
         allow_peers           = ["10.0.0.0/16"]
         allow_cidrs           = ["10.0.0.0/16"]
@@ -85,6 +87,8 @@ run "everything" {
       linger = "never"
       drain = "5s"
       dial_timeout = "10s"
+      readiness = "tcp"
+      probe_interval = "never"
       max_sessions = 10000
       allow_peers = ["10.0.0.0/16"]
       allow_cidrs = ["10.0.0.0/16"]
@@ -330,6 +334,26 @@ run "drain_without_unit" {
 
   variables {
     proxies = { orders = { listen = "0.0.0.0:5432", endpoint = "orders.example.com:5432", drain = "5" } }
+  }
+
+  expect_failures = [var.proxies]
+}
+
+run "readiness_by_the_engines_name" {
+  command = plan
+
+  variables {
+    proxies = { orders = { listen = "0.0.0.0:5432", endpoint = "orders.example.com:5432", readiness = "mysql" } }
+  }
+
+  expect_failures = [var.proxies]
+}
+
+run "a_probe_interval_without_unit" {
+  command = plan
+
+  variables {
+    proxies = { orders = { listen = "0.0.0.0:5432", endpoint = "orders.example.com:5432", probe_interval = "10" } }
   }
 
   expect_failures = [var.proxies]
