@@ -17,6 +17,7 @@ mod back_end;
 mod failures;
 mod figures;
 mod flip;
+mod held;
 mod load;
 mod process;
 mod rounds;
@@ -37,6 +38,7 @@ use crate::route::{Looks, Route};
 const FLIP: &str = "flip";
 const LOST: &str = "lost";
 const DNS: &str = "dns";
+const HELD: &str = "held";
 const SOAK: &str = "soak";
 const ROUNDS: usize = 5;
 const SOAK_DURATION: Duration = Duration::from_secs(600);
@@ -44,7 +46,8 @@ const USAGE: &str = "\
 cargo bench --bench proxy -- [PART...] [OPTION...]
 
 Parts: memory bulk ping-64 ping-1 stream connect, in rounds; flip (old sessions after a change of DNS); lost (new ones
-during it). All of these unless some are named. And, only if named: dns (what becomes of connections when DNS fails), soak.
+during it). All of these unless some are named. And, only if named: dns (what becomes of connections when DNS fails), held
+(clients that wait for a database that is down), soak.
 
   --rounds N         how often each part is measured [default: 5]
   --quick            one round and short windows: to see that it works
@@ -152,6 +155,9 @@ impl Asked {
             let routes = without(&there, &[Route::Direct, Route::HaproxySplice, Route::HaproxyKeepalive]);
             failures::run(&routes, &self.ours, self.quick);
         }
+        if self.parts.iter().any(|part| part == HELD) {
+            held::run(&self.ours, self.rounds, self.quick);
+        }
         there.retain(|route| ![Route::Direct, Route::EnvoyLogical].contains(route));
         if self.wants(FLIP) {
             flip::old_sessions(&there, &self.ours, self.rounds, self.quick);
@@ -181,7 +187,7 @@ fn without(routes: &[Route], left_out: &[Route]) -> Vec<Route> {
 }
 
 fn known(part: &str) -> bool {
-    [FLIP, LOST, DNS, SOAK].contains(&part) || PARTS.iter().any(|known| known.name == part)
+    [FLIP, LOST, DNS, HELD, SOAK].contains(&part) || PARTS.iter().any(|known| known.name == part)
 }
 
 fn number(text: &str) -> Result<usize, String> {

@@ -121,6 +121,14 @@ impl Site {
         self.old = None;
     }
 
+    /// The old host comes back.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn revive_old(&mut self) {
+        self.old = Some(back_end(OLD, &folder()));
+    }
+
     /// The old host's program stops, but its kernel goes on: it accepts, acknowledges, and nobody reads.
     pub fn stop_old(&self) {
         if let Some(old) = &self.old {
@@ -171,7 +179,11 @@ pub fn echoes(stream: &mut TcpStream) -> io::Result<()> {
     comes_back(stream)
 }
 
-fn comes_back(stream: &mut TcpStream) -> io::Result<()> {
+/// Waits for what was said.
+///
+/// # Errors
+/// Any failure, and anything else that comes back.
+pub fn comes_back(stream: &mut TcpStream) -> io::Result<()> {
     stream.set_read_timeout(Some(TRIP_MAX))?;
     let mut answer = [0; MESSAGE_BYTES];
     stream.read_exact(&mut answer)?;

@@ -10,9 +10,11 @@
 //! - `header`: the PROXY protocol of a load balancer in front.
 //! - `tick`: the clock that sessions share. `silence`: reads which peers still answer, and which vanished (`peers`).
 //! - [`health`]: whether to send clients here.
+//! - `claim`: which process serves which endpoint at an address.
 //! - `set`: all proxies of a process, started, changed and ended together.
 
 mod asker;
+mod claim;
 mod dial;
 mod header;
 pub mod health;

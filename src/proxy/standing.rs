@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use super::route::Route;
 use crate::planner::endpoint::Role;
+use crate::planner::engine::Engine;
 use crate::planner::time::Timestamp;
 use crate::planner::wrong::{Wrong, one_of};
 
@@ -41,10 +42,6 @@ pub enum Readiness {
 }
 
 impl Readiness {
-    /// The ports of RDS's other engines: MySQL and MariaDB, Oracle, SQL Server, Db2. MySQL counts connections that say
-    /// nothing to its purpose, and blocks the host that makes too many of them (max_connect_errors).
-    const OTHERS: [u16; 4] = [3306, 1521, 1433, 50000];
-
     /// How often a database is connected to, by default, where nothing else shows that it takes connections.
     pub fn probe_interval(self) -> Option<Duration> {
         match self {
@@ -53,11 +50,12 @@ impl Readiness {
         }
     }
 
-    /// What is to be expected behind a port.
+    /// What is to be expected behind a port. MySQL counts connections that say nothing to its purpose, and blocks the host that
+    /// makes too many of them (max_connect_errors).
     pub fn of_port(port: u16) -> Self {
-        match Self::OTHERS.contains(&port) {
-            true => Self::Tcp,
-            false => Self::Postgres,
+        match Engine::of(port) {
+            Some(_) => Self::Tcp,
+            None => Self::Postgres,
         }
     }
 }

@@ -213,7 +213,9 @@ fn idle_connections_are_kept_alive_on_both_sides() {
     let (client, upstream) = proxy.session(&listener);
     for stream in [&client, &upstream] {
         // The database's as soon as the session has lasted for a moment.
-        wait_until("it is kept alive", || kernel::theirs(stream).timer.0 == kernel::KEEPALIVE);
+        wait_until("it is kept alive", || {
+            kernel::theirs(stream).timer.0 == kernel::KEEPALIVE
+        });
         let (_, hundredths) = kernel::theirs(stream).timer;
         assert!(hundredths <= 1000, "in {hundredths} hundredths of a second");
     }
