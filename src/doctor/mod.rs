@@ -477,7 +477,10 @@ fn judge_endpoint(
 
 fn judge_proxy(proxy: &Proxy, endpoints: &BTreeMap<Endpoint, Sighting>) -> Section {
     let mut checks = vec![Check::new("proxy.listen", local::listen(proxy.listen))];
-    let checked_by = proxy.probe_interval.map_or(Checker::Nobody, |_| Checker::Proxy);
+    let checked_by = proxy
+        .probes
+        .interval(proxy.readiness)
+        .map_or(Checker::Nobody, |_| Checker::Proxy);
     checks.extend(judge_endpoint(
         &of_proxy(proxy),
         endpoints,

@@ -196,7 +196,9 @@ impl Proxies {
     fn start(&self, workers: &Workers, proxy: Arc<Proxy>, listeners: Listeners, watchers: &Arc<Watchers>) -> Listening {
         let (settings, settings_seen) = watch::channel(Arc::clone(&proxy));
         let (source, source_seen) = watch::channel((Arc::clone(&proxy), Arc::clone(watchers)));
-        let (route, route_seen) = watch::channel(Arc::new(proxy.rules.start(proxy.endpoint.host())));
+        let (route, route_seen) = watch::channel(Arc::new(
+            proxy.rules.start(proxy.endpoint.host(), proxy.endpoint.port()),
+        ));
         let (phase, phase_seen) = watch::channel(Phase::Open);
         let (peers, peers_seen) = watch::channel(Arc::default());
         let shared = Arc::new(Shared {
