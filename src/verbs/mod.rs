@@ -1,5 +1,6 @@
 //! The command line: its verbs, each with its own flags. `doctor` has a room of its own.
 
+pub mod check;
 pub mod iam;
 pub mod manual;
 pub mod once;
@@ -45,6 +46,8 @@ pub enum Verb {
     Run(Flags),
     /// Listen on an address and carry bytes to the address that an endpoint has now
     Proxy(ProxyFlags),
+    /// Say whether the settings are good, all mistakes at once; looks at nothing else
+    Check(check::Check),
     /// Check everything that has to be right, and say how to fix what is not; writes nothing unless asked to
     #[command(after_help = doctor::check::listing())]
     Doctor(DoctorFlags),
@@ -79,6 +82,7 @@ impl Verb {
             Self::Run(flags) => run::run(|| flags.settings()).await,
             Self::Proxy(flags) => run::run(|| flags.settings()).await,
             Self::Doctor(flags) => examine(flags).await,
+            Self::Check(given) => Ok(given.read()?),
             Self::Status(given) => given.show().await,
             Self::Iam(flags) => Ok(flags.print()?),
             Self::Completions { shell } => {
