@@ -1,5 +1,6 @@
 //! The command line: its verbs, each with its own flags. `doctor` has a room of its own.
 
+pub mod check;
 pub mod iam;
 pub mod manual;
 pub mod once;
@@ -45,6 +46,8 @@ pub enum Verb {
     Run(Serving<Flags>),
     /// Listen on an address and carry bytes to the address that an endpoint has now
     Proxy(Serving<ProxyFlags>),
+    /// Say whether the settings are good, all mistakes at once; looks at nothing else
+    Check(check::Check),
     /// Check everything that has to be right, and say how to fix what is not; writes nothing unless asked to
     #[command(after_help = doctor::check::listing())]
     Doctor(DoctorFlags),
@@ -90,6 +93,7 @@ impl Verb {
             Self::Run(given) => run::run(|| given.flags.settings(), given.replace).await,
             Self::Proxy(given) => run::run(|| given.flags.settings(), given.replace).await,
             Self::Doctor(flags) => examine(flags).await,
+            Self::Check(given) => Ok(given.read()?),
             Self::Status(given) => given.show().await,
             Self::Iam(flags) => Ok(flags.print()?),
             Self::Completions { shell } => {
