@@ -83,10 +83,10 @@ pub async fn examine(read: Result<Settings, settings::Error>, order: &Order) -> 
     let end = Instant::now() + order.limit;
     let (settings, first) = match read {
         Ok(settings) => {
-            let check = Check::new("settings", local::settings(&settings));
+            let check = Check::new(check::SETTINGS, local::settings(&settings));
             (Some(settings), check)
         }
-        Err(error) => (None, Check::new("settings", local::bad_settings(&error))),
+        Err(error) => (None, Check::new(check::SETTINGS, local::bad_settings(&error))),
     };
     let mut sections = vec![Section {
         title: "settings".into(),
