@@ -122,9 +122,11 @@ fn verdict(sections: &[Section]) -> String {
     let (ok, skipped) = (count(sections, "ok"), count(sections, "skipped"));
     match (has_checked(sections), skipped) {
         (true, _) => format!("{verdict} ({ok} ok, {skipped} skipped)"),
-        (false, 0) => "nothing was checked: none of the checks that --only and --skip leave is about anything that the settings \
+        (false, 0) => {
+            "nothing was checked: none of the checks that --only and --skip leave is about anything that the settings \
                        name (the list is in rds-tether doctor --help)"
-            .into(),
+                .into()
+        }
         (false, skipped) => format!("nothing was checked ({skipped} skipped): each says why"),
     }
 }

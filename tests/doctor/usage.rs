@@ -166,7 +166,10 @@ fn settings_that_are_none_are_told_whatever_is_asked_for() {
 fn nothing_checked_is_not_nothing_wrong() {
     let world = World::settled();
     for (choice, why) in [
-        (&["--only", "proxy"][..], "none of the checks that --only and --skip leave"),
+        (
+            &["--only", "proxy"][..],
+            "none of the checks that --only and --skip leave",
+        ),
         (&["--only", "database"], "none of the checks"),
         (&["--only", "dns", "--skip", "dns"], "none of the checks"),
         (&["--only", "permission.register"], "(1 skipped)"),

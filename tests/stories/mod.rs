@@ -8,6 +8,8 @@ mod elb_semantics;
 mod evidence;
 mod operation;
 mod pressure;
+mod serving;
 mod taken;
+mod verdicts;
 
 use testkit::world;
