@@ -131,6 +131,7 @@ fn the_log_says_once_that_it_begins_and_once_that_it_ends() {
     world.dns.set(super::world::WRITER, testkit::dns::Behaviour::a(NEW, 1));
     daemon.wait_for_log(&["recovered: a target that DNS names serves again"]);
     let (_, log) = daemon.stop();
+    assert_says(&log, &["stopping: 1 of 1 target groups settled"]);
     assert_eq!(log.matches("nothing serves").count(), 1, "{log}");
     assert_eq!(log.matches("serves again").count(), 1, "{log}");
 }
