@@ -1,31 +1,39 @@
 //! The command: parses, logs, runs one verb and turns its outcome into an exit code.
 
-use std::ffi::OsString;
+use std::fmt::Display;
 use std::io::stderr;
 use std::process::ExitCode;
 
 use rds_tether::exit::Exit;
+use rds_tether::settings::Refused;
 use rds_tether::verbs::{Cli, Verb, exit_of, say};
 use rds_tether::{logging, settings};
 
 fn main() -> ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().collect();
-    let cli: Cli = match settings::read_command_line(arguments.clone()) {
+    let cli: Cli = match settings::read_command_line(std::env::args_os().collect()) {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(Refused::Asked(help)) => {
             // Help that nobody reads is no failure.
-            let _ = error.print();
-            if let Some(source) = settings::explain::<Cli>(&error, &arguments) {
-                say(&mut stderr(), &source);
-            }
-            return code(if error.use_stderr() { Exit::Usage } else { Exit::Settled });
+            let _ = help.print();
+            return code(if help.use_stderr() { Exit::Usage } else { Exit::Settled });
+        }
+        Err(Refused::Wrong(error)) => {
+            complain(&error);
+            return code(error.exit);
         }
     };
     logging::start(&cli.logging, cli.verb.log_format());
     code(run(&cli.verb).unwrap_or_else(|error| {
-        say(&mut stderr(), &format!("rds-tether: {error}"));
+        complain(&error);
         exit_of(&error)
     }))
+}
+
+/// Says why the process ends, each reason on its line.
+fn complain(error: &impl Display) {
+    for line in error.to_string().lines() {
+        say(&mut stderr(), &format!("rds-tether: {line}"));
+    }
 }
 
 fn run(verb: &Verb) -> anyhow::Result<Exit> {

@@ -118,6 +118,7 @@ const SEAMS: &[Seam] = &[
 /// What the planner may be made of.
 const PLANNER_MAY_USE: &[&str] = &[
     "crate::planner",
+    "idna",
     "super",
     "self",
     "std",

@@ -246,7 +246,9 @@ fn row(arg: &Arg) -> String {
 }
 
 fn flags(verb: &clap::Command) -> Vec<&Arg> {
-    let flags = verb.get_arguments().filter(|arg| !arg.is_positional());
+    let flags = verb
+        .get_arguments()
+        .filter(|arg| !arg.is_positional() && !arg.is_hide_set());
     flags
         .filter(|arg| !["help", "version"].contains(&arg.get_id().as_str()))
         .collect()

@@ -94,6 +94,17 @@ fn resource<'a>(text: &'a str, service: &str, has_region: bool) -> Result<&'a st
     Ok(resource)
 }
 
+/// Whether a text has the shape of a region: which ones there are changes, how they are named does not.
+fn is_like_a_region(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let [words @ .., number] = parts.as_slice() else {
+        return false;
+    };
+    let is_word = |word: &&str| word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let is_number = (1..=2).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
+    words.len() >= 2 && words.iter().all(is_word) && is_number
+}
+
 /// The region of an ARN that has been read.
 fn region(arn: &str) -> &str {
     arn.split(':').nth(3).unwrap_or_default()
@@ -124,6 +135,11 @@ macro_rules! is_a_text {
                     Wrong::new(what, concat!("it looks like ", $example))
                 };
                 Self::check(trimmed).map_err(wrong)?;
+                let region = region(trimmed);
+                if !region.is_empty() && !is_like_a_region(region) {
+                    let what = format!("{text:?} names {region:?} as its region, which has not the form of one");
+                    return Err(Wrong::new(what, "write one such as eu-west-1"));
+                }
                 Ok(Self(trimmed.into()))
             }
         }

@@ -7,6 +7,7 @@ use aws_credential_types::provider::error::CredentialsError;
 // All SDKs share these types, and each gives them on.
 use aws_sdk_sts::error::{ErrorMetadata, ProvideErrorMetadata, SdkError};
 
+use crate::aws::credentials;
 use crate::exit::Exit;
 
 /// A call that failed, whatever it was about.
@@ -123,7 +124,7 @@ impl Failure {
             _ => match (find::<CredentialsError>(error), role) {
                 (Some(credentials), Some(role)) => of_role(role, credentials),
                 (Some(credentials), None) => of_credentials(credentials),
-                (None, _) => (Kind::Unavailable, "Unreachable".into(), chain(error)),
+                (None, _) => (Kind::Unavailable, "Unreachable".into(), of_transport(&chain(error))),
             },
         };
         Self {
@@ -137,9 +138,9 @@ impl Failure {
     /// How to mend it, where that is the same for every service and everything that a call can be about.
     pub fn remedy(&self) -> Option<&'static str> {
         Some(match self.kind {
-            Kind::Credentials if self.code == NO_CREDENTIALS => {
-                "give the process credentials: an instance or task role, AWS_PROFILE, or AWS_ACCESS_KEY_ID and \
-                 AWS_SECRET_ACCESS_KEY"
+            Kind::Credentials if self.code == NO_CREDENTIALS => credentials::remedy(&self.message),
+            Kind::Unavailable if self.code == CREDENTIALS_UNAVAILABLE => {
+                "check the network path to what gives credentials: the metadata service of the instance or container, SSO or STS"
             }
             Kind::Credentials => "renew or correct the credentials of this process, and check its clock",
             Kind::AssumeRole => {
@@ -150,6 +151,11 @@ impl Failure {
             Kind::NotFound => "check the ARN, its account and its region",
             _ => return None,
         })
+    }
+
+    /// Whether DNS does not name the API's address, as it names none for a region that does not exist.
+    pub fn is_unnamed(&self) -> bool {
+        self.message.starts_with(UNNAMED)
     }
 
     /// The permission that a denied call needs.
@@ -213,10 +219,23 @@ pub const NOT_IP: &str = "TargetTypeNotIp";
 pub const NOT_LISTED: &str = "NotListed";
 /// See [`NOT_IP`].
 pub const UNREADABLE: &str = "UnreadableTarget";
+/// DNS gives no address for where the call goes.
+const UNNAMED: &str = "DNS has no address for the API";
+/// What the HTTP client says then, and what stands before that which is no news.
+const OF_DNS: &str = "dns error: ";
+
+/// Says in plain words why an API could not be reached.
+fn of_transport(text: &str) -> String {
+    match text.split_once(OF_DNS) {
+        Some((_, why)) => format!("{UNNAMED}: {why}"),
+        None => credentials::without_layers(text),
+    }
+}
+
 /// Nobody gave credentials.
 const NO_CREDENTIALS: &str = "NoCredentials";
-/// The SDK puts this before the reason of each source of credentials that has none.
-const NOT_ENABLED: &str = "the credential provider was not enabled: ";
+/// What gives them could not be reached.
+const CREDENTIALS_UNAVAILABLE: &str = "CredentialsUnavailable";
 /// How the SDK's errors tell of a source of credentials that could not be reached, for which they have no type.
 const TRANSPORT: [&str; 4] = ["dispatch failure", "timed out", "timeout", "response error"];
 /// The codes that STS answers with when it fails itself.
@@ -256,11 +275,11 @@ fn of_credentials(error: &CredentialsError) -> (Kind, String, String) {
         || (!matches!(error, CredentialsError::CredentialsNotLoaded(_))
             && TRANSPORT.iter().any(|word| cause.contains(word)));
     let (kind, code) = if is_transport {
-        (Kind::Unavailable, "CredentialsUnavailable")
+        (Kind::Unavailable, CREDENTIALS_UNAVAILABLE)
     } else {
         (Kind::Credentials, NO_CREDENTIALS)
     };
-    (kind, code.into(), cause.replace(NOT_ENABLED, ""))
+    (kind, code.into(), credentials::meaning(&cause))
 }
 
 fn of_role(role: &str, error: &CredentialsError) -> (Kind, String, String) {

@@ -3,6 +3,7 @@
 pub mod arn;
 pub mod bucket;
 pub mod ca;
+pub mod credentials;
 pub mod elb;
 pub mod failure;
 pub mod sts;

@@ -81,16 +81,20 @@ struct Cloud {
 /// Looks at everything that is asked for and judges it.
 pub async fn examine(read: Result<Settings, settings::Error>, order: &Order) -> Vec<Section> {
     let end = Instant::now() + order.limit;
-    let (settings, first) = match read {
+    let (settings, checks) = match read {
         Ok(settings) => {
             let check = Check::new(check::SETTINGS, local::settings(&settings));
-            (Some(settings), check)
+            (Some(settings), vec![check])
         }
-        Err(error) => (None, Check::new(check::SETTINGS, local::bad_settings(&error))),
+        Err(error) => {
+            let errors = std::iter::once(&error).chain(&error.others);
+            let checks = errors.map(|error| Check::new(check::SETTINGS, local::bad_settings(error)));
+            (None, checks.collect())
+        }
     };
     let mut sections = vec![Section {
         title: "settings".into(),
-        checks: vec![first],
+        checks,
     }];
     let (followed, database) = tokio::join!(
         async {
@@ -477,7 +481,10 @@ fn judge_endpoint(
 
 fn judge_proxy(proxy: &Proxy, endpoints: &BTreeMap<Endpoint, Sighting>) -> Section {
     let mut checks = vec![Check::new("proxy.listen", local::listen(proxy.listen))];
-    let checked_by = proxy.probe_interval.map_or(Checker::Nobody, |_| Checker::Proxy);
+    let checked_by = proxy
+        .probes
+        .interval(proxy.readiness)
+        .map_or(Checker::Nobody, |_| Checker::Proxy);
     checks.extend(judge_endpoint(
         &of_proxy(proxy),
         endpoints,

@@ -1,54 +1,17 @@
 //! Whether the current addresses of an endpoint answer from here, judged.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use super::check::{Check, Outcome};
 use crate::exit::Exit;
 use crate::planner::endpoint::{Endpoint, Kind};
+use crate::planner::engine::Engine;
 use crate::probe::{Reached, Stage, Trouble};
 use crate::text::join;
 
 /// How the words of a refusal begin with which MySQL answers a host that it has blocked (N11).
 const HOST_BLOCKED: &str = "error 1129";
-
-/// Engines of RDS besides PostgreSQL, by the ports that they have unless somebody chooses another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Engine {
-    /// And MariaDB, and Aurora MySQL.
-    Mysql,
-    /// Microsoft's.
-    SqlServer,
-    /// Oracle's.
-    Oracle,
-    /// IBM's.
-    Db2,
-}
-
-impl Engine {
-    /// The engine that has this port by default, if it is not PostgreSQL.
-    pub fn of(port: u16) -> Option<Self> {
-        match port {
-            3306 => Some(Self::Mysql),
-            1433 => Some(Self::SqlServer),
-            1521 => Some(Self::Oracle),
-            50_000 => Some(Self::Db2),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Engine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Mysql => "MySQL and MariaDB",
-            Self::SqlServer => "SQL Server",
-            Self::Oracle => "Oracle",
-            Self::Db2 => "Db2",
-        })
-    }
-}
 
 /// The answer of each address.
 pub type Answers = BTreeMap<IpAddr, Result<Reached, Trouble>>;

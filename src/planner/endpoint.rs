@@ -51,6 +51,10 @@ impl FromStr for Endpoint {
                 format!("write HOST:PORT, for example {EXAMPLE}"),
             ));
         }
+        if let Some((scheme, rest)) = text.split_once("://") {
+            // Its text is not repeated: there may be a password in it.
+            return Err(Wrong::new("this is a URL", of_url(scheme, rest)));
+        }
         let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         if bare.parse::<IpAddr>().is_ok() || text.parse::<IpAddr>().is_ok() {
@@ -64,12 +68,39 @@ impl FromStr for Endpoint {
         }
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
         if let Err(why) = check_name(&host) {
+            // ELB, certificates and RDS know names as DNS has them.
+            let international = idna::domain_to_ascii(&host).ok().filter(|_| !host.is_ascii());
+            if let Some(ascii) = international.filter(|ascii| check_name(ascii).is_ok()) {
+                let port = if port.is_empty() { "PORT" } else { port };
+                return wrong("has letters that DNS does not have", &format!("write {ascii}:{port}"));
+            }
             return Err(Wrong::new(format!("{host:?} is no DNS name: {why}"), "write HOST:PORT"));
         }
         match port.parse::<u16>() {
             Ok(port) if port > 0 => Ok(Self { host, port }),
             _ => wrong("does not end in a port from 1 to 65535", "write HOST:PORT"),
         }
+    }
+}
+
+/// What to write instead of a URL, if it is clear which part of it is the host.
+fn of_url(scheme: &str, rest: &str) -> String {
+    // A password may have any of these in it: then what looks like a host may be a part of it.
+    let (authority, path) = rest.find(['/', '?', '#']).map_or((rest, ""), |end| rest.split_at(end));
+    let bare = authority.rsplit('@').next().unwrap_or_default();
+    let (host, port) = bare.split_once(':').unwrap_or((bare, ""));
+    let usual = match scheme.rsplit(':').next().unwrap_or_default() {
+        "postgres" | "postgresql" => "5432",
+        "mysql" | "mariadb" => "3306",
+        "sqlserver" => "1433",
+        _ => "PORT",
+    };
+    let port = if port.is_empty() { usual } else { port };
+    let is_clear = !path.contains('@') && check_name(host).is_ok() && (port == "PORT" || port.parse::<u16>().is_ok());
+    if is_clear && host.parse::<IpAddr>().is_err() {
+        format!("write {host}:{port}")
+    } else {
+        "write HOST:PORT".to_owned()
     }
 }
 

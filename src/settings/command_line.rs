@@ -1,21 +1,94 @@
 //! What holds for every flag of every verb, and how a command line is read with its environment.
 
+use std::collections::BTreeSet;
+use std::error::Error as _;
 use std::ffi::OsString;
 
 use clap::builder::{BoolishValueParser, OsStr, Resettable};
-use clap::error::{ContextKind, ContextValue};
-use clap::{Arg, ArgAction, Command, Parser};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command, Parser};
+
+use super::{Error, flags};
+use crate::planner::wrong::Wrong;
+
+/// How the name of every variable begins.
+const PREFIX: &str = "RDS_TETHER_";
+/// Bad values of more flags than this there cannot be.
+const FLAGS_MAX: usize = 100;
+/// A name that is less like another than this is no slip of the pen.
+const LIKENESS_LEAST: f64 = 0.75;
+
+/// The flags that say nothing to a verb. They are not listed there, and who types one is told; their variables may be set,
+/// because verbs share an environment.
+const IGNORED: [(&str, &[&str]); 5] = [
+    ("plan", &["interval", "http", "notify-topic", "notify-after"]),
+    ("sync", &["http", "notify-topic", "notify-after"]),
+    ("status", &["interval", "notify-topic", "notify-after"]),
+    (
+        "doctor",
+        &[
+            "interval",
+            "http",
+            "notify-topic",
+            "notify-after",
+            "patience",
+            "probe-patience",
+        ],
+    ),
+    (
+        "iam",
+        &[
+            "nameserver",
+            "interval",
+            "http",
+            "notify-after",
+            "forget",
+            "patience",
+            "role",
+            "allow-cidr",
+            "keep",
+            "probe",
+            "probe-patience",
+            "ca-bundle",
+        ],
+    ),
+];
+
+/// Is not listed where it says nothing, but taken: how often to look is typed with which name servers to ask.
+const TAKEN: &str = "interval";
+
+/// Why a command line is not obeyed.
+#[derive(Debug)]
+pub enum Refused {
+    /// Help or the version is to be printed instead.
+    Asked(clap::Error),
+    /// It is wrong, or its environment is.
+    Wrong(Error),
+}
 
 /// A command line's definition, with what holds for every flag: its variable has its name, unless it has one of its own.
 pub fn command_line<P: Parser>() -> Command {
-    P::command()
-        .mut_args(as_all_flags)
-        .mut_subcommands(|verb| verb.mut_args(as_all_flags))
+    P::command().mut_args(as_all_flags).mut_subcommands(|verb| {
+        let ignored = ignored_by(verb.get_name());
+        verb.mut_args(as_all_flags).mut_args(|arg| {
+            if arg.get_long().is_some_and(|long| ignored.contains(&long)) {
+                arg.hide(true)
+            } else {
+                arg
+            }
+        })
+    })
+}
+
+fn ignored_by(verb: &str) -> &'static [&'static str] {
+    let of_verb = IGNORED.iter().find(|(name, _)| *name == verb);
+    of_verb.map_or(&[], |(_, flags)| *flags)
 }
 
 fn as_all_flags(arg: Arg) -> Arg {
     let Some(flag) = arg.get_long() else { return arg };
-    let variable = format!("RDS_TETHER_{}", flag.replace('-', "_").to_uppercase());
+    let variable = format!("{PREFIX}{}", flag.replace('-', "_").to_uppercase());
     let arg = match arg.get_env() {
         Some(_) => arg,
         None => arg.env(variable),
@@ -37,10 +110,149 @@ fn as_all_flags(arg: Arg) -> Arg {
 
 /// Parses a command line and its environment. A variable that is set but empty counts as not set, because that is how
 /// compose files and templates pass on what they were not given.
-pub fn read_command_line<P: Parser>(arguments: Vec<OsString>) -> Result<P, clap::Error> {
-    let command = without_empty_variables(command_line::<P>());
-    let matches = command.try_get_matches_from(arguments)?;
-    P::from_arg_matches(&matches)
+///
+/// # Errors
+/// All that is wrong, with what is wrong in the settings file besides.
+pub fn read_command_line<P: Parser>(arguments: Vec<OsString>) -> Result<P, Refused> {
+    let definition = command_line::<P>();
+    let (read, mut errors) = read_leniently(without_empty_variables(definition.clone()), &arguments);
+    if let Err(Some(asked)) = read {
+        return Err(Refused::Asked(asked));
+    }
+    let typed = arguments.get(1).and_then(|verb| definition.find_subcommand(verb));
+    let verb = typed.unwrap_or(&definition);
+    // What looks at nothing is not kept from it.
+    if verb.get_arguments().any(|arg| arg.get_id() == "nameservers") {
+        errors.extend(unknown_variables(&definition));
+    }
+    let matches = read.ok();
+    let of_verb = matches.as_ref().and_then(ArgMatches::subcommand);
+    if let Some((verb, matches)) = of_verb {
+        errors.extend(typed_for_nothing(verb, &definition, matches));
+    }
+    match (matches, Error::all(errors)) {
+        (Some(matches), None) => {
+            P::from_arg_matches(&matches).map_err(|error| Refused::Wrong(plain(&error, &[], verb)))
+        }
+        (matches, error) => {
+            let matches = matches.as_ref().and_then(ArgMatches::subcommand);
+            let of_file = matches.and_then(|(_, matches)| flags::errors_of_file(matches));
+            let all = Error::all(error.into_iter().chain(of_file));
+            Err(Refused::Wrong(all.unwrap_or_else(|| {
+                Error::usage("the command line cannot be read", None)
+            })))
+        }
+    }
+}
+
+/// Parses again and again, each time without the flag whose value was bad, and gives all that was. Without matches: help to be
+/// printed, or nothing if what follows an error cannot be read.
+fn read_leniently(
+    mut command: Command,
+    arguments: &[OsString],
+) -> (Result<ArgMatches, Option<clap::Error>>, Vec<Error>) {
+    let mut errors = Vec::new();
+    let mut seen = BTreeSet::new();
+    for _ in 0..FLAGS_MAX {
+        let error = match command.clone().try_get_matches_from(arguments) {
+            Ok(matches) => return (Ok(matches), errors),
+            Err(error) if is_asked_for(&error) => return (Err(Some(error)), errors),
+            Err(error) => error,
+        };
+        errors.push(plain(&error, arguments, &command));
+        let has_bad_value = matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue);
+        let Some(long) = flag_of(&error).filter(|long| has_bad_value && seen.insert(long.clone())) else {
+            break;
+        };
+        let loosen = |arg: Arg| {
+            if arg.get_long() == Some(&long) && arg.get_action().takes_values() {
+                arg.value_parser(clap::value_parser!(OsString))
+            } else if arg.get_long() == Some(&long) {
+                arg.env(Resettable::<OsStr>::Reset)
+            } else {
+                arg
+            }
+        };
+        command = command.mut_args(loosen).mut_subcommands(|verb| verb.mut_args(loosen));
+    }
+    (Err(None), errors)
+}
+
+fn is_asked_for(error: &clap::Error) -> bool {
+    use ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
+    matches!(
+        error.kind(),
+        DisplayHelp | DisplayHelpOnMissingArgumentOrSubcommand | DisplayVersion
+    )
+}
+
+/// The flag that an error is about, as it is typed, without its dashes.
+fn flag_of(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let flag = shown.split([' ', '=', '.']).next().unwrap_or(shown);
+    flag.strip_prefix("--").map(str::to_owned)
+}
+
+/// An error of the parser on one line, with its flag and, if nobody typed that, its variable.
+fn plain(error: &clap::Error, arguments: &[OsString], command: &Command) -> Error {
+    let flag = flag_of(error);
+    let place = flag.as_deref().map(|long| match variable_of(long, arguments, command) {
+        Some(variable) => format!("--{long} (from the environment variable {variable})"),
+        None => format!("--{long}"),
+    });
+    let value = match error.get(ContextKind::InvalidValue) {
+        Some(ContextValue::String(value)) => value.as_str(),
+        _ => "",
+    };
+    if let (ErrorKind::ValueValidation, Some(place), Some(cause)) = (error.kind(), &place, error.source()) {
+        return match cause.downcast_ref::<Wrong>() {
+            Some(Wrong { what, fix }) => Error::usage(format!("{place}: {what}"), fix.clone()),
+            None => Error::usage(format!("{place}: {value:?}: {cause}"), None),
+        };
+    }
+    // The parser's own words fill a screen.
+    let text = error.to_string();
+    let told = text.split("\n\nUsage:").next().unwrap_or_default();
+    let told = told.split("\n\nFor more information").next().unwrap_or_default();
+    let lines = told.lines().map(str::trim).filter(|line| !line.is_empty());
+    let text = lines.collect::<Vec<_>>().join("; ").replace(":; ", ": ");
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let from = match &place {
+        Some(place) if place.contains('(') => format!("{place}: "),
+        _ => String::new(),
+    };
+    let verb = arguments.get(1).and_then(|verb| command.find_subcommand(verb));
+    let verb = verb.map(|verb| format!(" {}", verb.get_name())).unwrap_or_default();
+    Error::usage(format!("{from}{text}"), format!("see rds-tether{verb} --help"))
+}
+
+/// The variable that a flag's value came from, if nobody typed it.
+fn variable_of(long: &str, arguments: &[OsString], command: &Command) -> Option<String> {
+    let flag = format!("--{long}");
+    let is_typed = |argument: &OsString| argument.to_string_lossy().starts_with(&flag);
+    if arguments.iter().any(is_typed) {
+        return None;
+    }
+    let mut all = command
+        .get_arguments()
+        .chain(command.get_subcommands().flat_map(Command::get_arguments));
+    let arg = all.find(|arg| arg.get_long() == Some(long) && arg.get_env().is_some())?;
+    Some(arg.get_env()?.to_string_lossy().into_owned())
+}
+
+/// The flags that somebody typed for a verb to which they say nothing.
+fn typed_for_nothing(verb: &str, definition: &Command, matches: &ArgMatches) -> Vec<Error> {
+    let Some(command) = definition.find_subcommand(verb) else {
+        return Vec::new();
+    };
+    let is_typed = |arg: &&Arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);
+    let typed = command.get_arguments().filter(is_typed).filter_map(Arg::get_long);
+    let typed = typed.filter(|long| *long != TAKEN && ignored_by(verb).contains(long));
+    typed
+        .map(|long| Error::usage(format!("--{long} says nothing to {verb}"), "leave it out".to_owned()))
+        .collect()
 }
 
 #[expect(clippy::disallowed_methods, reason = "clap reads the environment here")]
@@ -59,23 +271,52 @@ fn without_empty_variables(command: Command) -> Command {
     command.mut_args(mend).mut_subcommands(without_empty_variables)
 }
 
-/// Which environment variable a bad value came from, if nobody typed it.
-pub fn explain<P: Parser>(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
-    let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else {
-        return None;
-    };
-    let flag = shown.split([' ', '=', '.']).next().unwrap_or(shown);
-    let typed = arguments
-        .iter()
-        .any(|argument| argument.to_string_lossy().starts_with(flag));
-    let command = command_line::<P>();
-    let mut arguments = command
+/// The variables that begin as ours do and that no verb reads: a slip of the pen, such as RDS_TETHER_OBSERV, would otherwise
+/// make an observer write.
+fn unknown_variables(definition: &Command) -> Vec<Error> {
+    let args = definition
         .get_arguments()
-        .chain(command.get_subcommands().flat_map(Command::get_arguments));
-    let arg = arguments.find(|arg| arg.get_long().is_some_and(|long| flag.strip_prefix("--") == Some(long)))?;
-    let name = arg.get_env().filter(|_| !typed)?;
-    Some(format!(
-        "the value comes from the environment variable {}",
-        name.to_string_lossy()
-    ))
+        .chain(definition.get_subcommands().flat_map(Command::get_arguments));
+    let known: BTreeSet<String> = args
+        .filter_map(|arg| Some(arg.get_env()?.to_string_lossy().into_owned()))
+        .collect();
+    let set = std::env::vars_os().filter(|(_, value)| !value.is_empty());
+    let set = set.map(|(name, value)| (name.to_string_lossy().into_owned(), value));
+    let unknown: BTreeSet<String> = set
+        .filter(|(name, value)| name.starts_with(PREFIX) && !known.contains(name) && !is_of_kubernetes(name, value))
+        .map(|(name, _)| name)
+        .collect();
+    let told = unknown.iter().map(|name| {
+        let meant = nearest(name, known.iter().map(String::as_str));
+        let fix = match meant {
+            Some(meant) => format!("did you mean {meant}?"),
+            None => "unset it".to_owned(),
+        };
+        Error::usage(format!("the environment variable {name} is not known"), fix)
+    });
+    told.collect()
+}
+
+/// Whether Kubernetes has set the variable, as it does for each service of a namespace: one may be named rds-tether.
+fn is_of_kubernetes(name: &str, value: &std::ffi::OsStr) -> bool {
+    let is_of_port = name.split_once("_PORT_").is_some_and(|(_, rest)| {
+        let rest = rest.trim_start_matches(|char: char| char.is_ascii_digit());
+        ["_TCP", "_UDP", "_SCTP"]
+            .iter()
+            .any(|protocol| rest.starts_with(protocol))
+    });
+    let is_port = name.ends_with("_PORT") && value.to_string_lossy().contains("://");
+    is_of_port || is_port || name.ends_with("_SERVICE_HOST") || name.contains("_SERVICE_PORT")
+}
+
+/// The word that somebody meant who wrote another, if one is like it.
+pub fn nearest<'a>(written: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let like = |word: &'a str| (strsim::normalized_damerau_levenshtein(written, word), word);
+    let likeliest = words
+        .into_iter()
+        .map(like)
+        .max_by(|one, other| one.0.total_cmp(&other.0));
+    likeliest
+        .filter(|(likeness, _)| *likeness >= LIKENESS_LEAST)
+        .map(|(_, word)| word)
 }

@@ -1,16 +1,22 @@
-//! The settings file. Each error names its own line.
+//! The settings file. All errors are told, each with its own line.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use toml::de::DeTable;
+use serde::Deserialize as _;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use super::Error;
+use super::command_line::nearest;
 use super::table::{Fault, Options};
 use super::value::APART;
 
 /// Characters of a message that are worth reading; some repeat what they are about.
 const MESSAGE_MAX_CHARS: usize = 500;
+/// Nobody mends more errors than this at once, and each takes another reading of the file.
+const ERRORS_MAX: usize = 50;
 
 /// A settings file; `path` is for messages.
 pub struct File {
@@ -39,40 +45,66 @@ impl File {
         })
     }
 
-    /// What it says.
-    pub fn options(&self) -> Result<Options, Error> {
-        let options: Options = toml::from_str(&self.text).map_err(|error| {
-            let start = error.span().map_or(0, |span| span.start);
-            let (what, fix) = self.in_plain_words(start, error.message().trim_end());
-            self.error(start, &what, fix)
-        })?;
-        if options.target_group.is_empty() && options.proxy.is_empty() {
-            let fix = "add a [[target_group]] with arn and endpoints, or a [[proxy]] with listen and endpoint";
-            return Err(self.error(0, "there is nothing to follow", Some(fix)));
-        }
-        Ok(options)
-    }
-
-    /// What is wrong with a key, with its line; with that of its table if it has no such key.
-    pub fn fault(&self, fault: &Fault) -> Error {
-        let place = || {
-            let root = DeTable::parse(&self.text).ok()?.into_inner();
-            let table = root.get(fault.table)?.get_ref().as_array()?.get(fault.index)?;
-            let value = table.get_ref().get(fault.key).unwrap_or(table);
-            Some(value.span().start)
+    /// What it says, and all that is wrong with that.
+    pub fn reading(&self) -> Reading<'_> {
+        let mut reading = Reading {
+            file: self,
+            table: DeTable::new(),
+            bad: BTreeSet::new(),
+            options: Options::default(),
+            errors: Vec::new(),
         };
-        self.error(place().unwrap_or_default(), &fault.wrong.what, Some(&fault.wrong.fix))
+        let table = match DeTable::parse(&self.text) {
+            Ok(table) => table,
+            Err(error) => {
+                reading.note(&error);
+                return reading;
+            }
+        };
+        let whole = table.span();
+        reading.table = table.into_inner();
+        // What is wrong is taken out, so that the rest can be read; there is less of it each time.
+        loop {
+            let table = Spanned::new(whole.clone(), reading.table.clone());
+            match Options::deserialize(toml::Deserializer::from(table)) {
+                Ok(options) => {
+                    reading.options = options;
+                    break;
+                }
+                Err(error) if reading.errors.len() < ERRORS_MAX && reading.take_out(&error) => {}
+                Err(error) => {
+                    reading.note(&error);
+                    break;
+                }
+            }
+        }
+        if reading.errors.is_empty() && reading.options.target_group.is_empty() && reading.options.proxy.is_empty() {
+            let fix = "add a [[target_group]] with arn and endpoints, or a [[proxy]] with listen and endpoint";
+            reading
+                .errors
+                .push(self.error(0, "there is nothing to follow", Some(fix)));
+        }
+        reading
     }
 
     fn error(&self, offset: usize, what: &str, fix: Option<&str>) -> Error {
         let before = &self.text.as_bytes()[..offset.min(self.text.len())];
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
         let what = format!("{}:{line}: {}", self.path.display(), shorten(what));
-        Error::file(what, fix.map(shorten))
+        Error {
+            line,
+            ..Error::file(what, fix.map(shorten))
+        }
     }
 
     /// The parser's message under its key's name, and what to write instead.
-    fn in_plain_words<'a>(&self, offset: usize, message: &'a str) -> (String, Option<&'a str>) {
+    fn in_plain_words(&self, offset: usize, message: &str) -> (String, Option<String>) {
+        if let Some((unknown, meant)) = misspelt(message) {
+            return (
+                format!("unknown field `{unknown}`"),
+                Some(format!("did you mean `{meant}`?")),
+            );
+        }
         let rest = self.text.get(offset..).unwrap_or_default();
         let is_no_list = message.contains("expected a sequence");
         let (what, fix) = match message.split_once(APART) {
@@ -92,7 +124,7 @@ impl File {
             None => (message, None),
         };
         let key = self.key_before(offset).map(|key| format!("{key}: "));
-        (key.unwrap_or_default() + what, fix)
+        (key.unwrap_or_default() + what, fix.map(str::to_owned))
     }
 
     /// The key that the value at an offset belongs to, if both stand on one line.
@@ -101,6 +133,106 @@ impl File {
         let (key, _) = line.split_once('=')?;
         Some(key.trim())
     }
+}
+
+/// What a file says, without what is wrong in it.
+pub struct Reading<'a> {
+    file: &'a File,
+    /// All that could be read, with its places.
+    table: DeTable<'a>,
+    /// Tables, by where they begin, and those of their keys that were taken out.
+    bad: BTreeSet<(usize, String)>,
+    /// What is left.
+    pub options: Options,
+    /// What is wrong.
+    pub errors: Vec<Error>,
+}
+
+impl Reading<'_> {
+    /// Notes an error of the parser.
+    fn note(&mut self, error: &toml::de::Error) {
+        let start = error.span().map_or(0, |span| span.start);
+        let (what, fix) = self.file.in_plain_words(start, error.message().trim_end());
+        let error = self.file.error(start, &what, fix.as_deref());
+        self.errors.push(error);
+    }
+
+    /// Notes what an error is about, and takes it out; false if it stands nowhere.
+    fn take_out(&mut self, error: &toml::de::Error) -> bool {
+        let Some(span) = error.span() else { return false };
+        let missing = error.message().strip_prefix("missing field `");
+        let missing = missing.and_then(|rest| rest.strip_suffix('`'));
+        // What was taken out is missed, which is no news.
+        let is_known = missing.is_some_and(|key| self.bad.contains(&(span.start, key.to_owned())));
+        if !take_out_of_table(&mut self.table, 0, span.start, &mut self.bad) {
+            return false;
+        }
+        if !is_known {
+            self.note(error);
+        }
+        true
+    }
+
+    /// What is wrong with a key, with its line, or that of its table if it has no such key; nothing if that was told.
+    pub fn fault(&self, fault: &Fault) -> Option<Error> {
+        let tables = self
+            .table
+            .get(fault.table)
+            .and_then(|tables| tables.get_ref().as_array());
+        let table = tables.and_then(|tables| tables.get(fault.index));
+        let start = table.map(|table| table.span().start).unwrap_or_default();
+        if self.bad.contains(&(start, fault.key.to_owned())) {
+            return None;
+        }
+        let value = table.and_then(|table| table.get_ref().get(fault.key));
+        let start = value.map_or(start, |value| value.span().start);
+        Some(self.file.error(start, &fault.wrong.what, Some(&fault.wrong.fix)))
+    }
+}
+
+/// Takes out the innermost key or item that stands at an offset.
+fn take_out_of_table(table: &mut DeTable<'_>, start: usize, at: usize, bad: &mut BTreeSet<(usize, String)>) -> bool {
+    let mut found = None;
+    for (key, value) in table.iter_mut() {
+        if take_out_of_value(value, at, bad) {
+            // A list that is shorter than it was written may look empty.
+            if value.get_ref().is_array() {
+                bad.insert((start, key.get_ref().to_string()));
+            }
+            return true;
+        }
+        if key.span().contains(&at) || value.span().contains(&at) {
+            found = Some(key.clone());
+        }
+    }
+    let Some(key) = found else { return false };
+    bad.insert((start, key.get_ref().to_string()));
+    table.remove(&key).is_some()
+}
+
+fn take_out_of_value(value: &mut Spanned<DeValue<'_>>, at: usize, bad: &mut BTreeSet<(usize, String)>) -> bool {
+    let start = value.span().start;
+    match value.get_mut() {
+        DeValue::Table(table) => take_out_of_table(table, start, at, bad),
+        DeValue::Array(list) => {
+            if list.iter_mut().any(|item| take_out_of_value(item, at, bad)) {
+                return true;
+            }
+            let found = list.iter().position(|item| item.span().contains(&at));
+            let Some(found) = found else { return false };
+            let kept = list.iter().enumerate().filter(|(index, _)| *index != found);
+            *list = kept.map(|(_, item)| item.clone()).collect();
+            true
+        }
+        _ => false,
+    }
+}
+
+/// The key that nobody knows, and the one of those expected that was meant, if the parser's message is about that.
+fn misspelt(message: &str) -> Option<(&str, &str)> {
+    let (unknown, expected) = message.strip_prefix("unknown field `")?.split_once("`, expected ")?;
+    let meant = nearest(unknown, expected.split('`').skip(1).step_by(2))?;
+    Some((unknown, meant))
 }
 
 /// A message without what makes it too long to read.

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, ValueEnum};
+use clap::{ArgMatches, Args, Parser, ValueEnum};
 
-use super::command_line::{explain, read_command_line};
-use super::file::File;
-use super::table::{Dns, Http, Notify, Options, Proxy, TargetGroup};
+use super::command_line::{Refused, read_command_line};
+use super::file::{File, Reading};
+use super::table::{Dns, Fault, Http, Notify, Options, Proxy, TargetGroup};
 use super::value::{Bundle, Limit};
 use super::{Error, Settings};
 use crate::aws::arn::Arn;
@@ -147,7 +147,9 @@ impl Flags {
                 ));
             }
         };
-        self.over(file.options()?, Some(&file))
+        let mut reading = file.reading();
+        let said = std::mem::take(&mut reading.options);
+        self.over(said, Some(&reading))
     }
 
     /// What they bind themselves.
@@ -169,9 +171,16 @@ impl Flags {
     }
 
     /// What was said on the command line or in the environment over what the file says, if there is one.
-    fn over(&self, said: Options, file: Option<&File>) -> Result<Settings, Error> {
+    fn over(&self, said: Options, file: Option<&Reading<'_>>) -> Result<Settings, Error> {
+        let mut errors: Vec<Error> = file.map(|file| file.errors.clone()).unwrap_or_default();
         let mut group = self.group.clone();
-        group.ca_bundle = self.bundle()?.map(Bundle::Read);
+        let bundle = self.bundle();
+        let has_bad_bundle = bundle.is_err();
+        group.ca_bundle = bundle
+            .map_err(|error| errors.push(error))
+            .ok()
+            .flatten()
+            .map(Bundle::Read);
         let over = |said| group.clone().over(said);
         let merged = Options {
             target_group: said.target_group.into_iter().map(over).collect(),
@@ -181,20 +190,44 @@ impl Flags {
             notify: self.notify.clone().over(said.notify),
         };
         let is_asked_by_flag = |key| key == "probe" && self.group.probe.is_some();
-        let settings = merged.settings().map_err(|fault| match file {
-            Some(file) if !is_asked_by_flag(fault.key) => file.fault(&fault),
-            _ => fault.wrong.into(),
+        let settings = merged.settings().unwrap_or_else(|faults| {
+            let news = faults.iter().filter(|fault| fault.key != "probe" || !has_bad_bundle);
+            errors.extend(news.filter_map(|fault| match file {
+                Some(file) if !is_asked_by_flag(fault.key) => file.fault(fault),
+                _ => Some(fault.wrong.clone().into()),
+            }));
+            Settings::default()
         });
-        reaching_aws(settings?)
+        reaching_aws(settings, errors)
     }
 }
 
-/// The settings, if AWS can be trusted as the environment says, should it be called at all.
-fn reaching_aws(settings: Settings) -> Result<Settings, Error> {
+/// The settings, if nothing is wrong and AWS can be trusted as the environment says, should it be called at all.
+fn reaching_aws(settings: Settings, mut errors: Vec<Error>) -> Result<Settings, Error> {
     if !settings.bindings.is_empty() || settings.notify.topic.is_some() {
-        ca::from_env()?;
+        errors.extend(ca::from_env().err().map(Error::from));
     }
-    Ok(settings)
+    Error::all(errors).map_or(Ok(settings), Err)
+}
+
+/// What is wrong with the file that a command line names, or that is read without one, for those who have to mend that anyway.
+pub(super) fn errors_of_file(matches: &ArgMatches) -> Option<Error> {
+    let value = |name: &str| Some(matches.try_get_raw(name).ok()??.next()?.to_owned());
+    if value("endpoints").is_some() || value("target_groups").is_some() {
+        return None;
+    }
+    matches.try_get_raw("config").ok()?;
+    let path = match value("config") {
+        Some(path) => PathBuf::from(path),
+        None => Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists())?,
+    };
+    let file = match File::read(&path) {
+        Ok(file) => file,
+        Err(error) => return Some(error),
+    };
+    let mut reading = file.reading();
+    let said = std::mem::take(&mut reading.options);
+    Flags::default().over(said, Some(&reading)).err()
 }
 
 impl ProxyFlags {
@@ -208,7 +241,12 @@ impl ProxyFlags {
             http: given.http,
             notify: given.notify,
         };
-        reaching_aws(options.settings().map_err(|fault| Error::from(fault.wrong))?)
+        let wrong = |faults: Vec<Fault>| Error::all(faults.into_iter().map(|fault| Error::from(fault.wrong)));
+        let (settings, error) = match options.settings() {
+            Ok(settings) => (settings, None),
+            Err(faults) => (Settings::default(), wrong(faults)),
+        };
+        reaching_aws(settings, error.into_iter().collect())
     }
 }
 
@@ -221,9 +259,9 @@ pub fn without_command_line(packaged: &Path) -> Result<Settings, Error> {
         flags: Flags,
     }
     let read = read_command_line::<Environment>(["bootstrap"].map(Into::into).into());
-    let given = read.map_err(|error| {
-        let source = explain::<Environment>(&error, &[]).unwrap_or_default();
-        Error::usage(format!("{error}{source}"), None)
+    let given = read.map_err(|refused| match refused {
+        Refused::Wrong(error) => error,
+        Refused::Asked(help) => Error::usage(help.to_string(), None),
     })?;
     let text = |text: &Path| {
         let (path, text) = ("RDS_TETHER_CONFIG".into(), text.to_string_lossy().into_owned());

@@ -13,7 +13,7 @@ pub mod value;
 use std::fmt;
 use std::net::SocketAddr;
 
-pub use command_line::{command_line, explain, read_command_line};
+pub use command_line::{Refused, command_line, read_command_line};
 pub use flags::{Flags, OneShot, Output, ProxyFlags, without_command_line};
 
 use crate::exit::Exit;
@@ -46,26 +46,95 @@ pub struct Error {
     pub what: String,
     /// What to write instead, if there is one answer to that.
     pub fix: Option<String>,
+    /// The line of the file that it is about, if it is about one.
+    pub line: usize,
+    /// What else is wrong: whoever mends settings wants to do so once.
+    pub others: Vec<Error>,
 }
 
 impl Error {
     /// The command line or the environment is at fault.
     pub fn usage(what: impl Into<String>, fix: impl Into<Option<String>>) -> Self {
-        let (exit, what, fix) = (Exit::Usage, what.into(), fix.into());
-        Self { exit, what, fix }
+        Self::of(Exit::Usage, &what.into(), fix.into())
     }
 
     /// The file is at fault.
     pub fn file(what: impl Into<String>, fix: impl Into<Option<String>>) -> Self {
-        let (exit, what, fix) = (Exit::Settings, what.into(), fix.into());
-        Self { exit, what, fix }
+        Self::of(Exit::Settings, &what.into(), fix.into())
+    }
+
+    fn of(exit: Exit, what: &str, fix: Option<String>) -> Self {
+        Self {
+            exit,
+            what: without_secrets(what),
+            fix: fix.map(|fix| without_secrets(&fix)),
+            line: 0,
+            others: Vec::new(),
+        }
+    }
+
+    /// All errors as one, each once and those of a file in its order; nothing if there are none.
+    pub fn all(errors: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let mut all: Vec<Self> = Vec::new();
+        for mut error in errors {
+            let others = std::mem::take(&mut error.others);
+            for error in std::iter::once(error).chain(others) {
+                if !all.contains(&error) {
+                    all.push(error);
+                }
+            }
+        }
+        let exit = Exit::worst(all.iter().map(|error| error.exit));
+        all.sort_by_key(|error| error.line);
+        let mut all = all.into_iter();
+        let first = all.next()?;
+        let others = all.collect();
+        Some(Self { exit, others, ..first })
+    }
+
+    /// Each error as a line of its own.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        std::iter::once(self).chain(&self.others).map(|error| match &error.fix {
+            Some(fix) => format!("{}; {fix}", error.what),
+            None => error.what.clone(),
+        })
+    }
+}
+
+/// Begins what a URL has before its host, and what a connection string of libpq has.
+const PASSWORD: &str = "password=";
+/// What an example has where others have secrets.
+const EXAMPLE: &str = "USER:PASSWORD@";
+/// Stands for what is not shown.
+const SECRET: &str = "***";
+
+/// A text without the passwords that URLs and connection strings may have, in whatever setting somebody put them.
+fn without_secrets(text: &str) -> String {
+    let words = text.split_inclusive(|char: char| char.is_whitespace() || char == '`');
+    words.map(word_without_secrets).collect()
+}
+
+fn word_without_secrets(word: &str) -> String {
+    // A password may itself have an @, and what follows the last one is the host.
+    let word = match (word.find("://"), word.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme < at && !word.contains(EXAMPLE) => {
+            format!("{}://{SECRET}{}", &word[..scheme], &word[at..])
+        }
+        _ => word.to_owned(),
+    };
+    match word.to_ascii_lowercase().find(PASSWORD) {
+        Some(start) => {
+            let (before, secret) = word.split_at(start + PASSWORD.len());
+            let end = secret.find(['&', '"', '\'', '`', ' ', '\n']).unwrap_or(secret.len());
+            format!("{before}{SECRET}{}", &secret[end..])
+        }
+        None => word,
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
-        self.fix.iter().try_for_each(|fix| write!(f, "; {fix}"))
+        f.write_str(&self.lines().collect::<Vec<_>>().join("\n"))
     }
 }
 

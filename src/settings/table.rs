@@ -22,8 +22,8 @@ use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::policy::Policy;
 use crate::planner::target::Family;
 use crate::planner::wrong::Wrong;
-use crate::proxy::Readiness;
 use crate::proxy::route::{Linger, Rules};
+use crate::proxy::{Probes, Readiness};
 use crate::{aws, dns, notify, proxy};
 
 /// All tables, as a file has them.
@@ -186,8 +186,9 @@ pub struct Fault {
 }
 
 impl Options {
-    /// What they come to, with the defaults.
-    pub fn settings(self) -> Result<Settings, Fault> {
+    /// What they come to, with the defaults; or all that no bindings and proxies can be made of.
+    pub fn settings(self) -> Result<Settings, Vec<Fault>> {
+        let mut faults = Vec::new();
         let mut settings = Settings {
             dns: self.dns.settings(),
             http: self.http.listen.map(|listen| listen.0),
@@ -202,11 +203,18 @@ impl Options {
                 key,
                 wrong,
             };
-            let binding = group.binding().map_err(fault)?;
+            let binding = match group.binding() {
+                Ok(binding) => binding,
+                Err(wrong) => {
+                    faults.extend(wrong.into_iter().map(fault));
+                    continue;
+                }
+            };
             if settings.bindings.iter().any(|other| other.arn == binding.arn) {
                 let what = format!("target group {} is bound twice", binding.arn);
                 let fix = "list all its endpoints in one [[target_group]]";
-                return Err(fault(("arn", Wrong::new(what, fix))));
+                faults.push(fault(("arn", Wrong::new(what, fix))));
+                continue;
             }
             settings.bindings.push(binding);
         }
@@ -216,7 +224,7 @@ impl Options {
                 let what = format!("two proxies listen on {}", proxy.listen);
                 let wrong = Wrong::new(what, "give each its own address or port");
                 let (table, key) = ("proxy", "listen");
-                return Err(Fault {
+                faults.push(Fault {
                     table,
                     index,
                     key,
@@ -225,7 +233,7 @@ impl Options {
             }
             settings.proxies.push(proxy);
         }
-        Ok(settings)
+        if faults.is_empty() { Ok(settings) } else { Err(faults) }
     }
 }
 
@@ -249,7 +257,7 @@ impl TargetGroup {
         }
     }
 
-    fn binding(self) -> Result<Binding, (&'static str, Wrong)> {
+    fn binding(self) -> Result<Binding, Vec<(&'static str, Wrong)>> {
         let Self {
             arn,
             endpoints,
@@ -265,25 +273,40 @@ impl TargetGroup {
             observe,
             assume_role,
         } = self;
+        let mut faults = Vec::new();
         let missing = |key, fix| (key, Wrong::new(format!("missing field `{key}`"), fix));
-        let arn = arn.ok_or_else(|| missing("arn", "add arn = \"ARN\""))?;
-        let endpoints = endpoints.ok_or_else(|| missing("endpoints", "add endpoints = [\"HOST:PORT\"]"))?;
-        if endpoints.is_empty() {
-            let wrong = Wrong::new("endpoints is empty", "list at least one HOST:PORT");
-            return Err(("endpoints", wrong));
+        if arn.is_none() {
+            faults.push(missing("arn", "add arn = \"ARN\""));
         }
-        let trust = ca_bundle.map(|bundle| bundle.trust()).transpose();
-        let trust = trust.map_err(|wrong| ("ca_bundle", wrong))?;
+        match &endpoints {
+            None => faults.push(missing("endpoints", "add endpoints = [\"HOST:PORT\"]")),
+            Some(list) if list.is_empty() => {
+                let wrong = Wrong::new("endpoints is empty", "list at least one HOST:PORT");
+                faults.push(("endpoints", wrong));
+            }
+            Some(_) => {}
+        }
         let probe = probe.unwrap_or_default();
-        if probe == Probe::Tls && trust.is_none() {
-            let what = format!(
-                "target group {} is to be probed with tls, which needs ca_bundle (--ca-bundle FILE): the CA certificates \
-                 that sign the database's",
-                arn.name()
-            );
-            let rds = ca::of_rds(endpoints.iter().map(Endpoint::host));
-            return Err(("probe", Wrong::new(what, format!("AWS publishes those of RDS: {rds}"))));
-        }
+        let trust = match ca_bundle.map(|bundle| bundle.trust()).transpose() {
+            Ok(None) if probe == Probe::Tls => {
+                let name = arn.as_ref().map_or("", Arn::name);
+                let what = format!(
+                    "target group {name} is to be probed with tls, which needs ca_bundle (--ca-bundle FILE): the CA \
+                     certificates that sign the database's"
+                );
+                let rds = ca::of_rds(endpoints.iter().flatten().map(Endpoint::host));
+                faults.push(("probe", Wrong::new(what, format!("AWS publishes those of RDS: {rds}"))));
+                None
+            }
+            Ok(trust) => trust,
+            Err(wrong) => {
+                faults.push(("ca_bundle", wrong));
+                None
+            }
+        };
+        let (Some(arn), Some(endpoints), []) = (arn, endpoints, faults.as_slice()) else {
+            return Err(faults);
+        };
         Ok(Binding {
             arn,
             endpoints: endpoints.into_iter().collect(),
@@ -332,7 +355,9 @@ impl Proxy {
             },
             dial_timeout: dial_timeout.map_or(defaults.dial_timeout, Duration::from),
             readiness,
-            probe_interval: probe_interval.map_or_else(|| readiness.probe_interval(), |interval| interval.0),
+            probes: probe_interval.map_or(Probes::ByReadiness, |interval| {
+                interval.0.map_or(Probes::Never, Probes::Every)
+            }),
             max_sessions: max_sessions.map_or(defaults.max_sessions, usize::from),
             allow_peers: nets(allow_peers),
             accept_proxy_protocol,

@@ -1,5 +1,6 @@
 //! The command line: its verbs, each with its own flags. `doctor` has a room of its own.
 
+pub mod check;
 pub mod iam;
 pub mod manual;
 pub mod once;
@@ -9,7 +10,7 @@ pub mod status;
 
 use std::io::stdout;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 pub use out::say;
 
 use crate::doctor::flags::DoctorFlags;
@@ -42,9 +43,11 @@ pub enum Verb {
     /// Converge once and verify
     Sync(OneShot),
     /// Follow until told to stop (SIGHUP re-reads the settings)
-    Run(Flags),
+    Run(Serving<Flags>),
     /// Listen on an address and carry bytes to the address that an endpoint has now
-    Proxy(ProxyFlags),
+    Proxy(Serving<ProxyFlags>),
+    /// Say whether the settings are good, all mistakes at once; looks at nothing else
+    Check(check::Check),
     /// Check everything that has to be right, and say how to fix what is not; writes nothing unless asked to
     #[command(after_help = doctor::check::listing())]
     Doctor(DoctorFlags),
@@ -59,6 +62,17 @@ pub enum Verb {
     },
     /// Print the man pages, or write them as files
     Man(manual::Pages),
+}
+
+/// What to serve, and whether another process does already.
+#[derive(Args, Clone, Debug)]
+pub struct Serving<F: Args> {
+    /// What to serve.
+    #[command(flatten)]
+    flags: F,
+    /// Let proxies listen beside another process that serves the same endpoints on the same addresses, and is stopped then
+    #[arg(long)]
+    replace: bool,
 }
 
 impl Verb {
@@ -76,9 +90,10 @@ impl Verb {
         match self {
             Self::Plan(given) => given.plan().await,
             Self::Sync(given) => given.sync().await,
-            Self::Run(flags) => run::run(|| flags.settings()).await,
-            Self::Proxy(flags) => run::run(|| flags.settings()).await,
+            Self::Run(given) => run::run(|| given.flags.settings(), given.replace).await,
+            Self::Proxy(given) => run::run(|| given.flags.settings(), given.replace).await,
             Self::Doctor(flags) => examine(flags).await,
+            Self::Check(given) => Ok(given.read()?),
             Self::Status(given) => given.show().await,
             Self::Iam(flags) => Ok(flags.print()?),
             Self::Completions { shell } => {

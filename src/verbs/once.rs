@@ -49,7 +49,15 @@ impl OneShot {
     /// Converges and prints what was done.
     pub async fn sync(&self) -> anyhow::Result<Exit> {
         let reports = sync(&self.with_groups()?, self.timeout.map(Duration::from)).await?;
-        Ok(self.print("sync", &reports, Report::sync_exit))
+        // What is only observed is not waited for.
+        let exit = |report: &Report| {
+            if report.binding.observe {
+                report.plan_exit()
+            } else {
+                report.sync_exit()
+            }
+        };
+        Ok(self.print("sync", &reports, exit))
     }
 
     /// What looks at target groups needs some.
@@ -151,6 +159,10 @@ async fn sync_one(
 ) -> Report {
     let start = Instant::now();
     let binding = Arc::clone(follower.binding());
+    if binding.observe {
+        let look = timeout(limit.unwrap_or(PLAN_TIMEOUT + margin), follower.look()).await;
+        return look.unwrap_or_else(|_| follower.out_of_time(None, TIMEOUT));
+    }
     let mut last: Option<Report> = None;
     loop {
         let end = start + limit.unwrap_or_else(|| clocks(&binding, last.as_ref()) + margin);

@@ -15,6 +15,9 @@ const SERVICES: &[(&str, &str)] = &[
     ("aws-sdk-sts", "sts"),
 ];
 
+/// What aws-config fetches a person's credentials with, who signed in: no policy has to allow that.
+const OF_SIGN_IN: [&str; 2] = ["aws-sdk-sso", "aws-sdk-ssooidc"];
+
 /// The folders of the SDKs that are built in, by package.
 fn sdks() -> BTreeMap<String, PathBuf> {
     let cargo = |arguments: &[&str]| {
@@ -44,7 +47,7 @@ fn sdks() -> BTreeMap<String, PathBuf> {
     };
     packages
         .map(|package| (package["name"].as_str().unwrap().to_owned(), folder(package)))
-        .filter(|(name, _)| name.starts_with("aws-sdk-"))
+        .filter(|(name, _)| name.starts_with("aws-sdk-") && !OF_SIGN_IN.contains(&name.as_str()))
         .collect()
 }
 

@@ -86,7 +86,7 @@ fn the_service_is_started_again_unless_its_settings_are_bad() {
     assert_eq!((unit.one("Type"), unit.one("WatchdogSec")), ("notify", "30s"));
     assert_eq!(
         unit.all("ExecReload"),
-        ["/usr/bin/rds-tether doctor --only settings", "/bin/kill -HUP $MAINPID"]
+        ["/usr/bin/rds-tether check", "/bin/kill -HUP $MAINPID"]
     );
     // Two for each of its 10,000 sessions, and what it keeps for itself.
     assert!(unit.one("LimitNOFILE").parse::<u32>().unwrap() >= 2 * 10_000 + 512);

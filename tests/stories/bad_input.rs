@@ -148,7 +148,7 @@ fn endpoints_that_cannot_be_followed() {
         ),
         (
             "sync GROUP --endpoint postgres://orders.example:5432",
-            &["--endpoint", "no DNS name"],
+            &["--endpoint", "this is a URL; write orders.example:5432"],
         ),
         (
             "run GROUP --endpoint orders..example:5432",

@@ -3,9 +3,11 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
 mod bad_input;
+mod credentials;
 mod dns_truth;
 mod elb_semantics;
 mod evidence;
+mod mistakes;
 mod operation;
 mod pressure;
 mod serving;

@@ -88,12 +88,17 @@ fn bad_settings_fail_the_start_and_say_why() {
         ),
         (
             vec![("RDS_TETHER_ENDPOINT", WRITER), ("RDS_TETHER_TARGET_GROUP", &world.arn)],
-            vec!["invalid value", "port"],
+            vec!["RDS_TETHER_ENDPOINT", "port"],
             64,
         ),
         (
             vec![("RDS_TETHER_CONFIG", text.as_str()), ("RDS_TETHER_FORGET", "soon")],
-            vec!["invalid value", "soon"],
+            vec!["RDS_TETHER_FORGET", "soon"],
+            64,
+        ),
+        (
+            vec![("RDS_TETHER_CONFIG", text.as_str()), ("RDS_TETHER_OBSERV", "true")],
+            vec!["RDS_TETHER_OBSERV is not known; did you mean RDS_TETHER_OBSERVE?"],
             64,
         ),
     ] {

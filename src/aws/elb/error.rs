@@ -34,6 +34,10 @@ impl Error {
                     .into()
             }
             Kind::Limit => "raise the quota or remove targets nobody needs; none is removed to make room".into(),
+            Kind::Unavailable if self.failure.is_unnamed() => format!(
+                "check the region in the target group's ARN, {}, and that this host's DNS works",
+                self.group.region()
+            ),
             Kind::Unavailable => "check the network path to the ELB API, and its status".into(),
             _ => "see the code in the ELB API reference".into(),
         }
