@@ -212,6 +212,13 @@ impl Kind {
     }
 }
 
+/// The words for answers that are no failures of the call: the target group is of another type, it is not in the list, a target
+/// cannot be read.
+pub const NOT_IP: &str = "TargetTypeNotIp";
+/// See [`NOT_IP`].
+pub const NOT_LISTED: &str = "NotListed";
+/// See [`NOT_IP`].
+pub const UNREADABLE: &str = "UnreadableTarget";
 /// DNS gives no address for where the call goes.
 const UNNAMED: &str = "DNS has no address for the API";
 /// What the HTTP client says then, and what stands before that which is no news.
@@ -225,13 +232,6 @@ fn of_transport(text: &str) -> String {
     }
 }
 
-/// The words for answers that are no failures of the call: the target group is of another type, it is not in the list, a target
-/// cannot be read.
-pub const NOT_IP: &str = "TargetTypeNotIp";
-/// See [`NOT_IP`].
-pub const NOT_LISTED: &str = "NotListed";
-/// See [`NOT_IP`].
-pub const UNREADABLE: &str = "UnreadableTarget";
 /// Nobody gave credentials.
 const NO_CREDENTIALS: &str = "NoCredentials";
 /// What gives them could not be reached.

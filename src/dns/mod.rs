@@ -5,7 +5,6 @@ mod runtime;
 pub mod watch;
 
 use std::collections::BTreeSet;
-use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::pin::Pin;
@@ -312,8 +311,9 @@ fn failure(error: &NetError) -> Failure {
         NetError::Dns(DnsError::ResponseCode(ResponseCode::Refused)) => Failure::Refused,
         NetError::Dns(DnsError::ResponseCode(code)) => Failure::Code(format!("{code}")),
         NetError::Proto(error) => Failure::Malformed(error.to_string()),
-        NetError::Io(error) if error.kind() == ErrorKind::ConnectionRefused => {
-            Failure::Network("connection refused: no name server listens there".into())
+        // It says so of the only one that there is, whatever kept it from being asked.
+        NetError::NoConnections => {
+            Failure::Network("no name server there: the connection is refused, or no way leads to it".into())
         }
         NetError::Io(error) => Failure::Network(error.to_string()),
         other => Failure::Network(other.to_string()),

@@ -285,8 +285,8 @@ impl Selection {
     }
 }
 
-/// The checks asked for, and the failures that kept some of them from being made: without those, left out or not, all would look
-/// well. Settings that are none keep everything from being checked.
+/// The checks asked for, and the failures that kept some of them from being made: without those nobody would know. Settings that
+/// are none keep everything from being checked, and are told whatever is left out.
 pub fn selected(sections: Vec<Section>, selection: &Selection) -> Vec<Section> {
     let checks = sections.iter().flat_map(|section| &section.checks);
     let blockers: BTreeSet<&str> = checks
@@ -296,8 +296,9 @@ pub fn selected(sections: Vec<Section>, selection: &Selection) -> Vec<Section> {
             _ => None,
         })
         .collect();
+    let refused = |name: &str| selection.skip.iter().any(|pattern| pattern.covers(name));
     let is_wanted = |check: &Check| {
-        let blocks = blockers.contains(check.name) || check.name == SETTINGS;
+        let blocks = check.name == SETTINGS || (blockers.contains(check.name) && !refused(check.name));
         selection.has(check.name) || (blocks && matches!(check.outcome, Outcome::Failure(..)))
     };
     let sections = sections.into_iter().map(|mut section| {

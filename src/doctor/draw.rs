@@ -1,11 +1,13 @@
 //! Draws a diagnosis, for people and for machines.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
 use super::check::{Check, Outcome, Section};
 use crate::exit::Exit;
+use crate::text::join;
 
 /// Where the second line of a check begins: under its name.
 const INDENT: &str = "           ";
@@ -14,13 +16,26 @@ const CROWD: usize = 4;
 /// The names of a crowd fill lines of about this many characters.
 const LINE_CHARS: usize = 120;
 
-/// The exit code of a diagnosis: that of its most severe failure; of one that checked nothing, that of a wrong question.
+/// The exit code of a diagnosis: that of its most severe failure; of one that checked nothing, that of a wrong question. What
+/// could not be checked because of a failure that is left out is not well either.
 pub fn exit(sections: &[Section]) -> Exit {
-    if has_checked(sections) {
-        Exit::worst(outcomes(sections).map(Outcome::exit))
-    } else {
-        Exit::Usage
+    let of_failures = Exit::worst(outcomes(sections).map(Outcome::exit));
+    match (has_checked(sections), of_failures) {
+        (false, _) => Exit::Usage,
+        (true, Exit::Settled) if !left_out(sections).is_empty() => Exit::Unexpected,
+        (true, of_failures) => of_failures,
     }
+}
+
+/// The checks that others wait for, and that are left out.
+fn left_out(sections: &[Section]) -> BTreeSet<&'static str> {
+    let checks = || sections.iter().flat_map(|section| &section.checks);
+    let is_shown = |name: &str| checks().any(|check| check.name == name);
+    let blockers = checks().filter_map(|check| match &check.outcome {
+        Outcome::Blocked(by, _) => Some(*by),
+        _ => None,
+    });
+    blockers.filter(|name| !is_shown(name)).collect()
 }
 
 /// Whether anything was found out, well or not.
@@ -120,7 +135,12 @@ fn verdict(sections: &[Section]) -> String {
         (failures, warnings) => format!("{}, {}", plural(failures, "failure"), plural(warnings, "warning")),
     };
     let (ok, skipped) = (count(sections, "ok"), count(sections, "skipped"));
+    let left_out = left_out(sections);
     match (has_checked(sections), skipped) {
+        (true, _) if failures == 0 && !left_out.is_empty() => format!(
+            "not everything could be checked ({ok} ok, {skipped} skipped): {}, which is left out, is not well",
+            join(left_out)
+        ),
         (true, _) => format!("{verdict} ({ok} ok, {skipped} skipped)"),
         (false, 0) => {
             "nothing was checked: none of the checks that --only and --skip leave is about anything that the settings \

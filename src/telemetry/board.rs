@@ -66,8 +66,18 @@ impl Board {
     pub fn note(&self, report: &Report) {
         let mut lines = lock(&self.lines);
         let before = lines.remove(&report.binding.arn);
-        lines.insert(report.binding.arn.clone(), Line::new(before, report));
+        let was_out = before.as_ref().is_some_and(|line| line.nothing_serves_since.is_some());
+        let line = Line::new(before, report);
+        let is_out = line.nothing_serves_since.is_some();
+        lines.insert(report.binding.arn.clone(), line);
         drop(lines);
+        match report.plan.serving.nothing() {
+            Some(nothing) if !was_out => self.tell(report.ended, report.binding.arn.name(), nothing.to_string()),
+            None if was_out && !is_out => {
+                self.tell(report.ended, report.binding.arn.name(), "a target serves again".into());
+            }
+            _ => {}
+        }
         for milestone in &report.reached {
             self.tell(report.ended, report.binding.arn.name(), milestone.to_string());
         }

@@ -2,7 +2,6 @@
 //! drawn for people is drawn from it. The JSON only grows: keys are added, none goes away or changes its meaning. A reader
 //! takes the document of an older or newer process: what is missing has its default, what it does not know is left out.
 
-use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -13,39 +12,19 @@ use crate::exit::Exit;
 use crate::follow::report::Report;
 use crate::planner::endpoint::{self, Endpoint};
 use crate::planner::plan::{Class, Hold};
+use crate::planner::serving::Nothing;
 use crate::planner::taken::Taken;
 use crate::planner::target;
 use crate::planner::time::Timestamp;
 use crate::proxy::health::View;
 use crate::proxy::{self, Tally};
-use crate::telemetry::verdict::{self, Dns, NothingServes};
+pub use crate::telemetry::shown::Text;
+use crate::telemetry::shown::texts;
+use crate::telemetry::verdict::{self, Dns};
 use crate::text::{self, join};
 
 /// The name of the JSON's shape; the number would change if something went away.
 pub const SCHEMA: &str = "rds-tether/1";
-
-/// A text that may come from others: it is shown without what would move a terminal's cursor.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Text(String);
-
-impl Text {
-    /// The text of something.
-    pub fn of(what: impl ToString) -> Self {
-        Self(what.to_string())
-    }
-}
-
-impl fmt::Display for Text {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0.replace(char::is_control, "?"))
-    }
-}
-
-impl PartialEq<str> for Text {
-    fn eq(&self, other: &str) -> bool {
-        self.0 == other
-    }
-}
 
 /// Where everything stands. Which of the optional parts are there depends on who made it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -204,6 +183,31 @@ pub struct Target {
     pub dns: Text,
     /// Whether the latest answer named it, while it is not known whether DNS does now.
     pub last_named: Option<bool>,
+}
+
+/// The targets of a group that ought to take connections, none of which does.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NothingServes {
+    /// `unhealthy` or `unused`.
+    pub reason: Text,
+    /// The targets.
+    pub targets: Vec<Text>,
+    /// The whole of it for people, with what to do.
+    pub text: Text,
+    /// Since when the process has seen it.
+    pub since: Option<Timestamp>,
+}
+
+impl NothingServes {
+    fn of(nothing: &Nothing) -> Self {
+        Self {
+            reason: Text::of(nothing.because.name()),
+            targets: texts(nothing.targets.keys()),
+            text: Text::of(format_args!("{nothing}: {}", nothing.because.remedy())),
+            since: None,
+        }
+    }
 }
 
 /// What somebody else has removed lately although DNS names it.
@@ -539,9 +543,4 @@ impl Proxy {
             counts: None,
         }
     }
-}
-
-/// Each as a text.
-pub(super) fn texts(items: impl IntoIterator<Item: ToString>) -> Vec<Text> {
-    items.into_iter().map(Text::of).collect()
 }

@@ -103,6 +103,14 @@ impl Journal {
             .filter(|entry| entry.settled == Some(true))
             .count();
         let mut text = format!("{settled} of {bindings} target groups settled");
+        let out = self
+            .entries
+            .values()
+            .filter(|entry| entry.nothing_serves.is_some())
+            .count();
+        if out > 0 {
+            text.push_str(&format!(", nothing serves in {out}"));
+        }
         let unseen = bindings.saturating_sub(self.entries.len());
         if unseen > 0 {
             text.push_str(&format!(", {unseen} not looked at yet"));

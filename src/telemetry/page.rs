@@ -2,8 +2,7 @@
 
 use std::fmt::{Display, Result, Write as _};
 
-use crate::telemetry::document::{Document, Group, Proxy};
-use crate::telemetry::verdict::NothingServes;
+use crate::telemetry::document::{Document, Group, NothingServes, Proxy};
 use crate::text::join;
 
 const HEAD: &str = r#"<!doctype html>

@@ -2,46 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
-
 use crate::exit::Exit;
 use crate::follow::report::Report;
 use crate::planner::answer::Blind;
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::plan::{Class, Held, Reason};
-use crate::planner::serving::Nothing;
 use crate::planner::target::Target;
-use crate::planner::time::Timestamp;
-use crate::telemetry::document::{Text, texts};
 use crate::text::join;
 
 /// The word for a target of which DNS does not tell now.
 pub const UNKNOWN: &str = "unknown";
-
-/// The targets of a group that ought to take connections, none of which does.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct NothingServes {
-    /// `unhealthy` or `unused`.
-    pub reason: Text,
-    /// The targets.
-    pub targets: Vec<Text>,
-    /// The whole of it for people, with what to do.
-    pub text: Text,
-    /// Since when the process has seen it.
-    pub since: Option<Timestamp>,
-}
-
-impl NothingServes {
-    pub(super) fn of(nothing: &Nothing) -> Self {
-        Self {
-            reason: Text::of(nothing.because.name()),
-            targets: texts(nothing.targets.keys()),
-            text: Text::of(format_args!("{nothing}: {}", nothing.because.remedy())),
-            since: None,
-        }
-    }
-}
 
 /// One phrase on where a binding stands. It never calls a group well that serves nobody.
 pub fn of(report: &Report) -> String {

@@ -41,7 +41,14 @@ fn is_allowed(label: &str, value: &str) -> bool {
         "change" => one_of(&["register", "deregister"]),
         "phase" => one_of(&["register", "healthy", "deregister", "converge"]),
         "state" => one_of(&rds_tether::planner::target::State::WORDS),
-        "reason" => one_of(&["blind", "forgetting", "awaits_replacement", "few_answers"]),
+        "reason" => one_of(&[
+            "blind",
+            "forgetting",
+            "awaits_replacement",
+            "few_answers",
+            "unhealthy",
+            "unused",
+        ]),
         "operation" => one_of(&[
             "DescribeTargetGroups",
             "DescribeTargetHealth",

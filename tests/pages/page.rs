@@ -89,6 +89,7 @@ fn a_group_that_serves_nobody_is_red() {
         ],
     );
     assert_eq!((nothing("unhealthy"), nothing("unused")), (Some(1.0), Some(0.0)));
+    assert_says(&status["changes"].to_string(), &["nothing serves: "]);
 }
 
 /// Fails if a browser would ask anybody else for anything, or run anything.

@@ -133,4 +133,12 @@ fn the_log_says_once_that_it_begins_and_once_that_it_ends() {
     let (_, log) = daemon.stop();
     assert_eq!(log.matches("nothing serves").count(), 1, "{log}");
     assert_eq!(log.matches("serves again").count(), 1, "{log}");
+    // Nor does the sum of it all leave it out.
+    world
+        .elb
+        .set_health(&world.arn, NEW, 5432, "unhealthy", "Target.FailedHealthChecks");
+    let daemon = Daemon::start(&mut world.bound("run"));
+    daemon.wait_for_log(&["nothing serves: "]);
+    let (_, log) = daemon.stop();
+    assert_says(&log, &["stopping: ", ", nothing serves in 1"]);
 }

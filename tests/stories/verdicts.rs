@@ -46,12 +46,12 @@ fn a_dead_name_server_is_not_a_slow_one() {
     let address = free.local_addr().unwrap();
     drop(free);
     let text = assert_exit(&mut world.bound_by("plan", &[address]), 69);
-    assert_says(&text, &["connection refused: no name server listens there"]);
+    assert_says(&text, &["no name server there: the connection is refused"]);
     assert!(!text.contains("no answer in time"), "{text}");
     assert_says(last(&text), &["no name server can be reached", "--nameserver"]);
     // Beside one that answers it is noted, and no more; what that one says decides.
     let text = assert_exit(&mut world.bound_by("plan", &[address, world.dns.addr()]), 0);
-    assert_says(&text, &["connection refused: no name server listens there"]);
+    assert_says(&text, &["no name server there: the connection is refused"]);
     world.dns.set(WRITER, Behaviour::NxDomain);
     let text = assert_exit(&mut world.bound_by("plan", &[address, world.dns.addr()]), 69);
     assert_says(last(&text), &["does not exist (NXDOMAIN)"]);
