@@ -1,6 +1,9 @@
 //! Says which commit is built: `TETHER_COMMIT` if it is set, else what git says of this folder, else nothing, as for a crate that
 //! was published. Only a release asks git: a program under development is none of its commits, and would be built anew for each.
-#![expect(clippy::disallowed_methods, reason = "what is built is told by the environment alone")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what is built is told by the environment alone"
+)]
 
 use std::path::Path;
 use std::process::Command;
