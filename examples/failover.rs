@@ -97,7 +97,7 @@ fn be_the_daemon() -> ExitCode {
     let given = Daemon::parse();
     rds_tether::logging::start(&given.logging, LogFormat::Json);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let run = |runtime: Runtime| runtime.block_on(rds_tether::verbs::run::run(|| given.flags.settings()));
+    let run = |runtime: Runtime| runtime.block_on(rds_tether::verbs::run::run(|| given.flags.settings(), false));
     match runtime.map(run) {
         Ok(Ok(_)) => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,

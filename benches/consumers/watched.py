@@ -126,7 +126,8 @@ class Subscription(Received):
 
     def look(self):
         """Only at what is not known yet: it is done often."""
-        rows = self.subscriber.query(f"SELECT n, extract(epoch FROM at)::float8 FROM rows OFFSET {len(self.rows)}", self.slot)
+        order = f"ORDER BY at, n OFFSET {len(self.rows)}"
+        rows = self.subscriber.query(f"SELECT n, extract(epoch FROM at)::float8 FROM rows {order}", self.slot)
         for number, at in rows:
             self.rows.append(number)
             self.note(number, at)

@@ -164,11 +164,21 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// Whether the call was answered, and the answer is what is wrong.
+    pub fn is_of_the_answer(&self) -> bool {
+        [NOT_IP, NOT_LISTED, UNREADABLE].contains(&self.code.as_str())
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             action, code, message, ..
         } = self;
+        if self.is_of_the_answer() {
+            return write!(f, "{code}: {message}");
+        }
         write!(f, "{action} failed: {code}: {message}")
     }
 }
@@ -215,6 +225,13 @@ fn of_transport(text: &str) -> String {
     }
 }
 
+/// The words for answers that are no failures of the call: the target group is of another type, it is not in the list, a target
+/// cannot be read.
+pub const NOT_IP: &str = "TargetTypeNotIp";
+/// See [`NOT_IP`].
+pub const NOT_LISTED: &str = "NotListed";
+/// See [`NOT_IP`].
+pub const UNREADABLE: &str = "UnreadableTarget";
 /// Nobody gave credentials.
 const NO_CREDENTIALS: &str = "NoCredentials";
 /// What gives them could not be reached.

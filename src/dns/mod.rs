@@ -1,20 +1,21 @@
 //! Looks at a name: asks every name server at once and takes the union of what they give.
 
 pub mod resolv_conf;
+mod runtime;
 pub mod watch;
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
+use hickory_resolver::Resolver as Hickory;
 use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ProtocolConfig, ResolveHosts, ResolverConfig, ResolverOpts,
 };
 use hickory_resolver::lookup::Lookup;
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::rdata::opt::EdnsOption;
@@ -22,6 +23,7 @@ use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::dns::runtime::Connected;
 use crate::planner::answer::{Failure, Quorum, Said};
 use crate::planner::evidence::is_above_rds;
 use crate::planner::target::Family;
@@ -132,7 +134,7 @@ pub struct Heard {
 pub struct Client {
     /// The name server.
     pub server: SocketAddr,
-    resolver: TokioResolver,
+    resolver: Hickory<Connected>,
     deadline: Duration,
 }
 
@@ -228,7 +230,7 @@ impl Names for Resolver {
     }
 }
 
-fn resolver(server: SocketAddr, deadline: Duration) -> Result<TokioResolver, NetError> {
+fn resolver(server: SocketAddr, deadline: Duration) -> Result<Hickory<Connected>, NetError> {
     let connections = [ProtocolConfig::Udp, ProtocolConfig::Tcp].map(|protocol| {
         let mut connection = ConnectionConfig::new(protocol);
         connection.port = server.port();
@@ -236,7 +238,7 @@ fn resolver(server: SocketAddr, deadline: Duration) -> Result<TokioResolver, Net
     });
     let name_server = NameServerConfig::new(server.ip(), true, connections.to_vec());
     let config = ResolverConfig::from_name_servers(vec![name_server]);
-    let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+    let mut builder = Hickory::builder_with_config(config, Connected::default());
     let options: &mut ResolverOpts = builder.options_mut();
     // A cached answer could only be an older one.
     options.cache_size = 0;
@@ -310,6 +312,9 @@ fn failure(error: &NetError) -> Failure {
         NetError::Dns(DnsError::ResponseCode(ResponseCode::Refused)) => Failure::Refused,
         NetError::Dns(DnsError::ResponseCode(code)) => Failure::Code(format!("{code}")),
         NetError::Proto(error) => Failure::Malformed(error.to_string()),
+        NetError::Io(error) if error.kind() == ErrorKind::ConnectionRefused => {
+            Failure::Network("connection refused: no name server listens there".into())
+        }
         NetError::Io(error) => Failure::Network(error.to_string()),
         other => Failure::Network(other.to_string()),
     }

@@ -1,7 +1,7 @@
 //! One watcher per name and family looks at DNS and publishes all it knows to whoever follows.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub struct Sight {
     pub said: Vec<(SocketAddr, Result<Said, Failure>)>,
     /// Since when looks have failed.
     pub blind_since: Option<Timestamp>,
+    /// The addresses of the latest answer that there was.
+    pub last: Option<BTreeSet<IpAddr>>,
 }
 
 /// Follows a name. Its watcher ends with the last follower.
@@ -166,6 +168,7 @@ impl Watchers {
             seen: Err(Blind::NotYet),
             said: Vec::new(),
             blind_since: None,
+            last: None,
         }));
         let (wishes, asked) = watch::channel(Wishes::default());
         let watcher = Watcher {
@@ -178,6 +181,7 @@ impl Watchers {
             family,
             inquiry: Inquiry::default(),
             blind_since: None,
+            last: None,
             failures: 0,
         };
         Watch {
@@ -201,6 +205,7 @@ struct Watcher {
     family: Family,
     inquiry: Inquiry,
     blind_since: Option<Timestamp>,
+    last: Option<BTreeSet<IpAddr>>,
     failures: u32,
 }
 
@@ -252,7 +257,8 @@ impl Watcher {
             sleep(pause).await;
         };
         let seen = self.inquiry.hear(&self.host, &said, self.names.quorum(), at);
-        if seen.is_ok() {
+        if let Ok(answer) = &seen {
+            self.last = Some(answer.resolution.addresses().clone());
             self.failures = 0;
             self.blind_since = None;
         } else {
@@ -264,6 +270,7 @@ impl Watcher {
             seen,
             said,
             blind_since: self.blind_since,
+            last: self.last.clone(),
         }));
     }
 }

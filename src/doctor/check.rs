@@ -7,9 +7,12 @@ use std::str::FromStr;
 use crate::aws::elb;
 use crate::exit::Exit;
 
+/// The check that all others wait for.
+pub const SETTINGS: &str = "settings";
+
 /// Every check, with what it is about, in the order in which people read them.
 pub const NAMES: &[(&str, &str)] = &[
-    ("settings", "flags, environment and file make settings"),
+    (SETTINGS, "flags, environment and file make settings"),
     (
         "dns.servers",
         "which name servers are asked, and whether a cache stands before them",
@@ -282,7 +285,8 @@ impl Selection {
     }
 }
 
-/// The checks asked for, and the failures that kept some of them from being made: without those nobody would know.
+/// The checks asked for, and the failures that kept some of them from being made: without those, left out or not, all would look
+/// well. Settings that are none keep everything from being checked.
 pub fn selected(sections: Vec<Section>, selection: &Selection) -> Vec<Section> {
     let checks = sections.iter().flat_map(|section| &section.checks);
     let blockers: BTreeSet<&str> = checks
@@ -292,10 +296,9 @@ pub fn selected(sections: Vec<Section>, selection: &Selection) -> Vec<Section> {
             _ => None,
         })
         .collect();
-    let refused = |name: &str| selection.skip.iter().any(|pattern| pattern.covers(name));
     let is_wanted = |check: &Check| {
-        let blocks = blockers.contains(check.name) && matches!(check.outcome, Outcome::Failure(..));
-        selection.has(check.name) || (blocks && !refused(check.name))
+        let blocks = blockers.contains(check.name) || check.name == SETTINGS;
+        selection.has(check.name) || (blocks && matches!(check.outcome, Outcome::Failure(..)))
     };
     let sections = sections.into_iter().map(|mut section| {
         section.checks.retain(is_wanted);

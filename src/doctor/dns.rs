@@ -337,11 +337,16 @@ fn private(followed: &Followed<'_>, looks: &Looks) -> Outcome {
             fix_refused(followed, looks, ip, refusal),
         );
     }
-    let public = |ip: &&IpAddr| guard::check(**ip, followed.family, &[]) == Err(Refusal::PubliclyRoutable);
+    // A target that is neither private nor refused lies in a VPC that allow_cidrs names.
+    let is_proxy = matches!(followed.used_as, Use::Proxy(_));
+    let public = |ip: &&IpAddr| {
+        let refused = guard::check(**ip, followed.family, &[]).err();
+        is_proxy && matches!(refused, Some(Refusal::PubliclyRoutable | Refusal::Virtual))
+    };
     match addresses.iter().find(public) {
         Some(ip) if is_of_mesh(*ip) => Outcome::warning(
-            format!("{ip} {}", brief(*ip, Refusal::PubliclyRoutable)),
-            fix_refused(followed, looks, *ip, Refusal::PubliclyRoutable),
+            format!("{ip} {}", brief(*ip, Refusal::Virtual)),
+            fix_refused(followed, looks, *ip, Refusal::Virtual),
         ),
         Some(ip) => Outcome::warning(format!("{ip} is a public address: sessions leave the VPC"), ASK_THE_VPC),
         None => Outcome::ok(match followed.used_as {

@@ -14,9 +14,18 @@ const CROWD: usize = 4;
 /// The names of a crowd fill lines of about this many characters.
 const LINE_CHARS: usize = 120;
 
-/// The exit code of a diagnosis: that of its most severe failure.
+/// The exit code of a diagnosis: that of its most severe failure; of one that checked nothing, that of a wrong question.
 pub fn exit(sections: &[Section]) -> Exit {
-    Exit::worst(outcomes(sections).map(Outcome::exit))
+    if has_checked(sections) {
+        Exit::worst(outcomes(sections).map(Outcome::exit))
+    } else {
+        Exit::Usage
+    }
+}
+
+/// Whether anything was found out, well or not.
+fn has_checked(sections: &[Section]) -> bool {
+    outcomes(sections).any(|outcome| outcome.status() != "skipped")
 }
 
 fn outcomes(sections: &[Section]) -> impl Iterator<Item = &Outcome> {
@@ -97,6 +106,11 @@ fn word_for_fix(outcome: &Outcome) -> &'static str {
 }
 
 fn summary(sections: &[Section]) -> String {
+    format!("=> {}; exit code {}", verdict(sections), exit(sections) as u8)
+}
+
+/// All of it in one phrase.
+fn verdict(sections: &[Section]) -> String {
     let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
     let failures = count(sections, "failure");
     let verdict = match (failures, count(sections, "warning")) {
@@ -106,10 +120,15 @@ fn summary(sections: &[Section]) -> String {
         (failures, warnings) => format!("{}, {}", plural(failures, "failure"), plural(warnings, "warning")),
     };
     let (ok, skipped) = (count(sections, "ok"), count(sections, "skipped"));
-    format!(
-        "=> {verdict} ({ok} ok, {skipped} skipped); exit code {}",
-        exit(sections) as u8
-    )
+    match (has_checked(sections), skipped) {
+        (true, _) => format!("{verdict} ({ok} ok, {skipped} skipped)"),
+        (false, 0) => {
+            "nothing was checked: none of the checks that --only and --skip leave is about anything that the settings \
+                       name (the list is in rds-tether doctor --help)"
+                .into()
+        }
+        (false, skipped) => format!("nothing was checked ({skipped} skipped): each says why"),
+    }
 }
 
 /// The same for machines; the schema only grows.
@@ -129,6 +148,7 @@ pub fn json(sections: &[Section]) -> String {
         "schema": "rds-tether/1",
         "verb": "doctor",
         "exit_code": exit(sections) as u8,
+        "verdict": verdict(sections),
         "ok": count(sections, "ok"),
         "warnings": count(sections, "warning"),
         "failures": count(sections, "failure"),

@@ -11,6 +11,7 @@ use crate::exit::Exit;
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::engine::Engine;
 use crate::planner::policy::Policy;
+use crate::planner::protocol::carries;
 use crate::planner::target::{Listed, State, Target, ZONE_ALL};
 use crate::text::join;
 
@@ -185,9 +186,10 @@ fn target_type(detail: &Detail) -> Outcome {
 }
 
 fn protocol(detail: &Detail) -> Outcome {
-    match detail.group.protocol.as_str() {
-        protocol @ ("TCP" | "TCP_UDP") => Outcome::ok(protocol),
-        protocol => Outcome::failure(
+    let protocol = detail.group.protocol.as_str();
+    match carries(protocol) {
+        Ok(()) if protocol.starts_with("TCP") => Outcome::ok(protocol),
+        _ => Outcome::failure(
             Exit::Settings,
             format!("{protocol}: PostgreSQL begins TLS inside its own protocol, which only TCP passes through"),
             "create a target group with protocol TCP, and give its ARN: the protocol of a group never changes",

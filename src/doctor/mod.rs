@@ -83,12 +83,12 @@ pub async fn examine(read: Result<Settings, settings::Error>, order: &Order) -> 
     let end = Instant::now() + order.limit;
     let (settings, checks) = match read {
         Ok(settings) => {
-            let check = Check::new("settings", local::settings(&settings));
+            let check = Check::new(check::SETTINGS, local::settings(&settings));
             (Some(settings), vec![check])
         }
         Err(error) => {
             let errors = std::iter::once(&error).chain(&error.others);
-            let checks = errors.map(|error| Check::new("settings", local::bad_settings(error)));
+            let checks = errors.map(|error| Check::new(check::SETTINGS, local::bad_settings(error)));
             (None, checks.collect())
         }
     };
@@ -481,7 +481,10 @@ fn judge_endpoint(
 
 fn judge_proxy(proxy: &Proxy, endpoints: &BTreeMap<Endpoint, Sighting>) -> Section {
     let mut checks = vec![Check::new("proxy.listen", local::listen(proxy.listen))];
-    let checked_by = proxy.probe_interval.map_or(Checker::Nobody, |_| Checker::Proxy);
+    let checked_by = proxy
+        .probes
+        .interval(proxy.readiness)
+        .map_or(Checker::Nobody, |_| Checker::Proxy);
     checks.extend(judge_endpoint(
         &of_proxy(proxy),
         endpoints,

@@ -20,7 +20,8 @@ use crate::planner::answer::Blind;
 use crate::planner::decide::{Decision, Seen, decide};
 use crate::planner::endpoint::Endpoint;
 use crate::planner::memory::Memory;
-use crate::planner::plan::Plan;
+use crate::planner::plan::{Note, Plan};
+use crate::planner::protocol;
 use crate::planner::target::{Family, Listed, Target, Zone};
 use crate::planner::time::Timestamp;
 
@@ -226,7 +227,9 @@ impl<G: TargetGroups> Reconciler<G> {
             group,
             listed,
         };
-        let decision = decide(&self.binding.policy, memory, &seen, now);
+        let mut decision = decide(&self.binding.policy, memory, &seen, now);
+        let unfit = protocol::unfit(&self.group.protocol, &self.group.check_port, view.sights.keys());
+        decision.plan.notes.extend(unfit.into_iter().map(Note::Unfit));
         (view, decision)
     }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::message::{Kind, Message, Of, Timings, millis};
+use super::serving::Out;
 use super::subject::{Said, Subject, since};
 use crate::follow::milestone::Milestone;
 use crate::follow::report::Report;
@@ -41,6 +42,7 @@ pub(super) struct Group {
     rotates: bool,
     /// What somebody else removes, as far as that was told, and when it was.
     removed: Option<(Timestamp, Taken)>,
+    out: Out,
     told: Told,
 }
 
@@ -87,6 +89,7 @@ impl Group {
             refused: BTreeMap::new(),
             rotates: false,
             removed: None,
+            out: Out::default(),
             blind: BTreeMap::new(),
             unsettled: None,
             told: Told::default(),
@@ -111,6 +114,10 @@ impl Group {
         told.extend(self.tell_unproven(report));
         told.extend(self.tell_rotation(report));
         told.extend(self.tell_removed(report));
+        if let Some((text, said)) = self.out.note(&report.plan.serving, at) {
+            let text = format!("{} {text}", self.subject.name());
+            told.extend(self.subject.tell(Kind::Recovered, at, text, said));
+        }
         if report.is_settled()
             && let Some(change) = self.change.take()
         {
@@ -126,6 +133,7 @@ impl Group {
         self.change = None;
         self.blind.clear();
         self.unsettled = None;
+        self.out.start_anew();
     }
 
     /// Takes a change of addresses, if there is one in the report.
@@ -372,6 +380,7 @@ impl Group {
         let mut told = self.subject.summaries(now);
         told.extend(self.due_blind(now, after));
         told.extend(self.due_unsettled(now, after));
+        told.extend(self.out.due(&mut self.subject, now, after));
         if let (None, Some(began)) = (&self.unsettled, self.told.since)
             && self.blind.is_empty()
         {

@@ -40,7 +40,9 @@ pub enum Kind {
     Rotates,
     /// Somebody else takes targets away that DNS names, again and again.
     RemovedByOthers,
-    /// What was told as unsettled, unresolved or removed by others is over.
+    /// No target that ought to take connections has done so for minutes.
+    NothingServes,
+    /// What was told as unsettled, unresolved, removed by others or serving nothing is over.
     Recovered,
     /// So much happened that the rest was not told one by one.
     Summary,
@@ -48,7 +50,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::AddressChanged,
         Self::Converged,
         Self::Refused,
@@ -57,6 +59,7 @@ impl Kind {
         Self::Unresolved,
         Self::Rotates,
         Self::RemovedByOthers,
+        Self::NothingServes,
         Self::Recovered,
         Self::Summary,
     ];
@@ -72,6 +75,7 @@ impl Kind {
             Self::Unresolved => "unresolved",
             Self::Rotates => "rotates",
             Self::RemovedByOthers => "removed_by_others",
+            Self::NothingServes => "nothing_serves",
             Self::Recovered => "recovered",
             Self::Summary => "summary",
         }
@@ -87,6 +91,7 @@ impl Kind {
             | Self::Unresolved
             | Self::Rotates
             | Self::RemovedByOthers
+            | Self::NothingServes
             | Self::Summary => "warning",
         }
     }
@@ -141,7 +146,7 @@ pub struct Message {
     pub at: Timestamp,
     /// What it tells, for people.
     pub text: String,
-    /// Addresses that are left; those that somebody else removes, if it is about that.
+    /// Addresses that are left; those that somebody else removes or that do not serve, if it is about that.
     pub old: BTreeSet<Target>,
     /// Addresses that are new; refused ones, if it is about those.
     pub new: BTreeSet<Target>,

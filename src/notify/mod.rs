@@ -11,6 +11,7 @@ pub mod message;
 mod news;
 mod proxy;
 mod send;
+mod serving;
 mod subject;
 
 use std::collections::BTreeSet;

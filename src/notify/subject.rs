@@ -49,9 +49,12 @@ impl Subject {
     /// The message, unless there have been too many.
     pub(super) fn tell(&mut self, kind: Kind, at: Timestamp, text: String, said: Said) -> Option<Message> {
         let gate = match kind {
-            Kind::Unsettled | Kind::Unresolved | Kind::Rotates | Kind::RemovedByOthers | Kind::Recovered => {
-                &mut self.troubles
-            }
+            Kind::Unsettled
+            | Kind::Unresolved
+            | Kind::Rotates
+            | Kind::RemovedByOthers
+            | Kind::NothingServes
+            | Kind::Recovered => &mut self.troubles,
             Kind::AddressChanged | Kind::Converged | Kind::Refused | Kind::Unproven | Kind::Summary => {
                 &mut self.changes
             }

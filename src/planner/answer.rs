@@ -90,6 +90,32 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// The likely cause and what to do about it, as the rest of a sentence about the name.
+    fn likely(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::NxDomain => "does not exist (NXDOMAIN): check its spelling, or ask a name server that knows its zone",
+            Self::NoData => {
+                "has no address of the target group's family (no data): check its spelling, and the IP address type of the group"
+            }
+            Self::Refused => {
+                "is refused by the name server (REFUSED): it does not answer this host, or not about this zone; allow it there, or \
+                 ask another with --nameserver"
+            }
+            Self::ServFail => {
+                "cannot be found out by the name server (SERVFAIL): see whether it reaches the servers of the zone"
+            }
+            Self::TimedOut => {
+                "cannot be asked for, because no name server answers in time: see whether it runs, and whether UDP and TCP port \
+                 53 get through to it"
+            }
+            Self::Network(_) => {
+                "cannot be asked for, because no name server can be reached: see whether one runs there, or name another with \
+                 --nameserver"
+            }
+            Self::Malformed(_) | Self::Code(_) | Self::Stale(..) | Self::Unproven(..) => return None,
+        })
+    }
+
     /// Whether another look, a second later, can get an answer of what is no answer now.
     pub fn may_pass_soon(&self) -> bool {
         matches!(self, Self::Stale(..) | Self::Unproven(..))
@@ -216,6 +242,21 @@ pub enum Blind {
     AllRefused(BTreeMap<IpAddr, Refusal>),
     /// The last answer is too old to decide on.
     Outdated(Duration),
+}
+
+impl Blind {
+    /// The likely cause and what to do about it, as the rest of a sentence about the name, where the name servers that answer agree.
+    pub fn likely(&self) -> Option<&'static str> {
+        let Self::NoAddress(failures) = self else { return None };
+        let is_silent = |failure: &&Failure| matches!(failure, Failure::TimedOut | Failure::Network(_));
+        let mut told: Vec<&Failure> = failures.values().filter(|failure| !is_silent(failure)).collect();
+        if told.is_empty() {
+            told = failures.values().collect();
+        }
+        let mut likely = told.into_iter().map(Failure::likely);
+        let first = likely.next()??;
+        likely.all(|other| other == Some(first)).then_some(first)
+    }
 }
 
 impl fmt::Display for Blind {

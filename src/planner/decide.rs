@@ -45,6 +45,7 @@ use super::plan::{Held, Hold, Note, Plan, Reason};
 use super::policy::Policy;
 pub use super::seen::Seen;
 use super::seen::{Named, is_registered};
+use super::serving::Serving;
 use super::taken::Taken;
 use super::target::{Listed, State, Target, Unused, ZONE_ALL};
 use super::time::Timestamp;
@@ -84,6 +85,7 @@ pub fn decide(policy: &Policy, mut memory: Memory, seen: &Seen, now: Timestamp) 
         notes,
         settled: false,
         taken: None,
+        serving: Serving::Unknown,
     };
     memory.takers.begin();
     match &seen.group {
@@ -96,6 +98,10 @@ pub fn decide(policy: &Policy, mut memory: Memory, seen: &Seen, now: Timestamp) 
             },
         ),
         Ok(group) => {
+            // One answer of a reader endpoint names one member, and serving is for all of them.
+            let is_whole = plan.role == Role::Writer && named.blind.is_empty();
+            let current: BTreeSet<Target> = named.targets().copied().collect();
+            plan.serving = Serving::of(group, is_whole.then_some(&current));
             let candidates = Candidates {
                 policy,
                 named: &named,

@@ -4,7 +4,7 @@
 //! In reading order: [`time`], [`endpoint`] (and its [`engine`]) and [`target`] are the nouns; [`answer`] is what DNS said, [`evidence`] what that
 //! proves, and [`history`] what was said before; [`guard`] is what may be a target at all; [`candidate`] is what it may have
 //! to show before; [`policy`] is what the operator wants; [`memory`] is what earlier steps left, [`taken`] what somebody else takes away, [`seen`]
-//! what this step found; [`decide`] decides; [`plan`] is its outcome; [`cadence`] says when to look next; [`wrong`] is what is said of a text that is
+//! what this step found; [`serving`] says whether anything takes connections; [`protocol`] what a group carries; [`decide`] decides; [`plan`] is its outcome; [`cadence`] says when to look next; [`wrong`] is what is said of a text that is
 //! none of the nouns.
 
 pub mod answer;
@@ -19,7 +19,9 @@ pub mod history;
 pub mod memory;
 pub mod plan;
 pub mod policy;
+pub mod protocol;
 pub mod seen;
+pub mod serving;
 pub mod taken;
 pub mod target;
 pub mod time;

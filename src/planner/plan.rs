@@ -9,6 +9,8 @@ use super::answer::Blind;
 use super::candidate::Doubt;
 use super::endpoint::{Endpoint, Role};
 use super::guard::Refusal;
+use super::protocol::Unfit;
+use super::serving::Serving;
 use super::taken::Taken;
 use super::target::{Target, Unused, Zone};
 use super::time::Timestamp;
@@ -30,6 +32,8 @@ pub struct Plan {
     pub settled: bool,
     /// What somebody else has taken away lately.
     pub taken: Option<Taken>,
+    /// Whether anything takes connections, which is no part of being settled.
+    pub serving: Serving,
 }
 
 impl Plan {
@@ -360,6 +364,8 @@ pub enum Note {
     },
     /// The name follows an instance, and would go on doing so after a failover inside a cluster.
     FollowsInstance(Endpoint),
+    /// The target group is of a kind that does not serve a database.
+    Unfit(Unfit),
 }
 
 impl Note {
@@ -367,7 +373,7 @@ impl Note {
     pub fn is_trouble(&self) -> bool {
         matches!(
             self,
-            Self::Unproven { .. } | Self::Rotates { .. } | Self::RemovedByOthers { .. }
+            Self::Unproven { .. } | Self::Rotates { .. } | Self::RemovedByOthers { .. } | Self::Unfit(_)
         )
     }
 }
@@ -428,6 +434,7 @@ impl fmt::Display for Note {
                  another rds-tether that does not follow this endpoint, or give them a group of their own",
                 lasts.as_secs()
             ),
+            Self::Unfit(unfit) => write!(f, "{unfit}"),
             Self::FollowsInstance(endpoint) => write!(
                 f,
                 "{endpoint} follows one instance; if that is a member of an Aurora or Multi-AZ DB cluster, use the \

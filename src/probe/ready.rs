@@ -44,9 +44,12 @@ pub enum Answer {
 /// `about_sessions` says whether a start-up message is sent: a server that trusts everybody logs that it does not know us.
 pub async fn ask(mut stream: TcpStream, trust: &Trust, is_known: bool, about_sessions: bool) -> Answer {
     let ended = |error: io::Error| Answer::Ended(plain(&error));
-    if !is_known && let Ok(spoke) = timeout(SPEAKS_FIRST, stream.peek(&mut [0])).await {
+    let mut first = [0];
+    if !is_known && let Ok(spoke) = timeout(SPEAKS_FIRST, stream.peek(&mut first)).await {
         return match spoke {
             Ok(0) => ended(io::ErrorKind::UnexpectedEof.into()),
+            // PostgreSQL that cannot start a process for us says so at once.
+            Ok(_) if first == *b"E" => Answer::Ready,
             Ok(_) => Answer::NotPostgres,
             Err(error) => ended(error),
         };
@@ -82,9 +85,12 @@ fn is_end(error: &io::Error) -> bool {
 
 async fn start(mut stream: impl AsyncRead + AsyncWrite + Unpin, about_sessions: bool) -> Answer {
     let answer = match about_sessions {
-        true => start_up(&mut stream)
-            .await
-            .unwrap_or_else(|error| Answer::Ended(plain(&error))),
+        true => match start_up(&mut stream).await {
+            Ok(answer) => answer,
+            Err(error) if is_end(&error) => Answer::Ended(plain(&error)),
+            // Such as a TLS alert, for want of a certificate of ours: it cannot be asked, but is there.
+            Err(_) => Answer::Ready,
+        },
         false => Answer::Ready,
     };
     // Without TLS's word of farewell the server would log a connection that broke.

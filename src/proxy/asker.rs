@@ -1,7 +1,7 @@
 //! Asks the addresses whether they take sessions: those for which somebody waits, and now and then, where a load balancer wants
 //! to know, those that no session speaks for.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -24,7 +24,7 @@ const PATIENT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long the answer may take. A server that is too busy to answer by then may still serve those who wait longer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long, where PostgreSQL has not answered yet: what is there may wait for another language.
-const STRANGER_TIMEOUT: Duration = Duration::from_secs(1);
+const STRANGER_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Asks for as long as the proxy lives. `is_probed` says whether a load balancer wants to know.
 pub(super) async fn watch(shared: Arc<Shared>, mut is_probed: watch::Receiver<bool>) {
@@ -33,17 +33,20 @@ pub(super) async fn watch(shared: Arc<Shared>, mut is_probed: watch::Receiver<bo
     let mut asked = JoinSet::new();
     loop {
         let current = Arc::clone(&route.borrow_and_update());
-        let interval = settings.borrow_and_update().probe_interval;
+        let probes = settings.borrow_and_update().probes;
+        let interval = probes.interval(shared.health.with(|known| known.readiness()));
         let now = shared.clock.now();
         let wants = Wants {
-            clients: shared.counts.held.load(Ordering::Relaxed) > 0,
+            clients: shared.health.waiting.load(Ordering::Relaxed) > 0,
+            spread: shared.health.is_passed_by.swap(false, Ordering::Relaxed),
             sessions: current.awaits_proof(now) && shared.counts.open.load(Ordering::Relaxed) > 0,
             health: *is_probed.borrow_and_update(),
             interval,
         };
         let due = shared.health.with(|known| known.ask(&current, wants, now));
         for (ip, question) in due {
-            asked.spawn(ask(Arc::clone(&shared), ip, question, wants));
+            let address = SocketAddr::new(ip, current.port);
+            asked.spawn(ask(Arc::clone(&shared), address, question, wants));
         }
         let next = shared.health.with(|known| known.next(&current, wants, now));
         let is_due = async {
@@ -63,8 +66,15 @@ pub(super) async fn watch(shared: Arc<Shared>, mut is_probed: watch::Receiver<bo
     }
 }
 
-async fn ask(shared: Arc<Shared>, ip: IpAddr, question: Question, wants: Wants) {
-    let address = SocketAddr::new(ip, shared.endpoint().port());
+async fn ask(shared: Arc<Shared>, address: SocketAddr, question: Question, wants: Wants) {
+    let ip = address.ip();
+    let told = |showed: Showed| {
+        // Of what is no longer the endpoint's nothing is to be said.
+        match shared.route.borrow().leads_to(address) {
+            true => shared.showed(ip, showed),
+            false => shared.health.with(|known| known.not_asked(ip)),
+        }
+    };
     let limit = match wants.clients || wants.sessions {
         true => CONNECT_TIMEOUT,
         false => PATIENT_TIMEOUT,
@@ -76,11 +86,11 @@ async fn ask(shared: Arc<Shared>, ip: IpAddr, question: Question, wants: Wants) 
             shared.health.with(|known| known.not_asked(ip));
             return;
         }
-        Ok(Err(error)) => return shared.showed(ip, Showed::Failed(Trouble::of_connect(&error).to_string())),
-        Err(_) => return shared.showed(ip, Showed::Failed("no answer in time".into())),
+        Ok(Err(error)) => return told(Showed::Failed(Trouble::of_connect(&error).to_string())),
+        Err(_) => return told(Showed::Failed("no answer in time".into())),
     };
     let about_sessions = match question {
-        Question::Connection => return shared.showed(ip, Showed::Ready),
+        Question::Connection => return told(Showed::Ready),
         Question::Language => {
             shared.health.with(|known| known.connected(ip, shared.clock.now()));
             false
@@ -106,14 +116,14 @@ async fn ask(shared: Arc<Shared>, ip: IpAddr, question: Question, wants: Wants) 
             shared.health.with(|known| known.is_postgres = true);
             Showed::Failed(words)
         }
-        Ok(Answer::Ended(why)) if is_known => Showed::Failed(why),
+        Ok(Answer::Ended(why)) if is_known => Showed::Ended(why),
         Ok(Answer::NotPostgres) => {
             shared.health.with(|known| known.is_not_postgres());
             Showed::Ready
         }
-        Ok(Answer::Ended(_)) | Err(_) => ready,
+        Ok(Answer::Ended(_)) | Err(_) => Showed::Silent,
     };
-    shared.showed(ip, showed);
+    told(showed);
 }
 
 /// Nothing is told to the server that is not for everybody, so its certificate does not matter.

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::route::Route;
 use super::shared::{Counts, Shared};
 use super::socket;
+use super::standing::Choice;
 use super::tick::Tick;
 use crate::probe::Trouble;
 use crate::text::join;
@@ -22,6 +23,9 @@ use crate::text::join;
 /// How long an address may take. The kernel repeats what was lost after a second; a new attempt does as well, and is the sooner
 /// there when the address comes to life.
 const ATTEMPT: Duration = Duration::from_secs(1);
+/// How long a client waits for an answer from an address that nothing speaks against. Only what an address says keeps clients
+/// away from it, never that it is slow to say something.
+const UNSURE: Duration = Duration::from_secs(1);
 
 /// Why a client could not be connected.
 #[derive(Debug, thiserror::Error)]
@@ -38,34 +42,43 @@ pub enum Error {
 }
 
 /// Dials until connected or out of time. If it is dropped, the attempt that is under way is closed.
-pub(super) async fn dial(
-    shared: &Shared,
-    tick: &Tick,
-    port: u16,
-    limit: Duration,
-) -> Result<(TcpStream, IpAddr), Error> {
-    let end = Instant::now() + limit;
+pub(super) async fn dial(shared: &Shared, tick: &Tick, limit: Duration) -> Result<(TcpStream, IpAddr), Error> {
+    let start = Instant::now();
+    let (end, unsure_end) = (start + limit, start + UNSURE.min(limit / 2));
     let mut route = shared.route.clone();
-    let mut held = None;
+    let mut waiting = None;
     loop {
         let current = Arc::clone(&route.borrow_and_update());
         let changed = shared.health.changed.notified();
         tokio::pin!(changed);
         // From here on no change is missed.
         changed.as_mut().enable();
-        let Some(ip) = shared.pick(&current) else {
-            held.get_or_insert_with(|| Held::new(shared));
-            tokio::select! {
-                biased;
-                () = changed => continue,
-                Ok(()) = route.changed() => continue,
-                () = tick.past(end) => return Err(why_not(shared, &current)),
+        let choice = shared.choose(&current);
+        let addresses = match choice {
+            Choice::Open(ref open, _) => open,
+            Choice::Unsure(ref unsure) if Instant::now() >= unsure_end => unsure,
+            Choice::Unsure(_) | Choice::Closed => {
+                let is_held = choice == Choice::Closed;
+                waiting.get_or_insert_with(|| Waiting::new(shared)).hold(is_held);
+                tokio::select! {
+                    biased;
+                    () = changed => {}
+                    Ok(()) = route.changed() => {}
+                    () = tick.past(if is_held { end } else { unsure_end }) => {
+                        if is_held {
+                            return Err(why_not(shared, &current));
+                        }
+                    }
+                }
+                continue;
             }
         };
-        let share = end.min(Instant::now() + ATTEMPT);
-        match attempt(SocketAddr::new(ip, port), tick.past(share), &mut route).await {
+        let ip = addresses[fastrand::usize(..addresses.len())];
+        let address = SocketAddr::new(ip, current.port);
+        let share = end.max(unsure_end + ATTEMPT).min(Instant::now() + ATTEMPT);
+        match attempt(address, tick.past(share), &mut route).await {
             Attempt::Connected(stream) => {
-                if !route.borrow().names(ip) {
+                if !route.borrow().leads_to(address) {
                     Counts::add(&shared.counts.redialled);
                     continue;
                 }
@@ -74,7 +87,8 @@ pub(super) async fn dial(
             }
             Attempt::Lacking(error) => return Err(Error::Lacking(error)),
             Attempt::Overtaken => Counts::add(&shared.counts.redialled),
-            Attempt::Failed(why) => shared.refused(ip, why),
+            Attempt::Failed(why) if route.borrow().leads_to(address) => shared.refused(ip, why),
+            Attempt::Failed(_) => {}
         }
     }
 }
@@ -93,20 +107,34 @@ fn why_not(shared: &Shared, route: &Route) -> Error {
 }
 
 /// A client that waits, counted until dropped.
-struct Held<'a>(&'a Shared);
+struct Waiting<'a> {
+    shared: &'a Shared,
+    is_held: bool,
+}
 
-impl<'a> Held<'a> {
+impl<'a> Waiting<'a> {
     fn new(shared: &'a Shared) -> Self {
-        Counts::add(&shared.counts.waited);
-        shared.counts.held.fetch_add(1, Ordering::Relaxed);
+        shared.health.waiting.fetch_add(1, Ordering::Relaxed);
         shared.health.wanted.notify_one();
-        Self(shared)
+        Self { shared, is_held: false }
+    }
+
+    /// Whether it is because no address takes sessions. Waiting for a first answer is no more than a slow connection.
+    fn hold(&mut self, is_held: bool) {
+        if is_held && !self.is_held {
+            Counts::add(&self.shared.counts.waited);
+            self.shared.counts.held.fetch_add(1, Ordering::Relaxed);
+            self.is_held = true;
+        }
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.counts.held.fetch_sub(1, Ordering::Relaxed);
+        self.shared.health.waiting.fetch_sub(1, Ordering::Relaxed);
+        if self.is_held {
+            self.shared.counts.held.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -126,7 +154,7 @@ async fn attempt(
 ) -> Attempt {
     let connect = socket::connect(address);
     tokio::pin!(connect);
-    let is_gone = |route: &Arc<Route>| !route.names(address.ip());
+    let is_gone = |route: &Arc<Route>| !route.leads_to(address);
     tokio::select! {
         biased;
         connected = &mut connect => match connected {

@@ -68,13 +68,20 @@ fn ready(shared: &Shared) -> Result<String, String> {
     }
     let addresses = join(&route.addresses);
     let now = shared.clock.now();
-    let interval = shared.settings.borrow().probe_interval;
-    let (last, why) = (shared.health).with(|known| {
+    let probes = shared.settings.borrow().probes;
+    let (interval, last, why) = (shared.health).with(|known| {
         let why = route.addresses.iter().find_map(|ip| known.why(*ip));
-        (known.last(&route), why.map(str::to_owned))
+        (
+            probes.interval(known.readiness()),
+            known.last(&route),
+            why.map(str::to_owned),
+        )
     });
     let since = last.map(|last| now.since(last));
-    let fresh = interval.map_or(FRESH, |interval| FRESH.max(interval + SLACK));
+    // What has failed since is not waited for.
+    let fresh = interval
+        .filter(|_| why.is_none())
+        .map_or(FRESH, |interval| FRESH.max(interval + SLACK));
     let doubt = match (route.is_disputed, route.is_rotating) {
         (true, _) => "; the name servers have differed for too long",
         (false, true) => "; the name gives several addresses in turn",

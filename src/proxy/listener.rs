@@ -37,23 +37,31 @@ impl Inherited {
         self.0.iter().filter_map(|listener| listener.local_addr().ok())
     }
 
+    /// Whether one of them is for an address.
+    pub fn has(&self, address: SocketAddr) -> bool {
+        self.position(address).is_some()
+    }
+
     fn of(&mut self, address: SocketAddr) -> Option<TcpListener> {
+        Some(self.0.remove(self.position(address)?))
+    }
+
+    fn position(&self, address: SocketAddr) -> Option<usize> {
         let is_meant = |listener: &TcpListener| {
             listener.local_addr().is_ok_and(|passed| {
                 let is_any = passed.ip().is_unspecified() || address.ip().is_unspecified();
                 passed.port() == address.port() && (is_any || passed.ip() == address.ip())
             })
         };
-        let index = self.0.iter().position(is_meant)?;
-        Some(self.0.remove(index))
+        self.0.iter().position(is_meant)
     }
 }
 
 impl Listeners {
     /// Listens; `threads` is the number of listeners.
     ///
-    /// Other processes of the same user may listen on the same address (SO_REUSEPORT), so that a new one can take over
-    /// before the old one ends.
+    /// Another process of the same user can listen on the same address besides (SO_REUSEPORT), to take over before this one ends:
+    /// whether somebody listens there is for the caller to ask ([`taken`]).
     pub fn open(address: SocketAddr, threads: usize, inherited: &mut Inherited) -> io::Result<Self> {
         if let Some(listener) = inherited.of(address) {
             listener.set_nonblocking(true)?;
@@ -79,12 +87,23 @@ impl Listeners {
     }
 }
 
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+/// The error of who would listen where another process does.
+pub fn taken(address: SocketAddr) -> Option<io::Error> {
+    let bound = socket_for(address).and_then(|socket| socket.bind(address));
+    bound.err().filter(|error| error.kind() == io::ErrorKind::AddrInUse)
+}
+
+fn socket_for(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
     socket.set_reuseaddr(true)?;
+    Ok(socket)
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket_for(address)?;
     socket.set_reuseport(true)?;
     socket::set_up(&socket)?;
     socket.bind(address)?;

@@ -10,9 +10,11 @@
 //! - `header`: the PROXY protocol of a load balancer in front.
 //! - `tick`: the clock that sessions share. `silence`: reads which peers still answer, and which vanished (`peers`).
 //! - [`health`]: whether to send clients here.
+//! - `claim`: which process serves which endpoint at an address.
 //! - `set`: all proxies of a process, started, changed and ended together.
 
 mod asker;
+mod claim;
 mod dial;
 mod header;
 pub mod health;
@@ -40,7 +42,7 @@ use ipnet::IpNet;
 pub use self::moment::{Happening, Moment, name};
 pub use self::set::{Error, Proxies};
 pub use self::shared::Tally;
-pub use self::standing::Readiness;
+pub use self::standing::{Probes, Readiness};
 use crate::planner::endpoint::Endpoint;
 use crate::planner::guard;
 use crate::planner::target::Family;
@@ -61,8 +63,8 @@ pub struct Proxy {
     pub dial_timeout: Duration,
     /// How to find out whether the database takes sessions.
     pub readiness: Readiness,
-    /// How often the database is connected to where nothing else shows that it takes connections; none: never.
-    pub probe_interval: Option<Duration>,
+    /// How often the database is connected to where nothing else shows that it takes connections.
+    pub probes: Probes,
     /// Sessions at once.
     pub max_sessions: usize,
     /// The networks from which clients may connect; empty: all.
@@ -84,7 +86,7 @@ impl Proxy {
             rules: Rules::default(),
             dial_timeout: Duration::from_secs(60),
             readiness,
-            probe_interval: readiness.probe_interval(),
+            probes: Probes::ByReadiness,
             max_sessions: 10_000,
             allow_peers: Vec::new(),
             accept_proxy_protocol: false,

@@ -1,7 +1,7 @@
 //! Where new connections go, and since when DNS no longer names the addresses of old ones. Pure: time is an argument.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -24,6 +24,8 @@ const FLAPS: Duration = Duration::from_secs(60);
 pub struct Route {
     /// The last good addresses, in order; none before the first answer.
     pub addresses: Vec<IpAddr>,
+    /// The port that they are connected to at.
+    pub port: u16,
     /// Since when DNS has not named an address that it named before.
     pub gone: BTreeMap<IpAddr, Timestamp>,
     /// Those of them that a name server named last and has not been heard since: their sessions stay.
@@ -47,17 +49,24 @@ pub struct Route {
 pub struct Move {
     /// When DNS named them first.
     pub at: Timestamp,
-    /// Whether the sessions that are left behind end as soon as a new address takes sessions: by default a writer's do, unless
+    /// Whether the sessions that are left behind end as soon as a new address takes sessions and DNS has named it again: by default a writer's do, unless
     /// the name comes back to an address that it left lately. Names flap after a failover, and one of two such moves is wrong.
     pub ends_early: bool,
+    /// DNS has said so again, [`CONFIRMED_AFTER`] it had first.
+    pub is_confirmed: bool,
     /// A new address has shown that it takes sessions.
     pub is_proven: bool,
 }
 
+/// A name that says something else for a moment does no harm.
+const CONFIRMED_AFTER: Duration = Duration::from_secs(1);
+
 impl Route {
-    /// Whether sessions end as soon as a new address shows that it takes some.
+    /// Whether sessions to a former address end as soon as more is known of the new one.
     pub fn awaits_proof(&self, now: Timestamp) -> bool {
-        let is_open = |moved: Move| moved.ends_early && !moved.is_proven && now.since(moved.at) < Linger::OF_A_WRITER;
+        let is_open = |moved: Move| {
+            moved.ends_early && !(moved.is_proven && moved.is_confirmed) && now.since(moved.at) < Linger::OF_A_WRITER
+        };
         self.moved.is_some_and(is_open) && !self.gone.is_empty() && !self.is_disputed
     }
 
@@ -71,6 +80,11 @@ impl Route {
         }
     }
 
+    /// Whether new connections go there.
+    pub fn leads_to(&self, address: SocketAddr) -> bool {
+        self.port == address.port() && self.names(address.ip())
+    }
+
     /// Whether new connections go to the address.
     pub fn names(&self, ip: IpAddr) -> bool {
         self.addresses.contains(&ip)
@@ -82,7 +96,11 @@ impl Route {
             return None;
         }
         let mut linger = self.linger?;
-        if self.moved.is_some_and(|moved| moved.ends_early && moved.is_proven) && !self.is_disputed {
+        if self
+            .moved
+            .is_some_and(|moved| moved.ends_early && moved.is_proven && moved.is_confirmed)
+            && !self.is_disputed
+        {
             linger = Duration::ZERO;
         }
         // What is no longer remembered has been gone for long.
@@ -152,10 +170,11 @@ impl Rules {
     }
 
     /// The route before any answer for a name.
-    pub fn start(&self, host: &str) -> Route {
+    pub fn start(&self, host: &str, port: u16) -> Route {
         let role = self.role_of(host, &[]);
         Route {
             addresses: Vec::new(),
+            port,
             gone: BTreeMap::new(),
             vouched: BTreeSet::new(),
             role,
@@ -192,8 +211,11 @@ impl Rules {
             route.moved = Some(Move {
                 at: now,
                 ends_early: self.linger == Linger::ByRole && route.role == Role::Writer && !is_return,
+                is_confirmed: false,
                 is_proven: false,
             });
+        } else if let Some(moved) = &mut route.moved {
+            moved.is_confirmed |= now.since(moved.at) >= CONFIRMED_AFTER;
         }
         for ip in before {
             if !route.names(ip) {
@@ -291,7 +313,7 @@ mod tests {
                 &["10.0.0.1"],
             ),
         ] {
-            let (mut route, mut inquiry) = (rules().start(HOST), Inquiry::default());
+            let (mut route, mut inquiry) = (rules().start(HOST, 5432), Inquiry::default());
             for (secs, address) in answers {
                 let answer = answer(&mut inquiry, &[], &[address], *secs);
                 rules().answered(&mut route, HOST, Family::Ipv4, &answer, at(*secs));
@@ -328,7 +350,7 @@ mod tests {
                 role,
                 ..rules()
             };
-            let mut route = rules.start(host);
+            let mut route = rules.start(host, 5432);
             let answer = answer(&mut Inquiry::default(), names, &["10.0.0.1"], 0);
             rules.answered(&mut route, host, Family::Ipv4, &answer, at(0));
             assert_eq!(route.linger, expect, "{linger:?} {role:?} {host} {names:?}");
@@ -337,13 +359,13 @@ mod tests {
 
     #[test]
     fn addresses_of_another_name_are_gone_from_then_on() {
-        let (mut route, mut inquiry) = (rules().start("former.internal"), Inquiry::default());
+        let (mut route, mut inquiry) = (rules().start("former.internal", 5432), Inquiry::default());
         for (secs, address) in [(0, "10.0.0.1"), (10, "10.0.0.2")] {
             let answer = answer(&mut inquiry, &[], &[address], secs);
             rules().answered(&mut route, "former.internal", Family::Ipv4, &answer, at(secs));
         }
         let former = route;
-        let mut route = rules().start(HOST);
+        let mut route = rules().start(HOST, 5432);
         route.leave_behind(&former, at(12));
         assert_eq!((route.addresses.as_slice(), route.asked), (&[][..], false));
         assert_eq!(route.ends(ip("10.0.0.1")), Some(at(15)));
@@ -375,7 +397,7 @@ mod tests {
                 &["127.0.0.1", "192.0.2.1"],
             ),
         ] {
-            let (mut route, mut inquiry) = (rules.start(HOST), Inquiry::default());
+            let (mut route, mut inquiry) = (rules.start(HOST, 5432), Inquiry::default());
             let first = answer(&mut inquiry, &[], &["10.0.0.1"], 0);
             rules.answered(&mut route, HOST, Family::Ipv4, &first, at(0));
             let second = answer(&mut inquiry, &[], addresses, 1);
@@ -388,7 +410,7 @@ mod tests {
 
     #[test]
     fn only_so_many_addresses_are_remembered_and_the_others_are_long_gone() {
-        let (mut route, mut inquiry) = (rules().start(HOST), Inquiry::default());
+        let (mut route, mut inquiry) = (rules().start(HOST, 5432), Inquiry::default());
         for n in 0..=u32::try_from(GONE_MAX).expect("a small number") + 1 {
             let address = std::net::Ipv4Addr::from(0x0a00_0000 + n).to_string();
             let answer = answer(&mut inquiry, &[], &[&address], n.into());
@@ -403,7 +425,7 @@ mod tests {
     /// otherwise.
     #[test]
     fn sessions_stay_where_a_name_server_that_is_silent_now_has_sent_them() {
-        let (mut route, mut inquiry) = (rules().start(HOST), Inquiry::default());
+        let (mut route, mut inquiry) = (rules().start(HOST, 5432), Inquiry::default());
         let servers = ["10.0.0.2:53", "10.0.0.3:53"].map(|server| server.parse().expect("an address"));
         let mut hear = |secs: u64, says: [Option<&str>; 2]| {
             let said = |text: &str| Said::new(BTreeSet::from([ip(text)]), Duration::from_secs(5));
@@ -427,7 +449,7 @@ mod tests {
             ("orders.internal", &[HOST], Role::Writer),
             (HOST, &[], Role::Writer),
         ] {
-            let (mut route, mut inquiry) = (rules().start(host), Inquiry::default());
+            let (mut route, mut inquiry) = (rules().start(host, 5432), Inquiry::default());
             for (secs, address) in [(0, "10.0.0.1"), (10, "10.0.0.2"), (20, "10.0.0.1")] {
                 let mut said = Said::new(BTreeSet::from([ip(address)]), Duration::from_secs(5));
                 said.names = names.iter().map(|name| (*name).to_owned()).collect();
@@ -445,13 +467,13 @@ mod tests {
     /// Fails if new settings close sessions at once that stayed until then, for a vouching name server or a rotation.
     #[test]
     fn what_stayed_has_its_linger_from_the_new_settings_on() {
-        let mut former = rules().start(HOST);
+        let mut former = rules().start(HOST, 5432);
         former.addresses = vec![ip("10.0.0.1")];
         former.gone = BTreeMap::from([(ip("10.0.0.2"), at(10)), (ip("10.0.0.3"), at(20))]);
         former.vouched = BTreeSet::from([ip("10.0.0.2")]);
         for (is_rotating, ends) in [(false, [105, 105, 25]), (true, [105, 105, 105])] {
             former.is_rotating = is_rotating;
-            let mut route = rules().start("orders.internal");
+            let mut route = rules().start("orders.internal", 5432);
             route.leave_behind(&former, at(100));
             for (n, end) in (1..).zip(ends) {
                 assert_eq!(

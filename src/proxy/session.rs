@@ -131,10 +131,10 @@ pub(super) async fn open(
     let dialled = tokio::select! {
         biased;
         _ = phase.wait_for(|phase| *phase == Phase::Closed) => return refuse(client),
-        dialled = dial::dial(shared, &sessions.tick, settings.endpoint.port(), settings.dial_timeout) => dialled,
+        dialled = dial::dial(shared, &sessions.tick, settings.dial_timeout) => dialled,
         () = gone(&client, &sessions.tick, &mut was_watched) => {
             debug!(endpoint = %settings.endpoint, "a client at {from} left before it was connected");
-            return refuse(client);
+            return socket::reset(client);
         }
     };
     if was_watched {
@@ -313,11 +313,9 @@ impl Sessions {
                 upstream.filter_map(peers::inode).collect()
             });
             if sample.iter().any(|inode| peers.heard.contains(inode)) {
-                self.shared
-                    .health
-                    .with(|known| known.heard(*ip, self.shared.clock.now()));
+                self.shared.heard(*ip);
             } else if sample.iter().any(|inode| peers.doubtful.contains(inode)) {
-                self.shared.doubted(*ip);
+                self.shared.doubted(*ip, false);
                 self.shared.address_failed.notify_one();
             }
         }
@@ -444,8 +442,9 @@ impl Session {
 
     /// A database that ends sessions may be about to restart: clients that come back at once would meet it half awake.
     fn doubt(&mut self) {
-        if self.began.elapsed() >= SETTLED && !std::mem::replace(&mut self.has_doubted, true) {
-            self.sessions.shared.doubted(self.ip);
+        if !std::mem::replace(&mut self.has_doubted, true) {
+            let was_short = self.began.elapsed() < SETTLED;
+            self.sessions.shared.doubted(self.ip, was_short);
         }
     }
 }

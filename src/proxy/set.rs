@@ -13,12 +13,12 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
 use super::health::View;
-use super::listener::{Inherited, Listeners};
+use super::listener::{Inherited, Listeners, taken};
 use super::moment::Moment;
 use super::shared::{Counts, Health, Phase, Shared, Troubles};
 use super::steer::steer;
 use super::worker::{Accepting, Job, Workers};
-use super::{Proxy, asker, silence};
+use super::{Proxy, asker, claim, silence};
 use crate::clock::Clock;
 use crate::dns::watch::Watchers;
 
@@ -33,6 +33,12 @@ pub enum Error {
     /// Its address cannot be listened on.
     #[error("cannot listen on {0}: {1}; free it, or choose another address with listen")]
     Listen(SocketAddr, io::Error),
+    /// Another process listens there, and it was not said that it is to be replaced.
+    #[error("cannot listen on {0}: {1} does already; stop it, or take over from it with --replace")]
+    Taken(SocketAddr, String),
+    /// It was, but serves another endpoint, or nobody knows which.
+    #[error("cannot take over {0}: {1}; stop it, or choose another address with listen")]
+    NotOurs(SocketAddr, String),
     /// The threads that are to serve it cannot be started.
     #[error("cannot start the threads of the proxy: {0}")]
     Threads(io::Error),
@@ -43,7 +49,8 @@ impl Error {
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Listen(_, error) => matches!(error.kind(), ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable),
-            Self::Threads(_) => true,
+            Self::Taken(..) | Self::Threads(_) => true,
+            Self::NotOurs(..) => false,
         }
     }
 }
@@ -53,6 +60,8 @@ pub struct Proxies {
     clock: Clock,
     workers: Option<Workers>,
     inherited: Inherited,
+    /// Whether others that serve the same endpoint on the same address are to be replaced.
+    replaces: bool,
     running: BTreeMap<SocketAddr, Listening>,
     probes: watch::Sender<bool>,
     moments: mpsc::Sender<Moment>,
@@ -72,12 +81,14 @@ struct Listening {
 }
 
 impl Proxies {
-    /// None yet. What befalls their endpoints is sent to `moments`, as long as there is room.
-    pub fn new(clock: Clock, moments: mpsc::Sender<Moment>) -> Self {
+    /// None yet. What befalls their endpoints is sent to `moments`, as long as there is room. If it `replaces`, they may listen
+    /// beside other processes that serve the same endpoints.
+    pub fn new(clock: Clock, moments: mpsc::Sender<Moment>, replaces: bool) -> Self {
         Self {
             clock,
             workers: None,
             inherited: Inherited::take(),
+            replaces,
             running: BTreeMap::new(),
             probes: watch::channel(false).0,
             moments,
@@ -100,6 +111,7 @@ impl Proxies {
             if self.running.contains_key(&proxy.listen) {
                 continue;
             }
+            self.check_free(proxy)?;
             let threads = self.threads()?;
             let listeners = Listeners::open(proxy.listen, threads, &mut self.inherited)
                 .map_err(|error| Error::Listen(proxy.listen, error))?;
@@ -133,6 +145,34 @@ impl Proxies {
         Ok(())
     }
 
+    /// Nobody else may listen where a proxy is to, but who serves the same endpoint and is to be replaced.
+    fn check_free(&self, proxy: &Proxy) -> Result<(), Error> {
+        let listen = proxy.listen;
+        if listen.port() == 0 || self.inherited.has(listen) {
+            return Ok(());
+        }
+        let Some(error) = taken(listen) else { return Ok(()) };
+        let found = claim::found(listen).unwrap_or_default();
+        let Some((process, other)) = found.iter().find(|(_, other)| **other != proxy.endpoint.to_string()) else {
+            return match (self.replaces, found.keys().next()) {
+                (true, Some(_)) => Ok(()),
+                (true, None) => Err(Error::NotOurs(
+                    listen,
+                    "the process that listens there is no rds-tether that says which endpoint it serves".into(),
+                )),
+                (false, Some(process)) => Err(Error::Taken(
+                    listen,
+                    format!("process {process}, for the same endpoint,"),
+                )),
+                (false, None) => Err(Error::Listen(listen, error)),
+            };
+        };
+        Err(Error::NotOurs(
+            listen,
+            format!("process {process} serves {other} there, not {}", proxy.endpoint),
+        ))
+    }
+
     fn check_descriptors(&self, wanted: &[Proxy]) {
         let Some(workers) = &self.workers else { return };
         let most = workers.seats().most;
@@ -156,7 +196,9 @@ impl Proxies {
     fn start(&self, workers: &Workers, proxy: Arc<Proxy>, listeners: Listeners, watchers: &Arc<Watchers>) -> Listening {
         let (settings, settings_seen) = watch::channel(Arc::clone(&proxy));
         let (source, source_seen) = watch::channel((Arc::clone(&proxy), Arc::clone(watchers)));
-        let (route, route_seen) = watch::channel(Arc::new(proxy.rules.start(proxy.endpoint.host())));
+        let (route, route_seen) = watch::channel(Arc::new(
+            proxy.rules.start(proxy.endpoint.host(), proxy.endpoint.port()),
+        ));
         let (phase, phase_seen) = watch::channel(Phase::Open);
         let (peers, peers_seen) = watch::channel(Arc::default());
         let shared = Arc::new(Shared {
@@ -180,6 +222,7 @@ impl Proxies {
         tasks.spawn(silence::watch(peers, Arc::clone(&shared)));
         let (probed, probes) = (Arc::clone(&shared), self.probes.subscribe());
         tasks.spawn(asker::watch(probed, probes));
+        tasks.spawn(claim::answer(listeners.address, shared.settings.clone()));
         let is_inherited = listeners.are_inherited;
         let jobs = listeners.each.into_iter().map(|listener| Job {
             shared: Arc::clone(&shared),

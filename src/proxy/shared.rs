@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use super::moment::Moment;
 use super::peers::Peers;
 use super::relay::Carried;
 use super::route::Route;
-use super::standing::{Readiness, Showed, Standings};
+use super::standing::{Choice, Readiness, Showed, Standings};
 use crate::clock::Clock;
 use crate::planner::endpoint::Endpoint;
 use crate::text::Told;
@@ -57,14 +57,13 @@ impl Shared {
 
     /// Takes note of what an address showed when it was asked: the first of a row of failures is logged.
     pub fn showed(&self, ip: IpAddr, showed: Showed) {
-        let failure = match &showed {
-            Showed::Failed(why) => Some(why.clone()),
-            Showed::Ready | Showed::Accepted => None,
-        };
-        let is_news = self.health.with(|known| known.showed(ip, showed, self.clock.now()));
-        match failure {
+        let (is_news, why) = self.health.with(|known| {
+            let is_news = known.showed(ip, showed, self.clock.now());
+            (is_news, known.why(ip).map(str::to_owned))
+        });
+        match why {
             Some(why) => self.fails(ip, &why, is_news),
-            None if is_news => info!(endpoint = %self.endpoint(), "{ip} accepts connections"),
+            None if is_news => self.is_back(ip),
             None => {}
         }
         self.health.changed.notify_waiters();
@@ -73,7 +72,27 @@ impl Shared {
 
     /// Takes note that an address took a client's connection.
     pub fn accepted(&self, ip: IpAddr) {
-        self.health.with(|known| known.accepted(ip, self.clock.now()));
+        let is_news = self.health.with(|known| known.accepted(ip, self.clock.now()));
+        if is_news {
+            self.is_back(ip);
+            self.health.changed.notify_waiters();
+        }
+        if self.route.borrow().awaits_proof(self.clock.now()) {
+            self.health.answered.notify_one();
+        }
+    }
+
+    /// Takes note that a session to an address was acknowledged.
+    pub fn heard(&self, ip: IpAddr) {
+        if self.health.with(|known| known.heard(ip, self.clock.now())) {
+            self.health.changed.notify_waiters();
+        }
+    }
+
+    fn is_back(&self, ip: IpAddr) {
+        if self.troubles.is_failing_told.swap(false, Ordering::Relaxed) {
+            info!(endpoint = %self.endpoint(), "{ip} accepts connections");
+        }
     }
 
     /// Takes note that an address took no connection of a client.
@@ -83,7 +102,9 @@ impl Shared {
     }
 
     fn fails(&self, ip: IpAddr, why: &str, is_news: bool) {
-        if is_news {
+        // One that comes and goes is told of once a minute.
+        if is_news && self.troubles.failing.is_due(self.clock.now()) {
+            self.troubles.is_failing_told.store(true, Ordering::Relaxed);
             let meanwhile = match self.route.borrow().addresses.len() {
                 0 | 1 => "clients wait until it does, or DNS names another address",
                 _ => "clients are connected to the others",
@@ -94,19 +115,19 @@ impl Shared {
         self.health.wanted.notify_one();
     }
 
-    /// Takes note that an address ended a session, or no longer answers on one.
-    pub fn doubted(&self, ip: IpAddr) {
-        self.health.with(|known| known.doubted(ip, self.clock.now()));
+    /// Takes note that an address ended a session, which may have been a short one, or no longer answers on one.
+    pub fn doubted(&self, ip: IpAddr, was_short: bool) {
+        self.health.with(|known| known.doubted(ip, was_short, self.clock.now()));
     }
 
-    /// Where a new client goes, if it can.
-    pub fn pick(&self, route: &Route) -> Option<IpAddr> {
-        let now = self.clock.now();
-        let open: Vec<IpAddr> = self.health.with(|known| {
-            let all = route.addresses.iter().copied();
-            all.filter(|ip| known.passes(*ip, now)).collect()
-        });
-        (!open.is_empty()).then(|| open[fastrand::usize(..open.len())])
+    /// Where a new client goes.
+    pub fn choose(&self, route: &Route) -> Choice {
+        let choice = self.health.with(|known| known.choose(route, self.clock.now()));
+        if let Choice::Open(_, true) = choice {
+            self.health.is_passed_by.store(true, Ordering::Relaxed);
+            self.health.wanted.notify_one();
+        }
+        choice
     }
 
     /// Warns that this host lacks something, such as descriptors, for want of which connections have this fate.
@@ -138,6 +159,9 @@ pub struct Troubles {
     pub limit: Told,
     pub header: Told,
     pub dial: Told,
+    /// An address that does not accept connections, and whether its end is to be told.
+    pub failing: Told,
+    pub is_failing_told: AtomicBool,
 }
 
 /// The fates of connections so far, counted.
@@ -220,6 +244,10 @@ pub struct Health {
     pub answered: Notify,
     /// Rings when somebody wants to know more.
     pub wanted: Notify,
+    /// Clients that wait for an answer.
+    pub waiting: AtomicUsize,
+    /// Whether a client has passed an address by of which nothing is known.
+    pub is_passed_by: AtomicBool,
 }
 
 impl Health {
@@ -229,6 +257,8 @@ impl Health {
             changed: Notify::new(),
             answered: Notify::new(),
             wanted: Notify::new(),
+            waiting: AtomicUsize::new(0),
+            is_passed_by: AtomicBool::new(false),
         }
     }
 

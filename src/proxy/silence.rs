@@ -23,7 +23,7 @@ pub(super) async fn watch(peers: watch::Sender<Arc<Peers>>, shared: Arc<Shared>)
         if shared.counts.open.load(Ordering::Relaxed) == 0 {
             continue;
         }
-        let port = shared.endpoint().port();
+        let port = shared.route.borrow().port;
         let databases: Vec<String> = shared
             .route
             .borrow()

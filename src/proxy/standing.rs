@@ -4,11 +4,11 @@
 //! | known of an address | a new client | asked |
 //! |---|---|---|
 //! | answered as ready, or a session to it was acknowledged, within [`FRESH`] | goes there | when health is due |
-//! | nothing newer, PostgreSQL behind it | waits for the answer, a matter of a round trip | at once |
+//! | nothing newer, PostgreSQL behind it | waits for the answer, a few round trips, and goes there after a second without one | at once |
 //! | nothing newer, something else behind it | goes there: what accepts the connection is ready | when health is due |
 //! | failed: no connection, "starting up" (57P03), the end of a session that it brought about | waits | every [`HURRY`] while a client waits |
 //!
-//! With several addresses a client waits only if it can go to none of them.
+//! With several addresses a client waits only if it can go to none of them, and those that it passes by are asked beside.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -29,6 +29,10 @@ const SPEAKS: Duration = Duration::from_secs(11);
 pub const HURRY: Duration = Duration::from_millis(250);
 /// An address that failed is asked this often while clients go to others, or are sent to other proxies: it may be back.
 const AGAIN: Duration = Duration::from_secs(5);
+/// After so many ends in a row instead of an answer it is taken that the end is meant for us alone.
+const ENDS_MAX: u32 = 8;
+/// After so many silences instead of a first answer it is taken for something that waits for another language.
+const SILENCES_MAX: u32 = 3;
 /// An address that answered so lately is not doubted because a session ended.
 const JUST_NOW: Duration = Duration::from_secs(1);
 
@@ -42,20 +46,34 @@ pub enum Readiness {
 }
 
 impl Readiness {
-    /// How often a database is connected to, by default, where nothing else shows that it takes connections.
-    pub fn probe_interval(self) -> Option<Duration> {
-        match self {
-            Self::Postgres => Some(Duration::from_secs(10)),
-            Self::Tcp => None,
-        }
-    }
-
     /// What is to be expected behind a port. MySQL counts connections that say nothing to its purpose, and blocks the host that
     /// makes too many of them (max_connect_errors).
     pub fn of_port(port: u16) -> Self {
         match Engine::of(port) {
             Some(_) => Self::Tcp,
             None => Self::Postgres,
+        }
+    }
+}
+
+/// How often a database is connected to where nothing else shows that it takes connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probes {
+    /// PostgreSQL every ten seconds, and never what may count that against us.
+    ByReadiness,
+    /// This often.
+    Every(Duration),
+    /// Only while a client waits, or has found that it fails.
+    Never,
+}
+
+impl Probes {
+    /// How often, where this is how readiness is found out.
+    pub fn interval(self, readiness: Readiness) -> Option<Duration> {
+        match (self, readiness) {
+            (Self::Every(interval), _) => Some(interval),
+            (Self::ByReadiness, Readiness::Postgres) => Some(Duration::from_secs(10)),
+            (Self::ByReadiness, Readiness::Tcp) | (Self::Never, _) => None,
         }
     }
 }
@@ -88,6 +106,21 @@ pub enum Showed {
     Accepted,
     /// It does not, and why.
     Failed(String),
+    /// It accepted a connection and ended it without an answer, in these words.
+    Ended(String),
+    /// It accepted a connection and said nothing in time.
+    Silent,
+}
+
+/// Where a new client goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// To one of these. Whether others are to be asked beside.
+    Open(Vec<IpAddr>, bool),
+    /// Nobody knows yet: to one of these, if no answer comes soon.
+    Unsure(Vec<IpAddr>),
+    /// Nowhere.
+    Closed,
 }
 
 /// Who wants to know.
@@ -95,6 +128,8 @@ pub enum Showed {
 pub struct Wants {
     /// Clients wait.
     pub clients: bool,
+    /// Clients have passed an address by because nothing is known of it.
+    pub spread: bool,
     /// Sessions to a former address wait for their end.
     pub sessions: bool,
     /// A load balancer does.
@@ -109,6 +144,8 @@ pub struct Standings {
     readiness: Readiness,
     /// PostgreSQL has answered.
     pub is_postgres: bool,
+    /// How often something that has never answered has said nothing.
+    silences: u32,
     known: BTreeMap<IpAddr, Standing>,
 }
 
@@ -125,6 +162,8 @@ struct Standing {
     /// When it was last asked, and whether the answer is still out.
     asked: Option<Timestamp>,
     is_asked: bool,
+    /// How often in a row it ended the connection instead of an answer.
+    ends: u32,
 }
 
 impl Standings {
@@ -133,6 +172,7 @@ impl Standings {
         Self {
             readiness,
             is_postgres: false,
+            silences: 0,
             known: BTreeMap::new(),
         }
     }
@@ -140,6 +180,23 @@ impl Standings {
     /// What is there speaks another language than PostgreSQL's.
     pub fn is_not_postgres(&mut self) {
         self.readiness = Readiness::Tcp;
+    }
+
+    /// How readiness is found out, as far as is known.
+    pub fn readiness(&self) -> Readiness {
+        self.readiness
+    }
+
+    /// Where a new client goes.
+    pub fn choose(&self, route: &Route, now: Timestamp) -> Choice {
+        let (open, others): (Vec<IpAddr>, Vec<IpAddr>) =
+            route.addresses.iter().copied().partition(|ip| self.passes(*ip, now));
+        let unsure: Vec<IpAddr> = others.into_iter().filter(|ip| self.why(*ip).is_none()).collect();
+        match (open.is_empty(), unsure.is_empty()) {
+            (false, _) => Choice::Open(open, !unsure.is_empty()),
+            (true, false) => Choice::Unsure(unsure),
+            (true, true) => Choice::Closed,
+        }
     }
 
     /// Whether a new client may go to an address.
@@ -156,13 +213,15 @@ impl Standings {
         }
     }
 
-    /// A client was connected.
-    pub fn accepted(&mut self, ip: IpAddr, now: Timestamp) {
+    /// A client was connected. Whether others may go there now who could not before.
+    pub fn accepted(&mut self, ip: IpAddr, now: Timestamp) -> bool {
         let standing = self.known.entry(ip).or_default();
         (standing.accepted, standing.carried) = (Some(now), Some(now));
-        if self.readiness == Readiness::Tcp {
-            (standing.ready, standing.failed) = (Some(now), None);
+        if self.readiness == Readiness::Postgres {
+            return false;
         }
+        standing.ready = Some(now);
+        standing.failed.take().is_some()
     }
 
     /// It accepted a connection that was not a client's.
@@ -170,15 +229,17 @@ impl Standings {
         self.known.entry(ip).or_default().accepted = Some(now);
     }
 
-    /// A session to it was acknowledged: what it showed before still holds.
-    pub fn heard(&mut self, ip: IpAddr, now: Timestamp) {
+    /// A session to it was acknowledged: what it showed before still holds. Whether clients may go there now who could not before.
+    pub fn heard(&mut self, ip: IpAddr, now: Timestamp) -> bool {
+        let passed = self.passes(ip, now);
         let Some(standing) = self.known.get_mut(&ip) else {
-            return;
+            return false;
         };
         if standing.failed.is_none() {
             (standing.accepted, standing.carried) = (Some(now), Some(now));
             standing.ready = standing.ready.map(|_| now);
         }
+        !passed && self.passes(ip, now)
     }
 
     /// A client could not be connected to it. Whether that is news.
@@ -188,8 +249,12 @@ impl Standings {
         standing.failed.replace(why).is_none()
     }
 
-    /// It ended a session, or no longer answers on one: what it showed before may hold no more.
-    pub fn doubted(&mut self, ip: IpAddr, now: Timestamp) {
+    /// It ended a session, or no longer answers on one: what it showed before may hold no more. Short sessions, which clients of
+    /// something else than PostgreSQL may leave to it to end, are no sign.
+    pub fn doubted(&mut self, ip: IpAddr, was_short: bool, now: Timestamp) {
+        if was_short && !self.is_postgres {
+            return;
+        }
         let Some(standing) = self.known.get_mut(&ip) else {
             return;
         };
@@ -206,7 +271,7 @@ impl Standings {
         let mut ask = |ip: IpAddr| {
             let standing = self.known.entry(ip).or_default();
             (standing.asked, standing.is_asked) = (Some(now), true);
-            let matters = wants.clients || wants.sessions || standing.failed.is_some();
+            let matters = wants.clients || wants.spread || wants.sessions || standing.failed.is_some();
             let question = match self.readiness {
                 Readiness::Tcp => Question::Connection,
                 Readiness::Postgres if matters => Question::Session,
@@ -230,7 +295,8 @@ impl Standings {
         }
         let after = |apart| standing.asked.map_or(now, |asked| asked + apart);
         let passes = self.passes(ip, now);
-        let is_wanted = wants.clients && !passes || wants.sessions && !self.is_ready(ip, now);
+        let is_passed_by = wants.spread && standing.failed.is_none();
+        let is_wanted = (wants.clients || is_passed_by) && !passes || wants.sessions && !self.is_ready(ip, now);
         let in_a_hurry = is_wanted.then(|| after(HURRY));
         // No client would find out that it is back.
         let is_avoided = standing.failed.is_some() && (route.addresses.len() > 1 || wants.health);
@@ -256,12 +322,26 @@ impl Standings {
     pub fn showed(&mut self, ip: IpAddr, showed: Showed, now: Timestamp) -> bool {
         let standing = self.known.entry(ip).or_default();
         standing.is_asked = false;
+        standing.ends = match showed {
+            Showed::Ended(_) => standing.ends + 1,
+            _ => 0,
+        };
         match showed {
             Showed::Failed(why) => self.failed(ip, why),
+            Showed::Ended(why) if standing.ends < ENDS_MAX => self.failed(ip, why),
             Showed::Accepted => false,
-            Showed::Ready => {
+            Showed::Ready | Showed::Ended(_) => {
                 (standing.accepted, standing.ready) = (Some(now), Some(now));
                 standing.failed.take().is_some()
+            }
+            Showed::Silent => {
+                standing.accepted = Some(now);
+                let is_news = standing.failed.take().is_some();
+                self.silences += 1;
+                if !self.is_postgres && self.silences >= SILENCES_MAX {
+                    self.is_not_postgres();
+                }
+                is_news
             }
         }
     }
@@ -330,7 +410,7 @@ mod tests {
     }
 
     fn route(addresses: &[u8]) -> Route {
-        let mut route = Rules::default().start(WRITER);
+        let mut route = Rules::default().start(WRITER, 5432);
         route.addresses = addresses.iter().copied().map(ip).collect();
         route
     }
@@ -354,10 +434,10 @@ mod tests {
             Ready => drop(known.showed(ip(1), Showed::Ready, now)),
             Accepted => drop(known.showed(ip(1), Showed::Accepted, now)),
             Fails => drop(known.showed(ip(1), Showed::Failed("57P03".into()), now)),
-            Client => known.accepted(ip(1), now),
+            Client => drop(known.accepted(ip(1), now)),
             Refused => drop(known.failed(ip(1), "refused".into())),
-            Heard => known.heard(ip(1), now),
-            Doubt => known.doubted(ip(1), now),
+            Heard => drop(known.heard(ip(1), now)),
+            Doubt => known.doubted(ip(1), false, now),
             NotPostgres => known.is_not_postgres(),
         }
     }
@@ -414,13 +494,94 @@ mod tests {
             };
             assert_eq!(known.ask(&route(&[1]), wants, at(0)), [(ip(1), Question::Session)]);
             happen(&mut known, Ready, at(10));
-            known.doubted(ip(1), at(millis));
+            known.doubted(ip(1), false, at(millis));
             assert_eq!(known.passes(ip(1), at(millis)), passes, "{millis} ms");
         }
     }
 
+    /// What two addresses showed, and where a client goes: to which, and whether the other is asked beside.
+    #[test]
+    fn a_client_is_kept_away_only_by_what_an_address_says() {
+        let ready = || Some(Showed::Ready);
+        let fails = || Some(Showed::Failed("57P03".into()));
+        for (showed, expect) in [
+            ([ready(), ready()], Choice::Open(vec![ip(1), ip(2)], false)),
+            ([ready(), fails()], Choice::Open(vec![ip(1)], false)),
+            ([ready(), None], Choice::Open(vec![ip(1)], true)),
+            ([None, fails()], Choice::Unsure(vec![ip(1)])),
+            ([None, None], Choice::Unsure(vec![ip(1), ip(2)])),
+            ([fails(), fails()], Choice::Closed),
+            ([Some(Showed::Silent), fails()], Choice::Unsure(vec![ip(1)])),
+        ] {
+            let mut known = Standings::new(Readiness::Postgres);
+            for (last, showed) in showed.into_iter().enumerate() {
+                if let Some(showed) = showed {
+                    known.showed(ip(u8::try_from(last + 1).expect("two")), showed, at(0));
+                }
+            }
+            let found = known.choose(&route(&[1, 2]), at(0));
+            assert_eq!(found, expect);
+            let wants = Wants {
+                spread: true,
+                ..Wants::default()
+            };
+            let asked = known.ask(&route(&[1, 2]), wants, at(1000));
+            let is_asked = asked.iter().any(|(_, question)| *question == Question::Session);
+            // One that failed is asked besides.
+            let has_failed = [1, 2].iter().any(|last| known.why(ip(*last)).is_some());
+            let is_wanted = has_failed || matches!(found, Choice::Open(_, true) | Choice::Unsure(_));
+            assert_eq!(is_asked, is_wanted, "{found:?}");
+        }
+    }
+
+    /// Whether what a client, or the kernel, showed lets others in who wait.
+    #[test]
+    fn who_waits_hears_of_what_others_found() {
+        let mut known = Standings::new(Readiness::Tcp);
+        known.failed(ip(1), "refused".into());
+        assert_eq!([1, 2].map(|secs| known.accepted(ip(1), at(secs))), [true, false]);
+        let mut known = Standings::new(Readiness::Postgres);
+        known.showed(ip(1), Showed::Ready, at(0));
+        assert_eq!(
+            [10_000, 30_000, 31_000].map(|millis| known.heard(ip(1), at(millis))),
+            [false, true, false]
+        );
+    }
+
+    #[test]
+    fn a_short_session_that_ends_is_a_sign_only_where_postgresql_answers() {
+        for (is_postgres, was_short, passes) in [(true, true, false), (true, false, false), (false, true, true)] {
+            let mut known = Standings::new(Readiness::Postgres);
+            known.is_postgres = is_postgres;
+            known.showed(ip(1), Showed::Ready, at(0));
+            known.doubted(ip(1), was_short, at(5000));
+            assert_eq!(known.passes(ip(1), at(5000)), passes, "{is_postgres} {was_short}");
+        }
+    }
+
+    /// So many ends instead of an answer, and so many silences of what has never answered.
+    #[test]
+    fn what_is_meant_for_us_alone_keeps_nobody_away_for_long() {
+        let mut known = Standings::new(Readiness::Postgres);
+        known.is_postgres = true;
+        let mut end = || {
+            known.showed(ip(1), Showed::Ended("reset".into()), at(0));
+            known.passes(ip(1), at(0))
+        };
+        let passed: Vec<bool> = (0..ENDS_MAX).map(|_| end()).collect();
+        assert_eq!(passed.iter().filter(|passed| **passed).count(), 1, "{passed:?}");
+        assert_eq!(passed.last(), Some(&true));
+        let mut known = Standings::new(Readiness::Postgres);
+        for _ in 0..SILENCES_MAX {
+            assert!(!known.passes(ip(1), at(0)));
+            known.showed(ip(1), Showed::Silent, at(0));
+        }
+        assert_eq!(known.readiness(), Readiness::Tcp);
+    }
+
     const NOBODY: Wants = Wants {
         clients: false,
+        spread: false,
         sessions: false,
         health: false,
         interval: Some(Duration::from_secs(10)),
@@ -525,14 +686,16 @@ mod tests {
 
     #[test]
     fn the_ports_of_other_engines_are_not_asked_about_postgresql() {
-        for (port, readiness, interval) in [
-            (5432, Readiness::Postgres, Some(10)),
-            (6543, Readiness::Postgres, Some(10)),
-            (3306, Readiness::Tcp, None),
-            (1433, Readiness::Tcp, None),
+        for (port, probes, interval) in [
+            (5432, Probes::ByReadiness, Some(10)),
+            (6543, Probes::ByReadiness, Some(10)),
+            (5432, Probes::Never, None),
+            (3306, Probes::ByReadiness, None),
+            (1433, Probes::ByReadiness, None),
+            (3306, Probes::Every(Duration::from_secs(30)), Some(30)),
         ] {
-            assert_eq!(Readiness::of_port(port), readiness);
-            assert_eq!(readiness.probe_interval(), interval.map(Duration::from_secs), "{port}");
+            let found = probes.interval(Readiness::of_port(port));
+            assert_eq!(found, interval.map(Duration::from_secs), "{port} {probes:?}");
         }
     }
 }

@@ -49,7 +49,7 @@ impl Steering {
     fn new(proxy: &Arc<Proxy>) -> Self {
         Self {
             proxy: Arc::clone(proxy),
-            route: proxy.rules.start(proxy.endpoint.host()),
+            route: proxy.rules.start(proxy.endpoint.host(), proxy.endpoint.port()),
             blind_since: None,
             is_refusing: false,
         }
@@ -58,7 +58,7 @@ impl Steering {
     /// Takes new settings. What another name gave is no address of this one.
     fn obey(&mut self, proxy: Arc<Proxy>, shared: &Shared, route: &watch::Sender<Arc<Route>>) {
         let is_same = self.proxy.endpoint == proxy.endpoint && self.proxy.family == proxy.family;
-        let mut next = proxy.rules.start(proxy.endpoint.host());
+        let mut next = proxy.rules.start(proxy.endpoint.host(), proxy.endpoint.port());
         if is_same {
             // What the new rules forbid is left behind, too.
             let is_allowed = |ip: &mut IpAddr| proxy.rules.check(*ip, proxy.family).is_ok();
@@ -95,7 +95,8 @@ impl Steering {
             self.saw(&sight, shared, route);
             // A name server that has not seen a change yet is soon heard to have.
             let differ = sight.seen.iter().any(|answer| answer.history.differing().is_some());
-            let is_hasty = differ && self.route.role == Role::Writer && !self.route.is_disputed;
+            let is_hasty = differ && self.route.role == Role::Writer && !self.route.is_disputed
+                || self.route.awaits_proof(shared.clock.now());
             hurry = is_hasty.then(|| hurry.take().unwrap_or_else(|| watch.hurry()));
             loop {
                 tokio::select! {
@@ -130,6 +131,7 @@ impl Steering {
                 let has_moved = effect == Effect::Addresses && self.route.role == Role::Writer;
                 if effect == Effect::Addresses {
                     shared.health.with(|known| known.moved(&self.route));
+                    shared.troubles.failing.forget();
                 }
                 // What the log says is so from then on.
                 self.publish(&before, route);

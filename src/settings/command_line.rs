@@ -59,7 +59,15 @@ const IGNORED: [(&str, &[&str]); 5] = [
 const HEADINGS: [(&str, &[&str]); 6] = [
     (
         "What to follow",
-        &["config", "endpoint", "target-group", "listen", "role", "ip-family"],
+        &[
+            "config",
+            "endpoint",
+            "target-group",
+            "listen",
+            "role",
+            "ip-family",
+            "replace",
+        ],
     ),
     ("DNS", &["nameserver", "interval"]),
     (

@@ -22,8 +22,8 @@ use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::policy::Policy;
 use crate::planner::target::Family;
 use crate::planner::wrong::Wrong;
-use crate::proxy::Readiness;
 use crate::proxy::route::{Linger, Rules};
+use crate::proxy::{Probes, Readiness};
 use crate::{aws, dns, notify, proxy};
 
 /// All tables, as a file has them.
@@ -355,7 +355,9 @@ impl Proxy {
             },
             dial_timeout: dial_timeout.map_or(defaults.dial_timeout, Duration::from),
             readiness,
-            probe_interval: probe_interval.map_or_else(|| readiness.probe_interval(), |interval| interval.0),
+            probes: probe_interval.map_or(Probes::ByReadiness, |interval| {
+                interval.0.map_or(Probes::Never, Probes::Every)
+            }),
             max_sessions: max_sessions.map_or(defaults.max_sessions, usize::from),
             allow_peers: nets(allow_peers),
             accept_proxy_protocol,

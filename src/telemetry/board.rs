@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::exit::Exit;
 use crate::follow::report::Report;
 use crate::planner::endpoint::Endpoint;
+use crate::planner::serving::Serving;
 use crate::planner::time::Timestamp;
 use crate::proxy::health::View;
 use crate::proxy::{self, Moment};
@@ -33,6 +34,8 @@ pub struct Line {
     pub report: Arc<Report>,
     /// Since when each report has been settled.
     pub in_sync_since: Option<Timestamp>,
+    /// Since when nothing has been seen to serve.
+    pub nothing_serves_since: Option<Timestamp>,
     /// When the target group was last listed, however many attempts have failed since.
     pub listed: Option<Timestamp>,
     /// When each endpoint was last resolved, however many looks have failed since.
@@ -130,6 +133,9 @@ impl Board {
         for (line, group) in lines.iter().zip(&mut document.target_groups) {
             group.in_sync_since = line.in_sync_since;
             group.listed = line.listed;
+            if let Some(nothing) = &mut group.nothing_serves {
+                nothing.since = line.nothing_serves_since;
+            }
         }
         document.not_looked_at_yet = Some(self.unseen().iter().map(Text::of).collect());
         document.version = Some(Text::of(env!("CARGO_PKG_VERSION")));
@@ -144,6 +150,7 @@ impl Board {
 
 impl Line {
     fn new(before: Option<Self>, report: &Report) -> Self {
+        let nothing_serves_since = before.as_ref().and_then(|line| line.nothing_serves_since);
         let (in_sync_since, listed, mut answered) = before.map_or((None, None, BTreeMap::new()), |line| {
             (line.in_sync_since, line.listed, line.answered)
         });
@@ -155,6 +162,11 @@ impl Line {
         Self {
             report: Arc::new(report.clone()),
             in_sync_since: report.is_settled().then(|| in_sync_since.unwrap_or(report.at)),
+            nothing_serves_since: match report.plan.serving {
+                Serving::Nothing(_) => nothing_serves_since.or(Some(report.at)),
+                Serving::Unknown => nothing_serves_since,
+                Serving::Some => None,
+            },
             listed: report.listed.or(listed),
             answered,
         }

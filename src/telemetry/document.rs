@@ -2,7 +2,6 @@
 //! drawn for people is drawn from it. The JSON only grows: keys are added, none goes away or changes its meaning. A reader
 //! takes the document of an older or newer process: what is missing has its default, what it does not know is left out.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -12,13 +11,14 @@ use crate::aws::elb;
 use crate::dns::watch::Sight;
 use crate::exit::Exit;
 use crate::follow::report::Report;
-use crate::planner::endpoint::{self, Endpoint, Role};
+use crate::planner::endpoint::{self, Endpoint};
 use crate::planner::plan::{Class, Hold};
 use crate::planner::taken::Taken;
 use crate::planner::target;
 use crate::planner::time::Timestamp;
 use crate::proxy::health::View;
 use crate::proxy::{self, Tally};
+use crate::telemetry::verdict::{self, Dns, NothingServes};
 use crate::text::{self, join};
 
 /// The name of the JSON's shape; the number would change if something went away.
@@ -57,7 +57,7 @@ pub struct Document {
     pub verb: Text,
     /// The exit code of the verb.
     pub exit_code: u8,
-    /// Whether every target group equals DNS; of `status`, whether every proxy is of use, too.
+    /// Whether every target group equals DNS; of `status`, whether every proxy is of use and every group serves, too.
     pub settled: bool,
     /// The target groups that have been looked at.
     pub target_groups: Vec<Group>,
@@ -134,6 +134,8 @@ pub struct Group {
     pub errors: Vec<Failed>,
     /// What somebody else has removed lately although DNS names it.
     pub removed_by_others: Option<RemovedByOthers>,
+    /// The targets that ought to take connections, if none of them does.
+    pub nothing_serves: Option<NothingServes>,
     /// Since when each report of the process has been settled.
     pub in_sync_since: Option<Timestamp>,
 }
@@ -158,6 +160,8 @@ pub struct Sighted {
     pub blind_since: Option<Timestamp>,
     /// Since when the name servers have differed.
     pub differ_since: Option<Timestamp>,
+    /// The addresses of the latest answer that the process has seen.
+    pub last_addresses: Vec<Text>,
     /// The addresses that the name gives in turn, if it does.
     pub rotation: Vec<Text>,
     /// The answer of each name server.
@@ -194,8 +198,12 @@ pub struct Target {
     pub state: Text,
     /// ELB's reason for the state.
     pub reason: Option<Text>,
-    /// Whether DNS names it.
+    /// Whether DNS names it; false where that is not known now.
     pub named: bool,
+    /// The same in a word: `named`, `not_named`, or while its endpoint cannot be resolved `unknown`.
+    pub dns: Text,
+    /// Whether the latest answer named it, while it is not known whether DNS does now.
+    pub last_named: Option<bool>,
 }
 
 /// What somebody else has removed lately although DNS names it.
@@ -289,6 +297,18 @@ pub struct Source {
     pub url: Option<Text>,
     /// Why it looked for itself.
     pub why: Option<Text>,
+    /// What is wrong with the process that the settings name, if it was of no use.
+    pub process: Option<Process>,
+}
+
+/// What is wrong with a process that ought to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Process {
+    /// None answers where it should.
+    NoAnswer,
+    /// It does not do what the settings say, but something else.
+    Elsewhere,
 }
 
 impl Document {
@@ -305,11 +325,12 @@ impl Document {
         }
     }
 
-    /// Takes what it says of groups and proxies together: settled are groups that equal DNS, and proxies that are not known
-    /// to be of no use.
+    /// Takes what it says of groups and proxies together: settled are groups that equal DNS and are not known to serve
+    /// nothing, and proxies that are not known to be of no use.
     pub fn judge(&mut self) {
         let mut proxies = self.proxies.iter().flatten();
-        self.settled = self.target_groups.iter().all(|group| group.settled)
+        let is_well = |group: &Group| group.settled && group.nothing_serves.is_none();
+        self.settled = self.target_groups.iter().all(is_well)
             && self.not_looked_at_yet.iter().flatten().next().is_none()
             && proxies.all(|proxy| proxy.ready != Some(false));
         self.exit_code = self.exit() as u8;
@@ -317,7 +338,13 @@ impl Document {
 
     /// The exit code of `status`.
     pub fn exit(&self) -> Exit {
-        if self.settled { Exit::Settled } else { Exit::Pending }
+        let source = self.source.as_ref();
+        match source.and_then(|source| source.process) {
+            Some(Process::NoAnswer) => Exit::Unavailable,
+            Some(Process::Elsewhere) => Exit::Pending,
+            None if self.settled => Exit::Settled,
+            None => Exit::Pending,
+        }
     }
 
     /// As JSON on many lines, without the end of the last.
@@ -341,13 +368,15 @@ impl Document {
 impl Group {
     fn of(report: &Report) -> Self {
         let plan = &report.plan;
-        let named = named(report);
+        let dns = Dns::of(report);
         let target = |(target, listed): (&target::Target, &target::Listed)| Target {
             target: Text::of(target),
             zone: listed.zone.as_ref().map(Text::of),
             state: Text::of(listed.state.as_str()),
             reason: listed.reason.as_ref().map(Text::of),
-            named: named.contains(target),
+            named: dns.names(target),
+            dns: Text::of(dns.word(target)),
+            last_named: dns.last_named(target),
         };
         let hold = |hold: &Hold| Held {
             what: Text::of(&hold.what),
@@ -376,7 +405,7 @@ impl Group {
             settled: plan.settled,
             pending: plan.is_pending(),
             applied: report.applied,
-            verdict: Text::of(verdict(report)),
+            verdict: Text::of(verdict::of(report)),
             endpoints: report
                 .sights
                 .iter()
@@ -391,6 +420,7 @@ impl Group {
             notes: texts(&plan.notes),
             errors: report.errors().map(error).collect(),
             removed_by_others: plan.taken.as_ref().map(RemovedByOthers::of),
+            nothing_serves: plan.serving.nothing().map(NothingServes::of),
             in_sync_since: None,
         }
     }
@@ -443,6 +473,7 @@ impl Sighted {
             blind: sight.seen.as_ref().err().map(Text::of),
             blind_since: sight.blind_since,
             differ_since: answer.and_then(|answer| Some(answer.history.differing()?.1)),
+            last_addresses: texts(sight.last.iter().flatten()),
             rotation: answer
                 .and_then(|answer| answer.history.rotation())
                 .map(|members| texts(&members))
@@ -464,7 +495,13 @@ impl Said {
 impl Target {
     /// Whether DNS names it, for people.
     pub fn named_by_dns(&self) -> &'static str {
-        if self.named { "names it" } else { "does not name it" }
+        match (self.dns == *verdict::UNKNOWN, self.last_named) {
+            (false, _) if self.named => "names it",
+            (false, _) => "does not name it",
+            (true, Some(true)) => "not known now, last named it",
+            (true, Some(false)) => "not known now, last did not name it",
+            (true, None) => "not known now",
+        }
     }
 
     /// ELB's reason in brackets; empty if there is none.
@@ -504,37 +541,7 @@ impl Proxy {
     }
 }
 
-/// One phrase on where a binding stands.
-pub fn verdict(report: &Report) -> String {
-    let trouble = match report.trouble() {
-        Some(Exit::Refused) => "refused: see above",
-        Some(Exit::Denied) => "denied by AWS: see above",
-        Some(Exit::Settings) => "not a usable target group: see above",
-        Some(Exit::Unavailable) => "DNS or AWS is not available: see above",
-        Some(_) => "failed: see above",
-        None if report.is_settled() => return "settled: the group equals DNS".into(),
-        None if report.plan.is_pending() => return "changes are pending".into(),
-        None if report.plan.role == Role::Reader => {
-            return "nothing to change now: members missing from one answer may still be there".into();
-        }
-        None => return "not settled: see what is held".into(),
-    };
-    let changed = !report.registered.done.is_empty() || !report.deregistered.done.is_empty();
-    format!("{trouble}{}", if changed { "" } else { "; nothing was changed" })
-}
-
-fn named(report: &Report) -> BTreeSet<target::Target> {
-    let targets = report.sights.iter().flat_map(|(endpoint, sight)| {
-        let answer = sight.seen.iter();
-        let addresses = answer.flat_map(|answer| answer.resolution.addresses());
-        addresses.map(|ip| target::Target {
-            ip: *ip,
-            port: endpoint.port(),
-        })
-    });
-    targets.collect()
-}
-
-fn texts(items: impl IntoIterator<Item: ToString>) -> Vec<Text> {
+/// Each as a text.
+pub(super) fn texts(items: impl IntoIterator<Item: ToString>) -> Vec<Text> {
     items.into_iter().map(Text::of).collect()
 }

@@ -9,8 +9,9 @@ use crate::exit::Exit;
 use crate::follow::milestone::Milestone;
 use crate::follow::report::Report;
 use crate::planner::plan::{Class, Note};
+use crate::planner::serving::{Because, Serving};
 use crate::planner::target::Target;
-use crate::telemetry::document::verdict;
+use crate::telemetry::verdict;
 use crate::text::{self, Told, join};
 
 /// The key of what somebody else removes.
@@ -28,6 +29,8 @@ struct Entry {
     trouble: Option<Exit>,
     concerns: Vec<Concern>,
     logged: Told,
+    /// Why nothing serves, if nothing does.
+    nothing_serves: Option<Because>,
 }
 
 /// Something that keeps a binding from being settled, or that an operator should know.
@@ -67,7 +70,7 @@ impl Journal {
             .iter()
             .any(|point| matches!(point, Milestone::Converged(_)));
         if entry.trouble.is_some() && report.trouble().is_none() {
-            info!(group, "recovered: {}", verdict(report));
+            info!(group, "recovered: {}", verdict::of(report));
         } else if entry.settled != Some(true) && report.is_settled() && !converged {
             info!(group, endpoints = %join(&report.binding.endpoints), "settled: the group equals DNS");
         }
@@ -75,6 +78,7 @@ impl Journal {
         if has_takers(&entry.concerns) && !has_takers(&concerns) {
             info!(group, "recovered: nobody removes its targets any more");
         }
+        entry.note_serving(group, &report.plan.serving);
         entry.concerns = concerns;
         entry.settled = Some(report.is_settled());
         entry.trouble = report.trouble();
@@ -111,6 +115,26 @@ impl Journal {
             text.push_str(&format!("; {}: {}", arn.name(), concern.text));
         }
         text
+    }
+}
+
+impl Entry {
+    /// Logs once that nothing takes connections, and once that it is over. What does not tell ends nothing.
+    fn note_serving(&mut self, group: &str, serving: &Serving) {
+        match serving {
+            Serving::Nothing(nothing) => {
+                if self.nothing_serves != Some(nothing.because) {
+                    warn!(group, "{nothing}: {}", nothing.because.remedy());
+                }
+                self.nothing_serves = Some(nothing.because);
+            }
+            Serving::Some => {
+                if self.nothing_serves.take().is_some() {
+                    info!(group, "recovered: a target that DNS names serves again");
+                }
+            }
+            Serving::Unknown => {}
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::exit::Exit;
 use crate::follow::milestone::Milestone;
 use crate::follow::report::Report;
 use crate::planner::plan::Note;
+use crate::planner::serving::Because;
 use crate::planner::target::State;
 use crate::planner::time::Timestamp;
 use crate::proxy::Tally;
@@ -236,7 +237,7 @@ impl Standing {
     fn encode_bindings(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let (mut in_sync, mut since, mut targets) = (Vec::new(), Vec::new(), Vec::new());
         let (mut holds, mut looked, mut answered) = (Vec::new(), Vec::new(), Vec::new());
-        let mut rotates = Vec::new();
+        let (mut rotates, mut nothing_serves) = (Vec::new(), Vec::new());
         for line in self.0.lines() {
             let report = &line.report;
             let group = ("target_group", group_label(&report.binding.arn));
@@ -247,6 +248,12 @@ impl Standing {
                 vec![group.clone()],
                 f64::from(report.plan.notes.iter().any(is_rotation)),
             ));
+            for because in Because::ALL {
+                let nothing = report.plan.serving.nothing();
+                let labels = vec![group.clone(), ("reason", because.name().to_owned())];
+                let is_so = nothing.is_some_and(|nothing| nothing.because == because);
+                nothing_serves.push((labels, f64::from(is_so)));
+            }
             looked.extend(line.listed.map(|at| (vec![group.clone()], seconds(at))));
             if let Ok(listed) = &report.targets {
                 for state in State::WORDS {
@@ -277,6 +284,11 @@ impl Standing {
             ),
             ("targets", "Targets of the group in each state", targets),
             ("holds", "Changes deliberately not made, by reason", holds),
+            (
+                "nothing_serves",
+                "Whether no target that ought to take connections does, by what keeps clients from them",
+                nothing_serves,
+            ),
             ("rotates", "Whether a name gives several addresses in turn", rotates),
             (
                 "last_description_timestamp_seconds",

@@ -3,7 +3,7 @@
 //! - [`board`]: the latest report of every target group, the proxies, and the last changes.
 //! - [`document`]: all of that as one value; [`page`] draws it as HTML, [`output`] as text, serde as JSON.
 //! - [`metrics`]: counters taken from reports, and gauges read off the board. [`http`] serves pages and metrics.
-//! - [`journal`]: the log of `run`.
+//! - [`journal`]: the log of `run`. [`verdict`] has the phrases that all of them say.
 
 pub mod board;
 pub mod document;
@@ -12,3 +12,4 @@ pub mod journal;
 pub mod metrics;
 pub mod output;
 pub mod page;
+pub mod verdict;

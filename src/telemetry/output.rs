@@ -2,7 +2,7 @@
 
 use std::fmt::{Result, Write as _};
 
-use crate::telemetry::document::{Document, Group, Proxy, Sighted, Target, Text};
+use crate::telemetry::document::{Document, Group, Process, Proxy, Sighted, Target, Text};
 use crate::text::{join, span};
 
 /// Draws what `plan` and `sync` saw, would change or have changed, what is held, and why.
@@ -75,10 +75,10 @@ fn write_targets(out: &mut String, group: &Group) -> Result {
     }
     let width = width(targets.iter().map(|target| &target.target));
     for target in targets {
-        let named = if target.named {
-            "named by DNS"
-        } else {
-            "not named by DNS"
+        let named = match target.named_by_dns() {
+            "names it" => "named by DNS".to_owned(),
+            "does not name it" => "not named by DNS".to_owned(),
+            unknown => format!("DNS {unknown}"),
         };
         let (zone, reason) = (zone(target), target.reason_in_brackets());
         let (name, state) = (&target.target, &target.state);
@@ -130,7 +130,7 @@ fn write_status(out: &mut String, document: &Document) -> Result {
         document.version.clone().unwrap_or_default(),
     );
     match source.url {
-        None => writeln!(out, "seen by a look of its own: {why}")?,
+        None => writeln!(out, "{}seen by a look of its own: {why}", not_well(source.process))?,
         Some(url) => {
             let up = document.ago(document.started);
             writeln!(out, "asked {url}: rds-tether {version}, up for {up}")?;
@@ -146,6 +146,17 @@ fn write_status(out: &mut String, document: &Document) -> Result {
         write_proxy(out, proxy)?;
     }
     Ok(())
+}
+
+/// What is to be said first of a process that is of no use.
+fn not_well(process: Option<Process>) -> &'static str {
+    match process {
+        Some(Process::NoAnswer) => {
+            "no rds-tether answers where the settings say, so nobody follows this, as far as can be told; "
+        }
+        Some(Process::Elsewhere) => "the process does something else than these settings say; ",
+        None => "",
+    }
 }
 
 fn write_group(out: &mut String, group: &Group, document: &Document) -> Result {
@@ -164,6 +175,12 @@ fn write_group(out: &mut String, group: &Group, document: &Document) -> Result {
             let rows = targets.iter().map(|target| target_row(target, group));
             write_table(out, ["TARGET", "HEALTH", "ZONE", "DNS", "HELD"], rows)?;
         }
+    }
+    if let Some(nothing) = &group.nothing_serves {
+        let since = nothing
+            .since
+            .map_or_else(String::new, |since| format!(", for {}", document.ago(Some(since))));
+        writeln!(out, "  {}{since}", nothing.text)?;
     }
     if let Some(removed) = group.removed_text(document) {
         writeln!(out, "  removed by somebody else: {removed}")?;

@@ -3,6 +3,7 @@
 use std::fmt::{Display, Result, Write as _};
 
 use crate::telemetry::document::{Document, Group, Proxy};
+use crate::telemetry::verdict::NothingServes;
 use crate::text::join;
 
 const HEAD: &str = r#"<!doctype html>
@@ -34,7 +35,7 @@ fn write_page(out: &mut String, document: &Document) -> Result {
         out,
         "<title>{} · rds-tether</title>\n<h1>rds-tether <small class=dim>{}</small></h1>\n<p class=dim>Up for {}; as of {}. \
          Also <a href=\"status\">status</a> (JSON), <a href=\"metrics\">metrics</a>, <a href=\"readyz\">readyz</a>",
-        if document.settled { "settled" } else { "not settled" },
+        title(document),
         maybe(&document.version),
         document.ago(document.started),
         maybe(&document.at),
@@ -63,8 +64,19 @@ fn write_page(out: &mut String, document: &Document) -> Result {
     writeln!(out, "</table>")
 }
 
+/// All of it in two words.
+fn title(document: &Document) -> &'static str {
+    let mut groups = document.target_groups.iter();
+    match (document.settled, groups.any(|group| group.nothing_serves.is_some())) {
+        (true, _) => "settled",
+        (false, true) => "nothing serves",
+        (false, false) => "not settled",
+    }
+}
+
 fn write_group(out: &mut String, group: &Group, document: &Document) -> Result {
-    let class = if group.settled { "ok" } else { "no" };
+    let is_well = group.settled && group.nothing_serves.is_none();
+    let class = if is_well { "ok" } else { "no" };
     let since = (group.in_sync_since).map_or_else(String::new, |at| format!(" for {}", document.ago(Some(at))));
     let (name, verdict) = (html(&group.name), html(group.heading()));
     writeln!(
@@ -97,7 +109,12 @@ fn write_group(out: &mut String, group: &Group, document: &Document) -> Result {
         Some(_) => {}
     }
     for target in group.targets.iter().flatten() {
-        let class = if target.state == *"healthy" { "ok" } else { "dim" };
+        let is_out = |nothing: &NothingServes| nothing.targets.contains(&target.target);
+        let class = match target.state == *"healthy" {
+            true => "ok",
+            false if group.nothing_serves.as_ref().is_some_and(is_out) => "no",
+            false => "dim",
+        };
         let (what, state, zone) = (html(&target.target), html(&target.state), maybe(&target.zone));
         let (reason, named) = (html(target.reason_in_brackets()), target.named_by_dns());
         writeln!(
@@ -106,6 +123,12 @@ fn write_group(out: &mut String, group: &Group, document: &Document) -> Result {
         )?;
     }
     writeln!(out, "</table>")?;
+    if let Some(nothing) = &group.nothing_serves {
+        let since = nothing
+            .since
+            .map_or_else(String::new, |since| format!(" (for {})", document.ago(Some(since))));
+        writeln!(out, "<p class=no>{}{since}", html(&nothing.text))?;
+    }
     if let Some(removed) = group.removed_text(document) {
         writeln!(
             out,

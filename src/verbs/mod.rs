@@ -10,7 +10,7 @@ pub mod status;
 
 use std::io::{IsTerminal as _, stderr, stdout};
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 pub use out::say;
 
 use crate::doctor::flags::DoctorFlags;
@@ -54,10 +54,10 @@ pub enum Verb {
     Sync(OneShot),
     /// Follow until told to stop (SIGHUP re-reads the settings)
     #[command(after_help = examples("run", &["--endpoint HOST:PORT --target-group ARN", "--config config.toml --observe"]))]
-    Run(Flags),
+    Run(Serving<Flags>),
     /// Listen on an address and carry bytes to the address that an endpoint has now
     #[command(after_help = examples("proxy", &["--listen 0.0.0.0:5432 --endpoint HOST:PORT", "--listen 0.0.0.0:5432 --endpoint HOST:PORT --http 127.0.0.1:9477"]))]
-    Proxy(ProxyFlags),
+    Proxy(Serving<ProxyFlags>),
     /// Say whether the settings are good, all mistakes at once; looks at nothing else
     #[command(after_help = examples("check", &["", "--config config.toml"]))]
     Check(check::Check),
@@ -90,6 +90,17 @@ fn examples(verb: &str, arguments: &[&str]) -> String {
     format!("Examples:\n{}", lines.join("\n"))
 }
 
+/// What to serve, and whether another process does already.
+#[derive(Args, Clone, Debug)]
+pub struct Serving<F: Args> {
+    /// What to serve.
+    #[command(flatten)]
+    flags: F,
+    /// Let proxies listen beside another process that serves the same endpoints on the same addresses, and is stopped then
+    #[arg(long)]
+    replace: bool,
+}
+
 impl Verb {
     /// How it logs unless told otherwise.
     pub fn log_format(&self) -> LogFormat {
@@ -105,8 +116,8 @@ impl Verb {
         match self {
             Self::Plan(given) => given.plan().await,
             Self::Sync(given) => given.sync().await,
-            Self::Run(flags) => run::run(|| flags.settings()).await,
-            Self::Proxy(flags) => run::run(|| flags.settings()).await,
+            Self::Run(given) => run::run(|| given.flags.settings(), given.replace).await,
+            Self::Proxy(given) => run::run(|| given.flags.settings(), given.replace).await,
             Self::Doctor(flags) => examine(flags).await,
             Self::Check(given) => Ok(given.read()?),
             Self::Status(given) => given.show().await,

@@ -49,15 +49,15 @@ const NOTIFY_END: Duration = Duration::from_secs(2);
 const TRIGGER: &str = "run";
 
 /// Follows the bindings of the settings that `read` gives until SIGTERM or SIGINT; on SIGHUP takes what it gives then, or
-/// nothing of it.
-pub async fn run(read: impl Fn() -> Result<Settings, settings::Error>) -> anyhow::Result<Exit> {
+/// nothing of it. `replaces` says whether proxies may listen beside another process's that serve the same endpoints.
+pub async fn run(read: impl Fn() -> Result<Settings, settings::Error>, replaces: bool) -> anyhow::Result<Exit> {
     let settings = read()?;
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (sender, mut reports) = mpsc::channel(REPORTS_WAITING);
     let (moments, mut befallen) = mpsc::channel(MOMENTS_WAITING);
-    let mut daemon = Daemon::new(settings, sender, moments)?;
+    let mut daemon = Daemon::new(settings, sender, moments, replaces)?;
     daemon.proxies.set(&daemon.settings.proxies, &daemon.watchers)?;
     daemon.start_all(None).await;
     daemon.show().await;
@@ -134,6 +134,7 @@ impl Daemon {
         settings: Settings,
         sender: mpsc::Sender<Report>,
         moments: mpsc::Sender<Moment>,
+        replaces: bool,
     ) -> Result<Self, dns::Error> {
         let clock = Clock::start();
         let board = Arc::new(Board::new(clock));
@@ -151,7 +152,7 @@ impl Daemon {
             tasks: JoinSet::new(),
             running: BTreeMap::new(),
             journal: Journal::default(),
-            proxies: Proxies::new(clock, moments),
+            proxies: Proxies::new(clock, moments, replaces),
             site,
             http: None,
             shown: String::new(),

@@ -22,7 +22,7 @@ use crate::exit::Exit;
 use crate::planner::answer::Blind;
 use crate::proxy::{self, Proxy};
 use crate::settings::{OneShot, Output, Settings};
-use crate::telemetry::document::{self, Document, SCHEMA, Source, Text};
+use crate::telemetry::document::{self, Document, Process, SCHEMA, Source, Text};
 use crate::telemetry::output;
 use crate::verbs::once;
 use crate::verbs::out::print;
@@ -87,20 +87,26 @@ impl Status {
 
 /// Where everything stands, as one document; `limit` is for a look of its own.
 pub async fn document(settings: &Settings, limit: Option<Duration>) -> anyhow::Result<Document> {
-    let why = match settings.http {
-        None => "the settings name no [http] listen, and --http is not given".to_owned(),
+    let (why, process) = match settings.http {
+        None => (
+            "the settings name no [http] listen, and --http is not given".to_owned(),
+            None,
+        ),
         Some(listen) => match ask(reachable(listen)).await {
             Ok(document) => match unknown_to(&document, settings) {
                 None => return Ok(told(document, settings, listen)),
-                Some(what) => format!("the process at http://{}/ {what}", reachable(listen)),
+                Some((what, process)) => (format!("the process at http://{}/ {what}", reachable(listen)), process),
             },
-            Err(why) => format!("nothing to be learnt from http://{}/: {why}", reachable(listen)),
+            Err(why) => {
+                let why = format!("nothing to be learnt from http://{}/: {why}", reachable(listen));
+                (why, Some(Process::NoAnswer))
+            }
         },
     };
     if settings.bindings.is_empty() && settings.proxies.is_empty() {
         return Err(NobodyKnows(why).into());
     }
-    look(settings, limit, &why).await
+    look(settings, limit, &why, process).await
 }
 
 /// How long a watch waits before it shows the next document, or tries again to get one.
@@ -144,18 +150,17 @@ async fn get(address: SocketAddr) -> anyhow::Result<Document> {
     ours.context("its /status is not that of rds-tether")
 }
 
-/// Says what the document lacks of what the settings have; nothing if it lacks none of it.
-fn unknown_to(document: &Document, settings: &Settings) -> Option<String> {
+/// Says what the document lacks of what the settings have, and whether that is wrong; nothing if it lacks none of it.
+fn unknown_to(document: &Document, settings: &Settings) -> Option<(String, Option<Process>)> {
+    let elsewhere = |what: String| Some((what, Some(Process::Elsewhere)));
     for binding in &settings.bindings {
         let (arn, name) = (binding.arn.as_str(), binding.arn.name());
         let Some(group) = document.target_groups.iter().find(|group| group.arn == *arn) else {
             let mut awaited = document.not_looked_at_yet.iter().flatten();
-            let what = if awaited.any(|awaited| awaited == arn) {
-                "has not looked yet at"
-            } else {
-                "does not follow"
-            };
-            return Some(format!("{what} target group {name}"));
+            if awaited.any(|awaited| awaited == arn) {
+                return Some((format!("has not looked yet at target group {name}"), None));
+            }
+            return elsewhere(format!("does not follow target group {name}"));
         };
         let theirs: BTreeSet<String> = group
             .endpoints
@@ -165,12 +170,12 @@ fn unknown_to(document: &Document, settings: &Settings) -> Option<String> {
         let ours: BTreeSet<String> = binding.endpoints.iter().map(ToString::to_string).collect();
         // As long as a group cannot be described, none of its endpoints has been looked at.
         if !theirs.is_empty() && theirs != ours {
-            return Some(format!("follows other endpoints for target group {name}"));
+            return elsewhere(format!("follows other endpoints for target group {name}"));
         }
     }
     let lacks = |proxy: &&Proxy| !document.proxies.iter().flatten().any(|theirs| is_same(theirs, proxy));
     let lacking = settings.proxies.iter().find(lacks)?;
-    Some(format!("does not serve the proxy on {}", lacking.listen))
+    elsewhere(format!("does not serve the proxy on {}", lacking.listen))
 }
 
 fn is_same(theirs: &document::Proxy, proxy: &Proxy) -> bool {
@@ -194,6 +199,7 @@ fn told(mut document: Document, settings: &Settings, listen: SocketAddr) -> Docu
     document.source = Some(Source {
         url: Some(Text::of(format_args!("http://{}/status", reachable(listen)))),
         why: None,
+        process: None,
     });
     document.judge();
     document
@@ -205,7 +211,12 @@ fn keep<T>(list: &mut Option<Vec<T>>, is_wanted: impl Fn(&T) -> bool) {
     }
 }
 
-async fn look(settings: &Settings, limit: Option<Duration>, why: &str) -> anyhow::Result<Document> {
+async fn look(
+    settings: &Settings,
+    limit: Option<Duration>,
+    why: &str,
+    process: Option<Process>,
+) -> anyhow::Result<Document> {
     let clock = Clock::start();
     let reports = once::plan(settings, limit).await?;
     let mut document = Document::of("status", &reports, Exit::Settled);
@@ -215,6 +226,7 @@ async fn look(settings: &Settings, limit: Option<Duration>, why: &str) -> anyhow
     document.source = Some(Source {
         url: None,
         why: Some(Text::of(why)),
+        process,
     });
     document.judge();
     Ok(document)

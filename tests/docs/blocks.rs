@@ -78,6 +78,12 @@ const RULES: &[Rule] = &[
     rule("", "toml", "", Check(commands::are_settings)),
     rule("", "sh", "deploy/package ", Check(commands::packages)),
     rule("", "sh", "tests/run", Check(commands::is_a_program)),
+    rule(
+        "docs/consumers.md",
+        "sh",
+        "benches/consumers/run ",
+        Suite("tests/docs/consumers.rs"),
+    ),
     // Those of the AWS command line are given to it by another test of this suite, which needs it.
     rule("", "sh", "aws ", Check(super::aws::is_written_for_a_service)),
     // Building.

@@ -5,6 +5,7 @@
 mod aws;
 mod blocks;
 mod commands;
+mod consumers;
 mod function;
 mod links;
 mod tables;

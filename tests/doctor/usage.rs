@@ -128,6 +128,74 @@ fn bad_settings_are_a_failed_check_with_the_exit_code_of_every_verb() {
     told.assert("settings", "failure", &["--target-group ARN"]);
 }
 
+/// Fails if a choice of checks hides that there are no settings to check anything by.
+#[test]
+fn settings_that_are_none_are_told_whatever_is_asked_for() {
+    let scratch = Scratch::new();
+    let broken = scratch.write("config.toml", "[[target_group]]\narn = \"nonsense\"\n");
+    let broken = broken.to_str().unwrap();
+    let missing = scratch.path("missing.toml");
+    let missing = missing.to_str().unwrap();
+    for (given, exit) in [
+        (&["--config", broken][..], 78),
+        (&["--config", missing], 78),
+        (&["--endpoint", "db.example:5432"], 64),
+    ] {
+        for choice in [
+            &["--only", "dns"][..],
+            &["--only", "aws.identity", "--only", "database"],
+            &["--skip", "settings"],
+            &["--only", "settings", "--skip", "settings"],
+        ] {
+            let command = || {
+                let mut command = bare_command("http://127.0.0.1:9");
+                command.arg("doctor").args(given).args(choice);
+                command
+            };
+            let told = examine(&mut command());
+            assert_eq!(told.exit, exit, "{choice:?}: {}", told.said);
+            assert_eq!(told.check("settings").status, "failure", "{choice:?}: {}", told.said);
+            let said = assert_exit(&mut command(), exit);
+            assert!(!said.contains("nothing wrong"), "{choice:?}: {said}");
+        }
+    }
+}
+
+/// Fails if an examination that found nothing out is taken for one that found nothing wrong.
+#[test]
+fn nothing_checked_is_not_nothing_wrong() {
+    let world = World::settled();
+    for (choice, why) in [
+        (
+            &["--only", "proxy"][..],
+            "none of the checks that --only and --skip leave",
+        ),
+        (&["--only", "database"], "none of the checks"),
+        (&["--only", "dns", "--skip", "dns"], "none of the checks"),
+        (&["--only", "permission.register"], "(1 skipped)"),
+    ] {
+        let said = assert_exit(doctor(&world).args(choice), 64);
+        assert_says(&said, &["=> nothing was checked", why, "exit code 64"]);
+        assert_eq!(examine(doctor(&world).args(choice)).exit, 64, "{choice:?}");
+    }
+    let said = assert_exit(doctor(&world).args(["--only", "dns.ttl"]), 0);
+    assert_says(&said, &["=> nothing wrong was found (1 ok, 0 skipped)"]);
+}
+
+/// Fails if what keeps everything else from being checked can be left out, and all looks well.
+#[test]
+fn a_failure_that_others_wait_for_is_told_although_it_is_left_out() {
+    let world = World::settled();
+    let denied = testkit::elb::Failure::denied("DescribeTargetGroups");
+    world.elb.fail("DescribeTargetGroups", denied, None);
+    let told = examine(doctor(&world).args(["--skip", "permission,balancer"]));
+    assert_eq!(told.exit, 77, "{}", told.said);
+    told.assert("permission.describe-groups", "failure", &["AccessDenied"]);
+    // Nobody waits for it here.
+    let told = examine(doctor(&world).args(["--only", "dns", "--skip", "permission"]));
+    assert!(told.exit == 0 && told.with("failure").is_empty(), "{}", told.said);
+}
+
 #[test]
 fn a_short_forget_is_told() {
     let world = World::settled();

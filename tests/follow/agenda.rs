@@ -7,6 +7,7 @@ use rds_tether::aws::bucket::Urgency;
 use rds_tether::follow::agenda::{Agenda, Ended, Failed, Luck, Next, Shares};
 use rds_tether::planner::endpoint::Role;
 use rds_tether::planner::plan::{Held, Hold, Plan, Reason};
+use rds_tether::planner::serving::Serving;
 use rds_tether::planner::target::Target;
 use rds_tether::planner::time::Timestamp;
 
@@ -35,6 +36,7 @@ fn plan(text: &str) -> Plan {
         notes: Vec::new(),
         settled: false,
         taken: None,
+        serving: Serving::Unknown,
     };
     for word in text.split_whitespace() {
         match (word.strip_prefix('+'), word.strip_prefix('-'), word.split_once('@')) {

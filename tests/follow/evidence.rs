@@ -54,7 +54,7 @@ fn closed_sessions(
     let (seen, rules) = (Arc::clone(&closed), Rules::default());
     let watch = Watchers::new(resolvers.clone(), region.clock(), INTERVAL).follow(host, Family::Ipv4);
     let follows = tokio::spawn(async move {
-        let (mut sights, mut route) = (watch.sights(), rules.start(host));
+        let (mut sights, mut route) = (watch.sights(), rules.start(host, 5432));
         let mut led_to = BTreeSet::new();
         while sights.changed().await.is_ok() {
             let sight = Arc::clone(&sights.borrow_and_update());

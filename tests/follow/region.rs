@@ -390,6 +390,7 @@ impl TargetGroups for Region {
             family: Family::Ipv4,
             protocol: "TCP".into(),
             port: 5432,
+            check_port: "traffic-port".into(),
             vpc: "vpc-1".into(),
         };
         Ok(arns.iter().map(|arn| (arn.clone(), Ok(group(arn)))).collect())

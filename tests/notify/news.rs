@@ -7,6 +7,7 @@ use rds_tether::notify::message::Kind;
 use rds_tether::planner::candidate::{Doubt, Probe, ProbePatience};
 use rds_tether::planner::endpoint::Role;
 use rds_tether::planner::guard::Refusal;
+use rds_tether::planner::target::State;
 use rds_tether::proxy::{Happening, Moment};
 
 use super::simulation::Dns::{Differs, Fails, Names};
@@ -14,6 +15,50 @@ use super::simulation::*;
 use super::world::{NEW, OLD, WRITER};
 
 const MEMBERS: [&str; 3] = ["10.0.1.1", "10.0.1.2", "10.0.1.3"];
+
+/// What the only target shows from the first minute to the sixth, and what is told of it.
+#[test]
+fn that_nothing_serves_is_told_when_it_lasts_and_when_it_is_over() {
+    for (state, kinds) in [
+        (State::Unhealthy, &[Kind::NothingServes, Kind::Recovered][..]),
+        (State::Unused, &[Kind::NothingServes, Kind::Recovered]),
+        (State::Initial, &[]),
+        (State::Unavailable, &[]),
+    ] {
+        let mut world = Simulation::writer(&[OLD]);
+        let show = |world: &mut Simulation, state: &State| {
+            world.targets.get_mut(&target(OLD)).expect("the target").state = state.clone();
+        };
+        world.run(60, |_| Names(&[OLD]));
+        show(&mut world, &state);
+        world.run(360, |_| Names(&[OLD]));
+        show(&mut world, &State::Healthy);
+        world.run(420, |_| Names(&[OLD]));
+        assert_eq!(world.kinds(), kinds, "{state:?}: {:?}", world.texts());
+        let [out, over] = &world.told[..] else { continue };
+        let lasted = out.timings.lasted_ms;
+        assert_eq!(lasted, Some(180_000), "{state:?}: {:?}", out.timings);
+        let text = format!("orders: nothing serves: 10.0.1.5:5432 is {}, for 3 min", state.as_str());
+        assert_eq!((&out.text, &out.old), (&text, &[target(OLD)].into()));
+        assert_eq!(over.text, "orders has recovered after 5 min: a target serves again");
+    }
+    // A minute of it is no news, and who does not see the group does not know that it is over.
+    let mut world = Simulation::writer(&[OLD]);
+    let unhealthy = |world: &mut Simulation, is: bool| {
+        let state = if is { State::Unhealthy } else { State::Healthy };
+        world.targets.get_mut(&target(OLD)).expect("the target").state = state;
+    };
+    unhealthy(&mut world, true);
+    world.run(60, |_| Names(&[OLD]));
+    unhealthy(&mut world, false);
+    world.run(600, |_| Names(&[OLD]));
+    assert_eq!(world.texts(), [""; 0]);
+    unhealthy(&mut world, true);
+    world.run(800, |_| Names(&[OLD]));
+    world.denied = true;
+    world.run(900, |_| Names(&[OLD]));
+    assert_eq!(world.kinds(), [Kind::NothingServes], "{:?}", world.texts());
+}
 
 #[test]
 fn a_settled_group_tells_nothing() {

@@ -152,6 +152,7 @@ impl Simulation {
             seen,
             said: Vec::new(),
             blind_since: self.blind_since,
+            last: None,
         }
     }
 

@@ -79,6 +79,7 @@ fn the_schema_only_grows() {
             "errors",
             "in_sync_since",
             "removed_by_others",
+            "nothing_serves",
         ],
     );
     has(
@@ -91,6 +92,7 @@ fn the_schema_only_grows() {
             "ttl_seconds",
             "blind",
             "blind_since",
+            "last_addresses",
             "differ_since",
             "rotation",
             "name_servers",
@@ -102,7 +104,7 @@ fn the_schema_only_grows() {
     );
     has(
         "/target_groups/0/targets/0",
-        &["target", "zone", "state", "reason", "named"],
+        &["target", "zone", "state", "reason", "named", "dns", "last_named"],
     );
     has(
         "/target_groups/0/holds/0",

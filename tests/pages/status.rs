@@ -110,14 +110,15 @@ fn without_a_process_that_knows_it_looks_for_itself() {
     let site = Site::settled();
     site.wait_for_status("/settled", true);
     let other = World::settled();
-    let own = |command: &mut Command, why: &str| {
-        let document = json(command, 0);
+    let own = |command: &mut Command, code: i32, why: &str| {
+        let document = json(command, code);
+        assert_eq!(document["settled"], true);
         assert_eq!(document["source"]["url"], Value::Null);
         assert_says(document["source"]["why"].as_str().unwrap(), &[why]);
         assert_eq!(document["target_groups"][0]["in_sync_since"], Value::Null);
         assert_eq!(document["target_groups"][0]["targets"][0]["state"], "healthy");
     };
-    own(&mut other.bound("status"), "--http is not given");
+    own(&mut other.bound("status"), 0, "--http is not given");
     let mut elsewhere = site.world.command("status");
     let http = site.http.to_string();
     let third = "third.cluster-abc123.eu-west-1.rds.amazonaws.com";
@@ -125,6 +126,7 @@ fn without_a_process_that_knows_it_looks_for_itself() {
     let bound = bind(&mut elsewhere, &format!("{third}:5432"), &site.world.arn);
     own(
         bound.args(["--http", &http]),
+        2,
         "follows other endpoints for target group orders",
     );
     let free = TcpListener::bind("127.0.0.1:0")
@@ -132,7 +134,7 @@ fn without_a_process_that_knows_it_looks_for_itself() {
         .local_addr()
         .unwrap()
         .to_string();
-    own(other.bound("status").args(["--http", &free]), "Connection refused");
+    own(other.bound("status").args(["--http", &free]), 69, "Connection refused");
     for (reply, why) in [
         (
             "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
@@ -152,13 +154,17 @@ fn without_a_process_that_knows_it_looks_for_itself() {
             assert!(stream.read(&mut request).unwrap() > 0);
             stream.write_all(reply.as_bytes()).unwrap();
         });
-        own(other.bound("status").args(["--http", &address]), why);
+        own(other.bound("status").args(["--http", &address]), 69, why);
         served.join().unwrap();
     }
     // It accepts, and never says anything.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap().to_string();
-    own(other.bound("status").args(["--http", &address]), "no answer within 2 s");
+    own(
+        other.bound("status").args(["--http", &address]),
+        69,
+        "no answer within 2 s",
+    );
 }
 
 /// Fails if a group or a proxy that the process does not have is passed over in silence.
@@ -184,14 +190,43 @@ fn a_process_that_lacks_something_is_not_believed_to_know() {
         .and(http(site.http));
     let path = scratch.write("other.toml", &text);
     let mut command = bare_command("");
-    let shown = assert_exit(command.args(["status", "--config"]).arg(path), 0);
+    let shown = assert_exit(command.args(["status", "--config"]).arg(path), 2);
     assert_says(
         &shown,
         &[
+            "the process does something else than these settings say",
             "does not serve the proxy on 127.0.0.1:1",
             "readiness unknown: only its own process knows",
             OLD,
         ],
+    );
+}
+
+/// Fails if all looks well although the process that the settings name is dead.
+#[test]
+fn a_dead_process_is_told_first_and_is_not_well() {
+    let mut site = Site::settled();
+    site.wait_for_status("/settled", true);
+    assert_exit(&mut ask(&site), 0);
+    site.daemon.child.kill().unwrap();
+    site.daemon.wait();
+    let shown = assert_exit(&mut ask(&site), 69);
+    let first = shown.lines().next().unwrap();
+    assert_says(
+        first,
+        &[
+            "no rds-tether answers",
+            "nobody follows this",
+            "seen by a look of its own",
+            &format!("http://{}/", site.http),
+            "Connection refused",
+        ],
+    );
+    assert_says(&shown, &["settled: the group equals DNS"]);
+    let document = json(&mut ask(&site), 69);
+    assert_eq!(
+        (&document["exit_code"], &document["source"]["process"]),
+        (&69.into(), &"no_answer".into())
     );
 }
 

@@ -1,14 +1,17 @@
 //! Clients that come while the database is not ready: they wait for it, and learn nothing but that it took a while.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use testkit::http::{Answer, ask};
 
-use super::standin::{Mood, Postgres, knock};
+use testkit::settings::{dns, proxy};
+
+use super::standin::{Mood, Postgres, knock, wants_certificates};
 use super::world::{
-    Client, NEW, OLD, Proxy, World, assert_refused, assert_says, read_to_end, times_logged, wait_until,
+    Client, NEW, OLD, Proxy, Scratch, WRITER, World, assert_refused, assert_says, bare_command, connect, read_to_end,
+    times_logged, wait_until,
 };
 
 /// What is asked about PostgreSQL where nothing else is said.
@@ -128,6 +131,59 @@ fn a_server_that_speaks_first_is_asked_nothing() {
     assert_eq!(database.accepted(), 5);
 }
 
+/// Something that accepts connections and waits for another language: nothing that it said speaks against it.
+#[test]
+fn a_server_that_says_nothing_keeps_nobody_waiting() {
+    let world = World::new();
+    let listener = world.listener(OLD);
+    let proxy = world.proxy("--readiness postgres --dial-timeout 500ms");
+    let mut client = connect(proxy.address).expect("it listens");
+    client.write_all(b"hello").expect("room");
+    let question = listener.accept();
+    let mut served = listener.accept();
+    let mut heard = [0; 5];
+    served.read_exact(&mut heard).expect("what the client said");
+    assert_eq!(&heard, b"hello");
+    drop(question);
+}
+
+/// Only PostgreSQL's own word keeps clients away: a server that wants a certificate of whoever asks is there.
+#[test]
+fn a_server_that_wants_a_certificate_of_ours_keeps_nobody_waiting() {
+    let world = World::new();
+    let database = Postgres::start_with(world.at(OLD), Mood::Ready, Some(wants_certificates()));
+    let proxy = world.proxy(ASKING);
+    let pages = pages(&proxy);
+    wait_until("it is ready", || get(pages, "/readyz").status == 200);
+    for _ in 0..3 {
+        Client::greeted(knock(proxy.address).expect("it listens")).expect("a session");
+    }
+    assert_eq!(database.clients(), 3);
+    assert_eq!(times_logged(&proxy.daemon, &["does not accept"]), 0);
+}
+
+/// A held client is connected where the settings of now say, not of then.
+#[test]
+fn a_held_client_follows_new_settings() {
+    let world = World::new();
+    let other = World::new();
+    let database = Postgres::start(other.at(OLD), Mood::Ready);
+    let folder = Scratch::new();
+    let text = |port: u16| proxy("127.0.0.1:0", &format!("{WRITER}:{port}")).and(dns(world.dns.addr()));
+    let path = folder.write("config.toml", &text(world.port()));
+    let proxy = Proxy::start(bare_command("http://127.0.0.1:9").args(["run", "--config"]).arg(&path));
+    let client = knock(proxy.address).expect("it listens");
+    proxy.daemon.wait_for_log(&["127.0.0.2 does not accept connections"]);
+    folder.write("config.toml", &text(other.port()));
+    proxy.daemon.signal("HUP");
+    Client::greeted(client).expect("a session");
+    for _ in 0..8 {
+        Client::greeted(knock(proxy.address).expect("it listens")).expect("a session");
+    }
+    assert_eq!(database.clients(), 9);
+    assert_eq!(times_logged(&proxy.daemon, &["does not accept connections"]), 1);
+}
+
 #[test]
 fn waiting_ends_with_dial_timeout_and_the_client_is_told_by_a_reset() {
     for (prepare, why) in [
@@ -228,7 +284,7 @@ fn what_a_client_said_meanwhile_reaches_the_database_unchanged() {
     let pages = pages(&proxy);
     let mut client = knock(proxy.address).expect("it listens");
     wait_for_held(pages, 1);
-    std::io::Write::write_all(&mut client, b"and more").expect("room");
+    client.write_all(b"and more").expect("room");
     let _database = Postgres::start(world.at(OLD), Mood::Ready);
     let mut client = Client::greeted(client).expect("a session");
     let mut heard = [0; 8];

@@ -206,6 +206,22 @@ fn sessions_stay_while_the_new_address_starts_up() {
     drop(former);
 }
 
+/// A wrong answer that a second look does not confirm ends nothing, whoever takes sessions there.
+#[test]
+fn an_answer_of_a_moment_costs_nobody_a_session() {
+    let world = World::new();
+    let _databases = [OLD, NEW].map(|ip| world.database(ip));
+    let proxy = world.proxy("");
+    let mut client = proxy.client();
+    world.move_to(&[NEW]);
+    proxy.daemon.wait_for_log(&["moved from 127.0.0.2 to 127.0.0.3"]);
+    world.move_to(&[OLD]);
+    proxy.daemon.wait_for_log(&["moved from 127.0.0.3 to 127.0.0.2"]);
+    let back = Instant::now();
+    wait_until("the linger would be over", || back.elapsed() > Duration::from_secs(6));
+    client.assert_served();
+}
+
 /// Names flap after a failover: old, new, old, new. The way back may be wrong, so the sessions that it leaves behind keep their
 /// linger, whatever answers.
 #[test]

@@ -9,7 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use super::hole::BlackHole;
-use super::world::{Client, End, NEW, OLD, Proxy, World, assert_says, connect, read_to_end, wait_until};
+use testkit::dns::Behaviour;
+use testkit::world::assert_exit;
+
+use super::world::{
+    Client, End, NEW, OLD, Proxy, READER, WRITER, World, assert_says, connect, read_to_end, wait_until,
+};
 
 /// Connections that come at once.
 const MANY: usize = 32;
@@ -256,6 +261,55 @@ fn no_connection_fails_while_a_process_with_an_inherited_socket_is_restarted() {
     assert!(failures.is_empty(), "{failures:?}");
 }
 
+/// Two that listen on one port share its clients: they have to want the same for them.
+#[test]
+fn nobody_listens_beside_another_unless_it_takes_over_the_same_endpoint() {
+    let world = World::new();
+    let _database = world.database(OLD);
+    world.dns.set(READER, Behaviour::a(OLD, 1));
+    let first = world.proxy("");
+    let process = first.daemon.child.id();
+    let listen = format!("--listen {}", first.address);
+    let foreign = TcpListener::bind("127.0.0.1:0").expect("an address");
+    let elsewhere = format!("--listen {}", foreign.local_addr().expect("bound"));
+    for (host, arguments, code, says) in [
+        (
+            WRITER,
+            listen.clone(),
+            69,
+            format!("process {process}, for the same endpoint, does already"),
+        ),
+        (
+            READER,
+            listen.clone(),
+            78,
+            format!("process {process} serves {WRITER}:{}", world.port()),
+        ),
+        (
+            READER,
+            format!("{listen} --replace"),
+            78,
+            format!("process {process} serves {WRITER}:{}", world.port()),
+        ),
+        (WRITER, elsewhere.clone(), 69, "in use".to_owned()),
+        (
+            WRITER,
+            format!("{elsewhere} --replace"),
+            78,
+            "no rds-tether that says which endpoint".to_owned(),
+        ),
+    ] {
+        let text = assert_exit(&mut world.command_for(host, &arguments), code);
+        assert_says(&text, &["cannot ", &says, ", or "]);
+    }
+    for _ in 0..20 {
+        first.client().assert_served();
+    }
+    // The control, which a_process_hands_over_to_another_that_listens_beside_it has in full.
+    let second = world.proxy(&format!("{listen} --replace"));
+    assert_eq!(second.address, first.address);
+}
+
 #[test]
 fn a_process_hands_over_to_another_that_listens_beside_it() {
     let world = World::new();
@@ -266,7 +320,7 @@ fn a_process_hands_over_to_another_that_listens_beside_it() {
     let mut second = None;
     let failures = Regulars::come(address, |regulars| {
         regulars.wait_for(100);
-        let beside = world.proxy(&format!("--listen {address}"));
+        let beside = world.proxy(&format!("--listen {address} --replace"));
         // Both serve now.
         regulars.wait_for(100);
         first.daemon.signal("TERM");

@@ -6,6 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use testkit::certificate::{Authority, Certified, NOW};
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection};
+
 use super::world::{connect, wait_until};
 
 const SSL_REQUEST: u32 = 80_877_103;
@@ -29,6 +35,7 @@ pub struct Postgres {
 
 struct Shared {
     mood: Mutex<Mood>,
+    tls: Option<Arc<ServerConfig>>,
     is_over: AtomicBool,
     sessions: Mutex<Vec<TcpStream>>,
     /// Start-up messages of the proxy's own, of clients, and connections that said nothing.
@@ -43,6 +50,11 @@ struct Shared {
 
 impl Postgres {
     pub fn start(address: SocketAddr, mood: Mood) -> Self {
+        Self::start_with(address, mood, None)
+    }
+
+    /// The same, with TLS for who asks for it.
+    pub fn start_with(address: SocketAddr, mood: Mood, tls: Option<Arc<ServerConfig>>) -> Self {
         let mut listener = None;
         wait_until(&format!("{address} is free"), || {
             listener = TcpListener::bind(address).ok();
@@ -51,6 +63,7 @@ impl Postgres {
         let listener = listener.expect("just waited for");
         let shared = Arc::new(Shared {
             mood: Mutex::new(mood),
+            tls,
             is_over: AtomicBool::new(false),
             sessions: Mutex::default(),
             questions: AtomicUsize::new(0),
@@ -120,6 +133,14 @@ impl Shared {
                 return;
             }
         };
+        if let (SSL_REQUEST, Some(tls)) = (message.code, &self.tls) {
+            let _ = stream.write_all(b"S");
+            let mut tls = ServerConnection::new(Arc::clone(tls)).expect("a server");
+            // Nobody here has a certificate to show.
+            let shaken = tls.complete_io(&mut stream);
+            assert!(shaken.is_err(), "{shaken:?}");
+            return;
+        }
         if message.code == SSL_REQUEST {
             let read = stream.write_all(b"N").and_then(|()| read_start_up(&mut stream));
             match read {
@@ -190,6 +211,24 @@ fn read_start_up(stream: &mut TcpStream) -> io::Result<StartUp> {
 fn framed(kind: u8, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len() + 4).expect("a short message");
     [&[kind], &length.to_be_bytes()[..], body].concat()
+}
+
+/// TLS that insists on a certificate of whoever comes.
+pub fn wants_certificates() -> Arc<ServerConfig> {
+    let provider = Arc::new(ring::default_provider());
+    let certified = Authority::new().certify(&["orders.internal"], NOW);
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(Certified::by_itself(&["a client"], NOW).der.into())
+        .expect("a certificate");
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build();
+    let key = PrivateKeyDer::try_from(certified.key_der).expect("a key");
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("both versions")
+        .with_client_cert_verifier(verifier.expect("a root"))
+        .with_single_cert(vec![certified.der.into()], key);
+    Arc::new(config.expect("its own key"))
 }
 
 /// A client that has said that it wants a session, as clients do at once, and waits.

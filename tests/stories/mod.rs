@@ -10,6 +10,8 @@ mod evidence;
 mod mistakes;
 mod operation;
 mod pressure;
+mod serving;
 mod taken;
+mod verdicts;
 
 use testkit::world;

@@ -145,6 +145,13 @@ fn a_vpc_outside_rfc_1918_is_served_when_it_is_named() {
     let text = assert_exit(named.bound("sync").args(["--allow-cidr", "11.0.0.0/16"]), 0);
     assert_says(&text, &["11.0.0.5:5432", "settled"]);
     assert_eq!(named.writes(), ["Register 11.0.0.5:5432"]);
+    let text = said(&finish(named.bound("doctor").args([
+        "--allow-cidr",
+        "11.0.0.0/16",
+        "--only",
+        "dns.private",
+    ])));
+    assert_says(&text, &["11.0.0.5 may be a target"]);
     for further in [
         &[][..],
         &["--allow-cidr", "0.0.0.0/0"],

@@ -53,6 +53,12 @@ impl fmt::Display for Error {
             action, code, message, ..
         } = failure;
         let remedy = self.remedy();
+        if failure.is_of_the_answer() {
+            return write!(
+                f,
+                "target group {group} cannot be followed: {code}: {message}; {remedy}"
+            );
+        }
         write!(
             f,
             "{action} failed for target group {group}: {code}: {message}; {remedy}"

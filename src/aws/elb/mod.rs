@@ -21,8 +21,9 @@ pub use inspect::{Attributes, Balancer, Detail, Forward, HealthCheck, Listener, 
 
 use crate::aws::arn::Arn;
 use crate::aws::bucket::{Bucket, Turn, Urgency};
-use crate::aws::failure::{Failure, Kind};
+use crate::aws::failure::{Failure, Kind, NOT_IP, NOT_LISTED, UNREADABLE};
 use crate::counts::Calls;
+use crate::planner::protocol::TRAFFIC_PORT;
 use crate::planner::target::{Family, Listed, State, Target, ZONE_ALL, Zone};
 
 /// Targets of one write; larger batches are rejected at times.
@@ -41,6 +42,8 @@ pub struct Group {
     pub protocol: String,
     /// The port for targets that are registered without one.
     pub port: u16,
+    /// Where its health checks go: a port, or `traffic-port`. This alone may change.
+    pub check_port: String,
     /// The VPC that its targets lie in, unless their zone is `all`.
     pub vpc: String,
 }
@@ -233,15 +236,7 @@ impl TargetGroups for Client {
         let request = self.sdk.describe_target_health().target_group_arn(group.arn.as_str());
         let output = self.call(ACTION, &group.arn, turn, request.send()).await?;
         let read = |description| {
-            let unreadable = || {
-                here(
-                    ACTION,
-                    &group.arn,
-                    Kind::Other,
-                    "UnreadableTarget",
-                    format!("{description:?}"),
-                )
-            };
+            let unreadable = || here(ACTION, &group.arn, Kind::Other, UNREADABLE, format!("{description:?}"));
             read_target(group, description).ok_or_else(unreadable)
         };
         output.target_health_descriptions().iter().map(read).collect()
@@ -313,7 +308,7 @@ fn here(action: &'static str, group: &Arn, kind: Kind, code: &str, message: Stri
 /// The target group that a description of others does not name.
 pub fn not_listed(group: &Arn) -> Error {
     let message = "ELB did not list the target group".into();
-    here("DescribeTargetGroups", group, Kind::NotFound, "NotListed", message)
+    here("DescribeTargetGroups", group, Kind::NotFound, NOT_LISTED, message)
 }
 
 fn read_group(arn: &Arn, group: &TargetGroup) -> Result<Group, Error> {
@@ -322,7 +317,7 @@ fn read_group(arn: &Arn, group: &TargetGroup) -> Result<Group, Error> {
         let found = target_type.map_or("unknown", TargetTypeEnum::as_str);
         let message = format!("its targets are of type {found}");
         let action = "DescribeTargetGroups";
-        return Err(here(action, arn, Kind::NotIp, "TargetTypeNotIp", message));
+        return Err(here(action, arn, Kind::NotIp, NOT_IP, message));
     }
     Ok(plain_group(arn, group))
 }
@@ -342,6 +337,7 @@ fn plain_group(arn: &Arn, group: &TargetGroup) -> Group {
             .port()
             .and_then(|port| u16::try_from(port).ok())
             .unwrap_or_default(),
+        check_port: group.health_check_port().unwrap_or(TRAFFIC_PORT).to_owned(),
         vpc: group.vpc_id().unwrap_or("unknown").to_owned(),
     }
 }
