@@ -28,6 +28,15 @@ pub struct Logging {
     verbose: u8,
 }
 
+/// Whether a person watches who has not asked for no colours (https://no-color.org).
+#[expect(
+    clippy::disallowed_methods,
+    reason = "all programs share the variable, which is no setting of this one"
+)]
+pub fn is_coloured(out: &impl IsTerminal) -> bool {
+    out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 /// The format for a process that nobody may be watching.
 pub fn default_format() -> LogFormat {
     if stderr().is_terminal() {
@@ -58,7 +67,7 @@ pub fn start_as(format: LogFormat, verbose: u8) {
     let layer = tracing_subscriber::fmt::layer().with_writer(stderr);
     match format {
         LogFormat::Text => {
-            let layer = layer.with_ansi(stderr().is_terminal()).with_target(false);
+            let layer = layer.with_ansi(is_coloured(&stderr())).with_target(false);
             registry.with(layer.with_filter(levels)).init();
         }
         LogFormat::Json => {

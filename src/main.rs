@@ -31,8 +31,13 @@ fn main() -> ExitCode {
 
 /// Says why the process ends, each reason on its line.
 fn complain(error: &impl Display) {
+    let name = if logging::is_coloured(&stderr()) {
+        "\x1b[1;31mrds-tether:\x1b[0m"
+    } else {
+        "rds-tether:"
+    };
     for line in error.to_string().lines() {
-        say(&mut stderr(), &format!("rds-tether: {line}"));
+        say(&mut stderr(), &format!("{name} {line}"));
     }
 }
 

@@ -62,7 +62,7 @@ const SEAMS: &[Seam] = &[
     Seam {
         // A variable of AWS's own is read where AWS is reached.
         signs: &["env::var", "env::set_var", "env::remove_var"],
-        only_in: &["settings/", "aws/ca.rs"],
+        only_in: &["settings/", "aws/ca.rs", "logging.rs"],
         instead: "add a setting, with a flag and its variable, to settings::Flags",
     },
     Seam {

@@ -203,6 +203,158 @@ fn a_default_that_is_told_is_the_one_that_holds() {
     assert!(compared >= 12, "{compared} defaults compared");
 }
 
+/// What the binary prints on a terminal, with the programs of one folder alone.
+fn on_terminal(arguments: &str, programs: &str, variables: &[(&str, &str)]) -> String {
+    let binary = testkit::program::built("rds-tether");
+    let mut command = Command::new("script");
+    command.args(["--quiet", "--return", "--command"]);
+    command.arg(format!("PATH='{programs}' exec {} {arguments}", binary.display()));
+    command.arg("/dev/null").env_clear();
+    command.envs([("TERM", "xterm"), ("SHELL", "/bin/sh")]);
+    command.env("PATH", std::env::var_os("PATH").unwrap());
+    command.envs(variables.iter().copied()).stdin(Stdio::null());
+    let output = finish(&mut command);
+    said(&output).replace("\r\n", "\n")
+}
+
+/// Fails if a page scrolls by where there is a man to show it, or is lost where there is none.
+#[test]
+fn a_page_is_shown_on_a_terminal() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let scratch = Scratch::new();
+    let programs = scratch.path("programs");
+    std::fs::create_dir(&programs).unwrap();
+    let programs = programs.to_str().unwrap();
+    let printed_there = on_terminal("man", programs, &[]);
+    assert!(printed_there.contains(".TH rds-tether 1 "), "{printed_there}");
+    assert_eq!(printed_there.matches(".TH ").count(), 1, "{printed_there}");
+    let man = scratch.write(
+        "programs/man",
+        "#!/bin/sh\nread -r first; read -r second; read -r third; echo \"shown: $* $third\"; while read -r line; do :; done\n",
+    );
+    std::fs::set_permissions(&man, std::fs::Permissions::from_mode(0o755)).unwrap();
+    for (arguments, title) in [
+        ("man", "rds-tether 1"),
+        ("man run", "rds-tether-run 1"),
+        ("man settings", "rds-tether 5"),
+    ] {
+        let shown = on_terminal(arguments, programs, &[]);
+        assert!(shown.contains("shown: -l - "), "{arguments}: {shown}");
+        assert!(!shown.contains(".SH "), "{arguments}: {shown}");
+        let page = printed(&arguments.split(' ').collect::<Vec<_>>());
+        assert!(page.contains(&format!(".TH {title} ")), "{arguments}: {page}");
+    }
+    assert_says(
+        &assert_exit(bare_command("").args(["man", "moon"]), 1),
+        &["no such page"],
+    );
+}
+
+#[test]
+fn completions_say_where_they_belong_to_who_sees_them() {
+    for (shell, place) in [
+        ("bash", "~/.local/share/bash-completion/completions/rds-tether"),
+        ("zsh", "$fpath"),
+        ("fish", "~/.config/fish/completions/rds-tether.fish"),
+    ] {
+        let shown = on_terminal(&format!("completions {shell}"), "", &[]);
+        assert!(
+            shown.trim_end().lines().last().unwrap().contains(place),
+            "{shell}: {shown}"
+        );
+        let output = finish(bare_command("").args(["completions", shell]));
+        assert!(output.stderr.is_empty(), "{shell}: {}", said(&output));
+    }
+}
+
+/// Fails if a log file is full of escapes, or somebody who wants no colours gets them.
+#[test]
+fn colours_are_for_terminals_whose_owner_wants_them() {
+    for (arguments, coloured) in [
+        ("plan --forget 30", "\x1b[1;31mrds-tether:\x1b[0m --forget"),
+        ("doctor --config /nowhere.toml", "\x1b[1;31mfailure\x1b[0m"),
+        ("plan --help", "\x1b["),
+    ] {
+        let shown = on_terminal(arguments, "", &[]);
+        assert!(shown.contains(coloured), "{arguments}: {shown:?}");
+        let shown = on_terminal(arguments, "", &[("NO_COLOR", "1")]);
+        assert!(!shown.contains('\x1b'), "{arguments}: {shown:?}");
+        let output = finish(bare_command("").args(arguments.split(' ')));
+        assert!(!said(&output).contains('\x1b'), "{arguments}: {}", said(&output));
+    }
+}
+
+/// Fails if a verb is explained without an example, or with one that it does not take.
+#[test]
+fn every_help_has_examples_and_groups() {
+    for verb in verbs() {
+        let help = printed(&[&verb, "--help"]);
+        let (_, examples) = help.split_once("\nExamples:\n").unwrap_or_else(|| panic!("{help}"));
+        let examples: Vec<&str> = examples.lines().take_while(|line| !line.is_empty()).collect();
+        assert!(!examples.is_empty(), "{help}");
+        let flags = words_of_help(&[&verb, "--help"]);
+        for example in examples {
+            let words: Vec<&str> = example.split_whitespace().collect();
+            assert_eq!(words[..2], ["rds-tether", verb.as_str()], "{help}");
+            let typed = words.iter().filter(|word| word.starts_with("--"));
+            assert!(typed.clone().all(|word| flags.contains(*word)), "{example}");
+        }
+        if flags.contains("--nameserver") {
+            for heading in ["What to follow", "DNS", "Output"] {
+                assert!(help.contains(&format!("\n{heading}:\n")), "{heading}: {help}");
+            }
+        }
+    }
+    assert!(printed(&["--help"]).contains("Examples:\n  rds-tether plan "));
+}
+
+/// Fails if a bug report cannot say what was built, or a build needs git.
+#[test]
+fn the_version_names_the_commit_that_was_built() {
+    assert!(printed(&["--version"]).starts_with(concat!("rds-tether ", env!("CARGO_PKG_VERSION"))));
+    let scratch = Scratch::new();
+    let script = scratch.path("build");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/build.rs");
+    let mut rustc = Command::new("rustc");
+    assert_exit(rustc.args(["--edition", "2024", source, "-o"]).arg(&script), 0);
+    let version = |folder: &str, variables: &[(&str, &str)]| {
+        let mut command = Command::new(&script);
+        command.current_dir(scratch.path(folder)).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap());
+        command
+            .envs([("CARGO_PKG_VERSION", "1.2.3")])
+            .envs(variables.iter().copied());
+        let said = assert_exit(&mut command, 0);
+        let (_, version) = said.split_once("cargo:rustc-env=TETHER_VERSION=").unwrap();
+        version.lines().next().unwrap().to_owned()
+    };
+    for folder in ["tarball", "repository"] {
+        std::fs::create_dir(scratch.path(folder)).unwrap();
+    }
+    let git = |arguments: &[&str]| {
+        let mut command = Command::new("git");
+        command
+            .current_dir(scratch.path("repository"))
+            .env("GIT_CONFIG_GLOBAL", "/dev/null");
+        command.args(["-c", "user.name=x", "-c", "user.email=x@example.com"]);
+        assert_exit(command.args(arguments), 0)
+    };
+    git(&["init", "--quiet"]);
+    git(&["commit", "--quiet", "--allow-empty", "--message", "one"]);
+    let commit = git(&["rev-parse", "HEAD"]);
+    let release = ("PROFILE", "release");
+    assert_eq!(version("tarball", &[release]), "1.2.3");
+    assert_eq!(version("repository", &[("PROFILE", "debug")]), "1.2.3");
+    assert_eq!(
+        version("repository", &[release]),
+        format!("1.2.3 (commit {})", &commit[..12])
+    );
+    let given = ("TETHER_COMMIT", "0123456789abcdef0123456789abcdef01234567");
+    for folder in ["tarball", "repository"] {
+        assert_eq!(version(folder, &[release, given]), "1.2.3 (commit 0123456789ab)");
+    }
+}
+
 fn definition() -> clap::Command {
     let mut command = command_line::<Cli>().disable_help_subcommand(true);
     command.build();

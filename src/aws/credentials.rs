@@ -56,16 +56,16 @@ const CAUSES: [Cause; 9] = [
         shows: Shows::Between("profile referenced `", "`"),
     },
     Cause {
-        signs: &["os error"],
-        means: "a file that credentials come from cannot be read",
-        fix: "correct AWS_WEB_IDENTITY_TOKEN_FILE, or web_identity_token_file of the profile",
-        shows: Shows::Behind("an error occurred while loading credentials: "),
-    },
-    Cause {
         signs: &["no credentials found in chain", "No credentials were found"],
         means: "none were found in variables, a profile, a container or an instance",
         fix: GIVE,
         shows: Shows::Behind("Ec2InstanceMetadata: "),
+    },
+    Cause {
+        signs: &["os error"],
+        means: "a file that credentials come from cannot be read",
+        fix: "correct AWS_WEB_IDENTITY_TOKEN_FILE, or web_identity_token_file of the profile",
+        shows: Shows::Behind("an error occurred while loading credentials: "),
     },
 ];
 const GIVE: &str = "give the process credentials: an instance or task role, AWS_PROFILE, or AWS_ACCESS_KEY_ID and \

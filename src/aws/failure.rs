@@ -274,12 +274,13 @@ fn of_credentials(error: &CredentialsError) -> (Kind, String, String) {
     let is_transport = matches!(error, CredentialsError::ProviderTimedOut(_))
         || (!matches!(error, CredentialsError::CredentialsNotLoaded(_))
             && TRANSPORT.iter().any(|word| cause.contains(word)));
-    let (kind, code) = if is_transport {
-        (Kind::Unavailable, CREDENTIALS_UNAVAILABLE)
+    let (kind, code, message) = if is_transport {
+        let message = credentials::without_layers(&cause);
+        (Kind::Unavailable, CREDENTIALS_UNAVAILABLE, message)
     } else {
-        (Kind::Credentials, NO_CREDENTIALS)
+        (Kind::Credentials, NO_CREDENTIALS, credentials::meaning(&cause))
     };
-    (kind, code.into(), credentials::meaning(&cause))
+    (kind, code.into(), message)
 }
 
 fn of_role(role: &str, error: &CredentialsError) -> (Kind, String, String) {

@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::follow::binding::Binding;
 use crate::planner::endpoint::Role;
 use crate::settings::{Error, Settings};
-use crate::text::{join, span};
+use crate::text::span;
 
 /// How long an answer of Aurora may flap after a failover, and a TTL: a shorter forget follows every flip.
 const FLAP: Duration = Duration::from_secs(35);
@@ -33,14 +33,7 @@ pub fn settings(settings: &Settings) -> Outcome {
             "leave forget at its 60 s: a late removal costs nothing",
         );
     }
-    let counted = [
-        (bindings, "target group", "target groups"),
-        (proxies, "proxy", "proxies"),
-    ];
-    let counted = counted.into_iter().filter(|(count, ..)| *count > 0);
-    Outcome::ok(join(counted.map(|(count, one, many)| {
-        format!("{count} {}", if count == 1 { one } else { many })
-    })))
+    Outcome::ok(settings.counted())
 }
 
 /// Settings that are none.

@@ -55,6 +55,51 @@ const IGNORED: [(&str, &[&str]); 5] = [
     ),
 ];
 
+/// The headings of the help, and the flags below each; others stand first.
+const HEADINGS: [(&str, &[&str]); 6] = [
+    (
+        "What to follow",
+        &[
+            "config",
+            "endpoint",
+            "target-group",
+            "listen",
+            "role",
+            "ip-family",
+            "replace",
+        ],
+    ),
+    ("DNS", &["nameserver", "interval"]),
+    (
+        "Targets",
+        &[
+            "forget",
+            "patience",
+            "allow-cidr",
+            "keep",
+            "upsert-only",
+            "observe",
+            "probe",
+            "probe-patience",
+            "ca-bundle",
+        ],
+    ),
+    (
+        "Sessions",
+        &[
+            "linger",
+            "drain",
+            "dial-timeout",
+            "readiness",
+            "probe-interval",
+            "max-sessions",
+            "allow-peer",
+            "accept-proxy-protocol",
+        ],
+    ),
+    ("HTTP and messages", &["http", "notify-topic", "notify-after"]),
+    ("Output", &["timeout", "output", "watch", "log-format", "verbose"]),
+];
 /// Is not listed where it says nothing, but taken: how often to look is typed with which name servers to ask.
 const TAKEN: &str = "interval";
 
@@ -87,7 +132,9 @@ fn ignored_by(verb: &str) -> &'static [&'static str] {
 }
 
 fn as_all_flags(arg: Arg) -> Arg {
-    let Some(flag) = arg.get_long() else { return arg };
+    let Some(flag) = arg.get_long().map(str::to_owned) else {
+        return arg;
+    };
     let variable = format!("{PREFIX}{}", flag.replace('-', "_").to_uppercase());
     let arg = match arg.get_env() {
         Some(_) => arg,
@@ -103,7 +150,9 @@ fn as_all_flags(arg: Arg) -> Arg {
         ArgAction::Append => arg.value_delimiter(','),
         _ => arg,
     };
-    arg.hide_env_values(true)
+    let heading = HEADINGS.iter().find(|(_, flags)| flags.contains(&flag.as_str()));
+    arg.help_heading(heading.map(|(heading, _)| *heading))
+        .hide_env_values(true)
         .hide_possible_values(takes_values)
         .allow_hyphen_values(is_duration)
 }

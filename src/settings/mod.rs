@@ -20,6 +20,7 @@ use crate::exit::Exit;
 use crate::follow::binding::Binding;
 use crate::planner::wrong::Wrong;
 use crate::proxy::Proxy;
+use crate::text::join;
 use crate::{dns, notify};
 
 /// Everything the process obeys.
@@ -35,6 +36,18 @@ pub struct Settings {
     pub http: Option<SocketAddr>,
     /// Whom to tell of changes and trouble.
     pub notify: notify::Settings,
+}
+
+impl Settings {
+    /// What is followed, in numbers.
+    pub fn counted(&self) -> String {
+        let counted = [
+            (self.bindings.len(), "target group", "target groups"),
+            (self.proxies.len(), "proxy", "proxies"),
+        ];
+        let counted = counted.into_iter().filter(|(count, ..)| *count > 0);
+        join(counted.map(|(count, one, many)| format!("{count} {}", if count == 1 { one } else { many })))
+    }
 }
 
 /// Why there are no settings.

@@ -4,7 +4,6 @@ use clap::Args;
 
 use crate::exit::Exit;
 use crate::settings::{Error, Flags};
-use crate::text::join;
 use crate::verbs::out::print;
 
 /// The settings to read.
@@ -18,13 +17,7 @@ impl Check {
     /// Says what the settings ask for; what is wrong with them is the error.
     pub fn read(&self) -> Result<Exit, Error> {
         let settings = self.flags.settings()?;
-        let counted = [
-            (settings.bindings.len(), "target group", "target groups"),
-            (settings.proxies.len(), "proxy", "proxies"),
-        ];
-        let counted = counted.into_iter().filter(|(count, ..)| *count > 0);
-        let counted = counted.map(|(count, one, many)| format!("{count} {}", if count == 1 { one } else { many }));
-        print(&format!("the settings are good: {}\n", join(counted)));
+        print(&format!("the settings are good: {}\n", settings.counted()));
         Ok(Exit::Settled)
     }
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, IsTerminal as _, Write as _, stdout};
 use std::path::{Path, PathBuf};
+use std::process::{self, Stdio};
 
 use clap::{Args, Command, ValueEnum};
 use clap_complete::{Shell as Known, generate};
@@ -37,6 +38,17 @@ pub fn completions(mut command: Command, shell: Shell) -> String {
     String::from_utf8_lossy(&script).into_owned()
 }
 
+/// Where a shell's completions belong, for those who see them scroll by.
+pub fn place(shell: Shell) -> &'static str {
+    match shell {
+        Shell::Bash => {
+            "put them there: rds-tether completions bash > ~/.local/share/bash-completion/completions/rds-tether"
+        }
+        Shell::Zsh => "put them into a folder of $fpath: rds-tether completions zsh > ~/.zfunc/_rds-tether",
+        Shell::Fish => "put them there: rds-tether completions fish > ~/.config/fish/completions/rds-tether.fish",
+    }
+}
+
 /// The man pages by the names of their files: one for the command, one for each verb, and one for the settings file.
 pub fn pages(command: Command) -> BTreeMap<String, String> {
     let mut command = command.disable_help_subcommand(true);
@@ -54,6 +66,9 @@ pub fn pages(command: Command) -> BTreeMap<String, String> {
 /// Where to put the man pages.
 #[derive(Args)]
 pub struct Pages {
+    /// The page of this verb, or the one of the settings file [default: that of the command]
+    #[arg(value_name = "VERB|settings", conflicts_with = "dir")]
+    page: Option<String>,
     /// Directory for the files; it must exist [default: print all to standard output]
     #[arg(long, value_name = "DIR", env = "RDS_TETHER_MAN_DIR")]
     dir: Option<PathBuf>,
@@ -65,15 +80,42 @@ impl Pages {
     /// # Errors
     /// The first file that cannot be written, by name.
     pub fn put(&self, command: Command) -> io::Result<Exit> {
-        let pages = pages(command);
-        match &self.dir {
-            Some(dir) => write(&pages, dir)?,
-            None => {
-                print(&pages.into_values().collect::<String>());
-            }
+        let name = command.get_name().to_owned();
+        let mut pages = pages(command);
+        if let Some(dir) = &self.dir {
+            write(&pages, dir)?;
+            return Ok(Exit::Settled);
+        }
+        let is_terminal = stdout().is_terminal();
+        let file = match self.page.as_deref() {
+            Some("settings") => Some(format!("{name}.5")),
+            Some(verb) => Some(format!("{name}-{verb}.1")),
+            None => is_terminal.then(|| format!("{name}.1")),
+        };
+        let text = match file {
+            None => pages.into_values().collect(),
+            Some(file) => pages.remove(&file).ok_or_else(|| {
+                let what = "there is no such page: give a verb, or settings";
+                io::Error::new(io::ErrorKind::InvalidInput, what)
+            })?,
+        };
+        if !is_terminal || !is_shown(&text) {
+            print(&text);
         }
         Ok(Exit::Settled)
     }
+}
+
+/// Shows a page with man, which formats it and pages; false if there is no man that can.
+fn is_shown(page: &str) -> bool {
+    let man = process::Command::new("man")
+        .args(["-l", "-"])
+        .stdin(Stdio::piped())
+        .spawn();
+    let Ok(mut man) = man else { return false };
+    // A reader that ends before it has read everything has seen enough.
+    let _ = man.stdin.take().map(|mut stdin| stdin.write_all(page.as_bytes()));
+    man.wait().is_ok_and(|status| status.success())
 }
 
 /// Writes the pages into a directory.

@@ -8,7 +8,7 @@ mod out;
 pub mod run;
 pub mod status;
 
-use std::io::stdout;
+use std::io::{IsTerminal as _, stderr, stdout};
 
 use clap::{Args, Parser, Subcommand};
 pub use out::say;
@@ -18,11 +18,11 @@ use crate::exit::Exit;
 use crate::logging::{self, LogFormat, Logging};
 use crate::settings::{self, Flags, OneShot, Output, ProxyFlags};
 use crate::{dns, doctor, proxy};
-use out::print;
+use out::{painted, print};
 
 /// Keeps the IP target groups of a Network Load Balancer equal to the address an RDS or Aurora endpoint has now.
 #[derive(Parser)]
-#[command(version, arg_required_else_help = true, after_help = EXIT_CODES)]
+#[command(version, long_version = env!("TETHER_VERSION"), arg_required_else_help = true, after_help = after_help())]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -32,6 +32,14 @@ pub struct Cli {
     pub logging: Logging,
 }
 
+/// What stands below the help of the command itself.
+fn after_help() -> String {
+    format!(
+        "{EXIT_CODES}\n\n{}",
+        examples("plan", &["--endpoint HOST:PORT --target-group ARN"])
+    )
+}
+
 const EXIT_CODES: &str = "Exit codes: 0 settled, 1 unexpected, 2 changes pending (plan), 3 refused by a guard or by ELB, \
     4 still waiting (sync), 64 usage, 69 DNS or AWS unavailable, 77 denied, 78 bad settings or no such target group";
 
@@ -39,29 +47,47 @@ const EXIT_CODES: &str = "Exit codes: 0 settled, 1 unexpected, 2 changes pending
 #[derive(Subcommand)]
 pub enum Verb {
     /// Look once and print what would change; never writes
+    #[command(after_help = examples("plan", &["--endpoint HOST:PORT --target-group ARN", "--config config.toml --output json"]))]
     Plan(OneShot),
     /// Converge once and verify
+    #[command(after_help = examples("sync", &["--endpoint HOST:PORT --target-group ARN", "--config config.toml --timeout 5m"]))]
     Sync(OneShot),
     /// Follow until told to stop (SIGHUP re-reads the settings)
+    #[command(after_help = examples("run", &["--endpoint HOST:PORT --target-group ARN", "--config config.toml --observe"]))]
     Run(Serving<Flags>),
     /// Listen on an address and carry bytes to the address that an endpoint has now
+    #[command(after_help = examples("proxy", &["--listen 0.0.0.0:5432 --endpoint HOST:PORT", "--listen 0.0.0.0:5432 --endpoint HOST:PORT --http 127.0.0.1:9477"]))]
     Proxy(Serving<ProxyFlags>),
     /// Say whether the settings are good, all mistakes at once; looks at nothing else
+    #[command(after_help = examples("check", &["", "--config config.toml"]))]
     Check(check::Check),
     /// Check everything that has to be right, and say how to fix what is not; writes nothing unless asked to
-    #[command(after_help = doctor::check::listing())]
+    #[command(after_help = format!("{}\n\n{}", examples("doctor", &["--config config.toml", "--only dns"]), doctor::check::listing()))]
     Doctor(DoctorFlags),
     /// Show where every binding and proxy stands: asks the running process, or looks; never writes
+    #[command(after_help = examples("status", &["--http 127.0.0.1:9477", "--config config.toml --watch"]))]
     Status(status::Status),
     /// Print the least IAM policy that the settings need, ready for aws iam put-role-policy; calls nothing
+    #[command(after_help = examples("iam", &["--config config.toml", "--config config.toml --for lambda"]))]
     Iam(iam::flags::IamFlags),
     /// Print a shell's completions
+    #[command(after_help = examples("completions", &["bash", "zsh"]))]
     Completions {
         /// The shell
         shell: manual::Shell,
     },
-    /// Print the man pages, or write them as files
+    /// Show the man page on a terminal; else print all of them, or write them as files
+    #[command(after_help = examples("man", &["", "run", "--dir man"]))]
     Man(manual::Pages),
+}
+
+/// Commands to begin with.
+fn examples(verb: &str, arguments: &[&str]) -> String {
+    let lines = arguments
+        .iter()
+        .map(|arguments| format!("  rds-tether {verb} {arguments}"));
+    let lines: Vec<String> = lines.map(|line| line.trim_end().to_owned()).collect();
+    format!("Examples:\n{}", lines.join("\n"))
 }
 
 /// What to serve, and whether another process does already.
@@ -98,6 +124,9 @@ impl Verb {
             Self::Iam(flags) => Ok(flags.print()?),
             Self::Completions { shell } => {
                 print(&manual::completions(settings::command_line::<Cli>(), *shell));
+                if stdout().is_terminal() {
+                    say(&mut stderr(), manual::place(*shell));
+                }
                 Ok(Exit::Settled)
             }
             Self::Man(given) => Ok(given.put(settings::command_line::<Cli>())?),
@@ -109,7 +138,7 @@ async fn examine(flags: &DoctorFlags) -> anyhow::Result<Exit> {
     let order = flags.order()?;
     let sections = doctor::examine(flags.settings(), &order).await;
     let text = match flags.look.output {
-        Output::Text => doctor::draw::text(&sections),
+        Output::Text => painted(&doctor::draw::text(&sections), logging::is_coloured(&stdout())),
         Output::Json => doctor::draw::json(&sections),
     };
     say(&mut stdout(), &text);
