@@ -38,6 +38,11 @@ pub fn settings(settings: &Settings) -> Outcome {
 
 /// Settings that are none.
 pub fn bad_settings(error: &Error) -> Outcome {
+    if !error.others.is_empty() {
+        // They are one check, because they are one thing to mend.
+        let all: Vec<String> = error.lines().collect();
+        return Outcome::failure(error.exit, all.join("\n           "), "correct each of them");
+    }
     let fix = error.fix.as_deref();
     let fix = fix.unwrap_or("correct it; rds-tether doctor --help lists what can be set");
     Outcome::failure(error.exit, &error.what, fix)

@@ -81,20 +81,16 @@ struct Cloud {
 /// Looks at everything that is asked for and judges it.
 pub async fn examine(read: Result<Settings, settings::Error>, order: &Order) -> Vec<Section> {
     let end = Instant::now() + order.limit;
-    let (settings, checks) = match read {
+    let (settings, first) = match read {
         Ok(settings) => {
             let check = Check::new(check::SETTINGS, local::settings(&settings));
-            (Some(settings), vec![check])
+            (Some(settings), check)
         }
-        Err(error) => {
-            let errors = std::iter::once(&error).chain(&error.others);
-            let checks = errors.map(|error| Check::new(check::SETTINGS, local::bad_settings(error)));
-            (None, checks.collect())
-        }
+        Err(error) => (None, Check::new(check::SETTINGS, local::bad_settings(&error))),
     };
     let mut sections = vec![Section {
         title: "settings".into(),
-        checks,
+        checks: vec![first],
     }];
     let (followed, database) = tokio::join!(
         async {
