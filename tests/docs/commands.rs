@@ -163,7 +163,7 @@ fn the_first_pages_say_what_to_run() {
         ("README.md", "cargo install --path ."),
         ("README.md", "rds-tether plan"),
         ("README.md", "rds-tether run"),
-        ("README.md", "cargo run --release --example failover"),
+        ("README.md", "cargo run --example failover"),
         ("CONTRIBUTING.md", "tests/run"),
     ] {
         let commands = Page::read(path).commands();
@@ -197,7 +197,7 @@ pub fn cargo_has_it(place: &Place<'_>, line: &str) {
     assert!(verbs.contains(&words[1]), "{place}: {line}");
     for pair in words.windows(2) {
         let paths = match pair[0] {
-            "--example" => vec![format!("examples/{}.rs", pair[1])],
+            "--example" => vec![format!("examples/{}/main.rs", pair[1])],
             "--bench" => vec![format!("benches/{}/main.rs", pair[1])],
             "--test" => vec![format!("tests/{}.rs", pair[1]), format!("tests/{}/main.rs", pair[1])],
             "--lib" => vec![format!("src/{}.rs", pair[1]), format!("src/{}/mod.rs", pair[1])],

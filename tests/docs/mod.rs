@@ -6,6 +6,7 @@ mod aws;
 mod blocks;
 mod commands;
 mod consumers;
+mod demo;
 mod function;
 mod links;
 mod tables;
