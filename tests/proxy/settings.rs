@@ -253,7 +253,9 @@ fn settings_that_cannot_be_taken_change_nothing_at_all() {
         let run = Run::start(&good);
         let mut session = run.client("127.0.0.1");
         let told = run.reload_in_vain(&text);
-        assert!(told.contains(&why), "{what}: {told}");
+        assert!(told.contains("the old ones stay in force"), "{what}: {told}");
+        // Each mistake has a line.
+        run.daemon.wait_for_log(&["stay in force", &why]);
         session.assert_served();
         run.client("127.0.0.1").assert_served();
         assert_eq!(
