@@ -238,7 +238,9 @@ impl Daemon {
         let taken = self.take(loaded).await;
         self.metrics.reloaded(self.clock.now(), taken.is_ok());
         if let Err(error) = taken {
-            warn!("the new settings are not taken, the old ones stay in force: {error}");
+            for mistake in error.to_string().lines() {
+                warn!("the new settings are not taken, the old ones stay in force: {mistake}");
+            }
         }
     }
 
