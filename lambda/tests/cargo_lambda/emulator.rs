@@ -3,7 +3,8 @@
 //!
 //! The emulator is not believed on deadlines: it hands over one that passed in 1970. Nor does it freeze, or retry, anything.
 
-use std::net::Ipv4Addr;
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -19,8 +20,28 @@ const EVENT: &str = "cargo lambda invoke bootstrap --data-file tests/events/brid
 
 /// How long the emulator may take to listen on a busy machine, where it first waits for other runs of cargo.
 const START_MAX: Duration = Duration::from_secs(10 * 60);
+/// How long an answer may take before another is asked for.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// How long an invocation may take, the first of which builds the function.
 const INVOKE_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// Whether somebody speaks HTTP there. The emulator first tries whether the port is free: it listens for a moment, stops, and
+/// listens again, so that a listening socket is no sign yet. Only POST invokes a function.
+fn answers(port: u16) -> bool {
+    let path = "/2015-03-31/functions/bootstrap/invocations";
+    let ask = || -> io::Result<String> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        stream.set_read_timeout(Some(ANSWER_MAX))?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        )?;
+        let mut start = [0; 9];
+        stream.read_exact(&mut start)?;
+        Ok(String::from_utf8_lossy(&start).into_owned())
+    };
+    ask().is_ok_and(|start| start == "HTTP/1.1 ")
+}
 
 /// A running emulator; ended when dropped, with the function.
 struct Emulator<'a> {
@@ -57,7 +78,7 @@ impl<'a> Emulator<'a> {
         let mut has_ended = false;
         let came = comes_true(START_MAX, || {
             has_ended = tree.wait(Duration::ZERO).is_some();
-            has_ended || listens(tree.0.id(), port)
+            has_ended || (listens(tree.0.id(), port) && answers(port))
         });
         assert!(
             came,
