@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 use std::env;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStderr, Command, ExitCode, Stdio};
+use std::process::{self, Child, ChildStderr, Command, ExitCode, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -39,6 +39,11 @@ pub fn is_this() -> bool {
 
 pub fn run() -> ExitCode {
     let given = Given::parse();
+    // It ends with the demonstration, however that ends: then its standard input does.
+    thread::spawn(|| {
+        let _ = io::stdin().read_to_end(&mut Vec::new());
+        process::exit(1);
+    });
     rds_tether::logging::start(&given.logging, LogFormat::Text);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let run = |runtime: Runtime| runtime.block_on(rds_tether::verbs::run::run(|| given.flags.settings(), false));
@@ -56,7 +61,6 @@ pub struct Daemon {
     /// Ends with the daemon.
     ended: Receiver<()>,
     log: Arc<Mutex<VecDeque<String>>>,
-    _settings: Scratch,
 }
 
 impl Daemon {
@@ -80,7 +84,7 @@ impl Daemon {
             .env("AWS_ENDPOINT_URL", site.elb.url())
             .env("AWS_ACCESS_KEY_ID", "simulated")
             .env("AWS_SECRET_ACCESS_KEY", "simulated")
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| format!("this program does not start once more: {error}"))?;
@@ -96,12 +100,13 @@ impl Daemon {
             drop(ends);
         });
         let proxy = told.recv_timeout(START_MAX);
+        // It has read them; so nothing is left if this program is ended.
+        drop(folder);
         let mut daemon = Self {
             child,
             proxy: SocketAddr::from(([127, 0, 0, 1], 0)),
             ended,
             log,
-            _settings: folder,
         };
         daemon.proxy = proxy.map_err(|_| daemon.said("its proxy does not listen"))?;
         Ok(daemon)

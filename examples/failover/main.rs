@@ -146,7 +146,8 @@ struct Show<'a> {
 
 impl Show<'_> {
     fn scenes(&self) -> Result<(), String> {
-        self.rows.scene("Deployed: both target groups are empty");
+        self.rows
+            .scene("Deployed: nobody reaches a target before it is healthy");
         self.rows.happens(&format!("DNS names {FIRST}"));
         self.until_all_reach(FIRST)?;
         for failover in FAILOVERS {

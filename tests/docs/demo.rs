@@ -158,10 +158,21 @@ fn the_last_lines_say_what_the_rows_show() {
     }
     let scenes = scenes(&text);
     let (deployed, failovers) = scenes.split_first().expect("scenes");
+    // Before its target is healthy, no client of a balancer gets through; and in the end it does.
     assert!(
-        deployed.title.contains("empty") && deployed.rows[0].groups[0].is_empty(),
+        deployed.title.contains("nobody reaches a target before it is healthy"),
         "{text}"
     );
+    for (lane, group) in [(0, 0), (2, 1)] {
+        let first = deployed
+            .rows
+            .iter()
+            .find(|row| row.clients[lane] != "down")
+            .expect("it is reached");
+        let healthy = |row: &&Row| row.groups[group].iter().any(|target| target.ends_with(" healthy"));
+        let healthy = deployed.rows.iter().find(healthy).expect("it is healthy");
+        assert!(first.at + 2 >= healthy.at, "{text}");
+    }
     let rows = || scenes.iter().flat_map(|scene| &scene.rows);
     assert!(rows().count() > 20 && rows().is_sorted_by_key(|row| row.at), "{text}");
 
@@ -254,6 +265,8 @@ fn the_last_lines_say_what_the_rows_show() {
 #[test]
 #[ignore = "needs script(1) and the built example: tests/run has both"]
 fn colour_is_for_terminals_whose_owners_want_it() {
+    let folder = Scratch::new();
+    let mark = folder.folder().to_str().unwrap();
     for (no_color, is_coloured) in [("", true), ("1", false)] {
         let mut command = foreign("script");
         let command = command
@@ -261,12 +274,23 @@ fn colour_is_for_terminals_whose_owners_want_it() {
             .arg(demo())
             .arg("/dev/null")
             .env("TERM", "xterm")
+            .env("TMPDIR", folder.folder())
             .env("NO_COLOR", no_color);
         let mut shown = shown_until(command, "10.0.1.5 initial");
         assert_eq!(shown.contains("\x1b[31mdown"), is_coloured, "{shown:?}");
         shown.truncate(shown.find('\x1b').unwrap_or(shown.len()));
-        assert!(shown.contains("three") || shown.contains("Three"), "{shown}");
+        assert!(shown.starts_with("Three clients"), "{shown}");
+        // Whoever closes the terminal leaves no daemon, and no file.
+        wait_until("the demonstration and its daemon have ended", || !runs_with(mark));
+        assert_eq!(std::fs::read_dir(folder.folder()).unwrap().count(), 0);
     }
+}
+
+/// Whether a process has this in its environment or, as the daemon, among its arguments.
+fn runs_with(folder: &str) -> bool {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let mut told = processes.flat_map(|process| ["environ", "cmdline"].map(|file| process.path().join(file)));
+    told.any(|file| std::fs::read(file).is_ok_and(|text| String::from_utf8_lossy(&text).contains(folder)))
 }
 
 /// What a program prints until then; it is ended there.
@@ -283,7 +307,7 @@ fn shown_until(command: &mut Command, words: &str) -> String {
             break;
         }
     }
-    // Its terminal goes with it, and so does the program there.
+    // Its terminal goes with it, and so do the programs there.
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(shown.contains(words), "{shown}");
