@@ -322,6 +322,9 @@ fn without_empty_variables(command: Command) -> Command {
 
 /// The variables that begin as ours do and that no verb reads: a slip of the pen, such as RDS_TETHER_OBSERV, would otherwise
 /// make an observer write.
+/// Begins the variables that say where the programs are which the project's tests need.
+const OF_TESTS: &str = "RDS_TETHER_TEST_";
+
 fn unknown_variables(definition: &Command) -> Vec<Error> {
     let args = definition
         .get_arguments()
@@ -332,7 +335,8 @@ fn unknown_variables(definition: &Command) -> Vec<Error> {
     let set = std::env::vars_os().filter(|(_, value)| !value.is_empty());
     let set = set.map(|(name, value)| (name.to_string_lossy().into_owned(), value));
     let unknown: BTreeSet<String> = set
-        .filter(|(name, value)| name.starts_with(PREFIX) && !known.contains(name) && !is_of_kubernetes(name, value))
+        .filter(|(name, _)| name.starts_with(PREFIX) && !name.starts_with(OF_TESTS))
+        .filter(|(name, value)| !known.contains(name) && !is_of_kubernetes(name, value))
         .map(|(name, _)| name)
         .collect();
     let told = unknown.iter().map(|name| {

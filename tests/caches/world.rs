@@ -230,6 +230,8 @@ impl Databases {
             "--endpoint",
             &format!("{WRITER}:{port}"),
         ]);
+        // Each connection to a database is a client's.
+        command.args(["--readiness", "tcp", "--probe-interval", "never"]);
         for nameserver in nameservers {
             command.args(["--nameserver", &nameserver.to_string()]);
         }

@@ -11,7 +11,7 @@ use testkit::moto::{ACCOUNT, ANYBODY, IAM, OTHER_ACCOUNT, element, widened, with
 use testkit::program::assert_ended;
 use testkit::scratch::Scratch;
 use testkit::settings::target_group;
-use testkit::world::{Daemon, NEW, OLD, PATIENCE, WRITER, finish, said};
+use testkit::world::{Daemon, NEW, OLD, PATIENCE, WRITER, bare_command, finish, said};
 
 use super::{Topic, World, target};
 
@@ -34,7 +34,15 @@ impl Guarded {
     /// What `iam` prints for the binding and these flags.
     #[track_caller]
     fn policy(&self, flags: &[&str]) -> Value {
-        let output = finish(self.world.bound("iam", &self.world.arn).args(flags));
+        let mut command = bare_command("");
+        command.args([
+            "iam",
+            "--endpoint",
+            &format!("{WRITER}:5432"),
+            "--target-group",
+            &self.world.arn,
+        ]);
+        let output = finish(command.args(flags));
         assert_ended(&output, 0);
         serde_json::from_slice(&output.stdout).expect("a policy")
     }
@@ -258,7 +266,7 @@ fn an_assumed_role_needs_what_its_own_policy_allows() {
     let (folder, role) = (Scratch::new(), format!("arn:aws:iam::{ACCOUNT}:role/tether"));
     let config = by_role(&folder, &world.arn, &role);
     let print = |flags: &[&str]| {
-        let output = finish(world.command("iam").arg("--config").arg(&config).args(flags));
+        let output = finish(bare_command("").args(["iam", "--config"]).arg(&config).args(flags));
         assert_ended(&output, 0);
         serde_json::from_slice::<Value>(&output.stdout).expect("a policy")
     };

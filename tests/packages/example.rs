@@ -85,7 +85,7 @@ fn a_default_of_the_example_is_the_default() {
                 assert!(!default.starts_with(|c: char| c.is_ascii_digit()), "{line}: {default}");
             }
             Some(default) => {
-                let first = default.split(',').next().unwrap();
+                let first = default.split([',', ';']).next().unwrap();
                 assert_eq!(value, first, "{table} {key}");
                 compared += 1;
             }

@@ -126,7 +126,7 @@ fn what_is_no_endpoint_is_told_why() {
         (":5432", "empty"),
         ("db..example:5432", "empty label"),
         (".db:5432", "empty label"),
-        ("postgres://db.example:5432", "only letters"),
+        ("postgres://db.example:5432", "this is a URL; write db.example:5432"),
         ("db example:5432", "only letters"),
         ("dätenbank:5432", "only letters"),
         ("10.0.0.1:5432", "is an address"),

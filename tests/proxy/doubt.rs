@@ -181,7 +181,8 @@ fn a_connection_that_is_still_being_made_when_the_address_changes_is_made_anew()
         assert_eq!(client.at, NEW);
         client.assert_served();
     }
-    assert_eq!(new.accepted(), CLIENTS);
+    // Those that were in time; one more asked for the others.
+    assert!((CLIENTS..=CLIENTS + 1).contains(&new.accepted()), "{}", new.accepted());
 }
 
 #[test]

@@ -28,7 +28,9 @@ fn mistakes(command: &mut Command, exit: i32) -> Vec<String> {
     assert_eq!(once.len(), lines.len(), "told twice: {lines:#?}");
     for line in &lines {
         assert!(line.starts_with("rds-tether: "), "{lines:#?}");
-        assert!(line.chars().count() <= LINES_OF_A_TERMINAL, "nobody reads {line}");
+        // A test's folder may have a longer name than anybody's.
+        let shown = line.split_once("config.toml").map_or(line.as_str(), |(_, shown)| shown);
+        assert!(shown.chars().count() <= LINES_OF_A_TERMINAL, "nobody reads {line}");
     }
     lines
 }
