@@ -238,7 +238,7 @@ fn an_examination_needs_what_its_policy_allows() {
         assert!(exit == 0 && !told.contains("denied"), "{caller}: {told}");
         guarded.assert_each_is_missed(&policy, "doctor", flags, 77);
         let optional = names(&policy, false);
-        assert_eq!(optional.len(), 5, "{policy}");
+        assert_eq!(optional.len(), 6, "{policy}");
         for action in optional {
             let (exit, told) = guarded.run(&without(&policy, action), "doctor", flags);
             assert_eq!(exit, 0, "{caller} without {action}: {told}");

@@ -128,7 +128,7 @@ fn what_is_no_endpoint_is_told_why() {
         (".db:5432", "empty label"),
         ("postgres://db.example:5432", "this is a URL; write db.example:5432"),
         ("db example:5432", "only letters"),
-        ("dätenbank:5432", "only letters"),
+        ("dätenbank:5432", "write xn--dtenbank-0za:5432"),
         ("10.0.0.1:5432", "is an address"),
         ("10.0.0.1", "is an address"),
         ("[::1]:5432", "is an address"),
