@@ -28,7 +28,7 @@ pub struct Logging {
     verbose: u8,
 }
 
-/// Whether a person watches who has not asked for no colours (https://no-color.org).
+/// Whether a person watches who has not asked for no colours (<https://no-color.org>).
 #[expect(
     clippy::disallowed_methods,
     reason = "all programs share the variable, which is no setting of this one"

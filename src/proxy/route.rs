@@ -52,7 +52,7 @@ pub struct Move {
     /// Whether the sessions that are left behind end as soon as a new address takes sessions and DNS has named it again: by default a writer's do, unless
     /// the name comes back to an address that it left lately. Names flap after a failover, and one of two such moves is wrong.
     pub ends_early: bool,
-    /// DNS has said so again, [`CONFIRMED_AFTER`] it had first.
+    /// DNS has said so again, a second after it had first.
     pub is_confirmed: bool,
     /// A new address has shown that it takes sessions.
     pub is_proven: bool,
