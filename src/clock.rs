@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::planner::time::Timestamp;
 
@@ -28,6 +28,14 @@ impl Clock {
     /// Now.
     pub fn now(&self) -> Timestamp {
         self.wall + self.start.elapsed()
+    }
+
+    /// Sleeps until a moment of this clock; for ever if there is none.
+    pub async fn until(&self, at: Option<Timestamp>) {
+        match at {
+            Some(at) => sleep_until(self.instant(at)).await,
+            None => std::future::pending().await,
+        }
     }
 
     /// The instant to sleep until for a moment of this clock.

@@ -155,6 +155,14 @@ fn plain_text(text: &str) -> String {
     text.chars().filter(|char| !char.is_control()).collect()
 }
 
+/// Whether an error means that the other side ended the connection.
+fn is_end(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
+    )
+}
+
 /// The words for an error that people know it by.
 fn plain(error: &io::Error) -> String {
     match error.kind() {
@@ -181,12 +189,8 @@ impl Trouble {
         match inner {
             Some(rustls::Error::InvalidCertificate(certificate)) => Self::of_certificate(certificate),
             Some(other) => Self::Handshake(other.to_string()),
-            None => match error.kind() {
-                ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
-                    Self::Closed(Stage::Tls, plain(error))
-                }
-                _ => Self::Handshake(error.to_string()),
-            },
+            None if is_end(error) => Self::Closed(Stage::Tls, plain(error)),
+            None => Self::Handshake(error.to_string()),
         }
     }
 

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::trust::Trust;
-use super::{SSL_REQUEST, plain};
+use super::{Trouble, ask_for_tls, is_end, plain};
 
 /// A server that speaks first, as MySQL does, has spoken by then. What is not for it would count as an error of this host.
 const SPEAKS_FIRST: Duration = Duration::from_millis(50);
@@ -55,16 +55,8 @@ pub async fn ask(mut stream: TcpStream, trust: &Trust, is_known: bool, about_ses
         };
     }
     let _ = stream.set_nodelay(true);
-    if let Err(error) = stream.write_all(&SSL_REQUEST).await {
-        return ended(error);
-    }
-    let offered = match stream.read_u8().await {
-        Ok(offered) => offered,
-        Err(error) => return ended(error),
-    };
-    match offered {
-        b'N' => start(stream, about_sessions).await,
-        b'S' => {
+    match ask_for_tls(&mut stream).await {
+        Ok(()) => {
             let name = stream.peer_addr().map(|peer| peer.ip().to_string());
             match trust.handshake(&name.unwrap_or_default(), stream).await {
                 Ok(stream) => start(stream, about_sessions).await,
@@ -73,14 +65,11 @@ pub async fn ask(mut stream: TcpStream, trust: &Trust, is_known: bool, about_ses
                 Err(_) => Answer::Ready,
             }
         }
-        b'E' => read_error(&mut stream).await.unwrap_or_else(ended),
-        _ => Answer::NotPostgres,
+        Err(Trouble::TlsRefused) => start(stream, about_sessions).await,
+        Err(Trouble::NotPostgres(b'E')) => read_error(&mut stream).await.unwrap_or_else(ended),
+        Err(Trouble::Closed(_, why)) => Answer::Ended(why),
+        Err(_) => Answer::NotPostgres,
     }
-}
-
-fn is_end(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
-    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
 async fn start(mut stream: impl AsyncRead + AsyncWrite + Unpin, about_sessions: bool) -> Answer {

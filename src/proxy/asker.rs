@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::timeout;
 
 use super::shared::Shared;
 use super::socket;
@@ -34,29 +34,24 @@ pub(super) async fn watch(shared: Arc<Shared>, mut is_probed: watch::Receiver<bo
     loop {
         let current = Arc::clone(&route.borrow_and_update());
         let probes = settings.borrow_and_update().probes;
-        let interval = probes.interval(shared.health.with(|known| known.readiness()));
         let now = shared.clock.now();
-        let wants = Wants {
+        let mut wants = Wants {
             clients: shared.health.waiting.load(Ordering::Relaxed) > 0,
             spread: shared.health.is_passed_by.swap(false, Ordering::Relaxed),
             sessions: current.awaits_proof(now) && shared.counts.open.load(Ordering::Relaxed) > 0,
             health: *is_probed.borrow_and_update(),
-            interval,
+            interval: None,
         };
-        let due = shared.health.with(|known| known.ask(&current, wants, now));
+        let (due, next) = shared.health.with(|known| {
+            wants.interval = probes.interval(known.readiness());
+            (known.ask(&current, wants, now), known.next(&current, wants, now))
+        });
         for (ip, question) in due {
             let address = SocketAddr::new(ip, current.port);
             asked.spawn(ask(Arc::clone(&shared), address, question, wants));
         }
-        let next = shared.health.with(|known| known.next(&current, wants, now));
-        let is_due = async {
-            match next {
-                Some(next) => sleep_until(shared.clock.instant(next)).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
-            () = is_due => {}
+            () = shared.clock.until(next) => {}
             () = shared.health.wanted.notified() => {}
             Some(_) = asked.join_next() => {}
             changed = route.changed() => if changed.is_err() { return },

@@ -52,8 +52,6 @@ pub struct Carried {
 pub struct Relay {
     up: Direction,
     down: Direction,
-    /// The database had its last word before the client had.
-    pub is_left: bool,
 }
 
 impl Relay {
@@ -69,7 +67,6 @@ impl Relay {
     ) -> Poll<Result<(), Failed>> {
         let up = self.up.poll(client, upstream, &carried.up, self.down.has_ended(), cx);
         let down = self.down.poll(upstream, client, &carried.down, self.up.has_ended(), cx);
-        self.is_left |= down.is_ready() && up.is_pending();
         match (up, down) {
             (Poll::Ready(Err(Ended::Read(error))), _) => Poll::Ready(Err(Failed::Client(error))),
             (_, Poll::Ready(Err(Ended::Read(error)))) => Poll::Ready(Err(Failed::Upstream(error))),
@@ -90,6 +87,11 @@ impl Relay {
     /// said is still to be passed on.
     pub fn is_deaf(&self) -> bool {
         self.up.has_ended() || self.down.has_ended() || self.up.is_passing_on()
+    }
+
+    /// Whether the database has had its last word and the client has not.
+    pub fn is_left(&self) -> bool {
+        self.down.has_ended() && !self.up.has_ended()
     }
 
     /// Looks for such a failure. What the database said last is never given up for it.

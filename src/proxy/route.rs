@@ -58,15 +58,21 @@ pub struct Move {
     pub is_proven: bool,
 }
 
+impl Move {
+    /// Whether all is known that ends sessions early.
+    fn is_certain(self) -> bool {
+        self.is_proven && self.is_confirmed
+    }
+}
+
 /// A name that says something else for a moment does no harm.
 const CONFIRMED_AFTER: Duration = Duration::from_secs(1);
 
 impl Route {
     /// Whether sessions to a former address end as soon as more is known of the new one.
     pub fn awaits_proof(&self, now: Timestamp) -> bool {
-        let is_open = |moved: Move| {
-            moved.ends_early && !(moved.is_proven && moved.is_confirmed) && now.since(moved.at) < Linger::OF_A_WRITER
-        };
+        let is_open =
+            |moved: Move| moved.ends_early && !moved.is_certain() && now.since(moved.at) < Linger::OF_A_WRITER;
         self.moved.is_some_and(is_open) && !self.gone.is_empty() && !self.is_disputed
     }
 
@@ -96,11 +102,7 @@ impl Route {
             return None;
         }
         let mut linger = self.linger?;
-        if self
-            .moved
-            .is_some_and(|moved| moved.ends_early && moved.is_proven && moved.is_confirmed)
-            && !self.is_disputed
-        {
+        if self.moved.is_some_and(|moved| moved.ends_early && moved.is_certain()) && !self.is_disputed {
             linger = Duration::ZERO;
         }
         // What is no longer remembered has been gone for long.

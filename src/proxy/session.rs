@@ -14,7 +14,7 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::{debug, info, warn};
 
 use super::peers::{self, Peers};
@@ -280,12 +280,6 @@ impl Sessions {
                     if cut == 1 { "session" } else { "sessions" },
                 );
             }
-            let end = async {
-                match next {
-                    Some(next) => sleep_until(self.shared.clock.instant(next)).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 changed = route.changed() => if changed.is_err() { return },
                 changed = phase.changed() => if changed.is_err() { return },
@@ -299,7 +293,7 @@ impl Sessions {
                 },
                 () = self.late.notified() => {}
                 _ = tick.tick() => self.tick.tick(),
-                () = end => {}
+                () = self.shared.clock.until(next) => {}
             }
         }
     }
@@ -413,7 +407,7 @@ impl Session {
     fn carry(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failed>> {
         let carried = &self.sessions.shared.counts.carried;
         let ended = self.relay.poll(&self.client, &self.upstream, carried, cx);
-        if self.relay.is_left {
+        if self.relay.is_left() {
             self.doubt();
         }
         if ended.is_ready() {

@@ -153,24 +153,22 @@ impl Proxies {
         }
         let Some(error) = taken(listen) else { return Ok(()) };
         let found = claim::found(listen).unwrap_or_default();
-        let Some((process, other)) = found.iter().find(|(_, other)| **other != proxy.endpoint.to_string()) else {
-            return match (self.replaces, found.keys().next()) {
-                (true, Some(_)) => Ok(()),
-                (true, None) => Err(Error::NotOurs(
-                    listen,
-                    "the process that listens there is no rds-tether that says which endpoint it serves".into(),
-                )),
-                (false, Some(process)) => Err(Error::Taken(
-                    listen,
-                    format!("process {process}, for the same endpoint,"),
-                )),
-                (false, None) => Err(Error::Listen(listen, error)),
-            };
-        };
-        Err(Error::NotOurs(
-            listen,
-            format!("process {process} serves {other} there, not {}", proxy.endpoint),
-        ))
+        if let Some((process, other)) = found.iter().find(|(_, other)| **other != proxy.endpoint.to_string()) {
+            let why = format!("process {process} serves {other} there, not {}", proxy.endpoint);
+            return Err(Error::NotOurs(listen, why));
+        }
+        match (self.replaces, found.keys().next()) {
+            (true, Some(_)) => Ok(()),
+            (true, None) => Err(Error::NotOurs(
+                listen,
+                "the process that listens there is no rds-tether that says which endpoint it serves".into(),
+            )),
+            (false, Some(process)) => Err(Error::Taken(
+                listen,
+                format!("process {process}, for the same endpoint,"),
+            )),
+            (false, None) => Err(Error::Listen(listen, error)),
+        }
     }
 
     fn check_descriptors(&self, wanted: &[Proxy]) {

@@ -72,12 +72,12 @@ impl Shared {
 
     /// Takes note that an address took a client's connection.
     pub fn accepted(&self, ip: IpAddr) {
-        let is_news = self.health.with(|known| known.accepted(ip, self.clock.now()));
-        if is_news {
+        let now = self.clock.now();
+        if self.health.with(|known| known.accepted(ip, now)) {
             self.is_back(ip);
             self.health.changed.notify_waiters();
         }
-        if self.route.borrow().awaits_proof(self.clock.now()) {
+        if self.route.borrow().awaits_proof(now) {
             self.health.answered.notify_one();
         }
     }

@@ -36,6 +36,9 @@ const SILENCES_MAX: u32 = 3;
 /// An address that answered so lately is not doubted because a session ended.
 const JUST_NOW: Duration = Duration::from_secs(1);
 
+/// Addresses of which something is known.
+const KNOWN_MAX: usize = 64;
+
 /// How to find out whether a database takes sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
@@ -207,9 +210,7 @@ impl Standings {
         }
         match self.readiness {
             Readiness::Tcp => true,
-            Readiness::Postgres => standing
-                .and_then(|standing| standing.ready)
-                .is_some_and(|ready| now.since(ready) <= FRESH),
+            Readiness::Postgres => self.is_ready(ip, now),
         }
     }
 
@@ -289,7 +290,8 @@ impl Standings {
     }
 
     fn due(&self, ip: IpAddr, route: &Route, wants: Wants, now: Timestamp) -> Option<Timestamp> {
-        let standing = self.known.get(&ip).cloned().unwrap_or_default();
+        let unknown = Standing::default();
+        let standing = self.known.get(&ip).unwrap_or(&unknown);
         if standing.is_asked {
             return None;
         }
@@ -390,9 +392,6 @@ impl Standings {
         }
     }
 }
-
-/// Addresses of which something is known.
-const KNOWN_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -320,11 +320,11 @@ fn without_empty_variables(command: Command) -> Command {
     command.mut_args(mend).mut_subcommands(without_empty_variables)
 }
 
-/// The variables that begin as ours do and that no verb reads: a slip of the pen, such as RDS_TETHER_OBSERV, would otherwise
-/// make an observer write.
 /// Begins the variables that say where the programs are which the project's tests need.
 const OF_TESTS: &str = "RDS_TETHER_TEST_";
 
+/// The variables that begin as ours do and that no verb reads: a slip of the pen, such as RDS_TETHER_OBSERV, would otherwise
+/// make an observer write.
 fn unknown_variables(definition: &Command) -> Vec<Error> {
     let args = definition
         .get_arguments()

@@ -333,8 +333,7 @@ impl Document {
     /// nothing, and proxies that are not known to be of no use.
     pub fn judge(&mut self) {
         let mut proxies = self.proxies.iter().flatten();
-        let is_well = |group: &Group| group.settled && group.nothing_serves.is_none();
-        self.settled = self.target_groups.iter().all(is_well)
+        self.settled = self.target_groups.iter().all(Group::is_well)
             && self.not_looked_at_yet.iter().flatten().next().is_none()
             && proxies.all(|proxy| proxy.ready != Some(false));
         self.exit_code = self.exit() as u8;
@@ -432,6 +431,11 @@ impl Group {
     /// Its verdict where that stands above what it is about.
     pub fn heading(&self) -> Text {
         Text(self.verdict.0.replace(": see above", ""))
+    }
+
+    /// Whether it equals DNS and is not known to serve nobody.
+    pub fn is_well(&self) -> bool {
+        self.settled && self.nothing_serves.is_none()
     }
 
     /// What somebody else has removed lately, for people.

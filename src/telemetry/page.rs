@@ -74,8 +74,7 @@ fn title(document: &Document) -> &'static str {
 }
 
 fn write_group(out: &mut String, group: &Group, document: &Document) -> Result {
-    let is_well = group.settled && group.nothing_serves.is_none();
-    let class = if is_well { "ok" } else { "no" };
+    let class = if group.is_well() { "ok" } else { "no" };
     let since = (group.in_sync_since).map_or_else(String::new, |at| format!(" for {}", document.ago(Some(at))));
     let (name, verdict) = (html(&group.name), html(group.heading()));
     writeln!(
