@@ -98,6 +98,7 @@ fn failure_label(failure: &Failure) -> &'static str {
         Failure::Refused => "refused",
         Failure::TimedOut => "timeout",
         Failure::Malformed(_) => "malformed",
+        Failure::TooMany(_) => "too_many",
         Failure::Code(_) => "other",
         Failure::Network(_) => "network",
         Failure::Stale(..) => "stale",

@@ -1,6 +1,6 @@
 //! Exit codes.
 
-use crate::planner::plan::Class;
+use crate::planner::plan::{Class, Note};
 
 /// Exit codes: 0, 1, 2 and 4 as documented, the others as in sysexits.h where that has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,12 @@ impl Exit {
         worst.unwrap_or(Self::Settled)
     }
 
+    /// What a note means: a group that can carry no database is not one to follow.
+    pub fn of_note(note: &Note) -> Option<Self> {
+        let is_unusable = matches!(note, Note::Unfit(unfit) if unfit.is_of_protocol());
+        is_unusable.then_some(Self::Settings)
+    }
+
     /// What something that is held means.
     pub fn of_hold(class: Class) -> Option<Self> {
         match class {
@@ -55,6 +61,7 @@ impl Exit {
             Class::ToldElsewhere
             | Class::Doubtful
             | Class::Unprobed
+            | Class::Overtaken
             | Class::Contradiction
             | Class::Wanted
             | Class::Waiting => None,

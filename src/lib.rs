@@ -29,9 +29,10 @@
 //!   Nothing else changes a target group; `doctor`, when asked to, sends two writes that change nothing.
 //! - [`proxy`]: the other way to reach a database that moves: listens on a stable address and carries bytes to it.
 //! - [`function`]: for the Lambda function of the `lambda` package: what woke it, and what it remembers.
+//! - [`lead`] asks the members of a database who the writer is, and [`database`] talks to them.
 //! - [`aws`], [`dns`] and [`probe`]: the adapters. Each outside library is known to one of them alone.
-//! - [`clock`], [`counts`], [`exit`], [`logging`] and [`text`]: what time it is, what the adapters count, how a process ends,
-//!   where the log goes, and how durations, lists and holds are put into words.
+//! - [`clock`], [`counts`], [`exit`], [`file`](mod@file), [`logging`] and [`text`]: what time it is, what the adapters count, how a process
+//!   ends, how much of a file is read, where the log goes, and how durations, lists and holds are put into words.
 //! - [`planner`]: the decision and its nouns. Pure: no clock, no I/O, no AWS, no `async`.
 //!
 //! # Words
@@ -56,11 +57,14 @@
 pub mod aws;
 pub mod clock;
 pub mod counts;
+pub mod database;
 pub mod dns;
 pub mod doctor;
 pub mod exit;
+pub mod file;
 pub mod follow;
 pub mod function;
+pub mod lead;
 pub mod logging;
 pub mod notify;
 pub mod planner;

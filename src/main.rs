@@ -1,43 +1,55 @@
 //! The command: parses, logs, runs one verb and turns its outcome into an exit code.
 
-use std::fmt::Display;
-use std::io::stderr;
+use std::io::{Write as _, stderr};
 use std::process::ExitCode;
 
 use rds_tether::exit::Exit;
 use rds_tether::settings::Refused;
-use rds_tether::verbs::{Cli, Verb, exit_of, say};
+use rds_tether::text::shown;
+use rds_tether::verbs::{Cli, Verb, exit_of, out};
 use rds_tether::{logging, settings};
 
 fn main() -> ExitCode {
     let cli: Cli = match settings::read_command_line(std::env::args_os().collect()) {
         Ok(cli) => cli,
         Err(Refused::Asked(help)) => {
-            // Help that nobody reads is no failure.
-            let _ = help.print();
-            return code(if help.use_stderr() { Exit::Usage } else { Exit::Settled });
+            let printed = help.print();
+            if help.use_stderr() {
+                return code(Exit::Usage);
+            }
+            return code(match out::read(printed) {
+                Ok(_) => Exit::Settled,
+                Err(error) => {
+                    complain([error.to_string()]);
+                    Exit::Unexpected
+                }
+            });
         }
         Err(Refused::Wrong(error)) => {
-            complain(&error);
+            complain(error.lines());
             return code(error.exit);
         }
     };
     logging::start(&cli.logging, cli.verb.log_format());
     code(run(&cli.verb).unwrap_or_else(|error| {
-        complain(&error);
+        match error.downcast_ref::<settings::Error>() {
+            Some(wrong) => complain(wrong.lines()),
+            None => complain([shown(&error)]),
+        }
         exit_of(&error)
     }))
 }
 
 /// Says why the process ends, each reason on its line.
-fn complain(error: &impl Display) {
+fn complain(reasons: impl IntoIterator<Item = String>) {
     let name = if logging::is_coloured(&stderr()) {
         "\x1b[1;31mrds-tether:\x1b[0m"
     } else {
         "rds-tether:"
     };
-    for line in error.to_string().lines() {
-        say(&mut stderr(), &format!("{name} {line}"));
+    for reason in reasons {
+        // Nobody who could be told is left if it fails.
+        let _ = writeln!(stderr(), "{name} {reason}");
     }
 }
 

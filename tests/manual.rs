@@ -174,6 +174,7 @@ fn a_default_that_is_told_is_the_one_that_holds() {
         let sections = tables.iter().map(|table| match table.header {
             "[[target_group]]" => group.clone(),
             "[[proxy]]" => proxy.clone(),
+            "[notify]" => "[notify]\nsns_topic_arn = \"arn:aws:sns:eu-west-1:111122223333:database\"\n".to_owned(),
             header => format!("{header}\n"),
         });
         let add = |(section, table): (String, &Table)| match said.split_once(' ') {
@@ -245,8 +246,8 @@ fn a_page_is_shown_on_a_terminal() {
         assert!(page.contains(&format!(".TH {title} ")), "{arguments}: {page}");
     }
     assert_says(
-        &assert_exit(bare_command("").args(["man", "moon"]), 1),
-        &["no such page"],
+        &assert_exit(bare_command("").args(["man", "moon"]), 64),
+        &["there is no page \"moon\"", "give a verb"],
     );
 }
 

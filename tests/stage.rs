@@ -95,6 +95,16 @@ impl Stage {
         writeln!(file.expect("the folder is there"), "{text}").expect("room");
     }
 
+    /// An address of the stage's own, which exists nowhere else.
+    pub fn address(&self, ip: &str) {
+        run(Command::new("ip").args(["address", "add", ip, "dev", "lo"]), "");
+    }
+
+    /// Packets from and to the address of [`Stage::black_hole`] arrive again.
+    pub fn fill_hole(&self) {
+        run(Command::new("nft").args(["delete", "table", "ip", "hole"]), "");
+    }
+
     /// From now on, packets from and to this address vanish.
     pub fn black_hole(&self, ip: &str) {
         let rules = format!(

@@ -2,6 +2,7 @@
 
 mod caches;
 mod cdk;
+mod clock;
 mod cloudformation;
 mod knot;
 mod moto;

@@ -1,4 +1,4 @@
-//! The figures of docs/figures.md: `cargo bench --bench core`, or with `-- plan`, `-- reaction`, `-- run-1000`, `-- scrape` only
+//! The figures of docs/figures.md: `cargo bench --bench core`, or with `-- plan`, `-- answers`, `-- reaction`, `-- run-1000`, `-- scrape` only
 //! those parts.
 //!
 //! Everything is on loopback: the servers are the testkit's, in this process; the program is the built binary in processes
@@ -12,6 +12,7 @@
     reason = "it measures real processes in real time, over windows of time"
 )]
 
+mod answers;
 mod figures;
 mod fleet;
 mod memory;
@@ -28,7 +29,7 @@ use std::process::ExitCode;
 use crate::figures::load;
 use crate::process::Build;
 
-const PARTS: [&str; 4] = ["plan", "reaction", "run-1000", "scrape"];
+const PARTS: [&str; 5] = ["plan", "answers", "reaction", "run-1000", "scrape"];
 
 fn main() -> ExitCode {
     let given: Vec<String> = env::args().skip(1).collect();
@@ -56,6 +57,9 @@ fn main() -> ExitCode {
     println!("rds-tether {}, {}", env!("CARGO_PKG_VERSION"), figures::machine());
     if wanted("plan") {
         plan::run(quick, &builds);
+    }
+    if wanted("answers") {
+        answers::run(quick, &builds);
     }
     // Its first looks take minutes, because calls are rationed; the reaction is measured meanwhile, which can only slow it.
     let many = wanted("run-1000").then(|| builds.iter().map(|build| run_1000::Run::start(quick, build)));

@@ -9,11 +9,12 @@ use rds_tether::aws::elb::{self, Client};
 use rds_tether::aws::failure::Kind;
 use rds_tether::follow::Follower;
 use rds_tether::follow::tracker::Tracker;
-use rds_tether::function::tag;
+use rds_tether::function::tag::{self, Clocks, Seal};
 use rds_tether::planner::memory::Memory;
 use rds_tether::planner::time::Timestamp;
+use rds_tether::settings::TAG_KEY;
 use tokio::time::{Instant, timeout_at};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 /// The part of an invocation's reserve that the tag may take.
 pub const TAG_WRITE_MAX: Duration = Duration::from_secs(1);
@@ -24,15 +25,29 @@ pub const TAG_READ_MAX: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub struct Remembered {
     followers: Mutex<BTreeMap<Arn, (Memory, Tracker)>>,
-    /// The denials that were warned of: an action and what it was denied for.
-    warned: Mutex<BTreeSet<(&'static str, Option<Arn>)>>,
+    /// Without it no tag is read or written: anybody's could make a target seem absent for long.
+    seal: Option<Seal>,
+    /// What is told once: an action that was denied and what for, or a tag that is not ours.
+    told: Mutex<BTreeSet<(&'static str, Option<Arn>)>>,
 }
 
 impl Remembered {
-    /// The values of the groups' tags, empty where there is no tag; missing where that is not known by then.
+    /// Nothing yet. A seal makes the tag outlive the process.
+    pub fn sealing(seal: Option<Seal>) -> Self {
+        Self {
+            seal,
+            ..Self::default()
+        }
+    }
+
+    /// The values of the groups' tags, empty where there is no tag; missing where that is not known by then, or not to be
+    /// believed.
     pub async fn read_tags(&self, client: &Client, arns: Vec<Arn>, end: Instant) -> BTreeMap<Arn, String> {
         const NOT_READ: &str = "absence clocks are not read from the tag";
         let mut tags = BTreeMap::new();
+        if self.seal.is_none() {
+            return tags;
+        }
         let mut unread = vec![arns];
         while let Some(mut arns) = unread.pop() {
             let Ok(read) = timeout_at(end, client.tags(&arns, tag::KEY)).await else {
@@ -59,7 +74,8 @@ impl Remembered {
     /// process the waiting for candidates to show something, what was registered, and the changes under way. Without any, the waiting starts anew.
     pub fn recall(&self, arn: &Arn, tag: Option<&str>, now: Timestamp) -> (Memory, Tracker) {
         let (here, under_way) = locked(&self.followers).get(arn).cloned().unwrap_or_default();
-        let clocks = [tag.and_then(tag::read), here.clocks()].into_iter().flatten();
+        let of_tag = tag.filter(|tag| !tag.is_empty()).and_then(|tag| self.read(arn, tag));
+        let clocks = [of_tag, here.clocks()].into_iter().flatten();
         // What claims to come from the future must not outdo what this process knows.
         let youngest = clocks
             .filter(|(last_look, _)| *last_look <= now)
@@ -73,14 +89,29 @@ impl Remembered {
         (memory, under_way.recalled(now))
     }
 
+    /// The clocks of a tag that is ours.
+    fn read(&self, arn: &Arn, tag: &str) -> Option<Clocks> {
+        let clocks = self.seal.as_ref()?.read(arn, tag);
+        if clocks.is_none() && self.is_new(tag::KEY, Some(arn)) {
+            let (group, key) = (arn.name(), tag::KEY);
+            info!(
+                group,
+                "the tag {key} is not believed: it was written by somebody else, or under another {TAG_KEY}"
+            );
+        }
+        clocks
+    }
+
     /// Leaves the absence clocks for the next invocation. A tag that could not be read is replaced, because what it says may
     /// no longer be so.
     pub async fn keep(&self, follower: &Follower, client: &Client, tag: Option<String>, end: Instant) {
         const NOT_KEPT: &str = "absence clocks are not kept in the tag";
         let (binding, (memory, under_way)) = (follower.binding(), follower.memory());
         locked(&self.followers).insert(binding.arn.clone(), (memory.clone(), under_way.clone()));
-        let Some(clocks) = memory.clocks() else { return };
-        let value = tag::write(&clocks);
+        let (Some(seal), Some(clocks)) = (&self.seal, memory.clocks()) else {
+            return;
+        };
+        let value = seal.write(&binding.arn, &clocks);
         if binding.observe || tag.is_some_and(|tag| tag == value) {
             return;
         }
@@ -97,12 +128,15 @@ impl Remembered {
     /// A denial is warned of once in the life of the process: it is as it was meant, or will be read.
     fn warn(&self, what: &str, error: &elb::Error, denied_for: Option<&Arn>) {
         let group = error.group.name();
-        let is_new = || locked(&self.warned).insert((error.failure.action, denied_for.cloned()));
-        if error.failure.kind != Kind::Denied || is_new() {
+        if error.failure.kind != Kind::Denied || self.is_new(error.failure.action, denied_for) {
             warn!(group, "{what}: {error}");
         } else {
             debug!(group, "{what}: {error}");
         }
+    }
+
+    fn is_new(&self, what: &'static str, group: Option<&Arn>) -> bool {
+        locked(&self.told).insert((what, group.cloned()))
     }
 }
 
@@ -144,6 +178,7 @@ mod tests {
         let seen = Seen {
             family: Family::Ipv4,
             endpoints: BTreeMap::from([(&endpoint, Ok(&answer))]),
+            led: BTreeMap::new(),
             probed: &BTreeMap::from([(target, Err(Doubt::Silent("no answer in time".into())))]),
             group: Ok(&BTreeMap::new()),
             listed: now,

@@ -74,7 +74,7 @@ fn line(measured: &Measured, now: Timestamp, request_id: &str) -> Value {
         .collect();
     let mut line = json!({
         "_aws": {
-            "Timestamp": now.as_millis(),
+            "Timestamp": now.written(),
             "CloudWatchMetrics": [
                 { "Namespace": NAMESPACE, "Dimensions": [["TargetGroup"]], "Metrics": directives }
             ],

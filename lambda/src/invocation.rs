@@ -14,8 +14,10 @@ use rds_tether::follow::binding::Binding;
 use rds_tether::follow::report::Report;
 use rds_tether::follow::{self, Follower};
 use rds_tether::function::event::{Command, Doorbell, Scope};
+use rds_tether::function::tag::Seal;
+use rds_tether::lead::crew::Crews;
 use rds_tether::notify::Notifier;
-use rds_tether::settings::Settings;
+use rds_tether::settings::{Settings, TAG_KEY};
 use rds_tether::telemetry::document::Document;
 use rds_tether::text;
 use serde_json::Value;
@@ -59,7 +61,7 @@ struct Invocation {
     clock: Clock,
     until: Until,
     doorbell: Arc<Doorbell>,
-    watchers: Arc<Watchers>,
+    crews: Arc<Crews>,
     request_id: String,
     remembered: Arc<Remembered>,
     telling: Telling,
@@ -68,7 +70,10 @@ struct Invocation {
 impl Function {
     /// A function that has not been invoked yet. Its clients are made now because Lambda gives a start, though not the
     /// invocations of a small function, a whole processor.
-    pub async fn new(settings: Settings) -> Self {
+    pub async fn new(settings: Settings, seal: Option<Seal>) -> Self {
+        if seal.is_none() {
+            info!("absence clocks live as long as this process: {TAG_KEY} is not set");
+        }
         let mut clients = Clients::start();
         for binding in &settings.bindings {
             clients.of(&binding.client_key()).await;
@@ -78,7 +83,7 @@ impl Function {
             settings,
             notifier: Arc::new(Mutex::new(notifier)),
             clients: tokio::sync::Mutex::new(clients),
-            remembered: Arc::default(),
+            remembered: Arc::new(Remembered::sealing(seal)),
         }
     }
 
@@ -91,12 +96,12 @@ impl Function {
 
     async fn answer(&self, event: LambdaEvent<Box<RawValue>>) -> Result<Value, Diagnostic> {
         let clock = Clock::start();
-        let mut doorbell = Doorbell::read_text(event.payload.get());
+        let mut doorbell = Doorbell::read(event.payload.get());
         let configured = self.settings.bindings.iter().flat_map(|binding| &binding.endpoints);
         doorbell.scope = doorbell.scope.among(configured);
         info!(phase = ?doorbell.phase, scope = ?doorbell.scope, "woken by {doorbell}");
         let watchers = Watchers::of(&self.settings.dns, clock).map_err(|error| unsettled(error.to_string()))?;
-        let watchers = Arc::new(watchers);
+        let crews = Arc::new(Crews::new(Arc::new(watchers), clock));
         let telling = Telling {
             notifier: Arc::clone(&self.notifier),
             trigger: doorbell.to_string().into(),
@@ -107,7 +112,7 @@ impl Function {
             until,
             telling,
             doorbell: Arc::new(doorbell),
-            watchers,
+            crews,
             request_id: event.context.request_id,
             remembered: Arc::clone(&self.remembered),
         };
@@ -189,8 +194,8 @@ impl Invocation {
     }
 
     fn follower(&self, binding: &Arc<Binding>, client: Client, tag: Option<&str>) -> Follower {
-        let watchers = Arc::clone(&self.watchers);
-        let mut follower = Follower::new(Arc::clone(binding), client, watchers, self.clock);
+        let crews = Arc::clone(&self.crews);
+        let mut follower = Follower::new(Arc::clone(binding), client, crews, self.clock);
         let now = self.clock.now();
         if !self.only_looks() {
             let (memory, under_way) = self.remembered.recall(&binding.arn, tag, now);

@@ -47,7 +47,7 @@ pub struct Until {
 impl Until {
     /// What an event makes of an invocation that Lambda ends at `deadline_millis`.
     pub fn new(doorbell: &Doorbell, deadline_millis: u64, reserve: Duration, now: Timestamp) -> Self {
-        let told = Timestamp::from_millis(deadline_millis);
+        let told = Timestamp::from_written(deadline_millis);
         let end = if now.since(told) > TIMEOUT_MAX {
             now + TIMEOUT_UNTOLD
         } else {
@@ -231,7 +231,7 @@ mod tests {
     fn a_deadline_that_was_never_told_leaves_time() {
         let now = Timestamp::from_millis(1_795_000_000_000);
         let reserve = Duration::from_secs(2);
-        let doorbell = Doorbell::read_text("{}");
+        let doorbell = Doorbell::read("{}");
         let left = |deadline_millis| {
             Until::new(&doorbell, deadline_millis, reserve, now)
                 .deadline()

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use lambda_runtime::{LambdaEvent, service_fn};
+use rds_tether::function::tag::Seal;
 use rds_tether::logging::{self, LogFormat};
 use rds_tether::settings::{self, Settings};
 use serde_json::json;
@@ -26,7 +27,7 @@ const PACKAGED_SETTINGS: &str = "config.toml";
 async fn main() -> ExitCode {
     logging::start_as(LogFormat::Json, 0);
     let function = match settings() {
-        Ok(settings) => Function::new(settings).await,
+        Ok((settings, seal)) => Function::new(settings, seal).await,
         Err(error) => {
             error!("the settings are not usable: {error}");
             report_init_error(&error).await;
@@ -48,7 +49,7 @@ async fn main() -> ExitCode {
     clippy::disallowed_methods,
     reason = "where Lambda unpacked the package is told by the environment alone"
 )]
-fn settings() -> Result<Settings, settings::Error> {
+fn settings() -> Result<(Settings, Option<Seal>), settings::Error> {
     let package = std::env::var_os("LAMBDA_TASK_ROOT").map_or_else(PathBuf::new, PathBuf::from);
     settings::without_command_line(&package.join(PACKAGED_SETTINGS))
 }

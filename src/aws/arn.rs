@@ -21,6 +21,11 @@ pub struct TopicArn(Arc<str>);
 pub struct RoleArn(Arc<str>);
 
 impl Arn {
+    /// The partition of AWS, `aws` for most.
+    pub fn partition(&self) -> &str {
+        self.0.split(':').nth(1).unwrap_or_default()
+    }
+
     /// The region, in which all calls about the group are made.
     pub fn region(&self) -> &str {
         region(&self.0)

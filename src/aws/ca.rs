@@ -9,6 +9,7 @@ use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 
+use crate::file;
 use crate::planner::wrong::Wrong;
 
 /// The variable that names a file of certificates in the place of the system's.
@@ -33,7 +34,8 @@ fn read(path: &Path) -> Result<Vec<u8>, Wrong> {
         let what = format!("{VARIABLE} names {shown}, {why}");
         Wrong::new(what, "name a file of CA certificates in PEM, or unset it")
     };
-    let pem = std::fs::read(path).map_err(|error| wrong(format!("which cannot be read: {error}")))?;
+    let pem =
+        file::read(path, file::CERTIFICATES_MAX).map_err(|error| wrong(format!("which cannot be read: {error}")))?;
     let usable = usable(&String::from_utf8_lossy(&pem));
     if usable.is_empty() {
         return Err(wrong("which has no certificate in it that can be used".into()));

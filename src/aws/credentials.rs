@@ -1,7 +1,51 @@
 //! Why there are no credentials, in the words of who has to give them. The SDK tells of it in its own, and has no types for it.
 
+use crate::aws::{chain, process};
+
 /// What the SDK says, what it means, and how to mend it; the first that fits.
-const CAUSES: [Cause; 9] = [
+const CAUSES: [Cause; 15] = [
+    Cause {
+        signs: &[process::MARK],
+        means: "the credential_process of the profile failed",
+        fix: "run it by hand: it has to print credentials as JSON, within 4.5 s; or `aws configure export-credentials --format process`",
+        shows: Shows::Behind(process::MARK),
+    },
+    Cause {
+        signs: &[chain::UNFIT],
+        means: "a file of profiles or tokens is none that can be read",
+        fix: "name files in AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE, AWS_WEB_IDENTITY_TOKEN_FILE and the profiles",
+        shows: Shows::Behind(chain::UNFIT),
+    },
+    Cause {
+        signs: &["used as an HTTP header value", "used as a header value"],
+        means: "the token to ask for credentials with has a line break or another control character in it",
+        fix: "correct AWS_CONTAINER_AUTHORIZATION_TOKEN or its file, or sign in again with `aws sso login`",
+        shows: Shows::Nothing,
+    },
+    Cause {
+        signs: &["invalid value for field: `region`"],
+        means: "the region of a profile or of its sso-session is none that there can be",
+        fix: "correct sso_region, or region of the profile",
+        shows: Shows::Nothing,
+    },
+    Cause {
+        signs: &["URI for ECS provider"],
+        means: "the place of the container's credentials is no URL",
+        fix: "correct or unset AWS_CONTAINER_CREDENTIALS_FULL_URI and AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        shows: Shows::Nothing,
+    },
+    Cause {
+        signs: &["failed to build IMDS client"],
+        means: "the place of the instance's metadata service is no URL",
+        fix: "correct or unset AWS_EC2_METADATA_SERVICE_ENDPOINT",
+        shows: Shows::Nothing,
+    },
+    Cause {
+        signs: &[chain::BROKEN],
+        means: "keys have a line break or another control character in them",
+        fix: "correct what gives them: a profile, its credential_process, or the service that AWS_CONTAINER_CREDENTIALS_FULL_URI names",
+        shows: Shows::Nothing,
+    },
     Cause {
         signs: &[
             "SSO token",
@@ -28,16 +72,10 @@ const CAUSES: [Cause; 9] = [
         shows: Shows::Behind("first we loaded "),
     },
     Cause {
-        signs: &["was not defined"],
-        means: "a profile is in neither ~/.aws/config nor ~/.aws/credentials",
-        fix: "correct AWS_PROFILE or source_profile, or write the profile",
-        shows: Shows::Between("profile `", "` was not defined"),
-    },
-    Cause {
-        signs: &["external process"],
-        means: "the credential_process of the profile failed",
-        fix: "run it by hand: it has to print credentials as JSON; or `aws configure export-credentials --format process`",
-        shows: Shows::Behind("external process"),
+        signs: &[chain::MISSING],
+        means: "a profile is not there",
+        fix: "correct its name where it stands, or write the profile",
+        shows: Shows::Behind(chain::MISSING),
     },
     Cause {
         signs: &[
@@ -68,7 +106,8 @@ const CAUSES: [Cause; 9] = [
         shows: Shows::Behind("an error occurred while loading credentials: "),
     },
 ];
-const GIVE: &str = "give the process credentials: an instance or task role, AWS_PROFILE, or AWS_ACCESS_KEY_ID and \
+/// How to mend that there are none.
+pub const GIVE: &str = "give the process credentials: an instance or task role, AWS_PROFILE, or AWS_ACCESS_KEY_ID and \
      AWS_SECRET_ACCESS_KEY";
 const EXPORT: &str = "run eval \"$(aws configure export-credentials --format env)\" before; it takes AWS_PROFILE, too";
 /// What the SDK says of an instance that has no metadata service, or was told not to ask it.
@@ -83,7 +122,9 @@ const METADATA: [(&str, &str); 2] = [
     ),
 ];
 /// Layers of the HTTP client, which say nothing to who reads.
-const LAYERS: [&str; 5] = [
+const LAYERS: [&str; 7] = [
+    "an error occurred while loading credentials: ",
+    "dns error: ",
     "dispatch failure: ",
     "io error: ",
     "client error (Connect): ",
@@ -131,10 +172,10 @@ pub fn meaning(text: &str) -> String {
     }
 }
 
-/// How to mend what [`meaning`] told, which its text stands in.
-pub fn remedy(meaning: &str) -> &'static str {
+/// How to mend what [`meaning`] told, which its text stands in, if it told anything.
+pub fn remedy(meaning: &str) -> Option<&'static str> {
     let cause = CAUSES.iter().find(|cause| meaning.contains(cause.means));
-    cause.map_or(GIVE, |cause| cause.fix)
+    cause.map(|cause| cause.fix)
 }
 
 /// A text of the HTTP client without its layers.

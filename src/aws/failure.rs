@@ -7,8 +7,10 @@ use aws_credential_types::provider::error::CredentialsError;
 // All SDKs share these types, and each gives them on.
 use aws_sdk_sts::error::{ErrorMetadata, ProvideErrorMetadata, SdkError};
 
-use crate::aws::credentials;
+use crate::aws::reply::Unfit;
+use crate::aws::{credentials, process};
 use crate::exit::Exit;
+use crate::text::shortened;
 
 /// A call that failed, whatever it was about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,27 +123,31 @@ impl Failure {
             },
             SdkError::TimeoutError(_) => (Kind::Unavailable, "Timeout".into(), "no answer in time".into()),
             SdkError::ResponseError(_) => bad_response(&chain(error)),
-            _ => match (find::<CredentialsError>(error), role) {
-                (Some(credentials), Some(role)) => of_role(role, credentials),
-                (Some(credentials), None) => of_credentials(credentials),
-                (None, _) => (Kind::Unavailable, "Unreachable".into(), of_transport(&chain(error))),
+            _ => match (find::<CredentialsError>(error), find::<Unfit>(error), role) {
+                (Some(credentials), _, Some(role)) => of_role(role, credentials),
+                (Some(credentials), _, None) => of_credentials(credentials),
+                (None, Some(unfit), _) => bad_response(&unfit.to_string()),
+                (None, None, _) => (Kind::Unavailable, "Unreachable".into(), of_transport(&chain(error))),
             },
         };
         Self {
             action,
             kind,
             code,
-            message: shorten(&message),
+            message: shortened(&message),
         }
     }
 
     /// How to mend it, where that is the same for every service and everything that a call can be about.
     pub fn remedy(&self) -> Option<&'static str> {
         Some(match self.kind {
-            Kind::Credentials if self.code == NO_CREDENTIALS => credentials::remedy(&self.message),
-            Kind::Unavailable if self.code == CREDENTIALS_UNAVAILABLE => {
-                "check the network path to what gives credentials: the metadata service of the instance or container, SSO or STS"
+            Kind::Credentials if self.code == NO_CREDENTIALS => {
+                credentials::remedy(&self.message).unwrap_or(credentials::GIVE)
             }
+            Kind::Unavailable if self.code == CREDENTIALS_UNAVAILABLE => credentials::remedy(&self.message).unwrap_or(
+                "check the network path to what gives credentials: the metadata service of the instance or container, SSO or STS",
+            ),
+            Kind::Unavailable if self.is_foreign() => FIX_FOREIGN,
             Kind::Credentials => "renew or correct the credentials of this process, and check its clock",
             Kind::AssumeRole => {
                 "allow sts:AssumeRole on the role to this identity, and check that the role's trust policy names it and \
@@ -153,9 +159,38 @@ impl Failure {
         })
     }
 
+    /// How to mend it, for a call of a service that has nothing to add: its name in permissions, and the one for people.
+    pub fn remedy_at(&self, service: &str, api: &str, resource: impl fmt::Display) -> String {
+        if let Some(remedy) = self.remedy() {
+            return remedy.into();
+        }
+        match self.kind {
+            Kind::Denied => self.permission(service, resource),
+            Kind::Unavailable => format!(
+                "check the network path to {api} (in a VPC: NAT, or an interface endpoint for {service}), and its status"
+            ),
+            _ => format!("see the code in the API reference of {api}"),
+        }
+    }
+
+    /// Whether what was called for may have been done all the same: the call may have arrived, and no answer said that it failed.
+    pub fn may_be_done(&self) -> bool {
+        self.kind == Kind::Unavailable && self.code != CREDENTIALS_UNAVAILABLE && !self.is_unnamed()
+    }
+
     /// Whether DNS does not name the API's address, as it names none for a region that does not exist.
     pub fn is_unnamed(&self) -> bool {
         self.message.starts_with(UNNAMED)
+    }
+
+    /// Whether it is no call at all, but the time for the first look that was over.
+    pub fn is_of_first_look(&self) -> bool {
+        self.action == FIRST_LOOK
+    }
+
+    /// Whether something else than AWS answered.
+    pub fn is_foreign(&self) -> bool {
+        self.code == BAD_RESPONSE
     }
 
     /// The permission that a denied call needs.
@@ -177,7 +212,7 @@ impl fmt::Display for Failure {
             action, code, message, ..
         } = self;
         if self.is_of_the_answer() {
-            return write!(f, "{code}: {message}");
+            return f.write_str(message);
         }
         write!(f, "{action} failed: {code}: {message}")
     }
@@ -212,13 +247,15 @@ impl Kind {
     }
 }
 
-/// The words for answers that are no failures of the call: the target group is of another type, it is not in the list, a target
+/// The codes, for machines, for answers that are no failures of the call: the target group is of another type, it is not in the list, a target
 /// cannot be read.
 pub const NOT_IP: &str = "TargetTypeNotIp";
 /// See [`NOT_IP`].
 pub const NOT_LISTED: &str = "NotListed";
 /// See [`NOT_IP`].
 pub const UNREADABLE: &str = "UnreadableTarget";
+/// Stands for the call where none hung when the time for the first look was over.
+pub const FIRST_LOOK: &str = "The first look";
 /// DNS gives no address for where the call goes.
 const UNNAMED: &str = "DNS has no address for the API";
 /// What the HTTP client says then, and what stands before that which is no news.
@@ -240,12 +277,16 @@ const CREDENTIALS_UNAVAILABLE: &str = "CredentialsUnavailable";
 const TRANSPORT: [&str; 4] = ["dispatch failure", "timed out", "timeout", "response error"];
 /// The codes that STS answers with when it fails itself.
 const UNAVAILABLE: [&str; 3] = ["ServiceUnavailable", "InternalFailure", "InternalError"];
-/// Characters of a cause that are worth repeating; some contain whole requests.
-const MESSAGE_MAX_CHARS: usize = 600;
+
+/// What was answered is none of AWS's answers.
+const BAD_RESPONSE: &str = "BadResponse";
+/// What to do then.
+const FIX_FOREIGN: &str = "see what answers in the place of AWS: a proxy for the web (HTTPS_PROXY), a page to sign in at, \
+                               or AWS_ENDPOINT_URL";
 
 fn bad_response(why: &str) -> (Kind, String, String) {
     let message = format!("the answer is not one of AWS's: {why}");
-    (Kind::Unavailable, "BadResponse".into(), message)
+    (Kind::Unavailable, BAD_RESPONSE.into(), message)
 }
 
 /// Reads an error that is in the form of another of AWS's query APIs, such as EC2's: what stands round the code differs.
@@ -264,6 +305,7 @@ fn without_code(status: u16, body: &str, action: &str) -> (Kind, String, String)
             let message = element("Message").unwrap_or_else(|| "no message".into());
             (Kind::of(&code, status, action), code, message)
         }
+        None if (200..300).contains(&status) => bad_response("nothing in it can be read"),
         None => bad_response(&format!("status {status} without an error code")),
     }
 }
@@ -275,7 +317,11 @@ fn of_credentials(error: &CredentialsError) -> (Kind, String, String) {
         || (!matches!(error, CredentialsError::CredentialsNotLoaded(_))
             && TRANSPORT.iter().any(|word| cause.contains(word)));
     let (kind, code, message) = if is_transport {
-        let message = credentials::without_layers(&cause);
+        let message = if cause.contains(process::MARK) {
+            credentials::meaning(&cause)
+        } else {
+            credentials::without_layers(&cause)
+        };
         (Kind::Unavailable, CREDENTIALS_UNAVAILABLE, message)
     } else {
         (Kind::Credentials, NO_CREDENTIALS, credentials::meaning(&cause))
@@ -305,14 +351,6 @@ fn of_role(role: &str, error: &CredentialsError) -> (Kind, String, String) {
     }
 }
 
-fn shorten(text: &str) -> String {
-    let mut short: String = text.chars().take(MESSAGE_MAX_CHARS).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    short
-}
-
 fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -325,7 +363,7 @@ fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Optio
 }
 
 /// An error and its causes on one line.
-fn chain(error: &dyn StdError) -> String {
+pub(super) fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
@@ -377,6 +415,13 @@ mod tests {
             ),
             (403, "<Code></Code>", Kind::Unavailable, "BadResponse", "status 403"),
             (502, "", Kind::Unavailable, "BadResponse", "status 502"),
+            (
+                200,
+                "<html>",
+                Kind::Unavailable,
+                "BadResponse",
+                "nothing in it can be read",
+            ),
         ] {
             let read = without_code(status, body, "RegisterTargets");
             assert_eq!((read.0, read.1.as_str()), (kind, code), "{body}");

@@ -3,10 +3,20 @@
 pub mod arn;
 pub mod bucket;
 pub mod ca;
+mod chain;
 pub mod credentials;
+pub mod ec2;
 pub mod elb;
 pub mod failure;
+mod process;
+pub mod profiles;
+pub mod reply;
 pub mod sts;
+pub mod token;
+pub mod variables;
+
+pub use process::{PRINTED_MAX, TIME_MAX};
+pub use profiles::{PROFILES_MAX, TOKEN_MAX};
 
 use std::time::Duration;
 
@@ -20,6 +30,9 @@ use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector};
 
 use arn::RoleArn;
+use chain::Chain;
+use profiles::Profiles;
+use reply::Bounded;
 
 /// How long a connection may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -58,14 +71,20 @@ pub async fn config(region: &str) -> SdkConfig {
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .operation_timeout(OPERATION_TIMEOUT);
-    aws_config::defaults(BehaviorVersion::latest())
+    let profiles = Profiles::read().await;
+    let config = aws_config::defaults(BehaviorVersion::latest())
+        .profile_files(profiles.files.clone())
         .region(Region::new(region.to_owned()))
-        .http_client(http_client)
+        .http_client(Bounded(http_client))
         .timeout_config(timeouts.build())
         // The next step is the retry: it looks first, and every call it makes is counted.
         .retry_config(RetryConfig::disabled())
         .load()
-        .await
+        .await;
+    let chain = Chain::before(&config, profiles).map(SharedCredentialsProvider::new);
+    let mut builder = config.into_builder();
+    builder.set_credentials_provider(chain);
+    builder.build()
 }
 
 /// The same configuration with another region and, if asked for, an assumed role.

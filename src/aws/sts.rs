@@ -47,7 +47,7 @@ pub async fn ask(config: &Config, role: Option<&str>, clock: Clock) -> Reply {
     }
 }
 
-/// Reads the Date header of the answer, even of one that is an error.
+/// Reads the Date header of an answer of AWS's, even of one that is an error.
 #[derive(Clone, Debug)]
 struct ReadDate {
     clock: Clock,
@@ -65,10 +65,22 @@ impl Intercept for ReadDate {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let date = context.response().headers().get("date").and_then(parse_date);
+        let response = context.response();
+        let headers = response.headers();
+        let is_of_aws =
+            headers.contains_key("x-amzn-requestid") || is_reply(response.body().bytes().unwrap_or_default());
+        let date = headers.get("date").filter(|_| is_of_aws).and_then(parse_date);
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = date.map(|theirs| (theirs, self.clock.now()));
         Ok(())
     }
+}
+
+/// Whether a body is what STS answers with, and not the page of something in between.
+fn is_reply(body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(body);
+    ["<GetCallerIdentityResponse", "<ErrorResponse"]
+        .iter()
+        .any(|root| text.contains(root))
 }
 
 /// Reads an HTTP date such as `Sun, 06 Nov 1994 08:49:37 GMT`.
@@ -89,6 +101,21 @@ mod tests {
         assert_eq!(parsed, Some(Timestamp::from_millis(784_111_777_000)));
         for text in ["", "now", "Sun, 99 Nov 1994 08:49:37 GMT", "784111777"] {
             assert_eq!(parse_date(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_what_sts_answers_is_a_reply() {
+        for (body, is) in [
+            (
+                "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">",
+                true,
+            ),
+            ("<?xml version=\"1.0\"?>\n<ErrorResponse><Error/>", true),
+            ("<html>Please sign in</html>", false),
+            ("", false),
+        ] {
+            assert_eq!(is_reply(body.as_bytes()), is, "{body}");
         }
     }
 }

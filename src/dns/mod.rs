@@ -4,7 +4,7 @@ pub mod resolv_conf;
 mod runtime;
 pub mod watch;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::pin::Pin;
@@ -22,8 +22,9 @@ use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
+pub use crate::dns::runtime::ANSWER_MAX;
 use crate::dns::runtime::Connected;
-use crate::planner::answer::{Failure, Quorum, Said};
+use crate::planner::answer::{ADDRESSES_MAX, Failure, Quorum, Said};
 use crate::planner::evidence::is_above_rds;
 use crate::planner::target::Family;
 use crate::planner::wrong::Wrong;
@@ -34,6 +35,10 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 const AFTER_ENOUGH: Duration = Duration::from_millis(200);
 /// Queries under way at once to one name server: a start with a thousand endpoints and a silent server stays below it.
 const QUERIES_MAX: usize = 8192;
+
+/// The longest chain of aliases that is followed: more than any resolver follows for us (BIND and Unbound 11, PowerDNS 10), and RDS
+/// has three at most, from a name of one's own by way of the global and the cluster endpoint to the instance.
+pub const ALIASES_MAX: usize = 16;
 
 /// How to look at DNS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,13 +65,30 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The name servers to ask, in order.
+    /// The name servers to ask, in order, each once: who is named twice has one voice.
     pub fn servers(&self) -> Result<Vec<SocketAddr>, Error> {
-        if self.name_servers.is_empty() {
-            resolv_conf::read(Path::new(RESOLV_CONF)).map_err(|error| Error::System(error.to_string()))
+        let (servers, _) = self.servers_and_repeated()?;
+        Ok(servers)
+    }
+
+    /// The same, and those that are named more than once.
+    fn servers_and_repeated(&self) -> Result<(Vec<SocketAddr>, BTreeSet<SocketAddr>), Error> {
+        let named = if self.name_servers.is_empty() {
+            resolv_conf::read(Path::new(RESOLV_CONF)).map_err(|error| Error::System(error.to_string()))?
         } else {
-            Ok(self.name_servers.clone())
+            self.name_servers.clone()
+        };
+        let (mut servers, mut repeated) = (Vec::new(), BTreeSet::new());
+        for server in named {
+            // An IPv4 address in the form of IPv6 is no other server.
+            let server = SocketAddr::new(server.ip().to_canonical(), server.port());
+            if servers.contains(&server) {
+                repeated.insert(server);
+            } else {
+                servers.push(server);
+            }
         }
+        Ok((servers, repeated))
     }
 }
 
@@ -253,24 +275,41 @@ fn resolver(server: SocketAddr, deadline: Duration) -> Result<Hickory<Connected>
 fn read(name: &Name, answer: Result<Lookup, NetError>) -> Result<Said, Failure> {
     let lookup = answer.map_err(|error| failure(&error))?;
     let records = lookup.answers();
+    // Aliases may stand in any order. Of two for the same name, which RFC 2181 forbids, the first counts.
+    let mut aliases: BTreeMap<&Name, (&Name, u32)> = BTreeMap::new();
+    for record in records {
+        if let RData::CNAME(target) = &record.data {
+            aliases.entry(&record.name).or_insert((&target.0, record.ttl));
+        }
+    }
     let mut names: Vec<&Name> = vec![name];
-    // Aliases may stand in any order; each pass finds at least one more of the chain.
-    while let Some(next) = records.iter().find_map(|record| match &record.data {
-        RData::CNAME(target) if names.contains(&&record.name) && !names.contains(&&target.0) => Some(&target.0),
-        _ => None,
-    }) {
+    let mut ttl = u32::MAX;
+    while let Some((next, held)) = aliases.remove(names[names.len() - 1]) {
+        if names.contains(&next) {
+            break;
+        }
+        if names.len() > ALIASES_MAX {
+            return Err(Failure::Malformed(format!(
+                "more than {ALIASES_MAX} aliases, one after the other"
+            )));
+        }
         names.push(next);
+        ttl = ttl.min(held);
     }
     let mut addresses = BTreeSet::new();
-    let mut ttl = u32::MAX;
-    for record in records.iter().filter(|record| names.contains(&&record.name)) {
-        match &record.data {
-            RData::A(ip) => addresses.insert(IpAddr::V4(ip.0)),
-            RData::AAAA(ip) => addresses.insert(IpAddr::V6(ip.0)),
-            RData::CNAME(_) => false,
+    for record in records {
+        let ip = match &record.data {
+            RData::A(ip) => IpAddr::V4(ip.0),
+            RData::AAAA(ip) => IpAddr::V6(ip.0),
             _ => continue,
         };
-        ttl = ttl.min(record.ttl);
+        if names.contains(&&record.name) {
+            addresses.insert(ip);
+            ttl = ttl.min(record.ttl);
+        }
+    }
+    if addresses.len() > ADDRESSES_MAX {
+        return Err(Failure::TooMany(addresses.len()));
     }
     if addresses.is_empty() {
         return Err(Failure::NoData);
@@ -311,6 +350,10 @@ fn failure(error: &NetError) -> Failure {
         NetError::Dns(DnsError::ResponseCode(ResponseCode::Refused)) => Failure::Refused,
         NetError::Dns(DnsError::ResponseCode(code)) => Failure::Code(format!("{code}")),
         NetError::Proto(error) => Failure::Malformed(error.to_string()),
+        // What keeps it from being had by TCP is not told.
+        NetError::Truncated => Failure::Malformed(format!(
+            "too large for UDP and not to be had by TCP, by which {ANSWER_MAX} bytes are read at most"
+        )),
         // It says so of the only one that there is, whatever kept it from being asked.
         NetError::NoConnections => {
             Failure::Network("no name server there: the connection is refused, or no way leads to it".into())

@@ -5,6 +5,8 @@ use std::io::{ErrorKind, Result};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
+use crate::file;
+
 const PORT: u16 = 53;
 /// Further ones are never asked (MAXNS).
 const SERVERS_MAX: usize = 3;
@@ -13,7 +15,7 @@ pub const THIS_HOST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST
 
 /// The name servers of a file, or of an empty one if it is missing.
 pub fn read(path: &Path) -> Result<Vec<SocketAddr>> {
-    match std::fs::read(path) {
+    match file::read(path, file::RESOLV_CONF_MAX) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(name_servers(b"")),
         text => text.map(|text| name_servers(&text)),
     }

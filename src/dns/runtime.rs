@@ -1,14 +1,21 @@
 //! The sockets that name servers are asked through.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hickory_resolver::net::runtime::{DnsUdpSocket, RuntimeProvider, TokioHandle, TokioRuntimeProvider, TokioTime};
+use futures_io::{AsyncRead, AsyncWrite};
+use hickory_resolver::net::runtime::{
+    DnsTcpStream, DnsUdpSocket, RuntimeProvider, TokioHandle, TokioRuntimeProvider, TokioTime,
+};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
+
+/// The largest answer that is read, in bytes. What takes 16 aliases and 64 addresses is smaller; 64 KiB by TCP can be made to take
+/// hickory-proto 0.26 a tenth of a second and more.
+pub const ANSWER_MAX: usize = 8192;
 
 /// Tokio's sockets, those of UDP connected: the kernel then tells at once that nobody listens where a name server should be, which is
 /// otherwise the same as a lost answer. hickory-net says not to connect them, for systems that send nothing to an address by a connected
@@ -23,7 +30,7 @@ impl RuntimeProvider for Connected {
     type Handle = TokioHandle;
     type Timer = TokioTime;
     type Udp = Socket;
-    type Tcp = <TokioRuntimeProvider as RuntimeProvider>::Tcp;
+    type Tcp = Bounded<<TokioRuntimeProvider as RuntimeProvider>::Tcp>;
 
     fn create_handle(&self) -> Self::Handle {
         self.0.create_handle()
@@ -35,7 +42,8 @@ impl RuntimeProvider for Connected {
         from: Option<SocketAddr>,
         within: Option<Duration>,
     ) -> Pin<Box<dyn Send + Future<Output = io::Result<Self::Tcp>>>> {
-        self.0.connect_tcp(server, from, within)
+        let connecting = self.0.connect_tcp(server, from, within);
+        Box::pin(async move { connecting.await.map(Bounded) })
     }
 
     fn bind_udp(
@@ -48,6 +56,49 @@ impl RuntimeProvider for Connected {
             socket.connect(server).await?;
             Ok(Socket(socket))
         })
+    }
+}
+
+/// A connection on which no answer larger than [`ANSWER_MAX`] is read. hickory-net reads each into a buffer of the length that was
+/// announced, and first of all asks for the whole.
+pub(super) struct Bounded<T>(T);
+
+impl<T: DnsTcpStream> DnsTcpStream for Bounded<T> {
+    type Time = T::Time;
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Bounded<T> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        if buffer.len() > ANSWER_MAX {
+            let what = format!(
+                "an answer of {} bytes, more than the {ANSWER_MAX} that one may have",
+                buffer.len()
+            );
+            return Poll::Ready(Err(io::Error::new(ErrorKind::InvalidData, what)));
+        }
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Bounded<T> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, buffer)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(context, buffers)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_close(context)
     }
 }
 

@@ -1,13 +1,16 @@
 //! One watcher per name and family looks at DNS and publishes all it knows to whoever follows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
+use tracing::warn;
 
 use crate::clock::Clock;
 use crate::counts::Looks;
@@ -31,6 +34,13 @@ pub struct Sight {
     pub blind_since: Option<Timestamp>,
     /// The addresses of the latest answer that there was.
     pub last: Option<BTreeSet<IpAddr>>,
+}
+
+impl Sight {
+    /// Whether the name has been looked at once.
+    pub fn is_looked_at(&self) -> bool {
+        !matches!(self.seen, Err(Blind::NotYet))
+    }
 }
 
 /// Follows a name. Its watcher ends with the last follower.
@@ -57,6 +67,24 @@ impl Watch {
     pub fn doubt(&self) {
         self.wishes.send_modify(|wishes| wishes.doubted = Some(Instant::now()));
     }
+}
+
+/// Waits for another sight than was seen last by any of these. A name whose watcher has ended is not waited for.
+pub async fn any_changed<'a>(sights: impl IntoIterator<Item = &'a mut watch::Receiver<Arc<Sight>>>) {
+    let waits = sights.into_iter().map(|sight| Box::pin(sight.changed()));
+    let mut waits: Vec<_> = waits.collect();
+    poll_fn(|context| {
+        let mut is_any = false;
+        waits.retain_mut(|wait| match wait.as_mut().poll(context) {
+            Poll::Ready(changed) => {
+                is_any |= changed.is_ok();
+                false
+            }
+            Poll::Pending => true,
+        });
+        if is_any { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 /// What followers ask of a watcher.
@@ -119,7 +147,13 @@ const START_APART: Duration = Duration::from_millis(10);
 impl Watchers {
     /// The watchers that the settings ask for.
     pub fn of(settings: &Settings, clock: Clock) -> Result<Self, Error> {
-        let resolver = Resolver::new(&settings.servers()?, settings.deadline, settings.quorum)?;
+        let (servers, repeated) = settings.servers_and_repeated()?;
+        for server in repeated {
+            warn!(
+                "name server {server} is named more than once: it is one, is asked once, and counts once for the quorum"
+            );
+        }
+        let resolver = Resolver::new(&servers, settings.deadline, settings.quorum)?;
         Ok(Self::new(resolver, clock, settings.interval))
     }
 

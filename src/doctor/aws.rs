@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::check::{Check, Outcome};
 use crate::aws::elb;
-use crate::aws::failure::Kind;
+use crate::aws::failure::{Failure, Kind};
 use crate::aws::sts::Reply;
 use crate::exit::Exit;
 use crate::planner::target::Target;
@@ -34,12 +34,26 @@ pub struct Writes {
     pub upsert_only: bool,
 }
 
-/// Identity and clock. `account` is that of the target group.
-pub fn judge(reply: &Reply, account: &str) -> Vec<Check> {
+/// Identity and clock. `account` is that of the target group; `is_answered` says whether ELB answers the same identity, which can
+/// do without STS then.
+pub fn judge(reply: &Reply, account: &str, is_answered: bool) -> Vec<Check> {
     vec![
-        Check::new("aws.identity", identity(reply, account)),
-        Check::new("aws.clock", clock(reply)),
+        Check::new("aws.identity", identity(reply, account, is_answered)),
+        Check::new("aws.clock", clock(reply, is_answered)),
     ]
+}
+
+/// Fails the check of what only doctor calls if a denial keeps one of these checks from being made.
+pub fn miss_inspection(checks: &mut [Check]) {
+    const NAME: &str = "permission.inspect";
+    let is_missed = checks
+        .iter()
+        .any(|check| matches!(check.outcome, Outcome::Blocked(NAME, _)));
+    for check in checks.iter_mut().filter(|check| is_missed && check.name == NAME) {
+        if let Outcome::Warning(found, fix) = &check.outcome {
+            check.outcome = Outcome::failure(Exit::Denied, found, fix);
+        }
+    }
 }
 
 /// Whether every other call will fail for the same reason.
@@ -48,7 +62,7 @@ pub fn is_hopeless(reply: &Reply) -> bool {
     failed.is_some_and(|failure| matches!(failure.kind, Kind::Credentials | Kind::AssumeRole))
 }
 
-fn identity(reply: &Reply, account: &str) -> Outcome {
+fn identity(reply: &Reply, account: &str, is_answered: bool) -> Outcome {
     match &reply.caller {
         Ok(caller) if caller.account == account => Outcome::ok(&caller.arn),
         Ok(caller) => Outcome::warning(
@@ -62,17 +76,32 @@ fn identity(reply: &Reply, account: &str) -> Outcome {
             let fix = failure.remedy().unwrap_or("check the credentials of this process");
             Outcome::failure(Exit::Denied, failure.to_string(), fix)
         }
-        Err(failure) => Outcome::warning(
-            failure.to_string(),
-            "only doctor and assumed roles ask STS; check the network path to it (in a VPC: NAT, or an interface endpoint \
-             for sts)",
-        ),
+        Err(failure) if is_answered => {
+            let fix = format!("only doctor and assumed roles ask STS; {}", fix_sts(failure));
+            Outcome::warning(failure.to_string(), fix)
+        }
+        Err(failure) => Outcome::failure(failure.kind.exit(), failure.to_string(), fix_sts(failure)),
     }
 }
 
-fn clock(reply: &Reply) -> Outcome {
+fn fix_sts(failure: &Failure) -> String {
+    match failure.kind {
+        // Nobody needs a permission for it, but it can be denied.
+        Kind::Denied => {
+            "allow sts:GetCallerIdentity where it is denied: in the policy of the VPC endpoint for sts, or of the organization"
+                .into()
+        }
+        _ => failure.remedy_at("sts", "STS", "*"),
+    }
+}
+
+fn clock(reply: &Reply, is_answered: bool) -> Outcome {
     let Some((theirs, ours)) = reply.times else {
-        return Outcome::skipped("AWS has not answered, and so not told the time");
+        let why = "nothing that AWS answered told the time";
+        return match reply.caller.is_ok() || is_answered {
+            true => Outcome::skipped(why),
+            false => Outcome::Blocked("aws.identity", why.into()),
+        };
     };
     let (skew, word) = if ours > theirs {
         (ours.since(theirs), "ahead of")

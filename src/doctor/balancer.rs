@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::check::{Check, Outcome};
 use super::command::elbv2;
-use super::group::{Around, BalancerSeen, Seen, Wanted, outside};
+use super::group::{Around, BalancerSeen, Seen, Wanted, outside, without_current};
 use super::listener;
 use crate::aws::elb::{Attributes, Balancer, Detail};
 use crate::exit::Exit;
@@ -64,7 +64,7 @@ fn judge_one(seen: &BalancerSeen, detail: &Detail, around: &Around, wanted: &Wan
     let current = around.targets.as_ref().map(|targets| wanted.current(targets));
     let with_current = |judge: &dyn Fn(Current<'_>) -> Outcome| match &current {
         Err(_) => Outcome::blocked("permission.describe-health"),
-        Ok(current) if current.is_empty() => Outcome::skipped("no current target is registered: see group.targets"),
+        Ok(current) if current.is_empty() => without_current(),
         Ok(current) => judge(current),
     };
     let (listener, idle) = match &seen.listeners {
@@ -153,7 +153,14 @@ fn zones(detail: &Detail, balancer: &Balancer, current: Current<'_>) -> Outcome 
     }
 }
 
-/// The group's setting, unless it leaves that to the load balancer.
+/// Whether nodes send to the targets of all zones: the group's setting, unless it leaves that to the load balancer.
+pub fn is_cross_zone(own: &Attributes, group: &Attributes) -> bool {
+    let of_group = group
+        .get(CROSS_ZONE)
+        .filter(|value| *value != "use_load_balancer_configuration");
+    of_group.or(own.get(CROSS_ZONE)).is_some_and(|value| value == "true")
+}
+
 fn cross_zone(
     detail: &Detail,
     balancer: &Balancer,
@@ -161,10 +168,7 @@ fn cross_zone(
     group: &Attributes,
     current: Current<'_>,
 ) -> Outcome {
-    let of_group = group
-        .get(CROSS_ZONE)
-        .filter(|value| *value != "use_load_balancer_configuration");
-    if of_group.or(own.get(CROSS_ZONE)).is_some_and(|value| value == "true") {
+    if is_cross_zone(own, group) {
         return Outcome::ok("on: every zone reaches the target, wherever it lies");
     }
     let covers = |zone: &&String| {

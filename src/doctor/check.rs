@@ -65,6 +65,27 @@ pub const NAMES: &[(&str, &str)] = &[
     ("balancer.private-link", "security groups let PrivateLink consumers in"),
     ("balancer.access", "the database lets the load balancer in"),
     ("balancer.alternative", "whether a VPC resource endpoint would do"),
+    (
+        "service.published",
+        "whether an endpoint service (PrivateLink) publishes the load balancer",
+    ),
+    ("service.connections", "no consumer's endpoint waits to be accepted"),
+    (
+        "service.principals",
+        "somebody may ask for a connection, and not all of AWS get one",
+    ),
+    (
+        "service.zones",
+        "the service is offered in every zone of the load balancer",
+    ),
+    (
+        "service.private-dns",
+        "its private DNS name, if it has one, is verified",
+    ),
+    (
+        "service.regions",
+        "it can be used in every region that it is offered in",
+    ),
     ("proxy.listen", "the proxy's address and port can be listened on"),
     ("reach.tcp", "the current address accepts connections from here"),
     ("reach.postgres", "PostgreSQL answers there, and offers TLS"),
@@ -76,6 +97,17 @@ pub const NAMES: &[(&str, &str)] = &[
         "reach.connects",
         "connections without a log-in block nobody, and keep nothing awake",
     ),
+    (
+        "lead.members",
+        "who is asked for the writer, a standby among them (lead)",
+    ),
+    ("lead.login", "each member lets the role in, over verified TLS"),
+    ("lead.topology", "the database tells of its members, and may be asked"),
+    (
+        "lead.writer",
+        "one member shows that it is the writer, and DNS names it",
+    ),
+    ("lead.cost", "there is room for a session, and the role may only log in"),
     ("database.connect", "the database accepts the user (--database)"),
     (
         "database.encryption",

@@ -9,3 +9,8 @@ use crate::aws::elb::Detail;
 pub fn elbv2(detail: &Detail, command: &str) -> String {
     format!("aws elbv2 {command} --region {}", detail.group.arn.region())
 }
+
+/// A command about the endpoint service of its load balancer, likewise.
+pub fn ec2(detail: &Detail, command: &str) -> String {
+    format!("aws ec2 {command} --region {}", detail.group.arn.region())
+}

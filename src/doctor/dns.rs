@@ -12,7 +12,8 @@ use crate::planner::endpoint::{Endpoint, Kind, Role};
 use crate::planner::guard::{self, Refusal};
 use crate::planner::policy::Policy;
 use crate::planner::target::Family;
-use crate::proxy::route::Rules;
+use crate::proxy::Proxy;
+use crate::proxy::own::Listens;
 use crate::text::join;
 
 /// The address of systemd's caching stub.
@@ -28,8 +29,8 @@ const EXPIRED_OFF: &str = "switch that off (Unbound: serve-expired, dnsmasq: use
 pub enum Use<'a> {
     /// They become targets.
     Targets(&'a Policy),
-    /// A proxy connects to them.
-    Proxy(&'a Rules),
+    /// A proxy connects to them, unless its process itself listens there.
+    Proxy(&'a Proxy, &'a Listens),
 }
 
 /// An endpoint as its follower takes it.
@@ -67,7 +68,7 @@ impl<'a> Followed<'a> {
     pub fn takes(&self, ip: IpAddr) -> Result<(), Refusal> {
         match self.used_as {
             Use::Targets(policy) => guard::check(ip, self.family, &policy.allow_cidrs),
-            Use::Proxy(rules) => rules.check(ip, self.family),
+            Use::Proxy(proxy, own) => proxy.may_reach(ip, own),
         }
     }
 
@@ -75,7 +76,7 @@ impl<'a> Followed<'a> {
     pub fn given_role(&self) -> Option<Role> {
         match self.used_as {
             Use::Targets(policy) => policy.role,
-            Use::Proxy(rules) => rules.role,
+            Use::Proxy(proxy, _) => proxy.rules.role,
         }
     }
 
@@ -338,7 +339,7 @@ fn private(followed: &Followed<'_>, looks: &Looks) -> Outcome {
         );
     }
     // A target that is neither private nor refused lies in a VPC that allow_cidrs names.
-    let is_proxy = matches!(followed.used_as, Use::Proxy(_));
+    let is_proxy = matches!(followed.used_as, Use::Proxy(..));
     let public = |ip: &&IpAddr| {
         let refused = guard::check(**ip, followed.family, &[]).err();
         is_proxy && matches!(refused, Some(Refusal::PubliclyRoutable | Refusal::Virtual))
@@ -351,7 +352,7 @@ fn private(followed: &Followed<'_>, looks: &Looks) -> Outcome {
         Some(ip) => Outcome::warning(format!("{ip} is a public address: sessions leave the VPC"), ASK_THE_VPC),
         None => Outcome::ok(match followed.used_as {
             Use::Targets(_) => format!("{} may be a target", join(&addresses)),
-            Use::Proxy(_) => format!("{} may be connected to", join(&addresses)),
+            Use::Proxy(..) => format!("{} may be connected to", join(&addresses)),
         }),
     }
 }
@@ -390,6 +391,7 @@ fn fix_refused(followed: &Followed<'_>, looks: &Looks, ip: IpAddr, refusal: Refu
                  outside the VPC, --no-publicly-accessible leaves the database its private address alone"
             )
         }
+        Refusal::Ourselves => "name the database's own endpoint, not a name that leads to its proxy".to_owned(),
         _ => "find out which name server or record gives it: no database of RDS has such an address".to_owned(),
     }
 }

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use super::check::{Check, Outcome, Section};
 use crate::exit::Exit;
-use crate::text::join;
+use crate::text::{join, shown};
 
 /// Where the second line of a check begins: under its name.
 const INDENT: &str = "           ";
-/// So many checks in a row that wait for the same other one are drawn as one: they must not hide it.
+/// So many checks in a row of which nothing is known, for the same reason, are drawn as one: they must not hide it.
 const CROWD: usize = 4;
 /// The names of a crowd fill lines of about this many characters.
 const LINE_CHARS: usize = 120;
@@ -61,14 +61,16 @@ pub fn text(sections: &[Section]) -> String {
     let width = names.map(|check| check.name.len()).max().unwrap_or_default();
     for section in sections {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{}", section.title);
-        let blocker = |check: &Check| match &check.outcome {
-            Outcome::Blocked(by, _) => Some(*by),
-            _ => None,
-        };
+        let _ = writeln!(text, "{}", shown(&section.title));
+        fn reason(check: &Check) -> Option<&str> {
+            match &check.outcome {
+                Outcome::Blocked(_, why) | Outcome::Skipped(why, None) => Some(why),
+                _ => None,
+            }
+        }
         for group in section
             .checks
-            .chunk_by(|one, next| blocker(one).is_some() && blocker(one) == blocker(next))
+            .chunk_by(|one, next| reason(one).is_some() && reason(one) == reason(next))
         {
             if group.len() >= CROWD {
                 write_crowd(&mut text, group, width);
@@ -89,10 +91,10 @@ fn write_check(text: &mut String, check: &Check, width: usize) {
         "  {:<7}  {:<width$}  {}",
         outcome.status(),
         check.name,
-        outcome.finding()
+        shown(outcome.finding())
     );
     if let Some(fix) = outcome.fix() {
-        let _ = writeln!(text, "{INDENT}{}: {fix}", word_for_fix(outcome));
+        let _ = writeln!(text, "{INDENT}{}: {}", word_for_fix(outcome), shown(fix));
     }
 }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::database::Source;
 use crate::doctor::Order;
 use crate::doctor::check::{Pattern, Selection};
-use crate::doctor::database::Source;
 use crate::settings::{Error, OneShot, Settings};
 
 /// How long an examination may take: a call to AWS may take ten seconds, and two follow from each other.
@@ -55,6 +55,13 @@ impl fmt::Debug for Secret {
     }
 }
 
+impl Secret {
+    /// The text, for who connects with it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
 impl DoctorFlags {
     /// What to follow; nothing at all is enough if there is a database to look at.
     pub fn settings(&self) -> Result<Settings, Error> {
@@ -70,7 +77,7 @@ impl DoctorFlags {
         let source = self
             .database
             .as_ref()
-            .map(|Secret(url)| Source::new(url, bundle.as_ref()));
+            .map(|url| Source::new(url.reveal(), bundle.as_ref()));
         if self.publication.is_some() && source.is_none() {
             let what = "--publication needs --database URL: where it is";
             return Err(Error::usage(what, None));

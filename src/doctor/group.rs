@@ -268,10 +268,21 @@ fn held(targets: &BTreeMap<Target, Listed>, wanted: &Wanted<'_>) -> Outcome {
     let registered: BTreeSet<Target> = wanted.registered(targets).map(|(target, _)| *target).collect();
     let missing: Vec<&Target> = named.difference(&registered).collect();
     if !missing.is_empty() {
-        return Outcome::warning(
-            format!("{}, which DNS names, is not registered", join(missing)),
-            "rds-tether sync registers it, and so does rds-tether run",
-        );
+        let found = format!("{}, which DNS names, is not registered", join(&missing));
+        let is_kept = missing.iter().all(|target| wanted.policy.keeps(**target));
+        let fix = if is_kept {
+            "leave it out of keep, or register it yourself: rds-tether does not touch what keep covers"
+        } else {
+            "rds-tether sync registers it, and so does rds-tether run"
+        };
+        if missing.len() < named.len() {
+            return Outcome::warning(found, fix);
+        }
+        let instead = match registered.is_empty() {
+            true => "nothing is registered".to_owned(),
+            false => format!("only {} is registered", join(&registered)),
+        };
+        return Outcome::failure(Exit::Unexpected, format!("{instead}: {found}"), fix);
     }
     let foreign: Vec<&Target> = registered
         .difference(named)
@@ -300,13 +311,21 @@ fn held(targets: &BTreeMap<Target, Listed>, wanted: &Wanted<'_>) -> Outcome {
     )
 }
 
+/// What is about current targets, where there are none.
+pub fn without_current() -> Outcome {
+    Outcome::Blocked(
+        "group.targets",
+        "no current target is registered: see group.targets".into(),
+    )
+}
+
 fn health(around: &Around, targets: &BTreeMap<Target, Listed>, wanted: &Wanted<'_>) -> Outcome {
     if wanted.named.is_none() {
         return Outcome::blocked("dns.answer");
     }
     let current = wanted.current(targets);
     if current.is_empty() {
-        return Outcome::skipped("no current target is registered: see group.targets");
+        return without_current();
     }
     let told = |(target, listed): &(&Target, &Listed)| {
         let reason = listed.reason.as_deref().map(|reason| format!(" ({reason})"));

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
+use std::panic::resume_unwind;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::aws::Tried;
@@ -14,9 +15,11 @@ use super::group::{Around, BalancerSeen, Seen};
 use super::heard::Looked;
 use super::listener::ListenerSeen;
 use super::reach::Answers;
+use super::service::{ServiceSeen, Services};
 use crate::aws::Config;
 use crate::aws::arn::Arn;
 use crate::aws::bucket::Urgency;
+use crate::aws::ec2;
 use crate::aws::elb::{self, Client, Group, TargetGroups};
 use crate::aws::failure::Failure;
 use crate::aws::sts::{self, Reply};
@@ -47,9 +50,11 @@ where
     }
     let mut ended = BTreeMap::new();
     while let Some(joined) = running.join_next().await {
-        // What panicked has told of it on standard error.
-        if let Ok((key, value)) = joined {
-            ended.insert(key, value);
+        match joined.map_err(JoinError::try_into_panic) {
+            Ok((key, value)) => drop(ended.insert(key, value)),
+            // What nobody has looked at is not to be green.
+            Err(Ok(panic)) => resume_unwind(panic),
+            Err(Err(_)) => {}
         }
     }
     ended
@@ -91,7 +96,8 @@ impl NameServers {
         Looks { ipv4, ipv6 }
     }
 
-    async fn look_for(&self, host: &str, family: Family, end: Instant) -> Looked {
+    /// The same for the addresses of one family.
+    pub async fn look_for(&self, host: &str, family: Family, end: Instant) -> Looked {
         let clock = Clock::start();
         let mut looked = Looked::default();
         loop {
@@ -246,6 +252,33 @@ async fn look_at_listeners(
             one.attributes = Some(within(end, "DescribeListenerAttributes", group, call).await);
         }
         seen.push(one);
+    }
+    Ok(seen)
+}
+
+/// Looks for the endpoint services of load balancers, and who uses them.
+pub async fn services(client: &Client, config: &Config, balancers: &BTreeSet<String>, end: Instant) -> Services {
+    if balancers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let client = ec2::Client::new(config, client.role().map(str::to_owned)).await;
+    let late = |action| Failure::late(action, LIMIT);
+    let listed = timeout_at(end, client.services()).await;
+    let listed = listed.unwrap_or_else(|_| Err(late("DescribeVpcEndpointServiceConfigurations")))?;
+    let mut seen = Vec::new();
+    for service in listed {
+        if !service.balancers.iter().any(|balancer| balancers.contains(balancer)) {
+            continue;
+        }
+        let (connections, principals) = tokio::join!(
+            timeout_at(end, client.connections(&service.id)),
+            timeout_at(end, client.principals(&service.id)),
+        );
+        seen.push(ServiceSeen {
+            connections: connections.unwrap_or_else(|_| Err(late("DescribeVpcEndpointConnections"))),
+            principals: principals.unwrap_or_else(|_| Err(late("DescribeVpcEndpointServicePermissions"))),
+            service,
+        });
     }
     Ok(seen)
 }

@@ -1,8 +1,8 @@
 //! `doctor`: named checks of everything that has to be right, each with its fix.
 //!
 //! Looking is apart from judging here too: [`look`] asks all there is to ask, at once and with a limit; what was seen is judged
-//! by pure functions in [`dns`] and [`heard`], [`aws`], [`group`], [`balancer`], [`listener`], [`reach`], [`database`] and `local`; [`draw`]
-//! prints it.
+//! by pure functions in [`dns`] and [`heard`], [`aws`], [`group`], [`balancer`], [`listener`], [`service`], [`reach`], [`lead`],
+//! [`database`] and `local`; [`draw`] prints it.
 
 pub mod aws;
 pub mod balancer;
@@ -14,10 +14,12 @@ pub mod draw;
 pub mod flags;
 pub mod group;
 pub mod heard;
+pub mod lead;
 pub mod listener;
 mod local;
 pub mod look;
 pub mod reach;
+pub mod service;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -29,6 +31,7 @@ use tokio::time::Instant;
 use crate::aws::arn::Arn;
 use crate::aws::ca;
 use crate::aws::elb::{Client, ClientKey, Clients};
+use crate::aws::failure::Kind;
 use crate::aws::sts::Reply;
 use crate::clock::Clock;
 use crate::exit::Exit;
@@ -38,12 +41,14 @@ use crate::planner::target::{Family, State, Target};
 use crate::planner::wrong::Wrong;
 use crate::probe::Trust;
 use crate::proxy::Proxy;
+use crate::proxy::own::Listens;
 use crate::settings::{self, Settings};
 use check::{Check, Outcome, Section, Selection};
 use dns::{Followed, Looks, Use};
 use group::{Seen, Wanted};
 use look::NameServers;
 use reach::Checker;
+use service::Services;
 
 /// The scope of an examination, besides the settings.
 pub struct Order {
@@ -56,7 +61,7 @@ pub struct Order {
     /// Whether to make the two calls that show the right to write.
     pub write_check: bool,
     /// The database to stream changes from.
-    pub source: Option<database::Source>,
+    pub source: Option<crate::database::Source>,
     /// The publication to stream; otherwise all are looked at.
     pub publication: Option<String>,
 }
@@ -67,13 +72,16 @@ struct Sighting {
     answers: reach::Answers,
     /// Whether certificates were verified.
     verified: bool,
+    /// What its members showed to whom.
+    led: Vec<(lead::Sought, lead::Seen)>,
 }
 
-/// The answers of AWS: of STS for each client, of ELB for each target group.
+/// The answers of AWS: of STS and EC2 for each client, of ELB for each target group.
 #[derive(Default)]
 struct Cloud {
     callers: BTreeMap<ClientKey, Reply>,
     groups: BTreeMap<Arn, Seen>,
+    services: BTreeMap<ClientKey, Services>,
     clients: BTreeMap<Arn, Client>,
     tried: BTreeMap<Arn, aws::Tried>,
 }
@@ -149,14 +157,18 @@ async fn examine_followed(settings: &Settings, order: &Order, end: Instant) -> V
         sections.extend(judge_binding(binding, &cloud, &endpoints, order));
     }
     for proxy in &settings.proxies {
-        sections.push(judge_proxy(proxy, &endpoints));
+        sections.push(judge_proxy(proxy, &settings.listens(), &endpoints));
+    }
+    for endpoint in all_endpoints(settings) {
+        let led = endpoints.get(endpoint).map(|sighting| sighting.led.as_slice());
+        sections.extend(lead::sections(settings, endpoint, led));
     }
     sections
 }
 
 async fn look_at_cloud(settings: &Settings, order: &Order, end: Instant) -> Cloud {
     let mut cloud = Cloud::default();
-    let groups = ["aws", "permission", "group", "balancer", "reach"];
+    let groups = ["aws", "permission", "group", "balancer", "service", "reach"];
     if settings.bindings.is_empty() || !order.selection.has_any(&groups) {
         return cloud;
     }
@@ -169,7 +181,7 @@ async fn look_at_cloud(settings: &Settings, order: &Order, end: Instant) -> Clou
         cloud.clients.insert(binding.arn.clone(), client.clone());
         callers.insert(key, (client, config));
     }
-    let callers = callers.into_iter().map(|(key, (client, config))| {
+    let asked = callers.clone().into_iter().map(|(key, (client, config))| {
         let ask = async move { look::caller(&client, &config, clock, end).await };
         (key, ask)
     });
@@ -177,12 +189,24 @@ async fn look_at_cloud(settings: &Settings, order: &Order, end: Instant) -> Clou
         let named = arn.clone();
         (arn, async move { look::group(&client, &named, end).await })
     });
-    (cloud.callers, cloud.groups) = tokio::join!(look::all(callers), look::all(groups));
+    (cloud.callers, cloud.groups) = tokio::join!(look::all(asked), look::all(groups));
+    if order.selection.has_any(&["service"]) {
+        let described = cloud.groups.values().filter_map(|seen| seen.detail.as_ref().ok());
+        let balancers: BTreeSet<String> = described.flat_map(|detail| detail.balancers.clone()).collect();
+        let looks = callers.into_iter().map(|(key, (client, config))| {
+            let balancers = balancers.clone();
+            (
+                key,
+                async move { look::services(&client, &config, &balancers, end).await },
+            )
+        });
+        cloud.services = look::all(looks).await;
+    }
     cloud
 }
 
 /// Every follower of an endpoint; of a target group both families, because its own is not known yet.
-fn followers<'a>(settings: &'a Settings, endpoint: &'a Endpoint) -> Vec<Followed<'a>> {
+fn followers<'a>(settings: &'a Settings, own: &'a Listens, endpoint: &'a Endpoint) -> Vec<Followed<'a>> {
     let mut followers = Vec::new();
     for binding in settings
         .bindings
@@ -192,7 +216,7 @@ fn followers<'a>(settings: &'a Settings, endpoint: &'a Endpoint) -> Vec<Followed
         followers.extend([Family::Ipv4, Family::Ipv6].map(|family| of_binding(binding, endpoint, family)));
     }
     let proxies = settings.proxies.iter().filter(|proxy| proxy.endpoint == *endpoint);
-    followers.extend(proxies.map(of_proxy));
+    followers.extend(proxies.map(|proxy| of_proxy(proxy, own)));
     followers
 }
 
@@ -210,12 +234,18 @@ fn of_binding<'a>(binding: &'a Binding, endpoint: &'a Endpoint, family: Family) 
     }
 }
 
-fn of_proxy(proxy: &Proxy) -> Followed<'_> {
+fn of_proxy<'a>(proxy: &'a Proxy, own: &'a Listens) -> Followed<'a> {
     Followed {
         endpoint: &proxy.endpoint,
-        used_as: Use::Proxy(&proxy.rules),
+        used_as: Use::Proxy(proxy, own),
         family: proxy.family,
     }
+}
+
+fn all_endpoints(settings: &Settings) -> BTreeSet<&Endpoint> {
+    let bound = settings.bindings.iter().flat_map(|binding| &binding.endpoints);
+    let proxied = settings.proxies.iter().map(|proxy| &proxy.endpoint);
+    bound.chain(proxied).collect()
 }
 
 async fn look_at_endpoints(
@@ -224,34 +254,39 @@ async fn look_at_endpoints(
     order: &Order,
     end: Instant,
 ) -> BTreeMap<Endpoint, Sighting> {
-    let groups = ["dns", "group", "balancer", "reach", "permission"];
+    let groups = ["dns", "group", "balancer", "service", "reach", "permission", "lead"];
     if !order.selection.has_any(&groups) {
         return BTreeMap::new();
     }
-    let bound = settings.bindings.iter().flat_map(|binding| &binding.endpoints);
-    let endpoints: BTreeSet<&Endpoint> = bound
-        .chain(settings.proxies.iter().map(|proxy| &proxy.endpoint))
-        .collect();
+    let endpoints = all_endpoints(settings);
     let servers = Arc::new(servers.clone());
     let settings = Arc::new(settings.clone());
     let is_reached = order.selection.has_any(&["reach"]);
+    let is_led = order.selection.has_any(&["lead"]);
     let looks = endpoints.into_iter().cloned().map(|endpoint| {
         let (servers, settings) = (Arc::clone(&servers), Arc::clone(&settings));
         let trust = order.bundle.clone().or_else(|| bundle_of(&settings, &endpoint));
         let trust = trust.unwrap_or_else(Trust::anybody);
         let named = endpoint.clone();
         let look = async move {
+            let own = settings.listens();
             let looks = servers.look(named.host(), end).await;
             let followers = if is_reached {
-                followers(&settings, &named)
+                followers(&settings, &own, &named)
             } else {
                 Vec::new()
             };
-            let answers = look::reach(&named, &looks, &followers, &trust, end).await;
+            let (answers, led) = tokio::join!(look::reach(&named, &looks, &followers, &trust, end), async {
+                match is_led {
+                    true => lead::look_for_all(&servers, &settings, &named, &looks, end).await,
+                    false => Vec::new(),
+                }
+            });
             Sighting {
                 looks,
                 answers,
                 verified: trust.verifies,
+                led,
             }
         };
         (endpoint, look)
@@ -323,6 +358,16 @@ fn draw_callers(settings: &Settings, cloud: &Cloud) -> Vec<Section> {
             .as_ref()
             .map(|caller| caller.account.as_str())
             .unwrap_or_default();
+        let of_key = |arn: &Arn| {
+            settings
+                .bindings
+                .iter()
+                .any(|binding| binding.arn == *arn && binding.client_key() == *key)
+        };
+        let is_answered = cloud.groups.iter().any(|(arn, seen)| {
+            let failed = seen.detail.as_ref().err();
+            of_key(arn) && failed.is_none_or(|error| error.failure.kind != Kind::Unavailable)
+        });
         // If there is one that is not the caller's, that is the one to tell of.
         let account = accounts.iter().find(|account| **account != own).or(accounts.first());
         let role = role
@@ -331,7 +376,7 @@ fn draw_callers(settings: &Settings, cloud: &Cloud) -> Vec<Section> {
             .unwrap_or_default();
         Section {
             title: format!("AWS {region}{role}"),
-            checks: aws::judge(reply, account.copied().unwrap_or_default()),
+            checks: aws::judge(reply, account.copied().unwrap_or_default(), is_answered),
         }
     };
     cloud.callers.iter().map(section).collect()
@@ -381,6 +426,10 @@ fn judge_binding(
     let mut checks = permissions(binding, seen, cloud.tried.get(&binding.arn), is_hopeless, order);
     checks.extend(group::judge(seen, &wanted, blocked_by));
     checks.extend(balancer::judge(seen, &wanted, binding.arn.region(), blocked_by));
+    if let Some(services) = cloud.services.get(&binding.client_key()) {
+        checks.extend(service::judge(services, seen, &wanted, blocked_by));
+    }
+    aws::miss_inspection(&mut checks);
     sections.push(Section {
         title: format!("target group {name} ({})", binding.arn),
         checks,
@@ -448,6 +497,7 @@ fn judge_endpoint(
         looks,
         answers,
         verified,
+        ..
     }) = endpoints.get(followed.endpoint)
     else {
         let names = check::NAMES.iter().map(|(name, _)| *name);
@@ -475,14 +525,14 @@ fn judge_endpoint(
     checks
 }
 
-fn judge_proxy(proxy: &Proxy, endpoints: &BTreeMap<Endpoint, Sighting>) -> Section {
+fn judge_proxy(proxy: &Proxy, own: &Listens, endpoints: &BTreeMap<Endpoint, Sighting>) -> Section {
     let mut checks = vec![Check::new("proxy.listen", local::listen(proxy.listen))];
     let checked_by = proxy
         .probes
         .interval(proxy.readiness)
         .map_or(Checker::Nobody, |_| Checker::Proxy);
     checks.extend(judge_endpoint(
-        &of_proxy(proxy),
+        &of_proxy(proxy, own),
         endpoints,
         &BTreeSet::new(),
         checked_by,

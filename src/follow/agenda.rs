@@ -284,13 +284,12 @@ impl<'a> Ended<'a> {
                 Failed::ForLong
             }
         });
-        let wrote = !report.registered.done.is_empty() || !report.deregistered.done.is_empty();
         // Removals that were put off are to be looked at as soon as those that were made.
         let put_off = report.applied && !report.plan.deregister.is_empty();
         Self {
             plan: &report.plan,
             failed,
-            is_writing: wrote || put_off,
+            is_writing: report.has_written() || put_off,
             is_for_change,
             is_robbed: report.applied && report.plan.taken.is_some(),
         }

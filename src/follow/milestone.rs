@@ -11,6 +11,8 @@ use crate::text::took;
 pub enum Milestone {
     /// DNS names an address that is not registered.
     Named(Target),
+    /// A member shows that it is the writer, which DNS does not name yet, and is not registered.
+    Ahead(Target),
     /// DNS no longer names a registered target.
     Unnamed(Target),
     /// Somebody else deregistered the target although DNS names it.
@@ -29,6 +31,10 @@ impl fmt::Display for Milestone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Named(target) => write!(f, "DNS names {target}, which is not registered"),
+            Self::Ahead(target) => write!(
+                f,
+                "{target} shows that it is the writer, ahead of DNS, and is not registered"
+            ),
             Self::Unnamed(target) => write!(f, "DNS no longer names {target}"),
             Self::RemovedByOthers(target) => {
                 write!(f, "{target} was removed by somebody else, although DNS names it")

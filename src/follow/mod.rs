@@ -17,16 +17,17 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::aws::arn::Arn;
 use crate::aws::bucket::{Member, Turn, Urgency};
-use crate::aws::elb::{self, Client, Group, TargetGroups};
-use crate::aws::failure::Failure;
+use crate::aws::elb::{self, Client, Group, TargetGroups, Write};
+use crate::aws::failure::{FIRST_LOOK, Failure};
 use crate::clock::Clock;
-use crate::dns::watch::{Hurry, Watch, Watchers};
+use crate::dns::watch::{Hurry, Watch};
 use crate::follow::agenda::{Agenda, Ended, Luck, Next, Shares};
 use crate::follow::binding::Binding;
 use crate::follow::prober::Prober;
 use crate::follow::reconcile::{Eyes, Reconciler, group_unknown};
 use crate::follow::report::Report;
 use crate::follow::tracker::Tracker;
+use crate::lead::crew::{Crew, Crews};
 use crate::planner::endpoint::Endpoint;
 use crate::planner::memory::Memory;
 use crate::planner::time::Timestamp;
@@ -42,7 +43,7 @@ const STEP_GRACE: Duration = Duration::from_secs(2);
 pub struct Follower<G = Client> {
     binding: Arc<Binding>,
     groups: G,
-    watchers: Arc<Watchers>,
+    crews: Arc<Crews>,
     clock: Clock,
     known: Option<Known<G>>,
     agenda: Agenda,
@@ -57,6 +58,8 @@ pub struct Follower<G = Client> {
 struct Known<G> {
     reconciler: Reconciler<G>,
     watches: Vec<Arc<Watch>>,
+    /// Who asks members, for as long as this lives.
+    _crews: Vec<Arc<Crew>>,
     prober: Prober,
     hurry: Vec<Hurry>,
 }
@@ -76,12 +79,12 @@ type Place = (Urgency, Pin<Box<dyn Future<Output = Turn> + Send>>);
 
 impl<G: TargetGroups> Follower<G> {
     /// A follower that has not looked yet.
-    pub fn new(binding: Arc<Binding>, groups: G, watchers: Arc<Watchers>, clock: Clock) -> Self {
+    pub fn new(binding: Arc<Binding>, groups: G, crews: Arc<Crews>, clock: Clock) -> Self {
         Self {
             member: groups.bucket().join(),
             binding,
             groups,
-            watchers,
+            crews,
             clock,
             known: None,
             agenda: Agenda::default(),
@@ -195,16 +198,27 @@ impl<G: TargetGroups> Follower<G> {
 
     /// The report of a binding whose time was over: the last one, unless a call hung, or none had come. `limit` names what
     /// set the time.
-    pub fn out_of_time(&self, last: Option<Report>, limit: &str) -> Report {
+    pub fn out_of_time(&mut self, last: Option<Report>, limit: &'static str) -> Report {
         let calling = match &self.known {
             Some(known) => known.reconciler.calling(),
             None => self.describing_since.map(|since| ("DescribeTargetGroups", since)),
         };
-        let hung = calling.filter(|(_, since)| self.clock.now().since(*since) >= HUNG);
+        // Of a write that was cut short nobody knows whether it was made.
+        let writes = [Write::Register, Write::Deregister].map(Write::action);
+        let hung = calling.filter(|(action, since)| writes.contains(action) || self.clock.now().since(*since) >= HUNG);
+        let servers = self.crews.watchers().servers();
+        let unresolved = (self.known.as_mut()).and_then(|known| known.reconciler.unresolved(&servers, limit));
         let (action, last) = match (hung, last) {
-            (None, Some(last)) => return last,
+            (None, Some(mut last)) => {
+                last.late = Some(limit);
+                return last;
+            }
+            (None, None) if let Some(mut report) = unresolved => {
+                report.late = Some(limit);
+                return report;
+            }
             (Some((action, _)), last) => (action, last),
-            (None, None) => ("The first look", None),
+            (None, None) => (FIRST_LOOK, None),
         };
         let error = elb::Error {
             group: self.binding.arn.clone(),
@@ -212,6 +226,7 @@ impl<G: TargetGroups> Follower<G> {
         };
         let now = self.clock.now();
         let mut report = group_unknown(&self.binding, error, now, now);
+        report.late = Some(limit);
         if let Some(last) = last {
             report.registered.done = last.registered.done;
             report.deregistered.done = last.deregistered.done;
@@ -237,16 +252,22 @@ impl<G: TargetGroups> Follower<G> {
 
     fn begin(&self, group: Group) -> Known<G> {
         let watches: BTreeMap<&Endpoint, Arc<Watch>> = (self.binding.endpoints.iter())
-            .map(|endpoint| (endpoint, self.watchers.follow(endpoint.host(), group.family)))
+            .map(|endpoint| (endpoint, self.crews.watchers().follow(endpoint.host(), group.family)))
             .collect();
+        let quests = (self.binding.endpoints.iter()).filter_map(|endpoint| self.binding.quest(endpoint, group.family));
+        let crews: Vec<(Endpoint, Arc<Crew>)> = quests
+            .map(|quest| (quest.endpoint.clone(), self.crews.follow(quest)))
+            .collect();
+        let members = crews.iter().map(|(endpoint, crew)| (endpoint.clone(), crew.shown()));
         let sights = watches
             .iter()
             .map(|(endpoint, watch)| (Endpoint::clone(endpoint), watch.sights()));
         let prober = Prober::new(&self.binding);
-        let eyes = Eyes::new(sights.collect(), prober.shown());
+        let eyes = Eyes::new(sights.collect(), members.collect(), prober.shown(), self.clock);
         let mut known = Known {
             hurry: Vec::new(),
             watches: watches.into_values().collect(),
+            _crews: crews.into_iter().map(|(_, crew)| crew).collect(),
             reconciler: Reconciler::new(
                 Arc::clone(&self.binding),
                 self.groups.clone(),

@@ -158,23 +158,9 @@ async fn ask_once(target: Target, hosts: &BTreeSet<String>, trust: Option<&Trust
 }
 
 fn doubt_in(trouble: &Trouble) -> Doubt {
-    /// What PostgreSQL answers to SSLRequest when it fails, such as for want of memory.
-    const ERROR: u8 = b'E';
     let why = trouble.to_string();
-    match trouble {
-        Trouble::NotPostgres(ERROR)
-        | Trouble::Refused
-        | Trouble::Unreachable(_)
-        | Trouble::TimedOut(_)
-        | Trouble::Closed(..)
-        | Trouble::Handshake(_) => Doubt::Silent(why),
-        Trouble::NotPostgres(_)
-        | Trouble::Mysql(..)
-        | Trouble::TlsRefused
-        | Trouble::WrongName(_)
-        | Trouble::UnknownCa
-        | Trouble::Expired
-        | Trouble::NotYetValid
-        | Trouble::BadCertificate(_) => Doubt::Impostor(why),
+    match trouble.is_of_another() {
+        true => Doubt::Impostor(why),
+        false => Doubt::Silent(why),
     }
 }

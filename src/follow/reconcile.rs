@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::{pending, poll_fn};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -12,13 +13,15 @@ use tracing::warn;
 use crate::aws::bucket::Turn;
 use crate::aws::elb::{self, Group, TargetGroups, Write, Written};
 use crate::clock::Clock;
-use crate::dns::watch::Sight;
+use crate::dns::watch::{Sight, any_changed};
 use crate::follow::binding::Binding;
 use crate::follow::prober::Shown;
 use crate::follow::report::Report;
-use crate::planner::answer::Blind;
+use crate::lead::crew::all_heard;
+use crate::planner::answer::{Blind, Failure};
 use crate::planner::decide::{Decision, Seen, decide};
 use crate::planner::endpoint::Endpoint;
+use crate::planner::lead::{self, Led};
 use crate::planner::memory::Memory;
 use crate::planner::plan::{Note, Plan};
 use crate::planner::protocol;
@@ -31,49 +34,105 @@ const DECISION_AGE_MAX: Duration = Duration::from_secs(5);
 /// Where what is known of a binding's endpoints and candidates comes in: always the newest, however many were missed.
 pub struct Eyes {
     sights: BTreeMap<Endpoint, watch::Receiver<Arc<Sight>>>,
+    members: BTreeMap<Endpoint, Members>,
     shown: watch::Receiver<Shown>,
+    clock: Clock,
     /// Whether there is something that was waited for and not viewed yet.
     has_heard: bool,
+}
+
+/// What members of a database show. They say the same again and again, and only who leads is news.
+struct Members {
+    shown: watch::Receiver<Arc<lead::Shown>>,
+    viewed: Option<Led>,
+    /// Whether all have been heard once. A member that comes later holds nothing up.
+    are_open: bool,
+}
+
+impl Members {
+    fn led(&self, clock: Clock) -> Option<Led> {
+        self.shown.borrow().led(clock.now())
+    }
+
+    /// Waits until somebody else leads than was viewed.
+    async fn changed(&mut self, clock: Clock) {
+        while self.led(clock) == self.viewed {
+            changed(&mut self.shown).await;
+        }
+    }
 }
 
 /// The newest of everything at one moment.
 struct View {
     sights: BTreeMap<Endpoint, Arc<Sight>>,
+    members: BTreeMap<Endpoint, Arc<lead::Shown>>,
     shown: Shown,
 }
 
 impl Eyes {
     /// Eyes that have not seen anything.
-    pub fn new(sights: BTreeMap<Endpoint, watch::Receiver<Arc<Sight>>>, shown: watch::Receiver<Shown>) -> Self {
+    pub fn new(
+        sights: BTreeMap<Endpoint, watch::Receiver<Arc<Sight>>>,
+        members: BTreeMap<Endpoint, watch::Receiver<Arc<lead::Shown>>>,
+        shown: watch::Receiver<Shown>,
+        clock: Clock,
+    ) -> Self {
+        let members = members.into_iter().map(|(endpoint, shown)| {
+            let members = Members {
+                shown,
+                viewed: None,
+                are_open: false,
+            };
+            (endpoint, members)
+        });
         Self {
             sights,
+            members: members.collect(),
             shown,
+            clock,
             has_heard: false,
         }
     }
 
-    /// Waits until every endpoint has been looked at once.
+    /// Waits until every endpoint has been looked at once, and each member that is asked has had the time to answer.
     pub async fn opened(&mut self) {
         for sight in self.sights.values_mut() {
-            let is_looked_at = |sight: &Arc<Sight>| !matches!(sight.seen, Err(Blind::NotYet));
-            if !is_looked_at(&sight.borrow()) {
+            // What is there already is left to be news.
+            if !sight.borrow().is_looked_at() {
                 // An error means that the watcher has ended; the step then finds nothing seen.
-                let _ = sight.wait_for(is_looked_at).await;
+                let _ = sight.wait_for(|sight| sight.is_looked_at()).await;
+            }
+        }
+        for members in self.members.values_mut() {
+            if !members.are_open {
+                all_heard(&mut members.shown).await;
+                members.are_open = true;
             }
         }
     }
 
+    /// Whether every endpoint has been looked at once.
+    fn are_open(&self) -> bool {
+        self.sights.values().all(|sight| sight.borrow().is_looked_at())
+    }
+
     /// Waits until there is something newer than what was viewed last. Giving up waiting loses nothing.
     pub async fn news(&mut self) {
-        let mut changes: Vec<_> = self.sights.values_mut().map(|sight| Box::pin(changed(sight))).collect();
-        let any_sight = poll_fn(|context| {
-            let any = changes
+        let clock = self.clock;
+        let members = self
+            .members
+            .values_mut()
+            .map(|members| Box::pin(members.changed(clock)));
+        let mut members: Vec<_> = members.collect();
+        let any_member = poll_fn(|context| {
+            let is_any = members
                 .iter_mut()
-                .any(|change| change.as_mut().poll(context).is_ready());
-            if any { Poll::Ready(()) } else { Poll::Pending }
+                .any(|member| member.as_mut().poll(context).is_ready());
+            if is_any { Poll::Ready(()) } else { Poll::Pending }
         });
         tokio::select! {
-            () = any_sight => {}
+            () = any_changed(self.sights.values_mut()) => {}
+            () = any_member => {}
             () = changed(&mut self.shown) => {}
         }
         self.has_heard = true;
@@ -85,15 +144,28 @@ impl Eyes {
         let newest = |(endpoint, sight): (&Endpoint, &mut watch::Receiver<Arc<Sight>>)| {
             (endpoint.clone(), Arc::clone(&sight.borrow_and_update()))
         };
+        let now = self.clock.now();
+        let shown = |(endpoint, members): (&Endpoint, &mut Members)| {
+            let shown = Arc::clone(&members.shown.borrow_and_update());
+            members.viewed = shown.led(now);
+            (endpoint.clone(), shown)
+        };
         View {
             sights: self.sights.iter_mut().map(newest).collect(),
+            members: self.members.iter_mut().map(shown).collect(),
             shown: Arc::clone(&self.shown.borrow_and_update()),
         }
     }
 
     fn has_news(&self) -> bool {
         let is_new = |sight: &watch::Receiver<Arc<Sight>>| sight.has_changed().unwrap_or(false);
-        self.has_heard || self.sights.values().any(is_new) || self.shown.has_changed().unwrap_or(false)
+        self.has_heard
+            || self.sights.values().any(is_new)
+            || self
+                .members
+                .values()
+                .any(|members| members.led(self.clock) != members.viewed)
+            || self.shown.has_changed().unwrap_or(false)
     }
 }
 
@@ -115,6 +187,8 @@ pub struct Reconciler<G> {
     ours: BTreeSet<Target>,
     has_removed: bool,
     last_group: Option<(Timestamp, BTreeMap<Target, Listed>)>,
+    /// Whether the group has, or may have, been changed since it was listed.
+    has_written: bool,
     foreseen: Option<Foreseen>,
     calling: Option<(&'static str, Timestamp)>,
 }
@@ -139,6 +213,7 @@ impl<G: TargetGroups> Reconciler<G> {
             ours: BTreeSet::new(),
             has_removed: false,
             last_group: None,
+            has_written: false,
             foreseen: None,
             calling: None,
         }
@@ -164,8 +239,14 @@ impl<G: TargetGroups> Reconciler<G> {
         self.eyes.has_heard = true;
     }
 
-    /// What would be planned if the group is as it was last seen, where there is news since the latest plan.
+    /// What would be planned if the group is as it was last seen, where there is news since the latest plan. After a write that
+    /// says no more than what to register: the next listing tells what it came to.
     pub fn foreseen(&mut self) -> Option<&Plan> {
+        let has_written = self.has_written;
+        self.foresee().filter(|plan| !has_written || !plan.register.is_empty())
+    }
+
+    fn foresee(&mut self) -> Option<&Plan> {
         if self.eyes.has_news() {
             self.foreseen = None;
             if let Some((listed, group)) = self.last_group.take() {
@@ -188,12 +269,37 @@ impl<G: TargetGroups> Reconciler<G> {
         let listed = targets.as_ref().ok().map(|_| at);
         self.last_group = listed.zip(targets.as_ref().ok().cloned());
         self.foreseen = None;
+        self.has_written &= listed.is_none();
         // DNS is read after the group has answered: what a step decides on is the newest of both.
         let group = targets.as_ref().map_err(ToString::to_string);
         let memory = std::mem::take(&mut self.memory);
         let (view, Decision { plan, memory }) = self.decide(memory, group, at, at);
         self.memory = memory;
         self.report(started, at, view, targets, listed, plan)
+    }
+
+    /// The report of a binding for which time was over before `servers` had said anything of one of its names, if that is so;
+    /// `limit` names what set the time. The target group is not looked at before.
+    pub fn unresolved(&mut self, servers: &[SocketAddr], limit: &str) -> Option<Report> {
+        if self.eyes.are_open() {
+            return None;
+        }
+        let now = self.clock.now();
+        let mut view = self.eyes.view();
+        let silent = servers.iter().map(|server| (*server, Failure::TimedOut));
+        let silent = Blind::NoAddress(silent.collect());
+        for sight in view.sights.values_mut() {
+            if !sight.is_looked_at() {
+                *sight = Arc::new(Sight {
+                    at: now,
+                    seen: Err(silent.clone()),
+                    ..Sight::clone(sight)
+                });
+            }
+        }
+        let error = elb::not_asked(&self.binding.arn, limit);
+        let Decision { plan, .. } = self.decide_on(&view, Memory::default(), Err(error.to_string()), now, now);
+        Some(self.report(now, now, view, Err(error), None, plan))
     }
 
     /// Takes what follows from the newest view and the group as it was last seen for a step that changes nothing; `None` if
@@ -218,10 +324,25 @@ impl<G: TargetGroups> Reconciler<G> {
         now: Timestamp,
     ) -> (View, Decision) {
         let view = self.eyes.view();
+        let decision = self.decide_on(&view, memory, group, listed, now);
+        (view, decision)
+    }
+
+    fn decide_on(
+        &self,
+        view: &View,
+        memory: Memory,
+        group: Result<&BTreeMap<Target, Listed>, String>,
+        listed: Timestamp,
+        now: Timestamp,
+    ) -> Decision {
         let seen = Seen {
             family: self.group.family,
             endpoints: (view.sights.iter())
                 .map(|(endpoint, sight)| (endpoint, sight.seen.as_ref()))
+                .collect(),
+            led: (view.members.iter())
+                .filter_map(|(endpoint, shown)| Some((endpoint, shown.led(now)?)))
                 .collect(),
             probed: &view.shown,
             group,
@@ -230,7 +351,7 @@ impl<G: TargetGroups> Reconciler<G> {
         let mut decision = decide(&self.binding.policy, memory, &seen, now);
         let unfit = protocol::unfit(&self.group.protocol, &self.group.check_port, view.sights.keys());
         decision.plan.notes.extend(unfit.into_iter().map(Note::Unfit));
-        (view, decision)
+        decision
     }
 
     fn report(
@@ -249,6 +370,7 @@ impl<G: TargetGroups> Reconciler<G> {
             at,
             ended: at,
             sights: view.sights,
+            members: view.members,
             targets,
             listed,
             plan,
@@ -256,6 +378,7 @@ impl<G: TargetGroups> Reconciler<G> {
             registered: Written::default(),
             deregistered: Written::default(),
             reached: Vec::new(),
+            late: None,
         }
     }
 
@@ -297,6 +420,7 @@ impl<G: TargetGroups> Reconciler<G> {
             self.last_group = None;
             self.foreseen = None;
         }
+        self.has_written |= report.has_written() || report.may_have_written();
         report.ended = self.clock.now();
     }
 
@@ -308,7 +432,7 @@ impl<G: TargetGroups> Reconciler<G> {
             return BTreeMap::new();
         }
         let mut removals = report.plan.deregister.clone();
-        if let Some(foreseen) = self.foreseen() {
+        if let Some(foreseen) = self.foresee() {
             removals.retain(|target, _| foreseen.deregister.contains_key(target));
         }
         removals
@@ -336,6 +460,7 @@ pub fn group_unknown(binding: &Arc<Binding>, error: elb::Error, started: Timesta
     let seen = Seen {
         family: Family::Ipv4,
         endpoints: endpoints.collect(),
+        led: BTreeMap::new(),
         probed: &BTreeMap::new(),
         group: Err(error.to_string()),
         listed: now,
@@ -348,6 +473,7 @@ pub fn group_unknown(binding: &Arc<Binding>, error: elb::Error, started: Timesta
         at: now,
         ended: now,
         sights: BTreeMap::new(),
+        members: BTreeMap::new(),
         targets: Err(error),
         listed: None,
         plan,
@@ -355,5 +481,6 @@ pub fn group_unknown(binding: &Arc<Binding>, error: elb::Error, started: Timesta
         registered: Written::default(),
         deregistered: Written::default(),
         reached: Vec::new(),
+        late: None,
     }
 }

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::aws::elb::{self, Group, Written};
+use crate::aws::elb::{self, Group, Write, Written};
 use crate::aws::failure::Kind;
 use crate::dns::watch::Sight;
 use crate::exit::Exit;
 use crate::follow::binding::Binding;
 use crate::follow::milestone::Milestone;
-use crate::planner::endpoint::Endpoint;
+use crate::lead::standing::Standing;
+use crate::planner::endpoint::{Endpoint, Role};
+use crate::planner::lead::Shown;
 use crate::planner::plan::{Class, Held, Hold, Plan, Reason};
 use crate::planner::target::{Listed, Target};
 use crate::planner::time::Timestamp;
@@ -30,6 +32,8 @@ pub struct Report {
     pub ended: Timestamp,
     /// What DNS said.
     pub sights: BTreeMap<Endpoint, Arc<Sight>>,
+    /// What the members of the endpoints' databases showed, where they are asked.
+    pub members: BTreeMap<Endpoint, Arc<Shown>>,
     /// The targets as they were before the step changed anything.
     pub targets: Result<BTreeMap<Target, Listed>, elb::Error>,
     /// When that was seen: a step for which DNS alone was looked at takes the group as it was last seen.
@@ -44,9 +48,29 @@ pub struct Report {
     pub deregistered: Written,
     /// Points of a change that were reached with it.
     pub reached: Vec<Milestone>,
+    /// What set the time that was over after it, before all was settled.
+    pub late: Option<&'static str>,
 }
 
 impl Report {
+    /// What the members of the endpoints' databases say, where they are asked.
+    pub fn standings(&self) -> impl Iterator<Item = Standing> + '_ {
+        let asked = self
+            .binding
+            .lead
+            .iter()
+            .flat_map(|lead| self.members.iter().map(move |asked| (lead, asked)));
+        asked.map(|(lead, (endpoint, shown))| {
+            let sight = self.sights.get(endpoint);
+            let answers = sight.iter().flat_map(|sight| &sight.seen);
+            let named = answers
+                .flat_map(|answer| answer.resolution.addresses())
+                .copied()
+                .collect();
+            Standing::of(endpoint, &named, shown, lead.patience, self.at)
+        })
+    }
+
     /// Calls of this step that failed.
     pub fn errors(&self) -> impl Iterator<Item = &elb::Error> {
         let writes = self.registered.failed.iter().chain(&self.deregistered.failed);
@@ -55,6 +79,18 @@ impl Report {
             .err()
             .into_iter()
             .chain(writes.map(|(_, error)| error))
+    }
+
+    /// Whether ELB has accepted a change.
+    pub fn has_written(&self) -> bool {
+        !self.registered.done.is_empty() || !self.deregistered.done.is_empty()
+    }
+
+    /// Whether ELB may have made a change that it has not told of.
+    pub fn may_have_written(&self) -> bool {
+        let writes = [Write::Register, Write::Deregister].map(Write::action);
+        self.errors()
+            .any(|error| writes.contains(&error.failure.action) && error.failure.may_be_done())
     }
 
     /// Everything deliberately left alone, what ELB refused included.
@@ -107,16 +143,23 @@ impl Report {
             .errors()
             .map(|error| error.failure.kind.exit())
             .chain(holds)
+            .chain(self.plan.notes.iter().filter_map(Exit::of_note))
             .collect();
         (!all.is_empty()).then(|| Exit::worst(all))
     }
 
+    /// Whether one look shows nothing to change: the group equals DNS, or lacks no more than one answer of a reader endpoint may.
+    pub fn is_at_rest(&self) -> bool {
+        let is_sample = || self.plan.role == Role::Reader && self.plan.differences().next().is_none();
+        self.is_settled() || (!self.plan.is_pending() && is_sample())
+    }
+
     /// The exit code of a dry run.
     pub fn plan_exit(&self) -> Exit {
-        self.trouble().unwrap_or(if self.plan.is_pending() {
-            Exit::Pending
-        } else {
+        self.trouble().unwrap_or(if self.is_at_rest() {
             Exit::Settled
+        } else {
+            Exit::Pending
         })
     }
 

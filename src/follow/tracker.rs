@@ -50,7 +50,10 @@ impl Tracker {
         let missing = report.plan.candidates();
         for target in &missing {
             self.named.entry(*target).or_insert_with(|| {
-                reached.push(Milestone::Named(*target));
+                reached.push(match report.plan.is_ahead(*target) {
+                    true => Milestone::Ahead(*target),
+                    false => Milestone::Named(*target),
+                });
                 self.began.get_or_insert(at);
                 at
             });

@@ -4,10 +4,12 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde_json::Value;
+use serde_json::value::RawValue;
 
+use crate::function::json::{Fields, for_each};
 use crate::planner::endpoint::{Endpoint, Kind};
 use crate::planner::time::Timestamp;
+use crate::text::is_unseen;
 
 /// An invocation's payload, as far as it matters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,9 +71,9 @@ pub enum Command {
 }
 
 /// Envelopes inside envelopes: EventBridge in SNS in SQS is four deep, counting JSON as text; anything deeper is nobody's.
-const DEPTH_MAX: usize = 6;
+pub const DEPTH_MAX: usize = 6;
 /// Records of one batch that are read one by one: SQS hands over at most 10,000.
-const RECORDS_MAX: usize = 10_000;
+pub const RECORDS_MAX: usize = 10_000;
 /// Sources that are told apart and fit a log line; of more than that, everything is looked at.
 const SOURCES_MAX: usize = 100;
 /// The longest identifier: it is a label of a DNS name (RFC 1035).
@@ -209,15 +211,13 @@ impl fmt::Display for Doorbell {
 }
 
 impl Doorbell {
-    /// Reads an invocation's payload. Whatever cannot be read means: look at everything, once.
-    pub fn read(payload: &Value) -> Self {
+    /// Reads an invocation's payload. Whatever cannot be read means: look at everything, once. What it takes beside the text is as
+    /// much as the text again, whatever is in it.
+    pub fn read(payload: &str) -> Self {
+        let Ok(payload) = serde_json::from_str(payload) else {
+            return Self::unknown("an event that cannot be read");
+        };
         read(payload, 0).unwrap_or_else(|| Self::unknown("an event of unknown form"))
-    }
-
-    /// The same from the payload's text. JSON allows what no reader of it takes, such as a depth or a number beyond all bounds.
-    pub fn read_text(payload: &str) -> Self {
-        let unreadable = |_| Self::unknown("an event that cannot be read");
-        serde_json::from_str(payload).map_or_else(unreadable, |payload| Self::read(&payload))
     }
 
     fn unknown(reason: &str) -> Self {
@@ -275,7 +275,7 @@ impl Command {
 
 /// Makes a text fit a log line, so that it cannot be taken for another line or for the end of one.
 fn shorten(text: &str) -> String {
-    let mut chars = text.chars().map(|char| if is_plain(char) { char } else { ' ' });
+    let mut chars = text.chars().map(|char| if is_unseen(char) { ' ' } else { char });
     let mut short: String = chars.by_ref().take(REASON_MAX_CHARS).collect();
     if chars.next().is_some() {
         short.pop();
@@ -284,62 +284,71 @@ fn shorten(text: &str) -> String {
     short
 }
 
-/// Neither a control character, nor a line end, nor one that changes the direction of writing or cannot be seen.
-fn is_plain(char: char) -> bool {
-    let is_unseen = matches!(
-        char,
-        '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-    );
-    !char.is_control() && !is_unseen
-}
-
-fn read(value: &Value, depth: usize) -> Option<Doorbell> {
+fn read(value: &RawValue, depth: usize) -> Option<Doorbell> {
     if depth > DEPTH_MAX {
         return None;
     }
-    match value {
+    match value.get().as_bytes().first()? {
         // SNS, SQS and input transformers carry JSON as text.
-        Value::String(text) => read(&serde_json::from_str(text).ok()?, depth + 1),
+        b'"' => {
+            let text: String = serde_json::from_str(value.get()).ok()?;
+            read(serde_json::from_str(&text).ok()?, depth + 1)
+        }
         // EventBridge Pipes hand over a bare list.
-        Value::Array(records) => batch(records, depth),
-        Value::Object(_) => command(value)
-            .or_else(|| batch(value.get("Records")?.as_array()?, depth))
-            .or_else(|| eventbridge(value))
-            .or_else(|| subscription(value))
-            .or_else(|| sns_notification(value, depth))
-            .or_else(|| bare_detail(value))
-            .or_else(|| unknown_command(value)),
+        b'[' => batch(value, depth),
+        b'{' => {
+            let event = Fields::of(value);
+            command(&event)
+                .or_else(|| batch(event.get("Records")?, depth))
+                .or_else(|| eventbridge(&event))
+                .or_else(|| subscription(&event))
+                .or_else(|| sns_notification(&event, depth))
+                .or_else(|| bare_detail(&event))
+                .or_else(|| unknown_command(&event))
+        }
         _ => None,
     }
 }
 
-fn command(value: &Value) -> Option<Doorbell> {
-    let command = Command::read(text(value, "command")?)?;
+fn command(event: &Fields<'_>) -> Option<Doorbell> {
+    let command = Command::read(&event.text("command")?)?;
     let mut doorbell = Doorbell::unknown(&format!("the command {command:?}").to_lowercase());
     doorbell.command = Some(command);
     Some(doorbell)
 }
 
-fn unknown_command(value: &Value) -> Option<Doorbell> {
-    let command = text(value, "command")?;
+fn unknown_command(event: &Fields<'_>) -> Option<Doorbell> {
+    let command = event.text("command")?;
     Some(Doorbell::unknown(&shorten(&format!("the unknown command {command}"))))
 }
 
-/// SNS and SQS hand over lists of records.
-fn batch(records: &[Value], depth: usize) -> Option<Doorbell> {
-    let read_record = |record: &Value| {
-        let inner = record.pointer("/Sns/Message").or_else(|| record.get("body"));
-        read(inner.unwrap_or(record), depth + 1).unwrap_or_else(|| Doorbell::unknown("a message that is no event"))
+/// SNS and SQS hand over lists of records, which are read one after the other. None if it is no list or an empty one.
+fn batch(records: &RawValue, depth: usize) -> Option<Doorbell> {
+    let mut joined: Option<Doorbell> = None;
+    let mut join = |doorbell| {
+        joined = Some(match joined.take() {
+            Some(before) => before.join(doorbell),
+            None => doorbell,
+        });
     };
-    let rest = (records.len() > RECORDS_MAX).then(|| Doorbell::unknown("more records than are read"));
-    let read = records.iter().take(RECORDS_MAX).map(read_record);
-    read.chain(rest).reduce(Doorbell::join)
+    let are_more = for_each(records, RECORDS_MAX, |next| join(record(next, depth))).ok()?;
+    if are_more {
+        join(Doorbell::unknown("more records than are read"));
+    }
+    joined
+}
+
+fn record(value: &RawValue, depth: usize) -> Doorbell {
+    let record = Fields::of(value);
+    let of_sns = record.get("Sns").and_then(|sns| Fields::of(sns).get("Message"));
+    let inner = of_sns.or_else(|| record.get("body")).unwrap_or(value);
+    read(inner, depth + 1).unwrap_or_else(|| Doorbell::unknown("a message that is no event"))
 }
 
 /// Reads the envelope that SNS puts into SQS unless delivery is raw.
-fn sns_notification(value: &Value, depth: usize) -> Option<Doorbell> {
-    match text(value, "Type")? {
-        "Notification" => read(value.get("Message")?, depth + 1),
+fn sns_notification(event: &Fields<'_>, depth: usize) -> Option<Doorbell> {
+    match event.text("Type")?.as_str() {
+        "Notification" => read(event.get("Message")?, depth + 1),
         "SubscriptionConfirmation" | "UnsubscribeConfirmation" => {
             Some(Doorbell::unknown("a notice about a subscription"))
         }
@@ -347,75 +356,74 @@ fn sns_notification(value: &Value, depth: usize) -> Option<Doorbell> {
     }
 }
 
-fn eventbridge(value: &Value) -> Option<Doorbell> {
-    let detail_type = text(value, "detail-type")?;
-    let source = text(value, "source").unwrap_or_default();
-    let at = text(value, "time").and_then(moment);
+fn eventbridge(event: &Fields<'_>) -> Option<Doorbell> {
+    let detail_type = event.text("detail-type")?;
+    let source = event.text("source").unwrap_or_default();
+    let at = event.text("time").and_then(|time| moment(&time));
     if source != "aws.rds" {
         let mut doorbell = Doorbell::unknown(&shorten(&format!("{detail_type} of {source}")));
         doorbell.at = at;
         return Some(doorbell);
     }
-    let detail = value.get("detail").unwrap_or(&Value::Null);
-    let mut doorbell = of_detail(detail, detail_type, Some(detail_type));
+    let detail = event.get("detail").unwrap_or(RawValue::NULL);
+    let mut doorbell = of_detail(&Fields::of(detail), &detail_type, Some(&detail_type));
     doorbell.at = doorbell.at.or(at);
     Some(doorbell)
 }
 
 /// Reads an event that a rule with the input path `$.detail` hands over.
-fn bare_detail(value: &Value) -> Option<Doorbell> {
+fn bare_detail(event: &Fields<'_>) -> Option<Doorbell> {
     ["EventID", "SourceIdentifier", "SourceArn"]
         .iter()
-        .find_map(|key| text(value, key))?;
-    Some(of_detail(value, "RDS event", None))
+        .find_map(|key| event.text(key))?;
+    Some(of_detail(event, "RDS event", None))
 }
 
-fn of_detail(detail: &Value, title: &str, detail_type: Option<&str>) -> Doorbell {
-    let text = |key| text(detail, key);
+fn of_detail(detail: &Fields<'_>, title: &str, detail_type: Option<&str>) -> Doorbell {
     let found = Found {
-        title,
-        kinds: [detail_type, text("SourceType")],
-        id: text("EventID"),
-        identifier: text("SourceIdentifier"),
-        arn: text("SourceArn"),
-        at: text("Date"),
-        message: text("Message"),
+        title: title.to_owned(),
+        kinds: [detail_type.map(str::to_owned), detail.text("SourceType")],
+        id: detail.text("EventID"),
+        identifier: detail.text("SourceIdentifier"),
+        arn: detail.text("SourceArn"),
+        at: detail.text("Date"),
+        message: detail.text("Message"),
     };
     found.doorbell()
 }
 
 /// Reads the message that an RDS event subscription puts into SNS.
-fn subscription(value: &Value) -> Option<Doorbell> {
-    let text = |key| text(value, key);
-    let event_source = text("Event Source");
-    event_source.or(text("Event ID")).or(text("Source ID"))?;
+fn subscription(event: &Fields<'_>) -> Option<Doorbell> {
+    let event_source = event.text("Event Source");
+    let (id, identifier) = (event.text("Event ID"), event.text("Source ID"));
+    event_source.as_ref().or(id.as_ref()).or(identifier.as_ref())?;
     let found = Found {
-        title: event_source.unwrap_or("RDS event"),
+        title: event_source.clone().unwrap_or_else(|| "RDS event".into()),
         kinds: [event_source, None],
-        id: text("Event ID"),
-        identifier: text("Source ID"),
-        arn: text("Source ARN"),
-        at: text("Event Time"),
-        message: text("Event Message"),
+        id,
+        identifier,
+        arn: event.text("Source ARN"),
+        at: event.text("Event Time"),
+        message: event.text("Event Message"),
     };
     Some(found.doorbell())
 }
 
 /// The fields of an RDS event, whatever each envelope calls them; all may be missing.
-struct Found<'a> {
+struct Found {
     /// The name of the event in the reason.
-    title: &'a str,
-    kinds: [Option<&'a str>; 2],
-    id: Option<&'a str>,
-    identifier: Option<&'a str>,
-    arn: Option<&'a str>,
-    at: Option<&'a str>,
-    message: Option<&'a str>,
+    title: String,
+    kinds: [Option<String>; 2],
+    id: Option<String>,
+    identifier: Option<String>,
+    arn: Option<String>,
+    at: Option<String>,
+    message: Option<String>,
 }
 
-impl Found<'_> {
+impl Found {
     fn doorbell(&self) -> Doorbell {
-        let id = self.id.and_then(event_id);
+        let id = self.id.as_deref().and_then(event_id);
         Doorbell {
             phase: id.map_or(Phase::Other, Phase::of_event),
             scope: if id.is_some_and(is_blue_green) {
@@ -423,23 +431,24 @@ impl Found<'_> {
             } else {
                 self.scope()
             },
-            at: self.at.and_then(moment),
+            at: self.at.as_deref().and_then(moment),
             command: None,
             reason: self.reason(id),
         }
     }
 
     fn scope(&self) -> Scope {
-        let named = self.identifier.map(|text| {
+        let kinds = self.kinds.each_ref().map(Option::as_deref);
+        let named = self.identifier.as_deref().map(|text| {
             if text.starts_with("arn:") {
                 Scope::of_arn(text)
             } else {
-                Scope::of(&self.kinds, text)
+                Scope::of(&kinds, text)
             }
         });
         let is_named = named.is_some();
         // An RDS Proxy's ARN ends in its resource ID, which adds nothing to its name.
-        let arn = self.arn.filter(|arn| !(is_named && arn.contains(":prx-")));
+        let arn = self.arn.as_deref().filter(|arn| !(is_named && arn.contains(":prx-")));
         named
             .into_iter()
             .chain(arn.map(Scope::of_arn))
@@ -449,15 +458,18 @@ impl Found<'_> {
 
     fn reason(&self, id: Option<u16>) -> String {
         let id = id.map(|id| format!("RDS-EVENT-{id:04} ")).unwrap_or_default();
-        let of = self.identifier.map(|of| format!(" of {of}")).unwrap_or_default();
-        let message = self.message.map(|message| format!(": {message}")).unwrap_or_default();
+        let of = self
+            .identifier
+            .as_ref()
+            .map(|of| format!(" of {of}"))
+            .unwrap_or_default();
+        let message = self
+            .message
+            .as_ref()
+            .map(|message| format!(": {message}"))
+            .unwrap_or_default();
         shorten(&format!("{id}{}{of}{message}", self.title))
     }
-}
-
-/// A field that holds text; what is blank is as good as missing.
-fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
-    value.get(key)?.as_str().filter(|text| !text.trim().is_empty())
 }
 
 /// The number in `RDS-EVENT-0049`, which may stand at the end of a URL.
@@ -476,5 +488,5 @@ fn moment(text: &str) -> Option<Timestamp> {
         Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
     };
     let millis = with_zone.or_else(utc)?.as_millisecond();
-    u64::try_from(millis).ok().map(Timestamp::from_millis)
+    u64::try_from(millis).ok().map(Timestamp::from_written)
 }

@@ -15,6 +15,7 @@ use crate::planner::plan::{Class, Held, Note, Reason};
 use crate::planner::taken::Taken;
 use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
+use crate::proxy::AHEAD;
 use crate::text::{self, join, span};
 
 /// A refusal is told again if there has been none for this long.
@@ -52,6 +53,8 @@ struct Change {
     new: BTreeSet<Target>,
     timings: Timings,
     began: Timestamp,
+    /// Whether it is where a member shows that it is the writer, and DNS does not lead yet.
+    is_ahead: bool,
 }
 
 struct Unsettled {
@@ -148,6 +151,7 @@ impl Group {
         // A change that goes on has the time of its beginning.
         let began = self.change.as_ref().map_or(report.at, |change| change.began);
         self.change = Some(Change {
+            is_ahead: new.iter().any(|target| report.plan.is_ahead(*target)),
             old,
             new,
             timings: Timings::default(),
@@ -156,7 +160,7 @@ impl Group {
         true
     }
 
-    /// What DNS names no more and what it names now, of what may be a target.
+    /// What DNS names no more and what it names now, of what may be a target; or the writer by its own word instead.
     fn moved(&mut self, report: &Report) -> (BTreeSet<Target>, BTreeSet<Target>) {
         let refused = refused_targets(report);
         let candidates = report.plan.candidates();
@@ -164,7 +168,13 @@ impl Group {
         for (endpoint, sight) in &report.sights {
             let Ok(answer) = &sight.seen else { continue };
             let port = endpoint.port();
-            let targets = answer.resolution.addresses().iter().map(|ip| Target { ip: *ip, port });
+            // The writer by its own word is where it is, whatever DNS flaps to.
+            let led = report
+                .plan
+                .ahead_of_dns(endpoint)
+                .map(|writer| BTreeSet::from([writer]));
+            let addresses = led.as_ref().unwrap_or_else(|| answer.resolution.addresses());
+            let targets = addresses.iter().map(|ip| Target { ip: *ip, port });
             let now: BTreeSet<Target> = targets.filter(|target| !refused.contains(target)).collect();
             if now.is_empty() {
                 continue;
@@ -210,7 +220,10 @@ impl Group {
         let change = self.change.clone()?;
         let (name, old, new) = (self.subject.name(), join(&change.old), join(&change.new));
         let text = match (self.subject.role, old.is_empty(), new.is_empty()) {
-            (Role::Writer, false, false) => format!("{name} moved from {old} to {new}"),
+            (Role::Writer, false, false) => {
+                let why = if change.is_ahead { AHEAD } else { "" };
+                format!("{name} moved from {old} to {new}{why}")
+            }
             (Role::Writer, true, _) => format!("{name}: DNS names {new}, which is new"),
             (Role::Writer, false, true) => format!("{name}: DNS no longer names {old}"),
             (Role::Reader, true, _) => format!("{name}: member {new} was registered"),

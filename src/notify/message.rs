@@ -10,6 +10,7 @@ use crate::aws::arn::Arn;
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
+use crate::text::shown;
 
 /// The name of the JSON's shape, which only grows.
 pub const SCHEMA: &str = "rds-tether-notification/1";
@@ -168,7 +169,7 @@ struct Document<'a> {
     kind: Kind,
     severity: &'static str,
     at: Timestamp,
-    text: &'a str,
+    text: String,
     target_group: Option<&'a Arn>,
     proxy: Option<SocketAddr>,
     endpoints: &'a BTreeSet<Endpoint>,
@@ -176,8 +177,8 @@ struct Document<'a> {
     old: Vec<&'a Target>,
     new: Vec<&'a Target>,
     timings: Timings,
-    reasons: &'a [String],
-    trigger: &'a str,
+    reasons: Vec<String>,
+    trigger: String,
     counts: &'a BTreeMap<Kind, u64>,
     version: &'static str,
 }
@@ -186,7 +187,7 @@ impl Message {
     /// The same for whoever sees the same thing about the same group in the same minute, so that the messages of two actors,
     /// and one that SNS delivers twice, can be told to be one.
     pub fn id(&self) -> String {
-        let minute = self.at.as_millis() / u64::try_from(SAME_WITHIN.as_millis()).unwrap_or(u64::MAX);
+        let minute = self.at.written() / u64::try_from(SAME_WITHIN.as_millis()).unwrap_or(u64::MAX);
         let of = match &self.of {
             Of::Group(arn) => arn.to_string(),
             // Proxies side by side listen on addresses of their own.
@@ -219,7 +220,7 @@ impl Message {
             kind: self.kind,
             severity: self.kind.severity(),
             at: self.at,
-            text: &self.text,
+            text: shown(&self.text),
             target_group,
             proxy,
             endpoints: &self.endpoints,
@@ -227,8 +228,8 @@ impl Message {
             old: self.old.iter().take(LISTED_MAX).collect(),
             new: self.new.iter().take(LISTED_MAX).collect(),
             timings: self.timings,
-            reasons: &self.reasons[..self.reasons.len().min(LISTED_MAX)],
-            trigger: &self.trigger,
+            reasons: self.reasons.iter().take(LISTED_MAX).map(shown).collect(),
+            trigger: shown(&self.trigger),
             counts: &self.counts,
             version: env!("CARGO_PKG_VERSION"),
         };

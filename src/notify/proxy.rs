@@ -9,7 +9,7 @@ use super::subject::{Said, Subject, since};
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
-use crate::proxy::{Happening, Moment};
+use crate::proxy::{AHEAD, Happening, Moment};
 use crate::text::{join, span};
 
 /// The trouble of one proxy's endpoint.
@@ -50,10 +50,11 @@ impl Proxy {
             Happening::Moved { .. } if moment.role == Role::Reader => {}
             // Where it is at the start is no change.
             Happening::Moved { from, .. } if from.is_empty() => {}
-            Happening::Moved { from, to } => {
+            Happening::Moved { from, to, is_ahead } => {
                 let from: BTreeSet<Target> = from.iter().map(target).collect();
                 let to: BTreeSet<Target> = to.iter().map(target).collect();
-                let text = format!("{name} moved from {} to {}", join(&from), join(&to));
+                let why = if *is_ahead { AHEAD } else { "" };
+                let text = format!("{name} moved from {} to {}{why}", join(&from), join(&to));
                 let said = Said {
                     old: &from - &to,
                     new: &to - &from,

@@ -14,7 +14,6 @@ use super::message::Message;
 use crate::aws;
 use crate::aws::arn::TopicArn;
 use crate::aws::failure::{Failure, Kind};
-use crate::clock::Clock;
 use crate::counts::Notifications;
 use crate::planner::time::Timestamp;
 use crate::text::Told;
@@ -34,7 +33,6 @@ pub(super) struct Outbox {
     waiting: watch::Sender<usize>,
     counts: Notifications,
     dropping: Told,
-    clock: Clock,
 }
 
 impl Outbox {
@@ -42,14 +40,12 @@ impl Outbox {
     pub(super) fn start(topic: TopicArn, counts: Notifications) -> Self {
         let (queue, messages) = mpsc::channel(WAITING_MAX);
         let waiting = watch::Sender::new(0);
-        let clock = Clock::start();
-        tokio::spawn(send_all(topic, messages, waiting.clone(), counts.clone(), clock));
+        tokio::spawn(send_all(topic, messages, waiting.clone(), counts.clone()));
         Self {
             queue,
             waiting,
             counts,
             dropping: Told::default(),
-            clock,
         }
     }
 
@@ -57,11 +53,12 @@ impl Outbox {
     pub(super) fn post(&mut self, messages: Vec<Message>) {
         for message in messages {
             self.waiting.send_modify(|waiting| *waiting += 1);
+            let at = message.at;
             if self.queue.try_send(message).is_err() {
                 self.waiting.send_modify(|waiting| *waiting -= 1);
                 self.counts.dropped(1);
                 let text = "a notification is dropped: SNS takes them too slowly";
-                log(&self.dropping, self.clock.now(), text);
+                log(&self.dropping, at, text);
             }
         }
     }
@@ -83,7 +80,6 @@ async fn send_all(
     mut messages: mpsc::Receiver<Message>,
     waiting: watch::Sender<usize>,
     counts: Notifications,
-    clock: Clock,
 ) {
     let client = Client::new(&aws::config(topic.region()).await);
     let failing = Told::default();
@@ -97,7 +93,7 @@ async fn send_all(
             Err(why) => {
                 counts.failed();
                 let text = format!("cannot tell the topic {topic} that {}: {why}", message.text);
-                log(&failing, clock.now(), &text);
+                log(&failing, message.at, &text);
             }
         }
         waiting.send_modify(|waiting| *waiting -= 1);
@@ -146,14 +142,7 @@ async fn publish(client: &Client, topic: &TopicArn, message: &Message) -> Result
 /// Why an attempt failed, and what to do about it.
 fn told(failure: &Failure, status: Option<u16>, topic: &TopicArn) -> String {
     let status = status.map(|status| format!(" ({status})")).unwrap_or_default();
-    let remedy = match (failure.remedy(), failure.kind) {
-        (Some(remedy), _) => remedy.to_owned(),
-        (None, Kind::Denied) => failure.permission("sns", topic),
-        (None, Kind::Unavailable) => {
-            "check the network path to SNS (in a VPC: an interface endpoint for sns), and its status".into()
-        }
-        (None, _) => "see the code in the SNS API reference".into(),
-    };
+    let remedy = failure.remedy_at("sns", "SNS", topic);
     format!("{}{status}: {}; {remedy}", failure.code, failure.message)
 }
 

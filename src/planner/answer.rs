@@ -38,6 +38,9 @@ impl Resolution {
     }
 }
 
+/// The most addresses that an answer may have. An Aurora cluster has 15 readers at most; whatever names more is no database, and its
+/// answer counts as none.
+pub const ADDRESSES_MAX: usize = 64;
 /// The longest TTL of RDS's own records. A cache that is told to keep them longer counts down from more; one that serves what has
 /// expired says the same each time (Unbound's `serve-expired-reply-ttl` and dnsdist's `staleTTL`, both 30 s).
 pub const RDS_TTL_MAX: Duration = Duration::from_secs(5);
@@ -79,6 +82,8 @@ pub enum Failure {
     TimedOut,
     /// The answer cannot be read.
     Malformed(String),
+    /// The answer has so many addresses, more than [`ADDRESSES_MAX`].
+    TooMany(usize),
     /// Another response code.
     Code(String),
     /// The server could not be reached.
@@ -112,6 +117,9 @@ impl Failure {
                 "cannot be asked for, because no name server can be reached: see whether one runs there, or name another with \
                  --nameserver"
             }
+            Self::TooMany(_) => {
+                "has more addresses than any database: check the name, and where the name server has them from"
+            }
             Self::Malformed(_) | Self::Code(_) | Self::Stale(..) | Self::Unproven(..) => return None,
         })
     }
@@ -131,6 +139,10 @@ impl fmt::Display for Failure {
             Self::Refused => f.write_str("REFUSED"),
             Self::TimedOut => f.write_str("no answer in time"),
             Self::Malformed(what) => write!(f, "malformed answer ({what})"),
+            Self::TooMany(count) => write!(
+                f,
+                "{count} addresses, more than the {ADDRESSES_MAX} that an answer may have"
+            ),
             Self::Code(code) => f.write_str(code),
             Self::Network(what) => write!(f, "network error ({what})"),
             Self::Stale(addresses, why) => write!(f, "a stale answer ({}: {why})", list(addresses)),

@@ -3,6 +3,8 @@
 //! ```text
 //! DNS names it           in the group            do
 //! yes                    absent or draining      register, at first sight
+//! no, but the writer [3] absent or draining      register, at first sight; it counts as named from then on
+//! yes, but a reader [3]  absent or draining      hold: Reader
 //! yes, but unproven [1]  absent or draining      hold, with the reason, for `probe_patience`; then register
 //! yes                    registered              nothing; its absence clock is reset
 //! no                     registered              deregister when the five conditions hold; else hold, with the reason
@@ -17,6 +19,7 @@
 //!
 //! 1. The address has not shown that the database is there (`probe`).
 //! 2. With `quorum = "majority"`, what too few name servers give is held instead (`NoQuorum`), and nothing is disputed.
+//! 3. By what members show, where they are asked: one of them is the writer ([`lead`](super::lead)). Nothing is removed by that.
 //!
 //! What is stale, and what a fresh answer, is [`evidence`](super::evidence)'s to say. A name that gives several addresses in turn
 //! is followed as a reader endpoint even if it is said to be a writer's, and noted.
@@ -69,7 +72,6 @@ const OWN_LOOKS: u64 = 2;
 
 /// Decides what to change; `memory` is what the latest decision left.
 pub fn decide(policy: &Policy, mut memory: Memory, seen: &Seen, now: Timestamp) -> Decision {
-    let named = Named::new(policy, seen, now);
     let mut notes = notes(seen);
     let mut role = role(policy, seen);
     let rotations = rotations(seen);
@@ -77,6 +79,10 @@ pub fn decide(policy: &Policy, mut memory: Memory, seen: &Seen, now: Timestamp) 
         role = Role::Reader;
         notes.extend(rotations);
     }
+    let nobody = BTreeMap::new();
+    let led = if role == Role::Writer { &seen.led } else { &nobody };
+    let named = Named::new(policy, seen, led, now);
+    notes.extend(leads(&named));
     let mut plan = Plan {
         role,
         register: BTreeMap::new(),
@@ -181,6 +187,17 @@ fn rotations(seen: &Seen) -> Vec<Note> {
     rotating.collect()
 }
 
+/// The writers that DNS does not name yet.
+fn leads<'a>(named: &'a Named) -> impl Iterator<Item = Note> + 'a {
+    named.ahead.iter().map(|(endpoint, writer)| Note::Leads {
+        endpoint: Endpoint::clone(endpoint),
+        writer: *writer,
+        over: (named.answers.get(endpoint))
+            .map(|answer| answer.resolution.addresses().clone())
+            .unwrap_or_default(),
+    })
+}
+
 fn notes(seen: &Seen) -> Vec<Note> {
     let instances = seen
         .endpoints
@@ -230,6 +247,9 @@ impl Candidates<'_> {
                 memory.proven(target);
             } else if self.policy.keeps(target) {
                 plan.holds.push(hold_target(target, Reason::KeptOut, None));
+            } else if let Some(writer) = self.named.readers.get(&target) {
+                plan.holds
+                    .push(hold_target(target, Reason::Reader { writer: *writer }, None));
             } else if let Some((doubt, until)) = self.judge(target, memory, plan) {
                 plan.holds.push(hold_target(target, Reason::Unproven(doubt), until));
             } else {

@@ -206,6 +206,17 @@ pub fn is_of_rds(name: &str) -> bool {
     labels.contains(&"rds") && labels.contains(&"amazonaws")
 }
 
+/// The region in a name that RDS has made.
+pub fn region_of(name: &str) -> Option<&str> {
+    let labels: Vec<&str> = name.split('.').collect();
+    let is_domain = |label: &&str| *label == "amazonaws";
+    let domain = labels.iter().position(is_domain)?;
+    match labels.get(..domain)? {
+        [.., region, "rds"] | [.., "rds", region] => Some(*region).filter(|region| region.contains('-')),
+        _ => None,
+    }
+}
+
 /// The hash of an account, which has no hyphen, stands where other kinds of endpoints have their prefix. Newer names in China
 /// have the service before the region.
 fn is_of_instance(labels: &[&str]) -> bool {

@@ -30,6 +30,8 @@ pub enum Refusal {
     NotAllowed,
     /// An IPv6 address for an IPv4 group or the reverse.
     WrongFamily,
+    /// Where rds-tether itself listens: a proxy would connect to itself.
+    Ourselves,
 }
 
 impl fmt::Display for Refusal {
@@ -53,6 +55,7 @@ impl fmt::Display for Refusal {
             Self::NotRoutable => "is neither global unicast nor unique local",
             Self::NotAllowed => "is outside allow_cidrs",
             Self::WrongFamily => "is not of the target group's address family",
+            Self::Ourselves => "is where rds-tether itself listens: sessions would go round in a circle",
         })
     }
 }

@@ -57,6 +57,27 @@ impl Plan {
         held.chain(self.register.keys().copied()).collect()
     }
 
+    /// The writer of an endpoint, where a member shows that it is and DNS does not name it yet.
+    pub fn ahead_of_dns(&self, endpoint: &Endpoint) -> Option<IpAddr> {
+        self.notes.iter().find_map(|note| match note {
+            Note::Leads {
+                endpoint: of, writer, ..
+            } if of == endpoint => Some(*writer),
+            _ => None,
+        })
+    }
+
+    /// Whether a target is one by the word of a member alone.
+    pub fn is_ahead(&self, target: Target) -> bool {
+        let is_it = |endpoint: &Endpoint, writer: IpAddr| {
+            let port = endpoint.port();
+            Target { ip: writer, port } == target
+        };
+        self.notes
+            .iter()
+            .any(|note| matches!(note, Note::Leads { endpoint, writer, .. } if is_it(endpoint, *writer)))
+    }
+
     /// The registered targets that are to go, at once or later.
     pub fn surplus(&self) -> BTreeSet<Target> {
         let is_to_go = |reason: &Reason| reason.class() == Class::Waiting || matches!(reason, Reason::Vouched(_));
@@ -140,6 +161,11 @@ pub enum Reason {
     Vouched(BTreeSet<SocketAddr>),
     /// The address has not shown that the database is there.
     Unproven(Doubt),
+    /// It says that it is a reader, and another shows that it is the writer.
+    Reader {
+        /// The other.
+        writer: IpAddr,
+    },
     /// `keep` covers it.
     Kept,
     /// `keep` covers it, so it is not registered although it is named.
@@ -174,6 +200,8 @@ impl Reason {
     /// A name that never changes, for machines.
     pub fn name(&self) -> &'static str {
         match self {
+            // Nothing that failed: where AWS denies the first look at a group, its names are not looked at.
+            Self::Blind(Blind::NotYet) => "not_looked_at",
             Self::Blind(_) => "blind",
             Self::GroupUnseen(_) => "group_unseen",
             Self::Refused(_) => "refused",
@@ -183,6 +211,7 @@ impl Reason {
             Self::Unproven(Doubt::NotYet) => "unprobed",
             Self::Unproven(Doubt::Silent(_)) => "unproven",
             Self::Unproven(Doubt::Impostor(_)) => "impostor",
+            Self::Reader { .. } => "reader",
             Self::Kept => "kept",
             Self::KeptOut => "kept_out",
             Self::UpsertOnly => "upsert_only",
@@ -208,6 +237,7 @@ impl Reason {
             Self::Unproven(Doubt::Impostor(_)) => Class::Refused,
             Self::Unproven(Doubt::Silent(_)) => Class::Unproven,
             Self::Unproven(Doubt::NotYet) => Class::Unprobed,
+            Self::Reader { .. } => Class::Overtaken,
             Self::KeptOut => Class::Contradiction,
             Self::Kept | Self::UpsertOnly => Class::Wanted,
             Self::AwaitsReplacement(_) | Self::Forgetting { .. } | Self::FewAnswers { .. } | Self::AwaitsHealthy => {
@@ -237,6 +267,8 @@ pub enum Class {
     Unproven,
     /// An address that DNS names is being asked for the first time.
     Unprobed,
+    /// DNS names what was the writer until now.
+    Overtaken,
     /// DNS and the settings want opposite things.
     Contradiction,
     /// It is as the settings want it.
@@ -250,7 +282,7 @@ impl Class {
     pub fn is_trouble(self) -> bool {
         match self {
             Self::Unresolved | Self::Doubtful | Self::Refused | Self::Unproven | Self::Contradiction => true,
-            Self::ToldElsewhere | Self::Unprobed | Self::Wanted | Self::Waiting => false,
+            Self::ToldElsewhere | Self::Unprobed | Self::Overtaken | Self::Wanted | Self::Waiting => false,
         }
     }
 }
@@ -258,6 +290,7 @@ impl Class {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Blind(Blind::NotYet) => f.write_str("has not been looked at yet, so nothing is removed"),
             Self::Blind(blind) => write!(f, "cannot be resolved, so nothing is removed: {blind}"),
             Self::GroupUnseen(why) => write!(f, "cannot be described, so nothing is changed: {why}"),
             Self::Refused(refusal) => write!(f, "{refusal}"),
@@ -275,6 +308,10 @@ impl fmt::Display for Reason {
                 list(servers)
             ),
             Self::Unproven(doubt) => write!(f, "is named but not registered: {doubt}"),
+            Self::Reader { writer } => write!(
+                f,
+                "is named but not registered: it says that it is a reader, and {writer} shows that it is the writer"
+            ),
             Self::Kept => f.write_str("is covered by keep and never touched"),
             Self::KeptOut => f.write_str("is named but not registered, and not touched because keep covers it"),
             Self::UpsertOnly => f.write_str("stays because of upsert_only"),
@@ -353,6 +390,15 @@ pub enum Note {
         /// What it has given lately.
         members: BTreeSet<IpAddr>,
     },
+    /// A member shows that it is the writer, and DNS does not name it yet.
+    Leads {
+        /// The endpoint.
+        endpoint: Endpoint,
+        /// The member.
+        writer: IpAddr,
+        /// What DNS names instead; nothing while it cannot be asked.
+        over: BTreeSet<IpAddr>,
+    },
     /// Somebody else takes away again and again what DNS names.
     RemovedByOthers {
         /// The target that was taken away most often.
@@ -388,7 +434,11 @@ impl fmt::Display for Note {
                 zone,
             } => {
                 let zone = zone.as_deref().map(|zone| format!(" {zone}")).unwrap_or_default();
-                write!(f, "{target} is registered but unused ({reason}): ")?;
+                let reason = match reason.as_str() {
+                    "" => String::new(),
+                    reason => format!(" ({reason})"),
+                };
+                write!(f, "{target} is registered but unused{reason}: ")?;
                 match because {
                     Unused::ZoneNotEnabled => write!(
                         f,
@@ -426,6 +476,17 @@ impl fmt::Display for Note {
                 "{endpoint} gives {} in turn, so it is followed as a reader: none of them is removed for missing from an \
                  answer; say so with role = \"reader\", or point the name at one database",
                 list(members)
+            ),
+            Self::Leads { endpoint, writer, over } if over.is_empty() => {
+                write!(
+                    f,
+                    "{writer} shows that it is the writer of {endpoint}, which cannot be resolved"
+                )
+            }
+            Self::Leads { endpoint, writer, over } => write!(
+                f,
+                "{writer} shows that it is the writer of {endpoint}, ahead of DNS, which still names {}",
+                list(over)
             ),
             Self::RemovedByOthers { target, times, lasts } => write!(
                 f,

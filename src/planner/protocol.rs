@@ -54,6 +54,11 @@ pub fn unfit<'a>(protocol: &str, check_port: &str, endpoints: impl IntoIterator<
 }
 
 impl Unfit {
+    /// Whether no connection of a database comes through, whatever else is right.
+    pub fn is_of_protocol(&self) -> bool {
+        !matches!(self, Self::ChecksElsewhere { .. })
+    }
+
     /// What is wrong.
     fn what(&self) -> String {
         match self {

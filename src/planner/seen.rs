@@ -8,6 +8,7 @@ use super::candidate::Doubt;
 use super::endpoint::{Endpoint, Role};
 use super::guard::{self, Refusal};
 use super::history::{Answer, GAP};
+use super::lead::Led;
 use super::plan::{Held, Hold, Reason};
 use super::policy::Policy;
 use super::target::{Family, Listed, Target};
@@ -20,6 +21,8 @@ pub struct Seen<'a> {
     pub family: Family,
     /// The endpoints of the binding.
     pub endpoints: BTreeMap<&'a Endpoint, Result<&'a Answer, &'a Blind>>,
+    /// The writers that have shown that they are, where members are asked; what DNS names goes for all others.
+    pub led: BTreeMap<&'a Endpoint, Led>,
     /// What addresses that may have to show something have shown; one that is not in it has not been asked yet.
     pub probed: &'a BTreeMap<Target, Result<(), Doubt>>,
     /// The targets of the group, draining ones included, or why they could not be listed.
@@ -35,16 +38,50 @@ pub(super) struct Named<'a> {
     pub legal: BTreeMap<&'a Endpoint, BTreeSet<Target>>,
     pub refused: BTreeMap<Target, Refusal>,
     pub doubtful: BTreeSet<Target>,
+    /// Those that are readers, each with the writer.
+    pub readers: BTreeMap<Target, IpAddr>,
+    /// The writers that DNS does not name, by their endpoints.
+    pub ahead: BTreeMap<&'a Endpoint, IpAddr>,
 }
 
 impl<'a> Named<'a> {
-    pub(super) fn new(policy: &Policy, seen: &Seen<'a>, now: Timestamp) -> Self {
+    /// `led` are the writers that count: none for readers.
+    pub(super) fn new(policy: &Policy, seen: &Seen<'a>, led: &BTreeMap<&'a Endpoint, Led>, now: Timestamp) -> Self {
+        let mut named = Self::of_dns(policy, seen, now);
+        for (endpoint, Led { writer, readers }) in led {
+            if guard::check(*writer, seen.family, &policy.allow_cidrs).is_err() {
+                continue;
+            }
+            let target = |ip: &IpAddr| Target {
+                ip: *ip,
+                port: endpoint.port(),
+            };
+            // Whom another endpoint names, whose members do not say the same of it, is to be there, reader or not.
+            let is_reader_of =
+                |other: &Endpoint, ip: &IpAddr| led.get(other).is_some_and(|led| led.readers.contains(ip));
+            let by_others = |target: &Target| {
+                let mut naming = named.legal.iter().filter(|(_, legal)| legal.contains(target));
+                naming.any(|(other, _)| !is_reader_of(other, &target.ip))
+            };
+            let held: Vec<Target> = readers.iter().map(target).filter(|target| !by_others(target)).collect();
+            named.readers.extend(held.into_iter().map(|target| (target, *writer)));
+            // It counts as named, whatever is known of the name.
+            if named.legal.entry(endpoint).or_default().insert(target(writer)) {
+                named.ahead.insert(endpoint, *writer);
+            }
+        }
+        named
+    }
+
+    fn of_dns(policy: &Policy, seen: &Seen<'a>, now: Timestamp) -> Self {
         let mut named = Self {
             answers: BTreeMap::new(),
             blind: BTreeMap::new(),
             legal: BTreeMap::new(),
             refused: BTreeMap::new(),
             doubtful: BTreeSet::new(),
+            readers: BTreeMap::new(),
+            ahead: BTreeMap::new(),
         };
         for (endpoint, sight) in &seen.endpoints {
             let answer = match sight {

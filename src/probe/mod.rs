@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::{self, CertificateError};
 
 pub use trust::Trust;
@@ -99,18 +100,38 @@ pub async fn probe(address: SocketAddr, depth: Depth<'_>, limit: Duration) -> Re
     let Depth::Tls(name, trust) = depth else {
         return Ok(Reached { connected, tls: None });
     };
-    timeout_at(end, ask_for_tls(&mut stream))
-        .await
-        .map_err(|_| Trouble::TimedOut(Stage::Postgres))??;
-    let tls = timeout_at(end, trust.handshake(name, stream))
-        .await
-        .map_err(|_| Trouble::TimedOut(Stage::Tls))?
-        .map_err(|error| Trouble::of_handshake(&error))?;
+    begin_tls(&mut stream, end).await?;
+    let tls = shake_hands(stream, name, trust, end).await?;
     let version = tls.get_ref().1.protocol_version();
     Ok(Reached {
         connected,
         tls: version.map(|version| format!("{version:?}")),
     })
+}
+
+/// Asks PostgreSQL over a new connection for TLS, by then.
+///
+/// # Errors
+/// [`Trouble::TlsRefused`] if it speaks none; the connection goes on without.
+pub async fn begin_tls(stream: &mut TcpStream, end: Instant) -> Result<(), Trouble> {
+    let asked = timeout_at(end, ask_for_tls(stream)).await;
+    asked.unwrap_or(Err(Trouble::TimedOut(Stage::Postgres)))
+}
+
+/// Speaks TLS with a server of this name, by then.
+///
+/// # Errors
+/// If the handshake fails, or the certificate is not believed.
+pub async fn shake_hands(
+    stream: TcpStream,
+    name: &str,
+    trust: &Trust,
+    end: Instant,
+) -> Result<TlsStream<TcpStream>, Trouble> {
+    match timeout_at(end, trust.handshake(name, stream)).await {
+        Ok(shaken) => shaken.map_err(|error| Trouble::of_handshake(&error)),
+        Err(_) => Err(Trouble::TimedOut(Stage::Tls)),
+    }
 }
 
 async fn ask_for_tls(stream: &mut TcpStream) -> Result<(), Trouble> {
@@ -139,20 +160,11 @@ fn greeting(answer: &[u8]) -> Option<String> {
                 rest.strip_prefix(b"#")
                     .map_or(rest, |rest| rest.get(5..).unwrap_or(rest)),
             );
-            return Some(format!(
-                "error {}: {}",
-                u16::from_le_bytes([*low, *high]),
-                plain_text(&words)
-            ));
+            return Some(format!("error {}: {}", u16::from_le_bytes([*low, *high]), words));
         }
         _ => return None,
     };
-    Some(plain_text(&String::from_utf8_lossy(text)))
-}
-
-/// Nothing that another side sends moves the cursor.
-fn plain_text(text: &str) -> String {
-    text.chars().filter(|char| !char.is_control()).collect()
+    Some(String::from_utf8_lossy(text).into_owned())
 }
 
 /// Whether an error means that the other side ended the connection.
@@ -173,6 +185,28 @@ fn plain(error: &io::Error) -> String {
 }
 
 impl Trouble {
+    /// Whether something answered that is not the database asked for; otherwise nothing has, or a database in trouble.
+    pub fn is_of_another(&self) -> bool {
+        /// What PostgreSQL answers to SSLRequest when it fails, such as for want of memory.
+        const ERROR: u8 = b'E';
+        match self {
+            Self::NotPostgres(ERROR)
+            | Self::Refused
+            | Self::Unreachable(_)
+            | Self::TimedOut(_)
+            | Self::Closed(..)
+            | Self::Handshake(_) => false,
+            Self::NotPostgres(_)
+            | Self::Mysql(..)
+            | Self::TlsRefused
+            | Self::WrongName(_)
+            | Self::UnknownCa
+            | Self::Expired
+            | Self::NotYetValid
+            | Self::BadCertificate(_) => true,
+        }
+    }
+
     /// Reads a failure to connect.
     pub fn of_connect(error: &io::Error) -> Self {
         match error.kind() {

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -13,7 +14,11 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{self, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
+use crate::file;
 use crate::planner::wrong::Wrong;
+
+/// So much of a digest tells files apart that nobody has made alike on purpose.
+const MARK_BYTES: usize = 8;
 
 /// Which certificates are believed.
 #[derive(Clone, Debug)]
@@ -37,7 +42,7 @@ impl Trust {
     /// Believes certificates that the CAs of a PEM file have signed, for the name asked for.
     pub fn in_file(path: &Path) -> Result<Self, Wrong> {
         let shown = path.display().to_string();
-        let pem = std::fs::read(path).map_err(|error| {
+        let pem = file::read(path, file::CERTIFICATES_MAX).map_err(|error| {
             let what = format!("cannot read the CA bundle {shown}: {error}");
             Wrong::new(what, "name a file of CA certificates that this user may read")
         })?;
@@ -81,6 +86,17 @@ impl Trust {
             pem: Arc::default(),
             verifies: false,
         }
+    }
+
+    /// Tells one bundle from another, for people: the beginning of its SHA-256, as `sha256sum` prints it.
+    pub fn mark(&self) -> String {
+        let digest = Sha256::digest(&self.pem);
+        let digest: String = digest
+            .iter()
+            .take(MARK_BYTES)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        format!("sha256:{digest}")
     }
 
     /// Speaks TLS over a connection that is ready for it.

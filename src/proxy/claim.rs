@@ -5,24 +5,28 @@
 //! and the process, and found in the kernel's list of those (an abstract name, unix(7), gone with the process).
 
 use std::collections::BTreeMap;
-use std::io::{self, Read as _};
+use std::io;
 use std::net::SocketAddr;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::UnixListener;
+use rustix::process::geteuid;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 use super::Proxy;
 
 /// The kernel's list of local sockets (proc(5)); abstract names begin with `@` there.
 const LIST: &str = "/proc/net/unix";
-/// How long another process may take to answer.
+/// How long all other processes together may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long answering rests after a failure.
+const REST: Duration = Duration::from_millis(100);
 /// The longest endpoint, and more.
 const ANSWER_MAX: u64 = 512;
 
@@ -43,7 +47,9 @@ pub(super) async fn answer(listen: SocketAddr, settings: watch::Receiver<Arc<Pro
     };
     loop {
         let Ok((mut stream, _)) = listener.accept().await else {
-            return;
+            // For want of descriptors.
+            sleep(REST).await;
+            continue;
         };
         let endpoint = settings.borrow().endpoint.to_string();
         // Whoever asked has gone, or has room for a line.
@@ -51,11 +57,11 @@ pub(super) async fn answer(listen: SocketAddr, settings: watch::Receiver<Arc<Pro
     }
 }
 
-/// The endpoints that processes serve at an address, by the number of the process.
+/// The endpoints that processes of this user serve at an address, by the number of the process. Others cannot share the port.
 ///
 /// # Errors
-/// If the kernel's list cannot be read, or one of them does not answer.
-pub(super) fn found(listen: SocketAddr) -> io::Result<BTreeMap<u32, String>> {
+/// If the kernel's list cannot be read, or not all of them answer in time.
+pub(super) async fn found(listen: SocketAddr) -> io::Result<BTreeMap<u32, String>> {
     let list = std::fs::read_to_string(LIST)?;
     let prefix = prefix(listen);
     let names = list
@@ -63,15 +69,28 @@ pub(super) fn found(listen: SocketAddr) -> io::Result<BTreeMap<u32, String>> {
         .filter_map(|line| line.split_once(" @"))
         .map(|(_, name)| name);
     let processes = names.filter_map(|name| name.strip_prefix(&prefix)?.parse().ok());
-    processes
-        .map(|process| Ok((process, ask(&format!("{prefix}{process}"))?)))
-        .collect()
+    let answers = async {
+        let mut found = BTreeMap::new();
+        for process in processes {
+            if let Some(endpoint) = ask(&format!("\0{prefix}{process}")).await? {
+                found.insert(process, endpoint);
+            }
+        }
+        Ok(found)
+    };
+    timeout(ANSWER_TIMEOUT, answers).await?
 }
 
-fn ask(name: &str) -> io::Result<String> {
-    let stream = net::UnixStream::connect_addr(&net::SocketAddr::from_abstract_name(name)?)?;
-    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+/// What one of them serves; nothing if it is another user's, or takes no connection at once: ours do as long as they live, and who keeps
+/// its queue full is not to keep them from being replaced.
+async fn ask(name: &str) -> io::Result<Option<String>> {
+    let Ok(stream) = UnixStream::connect(name).await else {
+        return Ok(None);
+    };
+    if stream.peer_cred()?.uid() != geteuid().as_raw() {
+        return Ok(None);
+    }
     let mut answer = String::new();
-    stream.take(ANSWER_MAX).read_to_string(&mut answer)?;
-    Ok(answer)
+    stream.take(ANSWER_MAX).read_to_string(&mut answer).await?;
+    Ok(Some(answer))
 }

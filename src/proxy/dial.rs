@@ -30,9 +30,6 @@ const UNSURE: Duration = Duration::from_secs(1);
 /// Why a client could not be connected.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Its name has not been resolved since the start.
-    #[error("its name has not been resolved yet")]
-    NoAddress,
     /// This host lacks something that a connection needs.
     #[error("{0}")]
     Lacking(io::Error),
@@ -43,8 +40,8 @@ pub enum Error {
 
 /// Dials until connected or out of time. If it is dropped, the attempt that is under way is closed.
 pub(super) async fn dial(shared: &Shared, tick: &Tick, limit: Duration) -> Result<(TcpStream, IpAddr), Error> {
-    let start = Instant::now();
-    let (end, unsure_end) = (start + limit, start + UNSURE.min(limit / 2));
+    let end = Instant::now() + limit;
+    let mut doubted = Doubted::new(limit);
     let mut route = shared.route.clone();
     let mut waiting = None;
     loop {
@@ -54,6 +51,7 @@ pub(super) async fn dial(shared: &Shared, tick: &Tick, limit: Duration) -> Resul
         // From here on no change is missed.
         changed.as_mut().enable();
         let choice = shared.choose(&current);
+        let unsure_end = doubted.end(&choice).min(end);
         let addresses = match choice {
             Choice::Open(ref open, _) => open,
             Choice::Unsure(ref unsure) if Instant::now() >= unsure_end => unsure,
@@ -93,9 +91,39 @@ pub(super) async fn dial(shared: &Shared, tick: &Tick, limit: Duration) -> Resul
     }
 }
 
+/// Addresses of which nothing is known yet. Each set of them gets its time to answer, however long a client has waited for others.
+struct Doubted {
+    limit: Duration,
+    addresses: Vec<IpAddr>,
+    end: Instant,
+}
+
+impl Doubted {
+    fn new(limit: Duration) -> Self {
+        Self {
+            limit: UNSURE.min(limit / 2),
+            addresses: Vec::new(),
+            end: Instant::now(),
+        }
+    }
+
+    /// Until when an answer is waited for; if there is nothing to wait for, in the past.
+    fn end(&mut self, choice: &Choice) -> Instant {
+        let unsure = match choice {
+            Choice::Unsure(unsure) => unsure.as_slice(),
+            Choice::Open(..) | Choice::Closed => &[],
+        };
+        if self.addresses != unsure {
+            self.addresses = unsure.to_vec();
+            self.end = Instant::now() + self.limit;
+        }
+        self.end
+    }
+}
+
 fn why_not(shared: &Shared, route: &Route) -> Error {
-    if route.addresses.is_empty() {
-        return Error::NoAddress;
+    if route.addresses.is_empty() || route.waits() {
+        return Error::Failed(route.nowhere());
     }
     shared.health.with(|known| {
         let whys = route

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Proxy;
 use super::shared::{Phase, Shared, Tally};
 use super::standing::FRESH;
 use crate::planner::endpoint::Endpoint;
@@ -35,6 +36,11 @@ impl View {
         self.shared.endpoint()
     }
 
+    /// The settings that it goes by.
+    pub fn settings(&self) -> Arc<Proxy> {
+        Arc::clone(&self.shared.settings.borrow())
+    }
+
     /// Connections and bytes so far.
     pub fn tally(&self) -> Tally {
         self.shared.counts.tally()
@@ -64,7 +70,7 @@ fn ready(shared: &Shared) -> Result<String, String> {
     }
     let route = shared.route.borrow();
     if route.addresses.is_empty() {
-        return Err("the name has not been resolved yet".into());
+        return Err(route.nowhere());
     }
     let addresses = join(&route.addresses);
     let now = shared.clock.now();
@@ -82,10 +88,11 @@ fn ready(shared: &Shared) -> Result<String, String> {
     let fresh = interval
         .filter(|_| why.is_none())
         .map_or(FRESH, |interval| FRESH.max(interval + SLACK));
-    let doubt = match (route.is_disputed, route.is_rotating) {
-        (true, _) => "; the name servers have differed for too long",
-        (false, true) => "; the name gives several addresses in turn",
-        (false, false) => "",
+    let doubt = match (route.refusals(), route.is_disputed, route.is_rotating) {
+        (Some(refusals), ..) => format!("; no address that DNS names now may be connected to ({refusals})"),
+        (_, true, _) => "; the name servers have differed for too long".into(),
+        (_, false, true) => "; the name gives several addresses in turn".into(),
+        (_, false, false) => String::new(),
     };
     match (since, why) {
         (Some(since), _) if since <= fresh => Ok(format!(

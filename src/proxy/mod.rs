@@ -10,16 +10,19 @@
 //! - `header`: the PROXY protocol of a load balancer in front.
 //! - `tick`: the clock that sessions share. `silence`: reads which peers still answer, and which vanished (`peers`).
 //! - [`health`]: whether to send clients here.
-//! - `claim`: which process serves which endpoint at an address.
+//! - `claim`: which process serves which endpoint at an address. [`own`]: where this one listens, and so never connects to.
+//! - [`descriptors`]: what they are for, and how many each use may have.
 //! - `set`: all proxies of a process, started, changed and ended together.
 
 mod asker;
 mod claim;
+pub mod descriptors;
 mod dial;
 mod header;
 pub mod health;
 mod listener;
 mod moment;
+pub mod own;
 mod peers;
 mod pipe;
 mod relay;
@@ -39,13 +42,17 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-pub use self::moment::{Happening, Moment, name};
+pub use self::moment::{AHEAD, Happening, Moment, name};
+pub use self::session::UNANSWERED_MAX_BYTES;
 pub use self::set::{Error, Proxies};
 pub use self::shared::Tally;
 pub use self::standing::{Probes, Readiness};
+use crate::lead::Lead;
+use crate::lead::crew::Quest;
 use crate::planner::endpoint::Endpoint;
-use crate::planner::guard;
+use crate::planner::guard::{self, Refusal};
 use crate::planner::target::Family;
+use own::Listens;
 use route::Rules;
 
 /// The settings of one proxy.
@@ -59,6 +66,8 @@ pub struct Proxy {
     pub family: Family,
     /// How answers become addresses.
     pub rules: Rules,
+    /// How the members of its database are asked who the writer is, if they are.
+    pub lead: Option<Lead>,
     /// How long a client waits for its connection to the database, all attempts together.
     pub dial_timeout: Duration,
     /// How to find out whether the database takes sessions.
@@ -84,6 +93,7 @@ impl Proxy {
             endpoint,
             family: Family::Ipv4,
             rules: Rules::default(),
+            lead: None,
             dial_timeout: Duration::from_secs(60),
             readiness,
             probes: Probes::ByReadiness,
@@ -94,7 +104,27 @@ impl Proxy {
         }
     }
 
+    /// Whose members are to be asked who the writer is, if any.
+    pub fn quest(&self) -> Option<Quest> {
+        Some(Quest {
+            endpoint: self.endpoint.clone(),
+            family: self.family,
+            lead: self.lead.clone()?,
+            allow_cidrs: self.rules.allow_cidrs.clone(),
+        })
+    }
+
     fn may_connect(&self, peer: IpAddr) -> bool {
         guard::allows(&self.allow_peers, peer)
+    }
+
+    /// Whether an address of its endpoint may be connected to: by the rules, and because the process that listens at `own` does not
+    /// listen there.
+    pub fn may_reach(&self, ip: IpAddr, own: &Listens) -> Result<(), Refusal> {
+        self.rules.check(ip, self.family)?;
+        match own.at(SocketAddr::new(ip, self.endpoint.port())) {
+            true => Err(Refusal::Ourselves),
+            false => Ok(()),
+        }
     }
 }

@@ -8,6 +8,9 @@ use crate::planner::guard::Refusal;
 use crate::planner::time::Timestamp;
 use crate::text::join;
 
+/// Why something has moved where DNS does not lead yet.
+pub const AHEAD: &str = ", the writer by its own word, ahead of DNS";
+
 /// A moment at which something befell a proxy's endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moment {
@@ -32,6 +35,8 @@ pub enum Happening {
         from: Vec<IpAddr>,
         /// Those that it has now.
         to: Vec<IpAddr>,
+        /// Whether it is where a member shows that it is the writer, and DNS does not name that yet.
+        is_ahead: bool,
     },
     /// It cannot be resolved any more.
     Unresolved(String),
@@ -53,7 +58,10 @@ impl Happening {
     pub fn text(&self, role: Role) -> Option<String> {
         match self {
             Self::Moved { from, .. } if from.is_empty() || role == Role::Reader => None,
-            Self::Moved { from, to } => Some(format!("moved from {} to {}", join(from), join(to))),
+            Self::Moved { from, to, is_ahead } => {
+                let why = if *is_ahead { AHEAD } else { "" };
+                Some(format!("moved from {} to {}{why}", join(from), join(to)))
+            }
             Self::Unresolved(why) => Some(format!("cannot be resolved: {why}")),
             Self::Resolved => Some("resolved again".into()),
             Self::Disputed(words) => Some(format!("not the same to all name servers: {words}")),

@@ -10,13 +10,12 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice};
 use tokio::time::Instant;
 
+use super::descriptors;
+
 /// The size that a pipe is asked to have, in bytes.
 const SIZE_BYTES: usize = 1024 * 1024;
 /// A pipe that holds less than this is not worth its system calls.
 const SIZE_MIN_BYTES: usize = 64 * 1024;
-/// Pipes of all threads; what finds none is copied. An unprivileged user may have about so many of this size
-/// (fs.pipe-user-pages-soft).
-const PIPES_MAX: usize = 64;
 /// After a pipe was refused, none is asked for so long.
 const REST: Duration = Duration::from_secs(1);
 
@@ -37,7 +36,7 @@ impl Pool {
         Self {
             idle: Vec::new(),
             alive: 0,
-            most: (PIPES_MAX / threads).max(1),
+            most: descriptors::pipes(descriptors::limit(), threads),
             refused: None,
         }
     }

@@ -9,9 +9,11 @@ use ipnet::IpNet;
 use crate::planner::endpoint::Role;
 use crate::planner::guard::{self, Refusal};
 use crate::planner::history::Answer;
+use crate::planner::lead::Verdict;
 use crate::planner::policy::Policy;
 use crate::planner::target::Family;
 use crate::planner::time::Timestamp;
+use crate::text::join;
 
 /// Addresses that are remembered after DNS stopped naming them; older ones count as gone for ever.
 const GONE_MAX: usize = 1024;
@@ -24,6 +26,8 @@ const FLAPS: Duration = Duration::from_secs(60);
 pub struct Route {
     /// The last good addresses, in order; none before the first answer.
     pub addresses: Vec<IpAddr>,
+    /// What the latest answer gave, where nothing of it may be connected to.
+    pub refused: BTreeMap<IpAddr, Refusal>,
     /// The port that they are connected to at.
     pub port: u16,
     /// Since when DNS has not named an address that it named before.
@@ -42,6 +46,8 @@ pub struct Route {
     pub is_disputed: bool,
     /// Whether a name that stands for one writer gives several addresses in turn.
     pub is_rotating: bool,
+    /// What the members make of it, where they are asked.
+    pub verdict: Option<Verdict>,
 }
 
 /// A move to other addresses, and what is known of them.
@@ -52,7 +58,7 @@ pub struct Move {
     /// Whether the sessions that are left behind end as soon as a new address takes sessions and DNS has named it again: by default a writer's do, unless
     /// the name comes back to an address that it left lately. Names flap after a failover, and one of two such moves is wrong.
     pub ends_early: bool,
-    /// DNS has said so again, a second after it had first.
+    /// DNS, or the writer itself, has said so again, a second after it had first; or all that are left say that they are readers.
     pub is_confirmed: bool,
     /// A new address has shown that it takes sessions.
     pub is_proven: bool,
@@ -96,6 +102,36 @@ impl Route {
         self.addresses.contains(&ip)
     }
 
+    /// Whether new connections wait for a writer, wherever the former ones go.
+    pub fn waits(&self) -> bool {
+        matches!(self.verdict, Some(Verdict::Waits { .. }))
+    }
+
+    /// The member that has shown that it is the writer, if one has.
+    pub fn writer(&self) -> Option<IpAddr> {
+        self.verdict.as_ref().and_then(Verdict::writer)
+    }
+
+    /// Why there is no address.
+    pub fn nowhere(&self) -> String {
+        if let Some(Verdict::Waits { readers, .. }) = &self.verdict {
+            return format!(
+                "no member is the writer, and DNS names readers only ({})",
+                join(readers)
+            );
+        }
+        match self.refusals() {
+            Some(refusals) => format!("no address that DNS names may be connected to ({refusals})"),
+            None => "the name has not been resolved yet".into(),
+        }
+    }
+
+    /// Why nothing of the latest answer may be connected to, if so.
+    pub fn refusals(&self) -> Option<String> {
+        let told = join(self.refused.iter().map(|(ip, refusal)| format!("{ip} {refusal}")));
+        (!told.is_empty()).then_some(told)
+    }
+
     /// When sessions to the address are to be closed; none: never, as things are.
     pub fn ends(&self, ip: IpAddr) -> Option<Timestamp> {
         if self.names(ip) || self.vouched.contains(&ip) {
@@ -137,6 +173,15 @@ impl Linger {
     }
 }
 
+/// Whose word addresses are taken by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// DNS's, whose names flap.
+    Dns,
+    /// The writer's own; all addresses that are left for it may have shown that they are readers.
+    Proof { of_all_left: bool },
+}
+
 /// How an answer changed a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -144,7 +189,7 @@ pub enum Effect {
     None,
     /// Other addresses than before, or the first ones.
     Addresses,
-    /// No address of the answer may be connected to; those before stay.
+    /// No address of the answer may be connected to; those before stay, if they still may.
     AllRefused,
 }
 
@@ -176,6 +221,7 @@ impl Rules {
         let role = self.role_of(host, &[]);
         Route {
             addresses: Vec::new(),
+            refused: BTreeMap::new(),
             port,
             gone: BTreeMap::new(),
             vouched: BTreeSet::new(),
@@ -185,11 +231,19 @@ impl Rules {
             asked: false,
             is_disputed: false,
             is_rotating: false,
+            verdict: None,
         }
     }
 
-    /// Takes an answer for addresses of a family of a name.
-    pub fn answered(&self, route: &mut Route, host: &str, family: Family, answer: &Answer, now: Timestamp) -> Effect {
+    /// Takes an answer for a name. `check` says which addresses may be connected to.
+    pub fn answered(
+        &self,
+        route: &mut Route,
+        host: &str,
+        check: impl Fn(IpAddr) -> Result<(), Refusal>,
+        answer: &Answer,
+        now: Timestamp,
+    ) -> Effect {
         let Answer { resolution, history } = answer;
         route.asked = true;
         let told = self.role_of(host, &resolution.names);
@@ -200,32 +254,15 @@ impl Rules {
         let lasts = |(_, since)| now.since(since) >= Policy::default().forget(Role::Writer);
         route.is_disputed = route.role == Role::Writer && history.differing().is_some_and(lasts);
         route.linger = self.linger.of(route.role);
-        let given = resolution.addresses().iter().copied();
-        let addresses: Vec<IpAddr> = given.filter(|ip| self.check(*ip, family).is_ok()).collect();
-        if addresses.is_empty() {
-            return Effect::AllRefused;
+        if route.waits() {
+            return Effect::None;
         }
-        let before = std::mem::replace(&mut route.addresses, addresses);
-        let has_changed = before != route.addresses;
-        if has_changed {
-            let left = |ip: &IpAddr| route.gone.get(ip).is_some_and(|since| now.since(*since) < FLAPS);
-            let is_return = route.addresses.iter().any(left);
-            route.moved = Some(Move {
-                at: now,
-                ends_early: self.linger == Linger::ByRole && route.role == Role::Writer && !is_return,
-                is_confirmed: false,
-                is_proven: false,
-            });
-        } else if let Some(moved) = &mut route.moved {
-            moved.is_confirmed |= now.since(moved.at) >= CONFIRMED_AFTER;
-        }
-        for ip in before {
-            if !route.names(ip) {
-                route.gone.insert(ip, now);
-            }
-        }
-        for ip in &route.addresses {
-            route.gone.remove(ip);
+        let effect = match route.writer() {
+            Some(writer) => self.take(route, [writer], check, By::Proof { of_all_left: false }, now),
+            None => self.take(route, resolution.addresses().iter().copied(), check, By::Dns, now),
+        };
+        if effect == Effect::AllRefused {
+            return effect;
         }
         let is_vouched = |ip: &&IpAddr| !history.vouched_by(**ip).is_empty();
         let vouched = route.gone.keys().filter(is_vouched).copied().collect();
@@ -241,7 +278,74 @@ impl Rules {
             let oldest = route.gone.iter().min_by_key(|(_, since)| **since).map(|(ip, _)| *ip);
             oldest.and_then(|ip| route.gone.remove(&ip));
         }
-        if has_changed { Effect::Addresses } else { Effect::None }
+        effect
+    }
+
+    /// Takes a writer that has shown itself. `is_reader` says of an address whether it has shown that it is none.
+    pub fn led(
+        &self,
+        route: &mut Route,
+        writer: IpAddr,
+        check: impl Fn(IpAddr) -> Result<(), Refusal>,
+        is_reader: impl Fn(IpAddr) -> bool,
+        now: Timestamp,
+    ) -> Effect {
+        let mut left = route.addresses.iter().filter(|ip| **ip != writer);
+        let of_all_left = left.all(|ip| is_reader(*ip));
+        self.take(route, [writer], check, By::Proof { of_all_left }, now)
+    }
+
+    /// Takes addresses for new connections, of which `check` says whether they may go there.
+    fn take(
+        &self,
+        route: &mut Route,
+        named: impl IntoIterator<Item = IpAddr>,
+        check: impl Fn(IpAddr) -> Result<(), Refusal>,
+        by: By,
+        now: Timestamp,
+    ) -> Effect {
+        let (mut addresses, mut refused) = (Vec::new(), BTreeMap::new());
+        for ip in named {
+            match check(ip) {
+                Ok(()) => addresses.push(ip),
+                Err(refusal) => drop(refused.insert(ip, refusal)),
+            }
+        }
+        if addresses.is_empty() {
+            route.refused = refused;
+            // An address can come to this machine.
+            let lost = route.addresses.extract_if(.., |ip| check(*ip).is_err());
+            route.gone.extend(lost.map(|ip| (ip, now)));
+            return Effect::AllRefused;
+        }
+        route.refused.clear();
+        let before = std::mem::replace(&mut route.addresses, addresses);
+        let has_changed = before != route.addresses;
+        if has_changed {
+            let left = |ip: &IpAddr| route.gone.get(ip).is_some_and(|since| now.since(*since) < FLAPS);
+            let is_proven = by != By::Dns;
+            let is_return = !is_proven && route.addresses.iter().any(left);
+            route.moved = Some(Move {
+                at: now,
+                ends_early: self.linger == Linger::ByRole && route.role == Role::Writer && !is_return,
+                is_confirmed: by == By::Proof { of_all_left: true },
+                is_proven,
+            });
+        } else if let Some(moved) = &mut route.moved {
+            moved.is_confirmed |= now.since(moved.at) >= CONFIRMED_AFTER;
+        }
+        for ip in before {
+            if !route.names(ip) {
+                route.gone.insert(ip, now);
+            }
+        }
+        for ip in &route.addresses {
+            route.gone.remove(ip);
+        }
+        match has_changed {
+            true => Effect::Addresses,
+            false => Effect::None,
+        }
     }
 
     /// The role and the linger where an answer has told the role already.
@@ -271,6 +375,10 @@ mod tests {
             role: None,
             allow_cidrs: Vec::new(),
         }
+    }
+
+    fn legal(rules: &Rules) -> impl Fn(IpAddr) -> Result<(), Refusal> {
+        |ip| rules.check(ip, Family::Ipv4)
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -318,7 +426,7 @@ mod tests {
             let (mut route, mut inquiry) = (rules().start(HOST, 5432), Inquiry::default());
             for (secs, address) in answers {
                 let answer = answer(&mut inquiry, &[], &[address], *secs);
-                rules().answered(&mut route, HOST, Family::Ipv4, &answer, at(*secs));
+                rules().answered(&mut route, HOST, legal(&rules()), &answer, at(*secs));
             }
             let all: BTreeSet<&str> = answers.iter().map(|(_, address)| *address).collect();
             let has_ended = |text: &&&str| route.ends(ip(text)).is_some_and(|end| end <= at(now));
@@ -354,7 +462,7 @@ mod tests {
             };
             let mut route = rules.start(host, 5432);
             let answer = answer(&mut Inquiry::default(), names, &["10.0.0.1"], 0);
-            rules.answered(&mut route, host, Family::Ipv4, &answer, at(0));
+            rules.answered(&mut route, host, legal(&rules), &answer, at(0));
             assert_eq!(route.linger, expect, "{linger:?} {role:?} {host} {names:?}");
         }
     }
@@ -364,7 +472,7 @@ mod tests {
         let (mut route, mut inquiry) = (rules().start("former.internal", 5432), Inquiry::default());
         for (secs, address) in [(0, "10.0.0.1"), (10, "10.0.0.2")] {
             let answer = answer(&mut inquiry, &[], &[address], secs);
-            rules().answered(&mut route, "former.internal", Family::Ipv4, &answer, at(secs));
+            rules().answered(&mut route, "former.internal", legal(&rules()), &answer, at(secs));
         }
         let former = route;
         let mut route = rules().start(HOST, 5432);
@@ -401,9 +509,9 @@ mod tests {
         ] {
             let (mut route, mut inquiry) = (rules.start(HOST, 5432), Inquiry::default());
             let first = answer(&mut inquiry, &[], &["10.0.0.1"], 0);
-            rules.answered(&mut route, HOST, Family::Ipv4, &first, at(0));
+            rules.answered(&mut route, HOST, legal(rules), &first, at(0));
             let second = answer(&mut inquiry, &[], addresses, 1);
-            let effect = rules.answered(&mut route, HOST, Family::Ipv4, &second, at(1));
+            let effect = rules.answered(&mut route, HOST, legal(rules), &second, at(1));
             assert_eq!(effect, change, "{addresses:?}");
             let expect: Vec<IpAddr> = expect.iter().map(|text| ip(text)).collect();
             assert_eq!(route.addresses, expect, "{addresses:?}");
@@ -416,7 +524,7 @@ mod tests {
         for n in 0..=u32::try_from(GONE_MAX).expect("a small number") + 1 {
             let address = std::net::Ipv4Addr::from(0x0a00_0000 + n).to_string();
             let answer = answer(&mut inquiry, &[], &[&address], n.into());
-            rules().answered(&mut route, HOST, Family::Ipv4, &answer, at(n.into()));
+            rules().answered(&mut route, HOST, legal(&rules()), &answer, at(n.into()));
         }
         assert_eq!(route.gone.len(), GONE_MAX);
         assert_eq!(route.ends(ip("10.0.0.0")), Some(at(5)));
@@ -434,7 +542,7 @@ mod tests {
             let said = says.map(|text| text.map(said).ok_or(Failure::TimedOut));
             let said = inquiry.weigh(HOST, servers.into_iter().zip(said).collect(), at(secs), at(secs));
             let answer = inquiry.hear(HOST, &said, Quorum::Any, at(secs)).expect("an answer");
-            rules().answered(&mut route, HOST, Family::Ipv4, &answer, at(secs));
+            rules().answered(&mut route, HOST, legal(&rules()), &answer, at(secs));
             (route.names(ip("10.0.0.1")), route.ends(ip("10.0.0.1")))
         };
         assert_eq!(hear(0, [Some("10.0.0.1"), Some("10.0.0.2")]), (true, None));
@@ -458,7 +566,7 @@ mod tests {
                 let server = "10.0.0.2:53".parse().expect("an address");
                 let said = inquiry.weigh(host, vec![(server, Ok(said))], at(secs), at(secs));
                 let answer = inquiry.hear(host, &said, Quorum::Any, at(secs)).expect("an answer");
-                rules().answered(&mut route, host, Family::Ipv4, &answer, at(secs));
+                rules().answered(&mut route, host, legal(&rules()), &answer, at(secs));
             }
             assert_eq!(route.role, expect, "{host} {names:?}");
             let end = route.ends(ip("10.0.0.2"));

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::io::ioctl_fionread;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -34,8 +35,13 @@ const SAMPLE: usize = 16;
 /// A session that the database ends after so long was no failed log-in.
 const SETTLED: Duration = Duration::from_secs(1);
 
-/// A client that only has had its last word is connected if the database takes it within this time.
+/// A client that has said something and had its last word is connected if the database takes it within this time: it may be a
+/// program that sends one message and waits for an answer. After that it is taken as gone, as every client of PostgreSQL is.
 const HALF_CLOSED: Duration = Duration::from_secs(1);
+
+/// What says more than this before it has heard anything is no client of a database (PostgreSQL itself refuses a start-up message
+/// of more than 10,000 bytes), and once it has filled the kernel's buffer its end would no longer be seen.
+pub const UNANSWERED_MAX_BYTES: u64 = 16 * 1024;
 
 /// How often a session is looked at of which one side is not listened to: its reset wakes nobody.
 const CHECK_APART: Duration = Duration::from_secs(5);
@@ -70,8 +76,9 @@ impl Seat {
         if before >= most {
             return Err(NoSeat::InProxy(most));
         }
-        if before_in_process >= shared.seats.most {
-            return Err(NoSeat::InProcess(shared.seats.most));
+        let most_in_process = shared.seats.most.load(Ordering::Relaxed);
+        if before_in_process >= most_in_process {
+            return Err(NoSeat::InProcess(most_in_process));
         }
         Ok(seat)
     }
@@ -132,10 +139,22 @@ pub(super) async fn open(
         biased;
         _ = phase.wait_for(|phase| *phase == Phase::Closed) => return refuse(client),
         dialled = dial::dial(shared, &sessions.tick, settings.dial_timeout) => dialled,
-        () = gone(&client, &sessions.tick, &mut was_watched) => {
-            debug!(endpoint = %settings.endpoint, "a client at {from} left before it was connected");
-            return socket::reset(client);
-        }
+        gone = gone(&client, &sessions.tick, &mut was_watched) => match gone {
+            Gone::Left => {
+                debug!(endpoint = %settings.endpoint, "a client at {from} left before it was connected");
+                return socket::reset(client);
+            }
+            Gone::Talks => {
+                if shared.troubles.talk.is_due(shared.clock.now()) {
+                    warn!(
+                        endpoint = %settings.endpoint,
+                        "a connection from {from} is refused: it said more than {UNANSWERED_MAX_BYTES} bytes before the database \
+                         took it, which no client of a database does"
+                    );
+                }
+                return refuse(client);
+            }
+        },
     };
     if was_watched {
         // What it has said meanwhile is to be announced again.
@@ -152,7 +171,7 @@ pub(super) async fn open(
         Err(error) => {
             match &error {
                 dial::Error::Lacking(error) => shared.lacks(error, "are refused"),
-                dial::Error::NoAddress | dial::Error::Failed(_) => {
+                dial::Error::Failed(_) => {
                     if shared.troubles.dial.is_due(shared.clock.now()) {
                         let waited = settings.dial_timeout;
                         warn!(
@@ -167,21 +186,34 @@ pub(super) async fn open(
     }
 }
 
-/// Waits until a client that is not connected yet has gone. One that has only had its last word may still wait for an answer,
-/// but not for long.
-async fn gone(client: &TcpStream, tick: &Tick, was_watched: &mut bool) {
+/// What a client did before it was connected.
+enum Gone {
+    Left,
+    /// It says so much that its leaving could not be seen.
+    Talks,
+}
+
+/// Waits until a client that is not connected yet has gone. One that has asked something and had its last word may still wait for an
+/// answer, but not for long, and neither may one whose end could not be seen.
+async fn gone(client: &TcpStream, tick: &Tick, was_watched: &mut bool) -> Gone {
     let grace = Instant::now() + HALF_CLOSED;
     // Most are connected long before, and need not be watched.
     tick.past(Instant::now() + tick::PERIOD).await;
     loop {
         let Ok(ready) = client.ready(Interest::READABLE).await else {
-            return;
+            return Gone::Left;
         };
-        if ready.is_write_closed() || ready.is_error() {
-            return;
+        let said = ioctl_fionread(client).unwrap_or_default();
+        if ready.is_write_closed() || ready.is_error() || ready.is_read_closed() && said == 0 {
+            return Gone::Left;
         }
         if ready.is_read_closed() {
-            return tick.past(grace).await;
+            tick.past(grace).await;
+            return Gone::Left;
+        }
+        if said > UNANSWERED_MAX_BYTES {
+            tick.past(grace).await;
+            return Gone::Talks;
         }
         // It has said something, which is for the database alone. What else it does is still to be noticed.
         *was_watched = true;

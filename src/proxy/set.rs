@@ -15,12 +15,13 @@ use tracing::{info, warn};
 use super::health::View;
 use super::listener::{Inherited, Listeners, taken};
 use super::moment::Moment;
+use super::own::Listens;
 use super::shared::{Counts, Health, Phase, Shared, Troubles};
 use super::steer::steer;
 use super::worker::{Accepting, Job, Workers};
-use super::{Proxy, asker, claim, silence};
+use super::{Proxy, asker, claim, descriptors, silence};
 use crate::clock::Clock;
-use crate::dns::watch::Watchers;
+use crate::lead::crew::Crews;
 
 /// How long threads may take to accept no more.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
@@ -63,6 +64,8 @@ pub struct Proxies {
     /// Whether others that serve the same endpoint on the same address are to be replaced.
     replaces: bool,
     running: BTreeMap<SocketAddr, Listening>,
+    /// Where this process listens, with the pages' address.
+    own: watch::Sender<Listens>,
     probes: watch::Sender<bool>,
     moments: mpsc::Sender<Moment>,
     /// Those that are no longer wanted, while their sessions go on.
@@ -73,7 +76,7 @@ pub struct Proxies {
 struct Listening {
     address: SocketAddr,
     settings: watch::Sender<Arc<Proxy>>,
-    source: watch::Sender<(Arc<Proxy>, Arc<Watchers>)>,
+    source: watch::Sender<(Arc<Proxy>, Arc<Crews>)>,
     phase: watch::Sender<Phase>,
     shared: Arc<Shared>,
     /// Its tasks end with it.
@@ -90,10 +93,16 @@ impl Proxies {
             inherited: Inherited::take(),
             replaces,
             running: BTreeMap::new(),
+            own: watch::channel(Listens::default()).0,
             probes: watch::channel(false).0,
             moments,
             leaving: JoinSet::new(),
         }
+    }
+
+    /// Where this process listens, from now on.
+    pub fn own(&self) -> watch::Receiver<Listens> {
+        self.own.subscribe()
     }
 
     /// Whether health is to be known without sessions: if so, the databases are connected to now and then.
@@ -105,13 +114,15 @@ impl Proxies {
     ///
     /// A proxy that goes on listening keeps its sessions, whatever else changes; if its endpoint does, they outlive their
     /// addresses as they do at a failover. One that is no longer wanted accepts no more and is drained.
-    pub fn set(&mut self, wanted: &[Proxy], watchers: &Arc<Watchers>) -> Result<(), Error> {
+    ///
+    /// What this process listens on, `pages` included, no proxy connects to.
+    pub async fn set(&mut self, wanted: &[Proxy], pages: Option<SocketAddr>, crews: &Arc<Crews>) -> Result<(), Error> {
         let mut opened = Vec::new();
         for proxy in wanted {
             if self.running.contains_key(&proxy.listen) {
                 continue;
             }
-            self.check_free(proxy)?;
+            self.check_free(proxy).await?;
             let threads = self.threads()?;
             let listeners = Listeners::open(proxy.listen, threads, &mut self.inherited)
                 .map_err(|error| Error::Listen(proxy.listen, error))?;
@@ -128,17 +139,20 @@ impl Proxies {
             info!("no longer listening on {}", running.address);
             self.leaving.spawn(async move { running.drain(Instant::now()).await });
         }
+        let going_on = self.running.values().map(|running| running.address);
+        let new = opened.iter().map(|(_, listeners)| listeners.address);
+        self.own.send_replace(going_on.chain(new).chain(pages).collect());
+        self.share_out(wanted);
         for proxy in wanted {
             if let Some(running) = self.running.get(&proxy.listen) {
-                running.change(proxy, watchers);
+                running.change(proxy, crews);
             }
         }
         for (proxy, listeners) in opened {
             let Some(workers) = &self.workers else { continue };
-            let running = self.start(workers, Arc::clone(&proxy), listeners, watchers);
+            let running = self.start(workers, Arc::clone(&proxy), listeners, crews);
             self.running.insert(proxy.listen, running);
         }
-        self.check_descriptors(wanted);
         for left in self.inherited.left() {
             warn!("the service manager passed a socket on {left}, which no proxy listens on");
         }
@@ -146,13 +160,13 @@ impl Proxies {
     }
 
     /// Nobody else may listen where a proxy is to, but who serves the same endpoint and is to be replaced.
-    fn check_free(&self, proxy: &Proxy) -> Result<(), Error> {
+    async fn check_free(&self, proxy: &Proxy) -> Result<(), Error> {
         let listen = proxy.listen;
         if listen.port() == 0 || self.inherited.has(listen) {
             return Ok(());
         }
         let Some(error) = taken(listen) else { return Ok(()) };
-        let found = claim::found(listen).unwrap_or_default();
+        let found = claim::found(listen).await.unwrap_or_default();
         if let Some((process, other)) = found.iter().find(|(_, other)| **other != proxy.endpoint.to_string()) {
             let why = format!("process {process} serves {other} there, not {}", proxy.endpoint);
             return Err(Error::NotOurs(listen, why));
@@ -171,15 +185,18 @@ impl Proxies {
         }
     }
 
-    fn check_descriptors(&self, wanted: &[Proxy]) {
+    /// Gives the sessions of so many proxies their share of the descriptors.
+    fn share_out(&self, wanted: &[Proxy]) {
         let Some(workers) = &self.workers else { return };
-        let most = workers.seats().most;
+        let limit = descriptors::limit();
+        let most = descriptors::sessions(limit, workers.len(), wanted.len());
+        workers.seats().most.store(most, Ordering::Relaxed);
         let most_of = wanted.iter().map(|proxy| proxy.max_sessions);
         let sessions = most_of.fold(0, usize::saturating_add);
         if sessions > most {
             warn!(
-                "there are descriptors for {most} sessions, not for {sessions}: raise the limit (LimitNOFILE=), or lower \
-                 --max-sessions"
+                "{limit} descriptors are enough for {most} sessions, not for {sessions}, beside what else needs them: raise \
+                 the limit (LimitNOFILE=), or lower --max-sessions"
             );
         }
     }
@@ -191,9 +208,9 @@ impl Proxies {
         Ok(self.workers.as_ref().map_or(1, Workers::len))
     }
 
-    fn start(&self, workers: &Workers, proxy: Arc<Proxy>, listeners: Listeners, watchers: &Arc<Watchers>) -> Listening {
+    fn start(&self, workers: &Workers, proxy: Arc<Proxy>, listeners: Listeners, crews: &Arc<Crews>) -> Listening {
         let (settings, settings_seen) = watch::channel(Arc::clone(&proxy));
-        let (source, source_seen) = watch::channel((Arc::clone(&proxy), Arc::clone(watchers)));
+        let (source, source_seen) = watch::channel((Arc::clone(&proxy), Arc::clone(crews)));
         let (route, route_seen) = watch::channel(Arc::new(
             proxy.rules.start(proxy.endpoint.host(), proxy.endpoint.port()),
         ));
@@ -204,6 +221,7 @@ impl Proxies {
             route: route_seen,
             phase: phase_seen,
             peers: peers_seen,
+            own: self.own.subscribe(),
             address_failed: Notify::new(),
             moments: self.moments.clone(),
             clock: self.clock,
@@ -287,11 +305,10 @@ impl Proxies {
 }
 
 impl Listening {
-    fn change(&self, proxy: &Proxy, watchers: &Arc<Watchers>) {
+    fn change(&self, proxy: &Proxy, crews: &Arc<Crews>) {
         let proxy = Arc::new(proxy.clone());
         let is_other = |known: &Arc<Proxy>| **known != *proxy;
-        let is_same_source =
-            |(known, asked): &(Arc<Proxy>, Arc<Watchers>)| !is_other(known) && Arc::ptr_eq(asked, watchers);
+        let is_same_source = |(known, asked): &(Arc<Proxy>, Arc<Crews>)| !is_other(known) && Arc::ptr_eq(asked, crews);
         if is_other(&self.settings.borrow()) {
             info!(endpoint = %proxy.endpoint, "new settings for {}", self.address);
         }
@@ -302,7 +319,7 @@ impl Listening {
         });
         self.source.send_if_modified(|known| {
             let changes = !is_same_source(known);
-            *known = (Arc::clone(&proxy), Arc::clone(watchers));
+            *known = (Arc::clone(&proxy), Arc::clone(crews));
             changes
         });
     }
@@ -320,7 +337,7 @@ impl Listening {
         let limit = self.settings.borrow().drain;
         if self.open() > 0 {
             info!(
-                "{} of {} go on for up to {limit:?}",
+                "{} of {} may go on for up to {limit:?}",
                 sessions(self.open()),
                 self.address
             );
@@ -328,7 +345,7 @@ impl Listening {
         if self.wait_while(|| self.open() > 0, start + limit).await {
             return;
         }
-        info!("{} of {} are cut", sessions(self.open()), self.address);
+        info!("cutting {} of {}", sessions(self.open()), self.address);
         self.phase.send_replace(Phase::Closed);
         self.wait_while(|| self.open() > 0, Instant::now() + CUT_TIMEOUT).await;
     }

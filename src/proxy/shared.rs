@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use super::Proxy;
 use super::moment::Moment;
+use super::own::Listens;
 use super::peers::Peers;
 use super::relay::Carried;
 use super::route::Route;
@@ -36,6 +37,8 @@ pub struct Shared {
     pub route: watch::Receiver<Arc<Route>>,
     pub phase: watch::Receiver<Phase>,
     pub peers: watch::Receiver<Arc<Peers>>,
+    /// Where this process listens itself.
+    pub own: watch::Receiver<Listens>,
     /// Rings when the current address failed: DNS may know better.
     pub address_failed: Notify,
     pub moments: mpsc::Sender<Moment>,
@@ -144,11 +147,12 @@ impl Shared {
 
 /// The connections that the process has descriptors for. Some descriptors are kept for what else it does: one that cannot look
 /// at DNS for want of them would not follow.
+#[derive(Default)]
 pub struct Seats {
     /// Those of all proxies that are open.
     pub taken: AtomicUsize,
-    /// How many there may be.
-    pub most: usize,
+    /// How many there may be, by the share that sessions have of the descriptors.
+    pub most: AtomicUsize,
 }
 
 /// Troubles that are told when they begin, not for each connection.
@@ -159,6 +163,7 @@ pub struct Troubles {
     pub limit: Told,
     pub header: Told,
     pub dial: Told,
+    pub talk: Told,
     /// An address that does not accept connections, and whether its end is to be told.
     pub failing: Told,
     pub is_failing_told: AtomicBool,

@@ -192,6 +192,9 @@ impl Standings {
 
     /// Where a new client goes.
     pub fn choose(&self, route: &Route, now: Timestamp) -> Choice {
+        if route.waits() {
+            return Choice::Closed;
+        }
         let (open, others): (Vec<IpAddr>, Vec<IpAddr>) =
             route.addresses.iter().copied().partition(|ip| self.passes(*ip, now));
         let unsure: Vec<IpAddr> = others.into_iter().filter(|ip| self.why(*ip).is_none()).collect();

@@ -1,6 +1,5 @@
 //! Feeds a proxy's route with what DNS says about its endpoint, for as long as the proxy lives.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,49 +8,73 @@ use tracing::{info, warn};
 
 use super::Proxy;
 use super::moment::{Happening, Moment};
+use super::own::Listens;
 use super::route::{Effect, Route};
 use super::shared::Shared;
-use super::standing::Standings;
-use crate::dns::watch::{Sight, Watch, Watchers};
+use super::standing::{Showed, Standings};
+use crate::dns::watch::{Sight, Watch};
+use crate::lead::crew::{Crew, Crews, all_heard};
 use crate::planner::answer::Blind;
 use crate::planner::endpoint::Role;
 use crate::planner::guard::Refusal;
 use crate::planner::history::Answer;
+use crate::planner::lead::{Says, Shown, Steersman};
 use crate::planner::plan::said;
 use crate::planner::time::Timestamp;
 use crate::text::{join, span};
 
-/// The settings of a proxy and the watchers of DNS: new settings may bring other name servers.
-pub(super) type Orders = watch::Receiver<(Arc<Proxy>, Arc<Watchers>)>;
+/// The settings of a proxy and who looks for it: new settings may bring other name servers.
+pub(super) type Orders = watch::Receiver<(Arc<Proxy>, Arc<Crews>)>;
 
 /// Steers until the sender of the orders is dropped.
 pub(super) async fn steer(mut orders: Orders, shared: Arc<Shared>, route: watch::Sender<Arc<Route>>) {
     let (proxy, _) = orders.borrow().clone();
-    let mut steering = Steering::new(&proxy);
+    let mut steering = Steering::new(&proxy, &shared.own);
     // Held until the next is there: a watcher ends with its last follower, and would begin anew for the same name.
-    let mut watched = None;
+    let (mut watched, mut asked) = (None, None);
     while orders.has_changed().is_ok() {
-        let (proxy, watchers) = orders.borrow_and_update().clone();
+        let (proxy, crews) = orders.borrow_and_update().clone();
         steering.obey(proxy, &shared, &route);
-        let watch = watched.insert(watchers.follow(steering.proxy.endpoint.host(), steering.proxy.family));
-        steering.follow(watch, &shared, &route, &mut orders).await;
+        let proxy = Arc::clone(&steering.proxy);
+        let watch = watched.insert(crews.watchers().follow(proxy.endpoint.host(), proxy.family));
+        let crew = proxy.quest().map(|quest| crews.follow(quest));
+        if let Some(crew) = &crew {
+            // Not to be sent to where DNS is late for want of a word. Those who were asked before are, until then.
+            all_heard(&mut crew.shown()).await;
+        }
+        let crew = asked.insert(crew);
+        steering
+            .follow(watch, crew.as_ref(), &shared, &route, &mut orders)
+            .await;
     }
+}
+
+/// What members have shown since; never, where none are asked.
+async fn news(shown: &mut Option<watch::Receiver<Arc<Shown>>>) -> Arc<Shown> {
+    if let Some(shown) = shown
+        && shown.changed().await.is_ok()
+    {
+        return Arc::clone(&shown.borrow_and_update());
+    }
+    std::future::pending().await
 }
 
 struct Steering {
     proxy: Arc<Proxy>,
     route: Route,
     blind_since: Option<Timestamp>,
-    is_refusing: bool,
+    own: watch::Receiver<Listens>,
+    steersman: Steersman,
 }
 
 impl Steering {
-    fn new(proxy: &Arc<Proxy>) -> Self {
+    fn new(proxy: &Arc<Proxy>, own: &watch::Receiver<Listens>) -> Self {
         Self {
             proxy: Arc::clone(proxy),
             route: proxy.rules.start(proxy.endpoint.host(), proxy.endpoint.port()),
             blind_since: None,
-            is_refusing: false,
+            own: own.clone(),
+            steersman: Steersman::default(),
         }
     }
 
@@ -61,14 +84,18 @@ impl Steering {
         let mut next = proxy.rules.start(proxy.endpoint.host(), proxy.endpoint.port());
         if is_same {
             // What the new rules forbid is left behind, too.
-            let is_allowed = |ip: &mut IpAddr| proxy.rules.check(*ip, proxy.family).is_ok();
+            let is_allowed = |ip: &mut IpAddr| proxy.may_reach(*ip, &self.own.borrow()).is_ok();
             next.addresses = self.route.addresses.extract_if(.., is_allowed).collect();
+            next.refused.clone_from(&self.route.refused);
             next.asked = self.route.asked;
             next.vouched.clone_from(&self.route.vouched);
             (next.is_disputed, next.is_rotating) = (self.route.is_disputed, self.route.is_rotating);
+            // Until those who are asked from now on have been heard.
+            next.verdict = self.route.verdict.clone().filter(|_| proxy.lead.is_some());
             (next.role, next.linger) = proxy.rules.obeyed(self.route.role);
         } else {
             self.blind_since = None;
+            self.steersman = Steersman::default();
         }
         if !is_same || self.proxy.readiness != proxy.readiness {
             let readiness = proxy.readiness;
@@ -84,15 +111,21 @@ impl Steering {
     async fn follow(
         &mut self,
         watch: &Arc<Watch>,
+        crew: Option<&Arc<Crew>>,
         shared: &Shared,
         route: &watch::Sender<Arc<Route>>,
         orders: &mut Orders,
     ) {
         let mut sights = watch.sights();
+        let mut shown = crew.map(|crew| crew.shown());
         let mut hurry = None;
         loop {
             let sight = Arc::clone(&sights.borrow_and_update());
-            self.saw(&sight, shared, route);
+            let newest = shown.as_mut().map(|shown| Arc::clone(&shown.borrow_and_update()));
+            // What is published is compared with what was before any of it.
+            let before = self.route.clone();
+            self.judge(&sight, newest.as_deref(), shared);
+            self.saw(&before, &sight, shared, route);
             // A name server that has not seen a change yet is soon heard to have.
             let differ = sight.seen.iter().any(|answer| answer.history.differing().is_some());
             let is_hasty = differ && self.route.role == Role::Writer && !self.route.is_disputed
@@ -101,11 +134,60 @@ impl Steering {
             loop {
                 tokio::select! {
                     Ok(()) = sights.changed() => break,
+                    Ok(()) = self.own.changed() => break,
                     () = shared.health.answered.notified() => self.heed(shared, route),
-                    () = shared.address_failed.notified() => watch.doubt(),
+                    () = shared.address_failed.notified() => {
+                        watch.doubt();
+                        if let Some(crew) = crew {
+                            crew.doubt();
+                        }
+                    }
+                    shown = news(&mut shown) => self.heard(&sight, &shown, shared, route),
                     _ = orders.changed() => return,
                 }
             }
+        }
+    }
+
+    /// Takes what members showed for the verdict of now.
+    fn judge(&mut self, sight: &Sight, shown: Option<&Shown>, shared: &Shared) {
+        let verdict = shown
+            .filter(|_| self.route.role == Role::Writer)
+            .zip(self.proxy.lead.as_ref());
+        let verdict = verdict.map(|(shown, lead)| {
+            let own = self.own.borrow();
+            let may_reach = |ip: &IpAddr| self.proxy.may_reach(*ip, &own).is_ok();
+            let named = sight.seen.iter().flat_map(|answer| answer.resolution.addresses());
+            let named = named.copied().filter(may_reach).collect();
+            self.steersman.steer(&named, shown, lead.patience, shared.clock.now())
+        });
+        self.route.verdict = verdict;
+    }
+
+    /// A member has shown something.
+    fn heard(&mut self, sight: &Sight, shown: &Shown, shared: &Shared, route: &watch::Sender<Arc<Route>>) {
+        let before = self.route.clone();
+        self.judge(sight, Some(shown), shared);
+        let (now, host) = (shared.clock.now(), self.proxy.endpoint.host());
+        let own = self.own.borrow().clone();
+        let check = |ip| self.proxy.may_reach(ip, &own);
+        let rules = &self.proxy.rules;
+        let was_steered = before.waits() || before.writer().is_some();
+        let effect = match (self.route.writer(), &sight.seen) {
+            (Some(writer), _) => {
+                let is_reader = |ip| shown.fresh(ip, now) == Some(&Says::Reader);
+                rules.led(&mut self.route, writer, check, is_reader, now)
+            }
+            // What DNS said holds again.
+            (None, Ok(answer)) if was_steered => rules.answered(&mut self.route, host, check, answer, now),
+            (None, _) => Effect::None,
+        };
+        self.moved(&before, &effect, sight, shared, route);
+        if let Some(writer) = self.route.writer()
+            && !shared.health.with(|known| known.passes(writer, now))
+        {
+            // It has a session of ours, and takes others.
+            shared.showed(writer, Showed::Ready);
         }
     }
 
@@ -120,62 +202,77 @@ impl Steering {
         self.publish(&before, route);
     }
 
-    fn saw(&mut self, sight: &Sight, shared: &Shared, route: &watch::Sender<Arc<Route>>) {
+    fn saw(&mut self, before: &Route, sight: &Sight, shared: &Shared, route: &watch::Sender<Arc<Route>>) {
         let endpoint = &self.proxy.endpoint;
-        let before = self.route.clone();
         match &sight.seen {
             Ok(answer) => {
-                let (host, family) = (endpoint.host(), self.proxy.family);
+                let own = self.own.borrow_and_update().clone();
+                let check = |ip| self.proxy.may_reach(ip, &own);
                 let rules = &self.proxy.rules;
-                let effect = rules.answered(&mut self.route, host, family, answer, sight.at);
-                let has_moved = effect == Effect::Addresses && self.route.role == Role::Writer;
-                if effect == Effect::Addresses {
-                    shared.health.with(|known| known.moved(&self.route));
-                    shared.troubles.failing.forget();
-                }
-                // What the log says is so from then on.
-                self.publish(&before, route);
+                let effect = rules.answered(&mut self.route, endpoint.host(), check, answer, sight.at);
+                self.moved(before, &effect, sight, shared, route);
                 if self.blind_since.take().is_some() {
                     self.tell(shared, sight, Happening::Resolved);
                     info!(%endpoint, "resolved again: {}", join(&self.route.addresses));
                 }
-                let is_refusing = effect == Effect::AllRefused;
-                if is_refusing && !self.is_refusing {
-                    let given = answer.resolution.addresses().iter();
-                    let refusals: BTreeMap<IpAddr, Refusal> = given
-                        .filter_map(|ip| Some((*ip, rules.check(*ip, family).err()?)))
-                        .collect();
-                    let told = join(refusals.iter().map(|(ip, refusal)| format!("{ip} {refusal}")));
+                if let Some(told) = self.route.refusals().filter(|_| before.refused.is_empty()) {
+                    let refusals = self.route.refused.clone();
+                    let remedy = match refusals.values().all(|refusal| *refusal == Refusal::Ourselves) {
+                        true => "Name the database's own endpoint",
+                        false => "Widen --allow-cidr if one is right",
+                    };
                     self.tell(shared, sight, Happening::Refused(refusals));
                     warn!(
                         %endpoint,
-                        "no address of the answer may be connected to ({told}); {}. Widen --allow-cidr if one is right",
-                        self.keeps(),
+                        "no address of the answer may be connected to ({told}); {}. {remedy}",
+                        self.keeps("DNS names another"),
                     );
                 }
-                self.is_refusing = is_refusing;
-                if effect == Effect::Addresses {
-                    let (from, to) = (before.addresses.clone(), self.route.addresses.clone());
-                    self.tell(shared, sight, Happening::Moved { from, to });
-                }
-                if before.addresses.is_empty() && effect == Effect::Addresses {
-                    info!(%endpoint, "is at {}", join(&self.route.addresses));
-                } else if has_moved {
-                    info!(%endpoint, "moved from {} to {}", join(&before.addresses), join(&self.route.addresses));
-                }
-                self.note_history(&before, shared, sight, answer);
+                self.note_history(before, shared, sight, answer);
             }
-            Err(Blind::NotYet) => {}
+            Err(Blind::NotYet) => self.publish(before, route),
             Err(blind) => {
                 self.route.asked = true;
-                self.publish(&before, route);
+                self.publish(before, route);
                 if self.blind_since.is_none() {
                     self.tell(shared, sight, Happening::Unresolved(blind.to_string()));
-                    warn!(%endpoint, "cannot be resolved: {blind}; {}", self.keeps());
+                    warn!(%endpoint, "cannot be resolved: {blind}; {}", self.keeps("it can"));
                     self.blind_since = Some(sight.at);
                 }
             }
         }
+    }
+
+    /// Publishes the route and tells of its addresses, if they are others than before.
+    fn moved(
+        &self,
+        before: &Route,
+        effect: &Effect,
+        sight: &Sight,
+        shared: &Shared,
+        route: &watch::Sender<Arc<Route>>,
+    ) {
+        if *effect == Effect::Addresses {
+            shared.health.with(|known| known.moved(&self.route));
+            shared.troubles.failing.forget();
+        }
+        // What the log says is so from then on.
+        self.publish(before, route);
+        if *effect != Effect::Addresses {
+            return;
+        }
+        let (from, to) = (before.addresses.clone(), self.route.addresses.clone());
+        let endpoint = &self.proxy.endpoint;
+        if from.is_empty() {
+            info!(%endpoint, "is at {}", join(&to));
+        } else if self.route.role == Role::Writer {
+            info!(%endpoint, "moved from {} to {}", join(&from), join(&to));
+        }
+        let is_ahead = self.route.writer().is_some_and(|writer| {
+            let mut named = sight.seen.iter().flat_map(|answer| answer.resolution.addresses());
+            named.all(|ip| *ip != writer)
+        });
+        self.tell(shared, sight, Happening::Moved { from, to, is_ahead });
     }
 
     /// Tells of what the answers show together: name servers that go on to differ, and a name that gives several addresses.
@@ -230,9 +327,10 @@ impl Steering {
         let _ = shared.moments.try_send(moment);
     }
 
-    fn keeps(&self) -> String {
+    /// Where connections go on to; if nowhere, what clients wait for.
+    fn keeps(&self, awaited: &str) -> String {
         if self.route.addresses.is_empty() {
-            "clients wait until it can".into()
+            format!("clients wait until {awaited}")
         } else {
             format!("connections go on to {}", join(&self.route.addresses))
         }

@@ -3,11 +3,10 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -59,10 +58,7 @@ impl Workers {
         let threads = thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             threads: (0..threads).map(start).collect::<io::Result<_>>()?,
-            seats: Arc::new(Seats {
-                taken: AtomicUsize::new(0),
-                most: sessions_of(raise_descriptor_limit()),
-            }),
+            seats: Arc::default(),
         })
     }
 
@@ -82,30 +78,6 @@ impl Workers {
             }
         }
     }
-}
-
-/// The sessions that a limit of descriptors is enough for: each has the client's and the database's, and the looking, the
-/// listening and the pipes have theirs.
-fn sessions_of(descriptors: u64) -> usize {
-    const PER_SESSION: u64 = 2;
-    /// Kept for everything else; where there are few descriptors, half of them.
-    const KEPT: u64 = 512;
-    let sessions = (descriptors - KEPT.min(descriptors / 2)) / PER_SESSION;
-    usize::try_from(sessions).unwrap_or(usize::MAX)
-}
-
-/// Raises the limit of descriptors as far as it goes, and gives it.
-fn raise_descriptor_limit() -> u64 {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        ..limit
-    };
-    let limit = match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => raised,
-        Err(_) => limit,
-    };
-    limit.current.unwrap_or(u64::MAX)
 }
 
 fn start(index: usize) -> io::Result<mpsc::UnboundedSender<Job>> {

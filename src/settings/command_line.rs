@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::error::Error as _;
 use std::ffi::OsString;
+use std::num::ParseIntError;
 
 use clap::builder::{BoolishValueParser, OsStr, Resettable};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -11,6 +12,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, Parser};
 
 use super::{Error, flags};
 use crate::planner::wrong::Wrong;
+use crate::text::join;
 
 /// How the name of every variable begins.
 const PREFIX: &str = "RDS_TETHER_";
@@ -50,13 +52,12 @@ const IGNORED: [(&str, &[&str]); 5] = [
             "keep",
             "probe",
             "probe-patience",
-            "ca-bundle",
         ],
     ),
 ];
 
 /// The headings of the help, and the flags below each; others stand first.
-const HEADINGS: [(&str, &[&str]); 6] = [
+const HEADINGS: [(&str, &[&str]); 7] = [
     (
         "What to follow",
         &[
@@ -81,7 +82,18 @@ const HEADINGS: [(&str, &[&str]); 6] = [
             "observe",
             "probe",
             "probe-patience",
+        ],
+    ),
+    (
+        "The database",
+        &[
             "ca-bundle",
+            "lead-user",
+            "lead-iam",
+            "lead-password-file",
+            "lead-database",
+            "lead-member",
+            "lead-patience",
         ],
     ),
     (
@@ -100,8 +112,8 @@ const HEADINGS: [(&str, &[&str]); 6] = [
     ("HTTP and messages", &["http", "notify-topic", "notify-after"]),
     ("Output", &["timeout", "output", "watch", "log-format", "verbose"]),
 ];
-/// Is not listed where it says nothing, but taken: how often to look is typed with which name servers to ask.
-const TAKEN: &str = "interval";
+/// The variables that are read all the same where their flags say nothing: they decide whether other settings are good.
+const READ: [&str; 4] = ["http", "nameserver", "probe", "ca-bundle"];
 
 /// Why a command line is not obeyed.
 #[derive(Debug)]
@@ -164,7 +176,13 @@ fn as_all_flags(arg: Arg) -> Arg {
 /// All that is wrong, with what is wrong in the settings file besides.
 pub fn read_command_line<P: Parser>(arguments: Vec<OsString>) -> Result<P, Refused> {
     let definition = command_line::<P>();
-    let (read, mut errors) = read_leniently(without_empty_variables(definition.clone()), &arguments);
+    let parsed = without_empty_variables(definition.clone());
+    let (read, mut errors) = read_leniently(parsed.clone(), &arguments);
+    // Bad values are told wherever they stand; good ones of what says nothing to the verb have no effect.
+    let read = read.map(|all| {
+        let heeded = without_ignored_variables(parsed).try_get_matches_from(&arguments);
+        heeded.unwrap_or(all)
+    });
     if let Err(Some(asked)) = read {
         return Err(Refused::Asked(asked));
     }
@@ -258,8 +276,31 @@ fn plain(error: &clap::Error, arguments: &[OsString], command: &Command) -> Erro
     if let (ErrorKind::ValueValidation, Some(place), Some(cause)) = (error.kind(), &place, error.source()) {
         return match cause.downcast_ref::<Wrong>() {
             Some(Wrong { what, fix }) => Error::usage(format!("{place}: {what}"), fix.clone()),
+            None if cause.is::<ParseIntError>() => Error::usage(
+                format!("{place}: {value:?} is not a number that it takes"),
+                "write a number from 1".to_owned(),
+            ),
+            // The only words that are so short on what they want.
+            None if cause.to_string() == "value was not a boolean" => {
+                let what = format!("{place}: {value:?} is neither true nor false");
+                Error::usage(what, "write true or false".to_owned())
+            }
             None => Error::usage(format!("{place}: {value:?}: {cause}"), None),
         };
+    }
+    if let (ErrorKind::InvalidValue, Some(place), Some(ContextValue::Strings(good))) =
+        (error.kind(), &place, error.get(ContextKind::ValidValue))
+        && !value.is_empty()
+    {
+        let what = format!("{place}: {value:?} is none of its values");
+        return Error::usage(what, format!("write one of: {}", join(good)));
+    }
+    if error.kind() == ErrorKind::InvalidUtf8
+        && arguments.iter().all(|argument| argument.to_str().is_some())
+        && let Some((name, _)) = std::env::vars_os().find(|(name, value)| is_ours(name) && value.to_str().is_none())
+    {
+        let what = format!("the environment variable {} is no UTF-8 text", name.to_string_lossy());
+        return Error::usage(what, None);
     }
     // The parser's own words fill a screen.
     let text = error.to_string();
@@ -275,6 +316,10 @@ fn plain(error: &clap::Error, arguments: &[OsString], command: &Command) -> Erro
     let verb = arguments.get(1).and_then(|verb| command.find_subcommand(verb));
     let verb = verb.map(|verb| format!(" {}", verb.get_name())).unwrap_or_default();
     Error::usage(format!("{from}{text}"), format!("see rds-tether{verb} --help"))
+}
+
+fn is_ours(variable: &std::ffi::OsStr) -> bool {
+    variable.to_string_lossy().starts_with(PREFIX)
 }
 
 /// The variable that a flag's value came from, if nobody typed it.
@@ -298,7 +343,7 @@ fn typed_for_nothing(verb: &str, definition: &Command, matches: &ArgMatches) -> 
     };
     let is_typed = |arg: &&Arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);
     let typed = command.get_arguments().filter(is_typed).filter_map(Arg::get_long);
-    let typed = typed.filter(|long| *long != TAKEN && ignored_by(verb).contains(long));
+    let typed = typed.filter(|long| ignored_by(verb).contains(long));
     typed
         .map(|long| Error::usage(format!("--{long} says nothing to {verb}"), "leave it out".to_owned()))
         .collect()
@@ -320,8 +365,22 @@ fn without_empty_variables(command: Command) -> Command {
     command.mut_args(mend).mut_subcommands(without_empty_variables)
 }
 
+/// Without the variables of flags that say nothing to a verb: they are there for other verbs.
+fn without_ignored_variables(command: Command) -> Command {
+    command.mut_subcommands(|verb| {
+        let ignored = ignored_by(verb.get_name());
+        verb.mut_args(|arg| match arg.get_long() {
+            Some(long) if ignored.contains(&long) && !READ.contains(&long) => arg.env(Resettable::<OsStr>::Reset),
+            _ => arg,
+        })
+    })
+}
+
 /// Begins the variables that say where the programs are which the project's tests need.
 const OF_TESTS: &str = "RDS_TETHER_TEST_";
+
+/// The secret of the Lambda function's tag: the function alone reads it, but may share its environment with verbs.
+pub const TAG_KEY: &str = "RDS_TETHER_TAG_KEY";
 
 /// The variables that begin as ours do and that no verb reads: a slip of the pen, such as RDS_TETHER_OBSERV, would otherwise
 /// make an observer write.
@@ -336,7 +395,7 @@ fn unknown_variables(definition: &Command) -> Vec<Error> {
     let set = set.map(|(name, value)| (name.to_string_lossy().into_owned(), value));
     let unknown: BTreeSet<String> = set
         .filter(|(name, _)| name.starts_with(PREFIX) && !name.starts_with(OF_TESTS))
-        .filter(|(name, value)| !known.contains(name) && !is_of_kubernetes(name, value))
+        .filter(|(name, value)| name != TAG_KEY && !known.contains(name) && !is_of_kubernetes(name, value))
         .map(|(name, _)| name)
         .collect();
     let told = unknown.iter().map(|name| {

@@ -12,6 +12,7 @@ use super::Error;
 use super::command_line::nearest;
 use super::table::{Fault, Options};
 use super::value::APART;
+use crate::file;
 
 /// Characters of a message that are worth reading; some repeat what they are about.
 const MESSAGE_MAX_CHARS: usize = 500;
@@ -31,12 +32,13 @@ impl File {
             let what = format!("cannot read the settings file {}: {why}", path.display());
             Error::file(what, fix.map(str::to_owned))
         };
-        let bytes = std::fs::read(path).map_err(|error| {
-            let is_denied = error.kind() == ErrorKind::PermissionDenied;
-            unreadable(
-                &error.to_string(),
-                is_denied.then_some("let this user read it (chmod a+r)"),
-            )
+        let bytes = file::read(path, file::SETTINGS_MAX).map_err(|error| {
+            let fix = match error.kind() {
+                ErrorKind::PermissionDenied => Some("let this user read it (chmod a+r)"),
+                ErrorKind::FileTooLarge => Some("let several processes follow some of the target groups each"),
+                _ => None,
+            };
+            unreadable(&error.to_string(), fix)
         })?;
         let text = String::from_utf8(bytes);
         Ok(Self {
@@ -106,25 +108,12 @@ impl File {
             );
         }
         let rest = self.text.get(offset..).unwrap_or_default();
-        let is_no_list = message.contains("expected a sequence");
         let (what, fix) = match message.split_once(APART) {
-            Some((what, fix)) => (what, Some(fix)),
-            None if is_no_list && rest.starts_with("[target_group]") => (
-                message,
-                Some("write it as [[target_group]], once for each target group"),
-            ),
-            None if is_no_list && rest.starts_with("[proxy]") => {
-                (message, Some("write it as [[proxy]], once for each proxy"))
-            }
-            None if is_no_list => (message, Some("write a list: [\"...\"]")),
-            None if message.contains("expected a string") && message.contains("integer") => (
-                message,
-                Some("write a text in quotes, a duration with its unit: \"30s\""),
-            ),
-            None => (message, None),
+            Some((what, fix)) => (what.to_owned(), Some(fix)),
+            None => of_type(message, rest),
         };
         let key = self.key_before(offset).map(|key| format!("{key}: "));
-        (key.unwrap_or_default() + what, fix.map(str::to_owned))
+        (key.unwrap_or_default() + &what, fix.map(str::to_owned))
     }
 
     /// The key that the value at an offset belongs to, if both stand on one line.
@@ -175,19 +164,72 @@ impl Reading<'_> {
 
     /// What is wrong with a key, with its line, or that of its table if it has no such key; nothing if that was told.
     pub fn fault(&self, fault: &Fault) -> Option<Error> {
-        let tables = self
-            .table
-            .get(fault.table)
-            .and_then(|tables| tables.get_ref().as_array());
-        let table = tables.and_then(|tables| tables.get(fault.index));
+        let tables = self.table.get(fault.table);
+        // A table that is there once is no list.
+        let table = tables.and_then(|tables| match tables.get_ref().as_array() {
+            Some(list) => list.get(fault.index),
+            None => Some(tables),
+        });
         let start = table.map(|table| table.span().start).unwrap_or_default();
-        if self.bad.contains(&(start, fault.key.to_owned())) {
+        let is_told = |key: &str| self.bad.contains(&(start, key.to_owned()));
+        if is_told(fault.key) || (fault.is_of_bundle() && is_told("ca_bundle")) {
             return None;
         }
         let value = table.and_then(|table| table.get_ref().get(fault.key));
         let start = value.map_or(start, |value| value.span().start);
         Some(self.file.error(start, &fault.wrong.what, Some(&fault.wrong.fix)))
     }
+}
+
+/// What the parser says of a value of another type than its key takes, in the words of the file, and what to write; `rest` begins with
+/// the value.
+fn of_type(message: &str, rest: &str) -> (String, Option<&'static str>) {
+    let told = ["invalid type: ", "invalid value: ", "invalid length "].into_iter();
+    let told = told
+        .filter_map(|begin| message.strip_prefix(begin)?.split_once(", expected "))
+        .next();
+    let Some((found, expected)) = told else {
+        return match message.starts_with("integer") || message.contains("number too ") {
+            true => ("the number is too large".to_owned(), None),
+            false => (message.to_owned(), None),
+        };
+    };
+    let (kind, value) = found.split_once(' ').unwrap_or((found, ""));
+    let value = value.strip_prefix("point ").unwrap_or(value);
+    if expected == "a nonzero usize" {
+        return (
+            format!("{value} is not a number from 1"),
+            Some("write one, without quotes"),
+        );
+    }
+    let found = match kind {
+        "string" => format!("{value} is a text"),
+        "integer" | "floating" => format!("{value} is a number"),
+        "boolean" => format!("{value} is true or false"),
+        "map" => "it is a table".to_owned(),
+        // Of a list, its length may be told instead.
+        _ => "it is a list".to_owned(),
+    };
+    let is_doubled = rest.starts_with("[[");
+    let (expected, fix) = match expected {
+        _ if rest.starts_with("[target_group]") => (
+            "a list",
+            Some("write it as [[target_group]], once for each target group"),
+        ),
+        _ if rest.starts_with("[proxy]") => ("a list", Some("write it as [[proxy]], once for each proxy")),
+        _ if is_doubled => ("one table", Some("write it once, in single brackets")),
+        "a sequence" => ("a list", Some("write a list: [\"...\"]")),
+        "a string" if kind == "integer" => (
+            "a text",
+            Some("write a text in quotes, a duration with its unit: \"30s\""),
+        ),
+        "a string" => ("a text", Some("write a text in quotes")),
+        "a boolean" => ("true or false", Some("write true or false, without quotes")),
+        _ if expected.starts_with("struct ") => ("a table", Some("write its name in brackets, and its keys below")),
+        other => (other, None),
+    };
+    let found = if is_doubled { "there are several" } else { &found };
+    (format!("{found}, and not {expected}"), fix)
 }
 
 /// Takes out the innermost key or item that stands at an offset.

@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgMatches, Args, Parser, ValueEnum};
 
-use super::command_line::{Refused, read_command_line};
+use super::command_line::{Refused, TAG_KEY, read_command_line};
 use super::file::{File, Reading};
 use super::table::{Dns, Fault, Http, Notify, Options, Proxy, TargetGroup};
 use super::value::{Bundle, Limit};
 use super::{Error, Settings};
 use crate::aws::arn::Arn;
-use crate::aws::ca;
+use crate::aws::{ca, profiles, variables};
+use crate::function::tag::Seal;
 use crate::planner::endpoint::Endpoint;
+use crate::planner::wrong::Wrong;
 use crate::probe::Trust;
 
 /// Where the settings are if nobody says otherwise.
@@ -181,7 +183,23 @@ impl Flags {
             .ok()
             .flatten()
             .map(Bundle::Read);
-        let over = |said| group.clone().over(said);
+        if said.target_group.is_empty() && errors.is_empty() && file.is_some() {
+            errors.extend(group.said().into_iter().map(|long| {
+                let what = format!("--{long} is about target groups, and the settings have none");
+                Error::usage(what, "leave it out (or its variable)".to_owned())
+            }));
+        }
+        let of_some = TargetGroup {
+            // It is for those groups that are probed.
+            probe_patience: None,
+            ..group.clone()
+        };
+        let probes = |said: &TargetGroup| said.probe.is_some() || group.probe.is_some();
+        let has_probe = said.target_group.iter().any(probes);
+        let over = |said: TargetGroup| match probes(&said) || !has_probe {
+            true => group.clone().over(said),
+            false => of_some.clone().over(said),
+        };
         let merged = Options {
             target_group: said.target_group.into_iter().map(over).collect(),
             proxy: said.proxy,
@@ -189,9 +207,14 @@ impl Flags {
             http: self.http.clone().over(said.http),
             notify: self.notify.clone().over(said.notify),
         };
-        let is_asked_by_flag = |key| key == "probe" && self.group.probe.is_some();
+        let is_asked_by_flag = |key| match key {
+            "probe" => self.group.probe.is_some(),
+            "probe_patience" => self.group.probe_patience.is_some(),
+            "after" => self.notify.after.is_some(),
+            _ => false,
+        };
         let settings = merged.settings().unwrap_or_else(|faults| {
-            let news = faults.iter().filter(|fault| fault.key != "probe" || !has_bad_bundle);
+            let news = faults.iter().filter(|fault| !(has_bad_bundle && fault.is_of_bundle()));
             errors.extend(news.filter_map(|fault| match file {
                 Some(file) if !is_asked_by_flag(fault.key) => file.fault(fault),
                 _ => Some(fault.wrong.clone().into()),
@@ -206,6 +229,9 @@ impl Flags {
 fn reaching_aws(settings: Settings, mut errors: Vec<Error>) -> Result<Settings, Error> {
     if !settings.bindings.is_empty() || settings.notify.topic.is_some() {
         errors.extend(ca::from_env().err().map(Error::from));
+        errors.extend(variables::wrong().into_iter().map(Error::from));
+        let of_file = |Wrong { what, fix }| Error::file(what, fix);
+        errors.extend(profiles::wrong().into_iter().map(of_file));
     }
     Error::all(errors).map_or(Ok(settings), Err)
 }
@@ -218,6 +244,7 @@ pub(super) fn errors_of_file(matches: &ArgMatches) -> Option<Error> {
     }
     matches.try_get_raw("config").ok()?;
     let path = match value("config") {
+        Some(path) if path.is_empty() => return None,
         Some(path) => PathBuf::from(path),
         None => Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists())?,
     };
@@ -251,12 +278,14 @@ impl ProxyFlags {
 }
 
 /// Settings for where there is no command line: the text of a file in RDS_TETHER_CONFIG, else the simple variables, else
-/// the file at `packaged`.
-pub fn without_command_line(packaged: &Path) -> Result<Settings, Error> {
+/// the file at `packaged`; and the seal of the function's tag, if there is a secret for it.
+pub fn without_command_line(packaged: &Path) -> Result<(Settings, Option<Seal>), Error> {
     #[derive(Parser)]
     struct Environment {
         #[command(flatten)]
         flags: Flags,
+        #[arg(long = "tag-key", env = TAG_KEY)]
+        seal: Option<Seal>,
     }
     let read = read_command_line::<Environment>(["bootstrap"].map(Into::into).into());
     let given = read.map_err(|refused| match refused {
@@ -267,5 +296,5 @@ pub fn without_command_line(packaged: &Path) -> Result<Settings, Error> {
         let (path, text) = ("RDS_TETHER_CONFIG".into(), text.to_string_lossy().into_owned());
         Ok(File { path, text })
     };
-    given.flags.settings_from(text, Some(packaged))
+    Ok((given.flags.settings_from(text, Some(packaged))?, given.seal))
 }

@@ -27,7 +27,7 @@ pub struct Key {
 }
 
 /// The keys that have no flag: table, name, value, default (nothing where it must be given), and what it is for.
-const WITHOUT_FLAG: [[&str; 5]; 5] = [
+const WITHOUT_FLAG: [[&str; 5]; 7] = [
     [GROUP, "arn", "\"ARN\"", "", "The target group"],
     [
         GROUP,
@@ -43,6 +43,22 @@ const WITHOUT_FLAG: [[&str; 5]; 5] = [
         "none",
         "IAM role to assume for calls about this group; external_id may be left out",
     ],
+    [
+        GROUP,
+        "lead",
+        "{ user = \"NAME\", password_file = \"FILE\" }",
+        "none",
+        "Ask the members of the database as this user who the writer is, and register it before DNS names it; iam = true stands for a \
+         password, and database, members and patience may be given; needs ca_bundle",
+    ],
+    [
+        PROXY,
+        "lead",
+        "{ user = \"NAME\", password_file = \"FILE\" }",
+        "none",
+        "Ask the members of the database as this user who the writer is, and connect there before DNS names it; iam = true stands for \
+         a password, and database, members and patience may be given",
+    ],
     [DNS, "timeout", "\"DURATION\"", "2s", "How long one look may take"],
     [
         DNS,
@@ -53,13 +69,14 @@ const WITHOUT_FLAG: [[&str; 5]; 5] = [
     ],
 ];
 const GROUP: &str = "[[target_group]]";
+const PROXY: &str = "[[proxy]]";
 const DNS: &str = "[dns]";
 
 /// All tables.
 pub fn tables() -> [Table; 5] {
     [
         table::<TargetGroup>(GROUP),
-        table::<Proxy>("[[proxy]]"),
+        table::<Proxy>(PROXY),
         table::<Dns>(DNS),
         table::<Http>("[http]"),
         table::<Notify>("[notify]"),
@@ -75,7 +92,9 @@ fn table<T: Args>(header: &'static str) -> Table {
         default: Some((*default).to_owned()).filter(|default| !default.is_empty()),
         about: (*about).to_owned(),
     });
-    let mut keys: Vec<Key> = flags.get_arguments().map(key).chain(others).collect();
+    // A table within is one key, however many flags it takes.
+    let is_key = |flag: &&Arg| !flag.get_id().as_str().starts_with("lead.");
+    let mut keys: Vec<Key> = flags.get_arguments().filter(is_key).map(key).chain(others).collect();
     keys.sort_by_key(|key| key.default.is_some());
     Table {
         header,

@@ -7,20 +7,22 @@ mod command_line;
 mod file;
 mod flags;
 pub mod keys;
+mod lead;
 mod table;
 pub mod value;
 
 use std::fmt;
 use std::net::SocketAddr;
 
-pub use command_line::{Refused, command_line, read_command_line};
+pub use command_line::{Refused, TAG_KEY, command_line, read_command_line};
 pub use flags::{Flags, OneShot, Output, ProxyFlags, without_command_line};
 
 use crate::exit::Exit;
 use crate::follow::binding::Binding;
 use crate::planner::wrong::Wrong;
 use crate::proxy::Proxy;
-use crate::text::join;
+use crate::proxy::own::Listens;
+use crate::text::{join, shown};
 use crate::{dns, notify};
 
 /// Everything the process obeys.
@@ -39,6 +41,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Where a process with these settings listens.
+    pub fn listens(&self) -> Listens {
+        self.proxies.iter().map(|proxy| proxy.listen).chain(self.http).collect()
+    }
+
     /// What is followed, in numbers.
     pub fn counted(&self) -> String {
         let counted = [
@@ -105,16 +112,16 @@ impl Error {
         Some(Self { exit, others, ..first })
     }
 
-    /// Each error as a line of its own.
+    /// Each error as a line of its own, whatever is in it of what was given.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         std::iter::once(self).chain(&self.others).map(|error| match &error.fix {
-            Some(fix) => format!("{}; {fix}", error.what),
-            None => error.what.clone(),
+            Some(fix) => shown(format_args!("{}; {fix}", error.what)),
+            None => shown(&error.what),
         })
     }
 }
 
-/// Begins what a URL has before its host, and what a connection string of libpq has.
+/// Begins what a connection string of libpq has, and what a URL may have behind its path.
 const PASSWORD: &str = "password=";
 /// What an example has where others have secrets.
 const EXAMPLE: &str = "USER:PASSWORD@";
@@ -123,26 +130,58 @@ const SECRET: &str = "***";
 
 /// A text without the passwords that URLs and connection strings may have, in whatever setting somebody put them.
 fn without_secrets(text: &str) -> String {
-    let words = text.split_inclusive(|char: char| char.is_whitespace() || char == '`');
-    words.map(word_without_secrets).collect()
+    without_passwords(&without_users(&without_credentials(text)))
 }
 
-fn word_without_secrets(word: &str) -> String {
-    // A password may itself have an @, and what follows the last one is the host.
-    let word = match (word.find("://"), word.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme < at && !word.contains(EXAMPLE) => {
-            format!("{}://{SECRET}{}", &word[..scheme], &word[at..])
+/// What stands before an @ in a word, as of a URL without its scheme: `USER:PASSWORD@HOST`.
+fn without_users(text: &str) -> String {
+    const EDGES: [char; 8] = [' ', '\n', '"', '\'', '`', '(', ',', '='];
+    let mut shown = String::new();
+    for word in text.split_inclusive(EDGES) {
+        match word.rfind('@').map(|at| word.split_at(at)) {
+            Some((user, host)) if user.contains(':') && !user.contains("://") && !word.starts_with(EXAMPLE) => {
+                shown.extend([SECRET, host]);
+            }
+            _ => shown.push_str(word),
         }
-        _ => word.to_owned(),
-    };
-    match word.to_ascii_lowercase().find(PASSWORD) {
-        Some(start) => {
-            let (before, secret) = word.split_at(start + PASSWORD.len());
-            let end = secret.find(['&', '"', '\'', '`', ' ', '\n']).unwrap_or(secret.len());
-            format!("{before}{SECRET}{}", &secret[end..])
-        }
-        None => word,
     }
+    shown
+}
+
+/// What stands between :// and the last @ before the next URL: a password may itself have an @, a blank or a quote.
+fn without_credentials(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        shown.push_str("://");
+        match part.rfind('@') {
+            Some(at) if !part.starts_with(EXAMPLE) => {
+                shown.push_str(SECRET);
+                shown.push_str(&part[at..]);
+            }
+            _ => shown.push_str(part),
+        }
+    }
+    shown
+}
+
+/// What stands behind password=, in quotes or up to what ends it.
+fn without_passwords(text: &str) -> String {
+    let (mut shown, mut rest) = (String::new(), text);
+    while let Some(start) = rest.to_ascii_lowercase().find(PASSWORD) {
+        let (before, secret) = rest.split_at(start + PASSWORD.len());
+        let (mut is_quoted, mut is_escaped) = (false, false);
+        let end = secret.find(|char: char| {
+            let is_end = !is_quoted && !is_escaped && (char.is_whitespace() || matches!(char, '&' | '"' | '`'));
+            is_quoted ^= char == '\'' && !is_escaped;
+            // What is shown quoted has two for each.
+            is_escaped = char == '\\';
+            is_end
+        });
+        shown = shown + before + SECRET;
+        rest = &secret[end.unwrap_or(secret.len())..];
+    }
+    shown + rest
 }
 
 impl fmt::Display for Error {

@@ -3,6 +3,7 @@
 //!
 //! Whoever adds a field is led by the compiler to say how it is merged and what becomes of it.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::Settings;
+use super::lead::{Lead, NEEDS_BUNDLE};
 use super::value::{Bundle, Cidr, Deadline, Dial, Interval, Lasting, Listen, NameServer, ProbeInterval, Wait};
 use crate::aws::arn::{Arn, RoleArn, TopicArn};
 use crate::aws::ca;
@@ -71,7 +73,7 @@ pub struct TargetGroup {
     /// How long an address may fail to before it is registered nevertheless [default: tcp 30s, tls 5m]
     #[arg(long, value_name = "DURATION|forever")]
     pub probe_patience: Option<ProbePatience>,
-    /// CA certificates (PEM) that the database's has to be signed by; tls needs them
+    /// CA certificates (PEM) that the database's has to be signed by; tls and lead need them
     #[arg(long, value_name = "FILE", value_parser = PathBufValueParser::new().map(Bundle::In))]
     pub ca_bundle: Option<Bundle>,
     /// Look, decide and report, but change nothing
@@ -80,6 +82,8 @@ pub struct TargetGroup {
     pub observe: bool,
     #[arg(skip)]
     pub assume_role: Option<AssumeRole>,
+    #[command(flatten)]
+    pub lead: Option<Lead>,
 }
 
 /// A role to assume.
@@ -137,6 +141,11 @@ pub struct Proxy {
     /// Which of the endpoint's addresses to connect to [default: ipv4]
     #[arg(long, value_name = "ipv4|ipv6")]
     pub ip_family: Option<Family>,
+    /// CA certificates (PEM) that the database's has to be signed by; lead needs them
+    #[arg(long, value_name = "FILE", value_parser = PathBufValueParser::new().map(Bundle::In))]
+    pub ca_bundle: Option<Bundle>,
+    #[command(flatten)]
+    pub lead: Option<Lead>,
 }
 
 /// How to look at DNS.
@@ -185,6 +194,13 @@ pub struct Fault {
     pub wrong: Wrong,
 }
 
+impl Fault {
+    /// Whether it is that no bundle is named.
+    pub fn is_of_bundle(&self) -> bool {
+        self.wrong.what.contains(NEEDS_BUNDLE)
+    }
+}
+
 impl Options {
     /// What they come to, with the defaults; or all that no bindings and proxies can be made of.
     pub fn settings(self) -> Result<Settings, Vec<Fault>> {
@@ -192,9 +208,18 @@ impl Options {
         let mut settings = Settings {
             dns: self.dns.settings(),
             http: self.http.listen.map(|listen| listen.0),
-            notify: self.notify.settings(),
+            notify: self.notify.clone().settings(),
             ..Settings::default()
         };
+        if self.notify.after.is_some() && self.notify.sns_topic_arn.is_none() {
+            let what = "after (--notify-after) says nothing without sns_topic_arn (--notify-topic)";
+            faults.push(Fault {
+                table: "notify",
+                index: 0,
+                key: "after",
+                wrong: Wrong::new(what, "name the topic that is told, or leave it out"),
+            });
+        }
         for (index, group) in self.target_group.into_iter().enumerate() {
             let table = "target_group";
             let fault = |(key, wrong)| Fault {
@@ -219,17 +244,32 @@ impl Options {
             settings.bindings.push(binding);
         }
         for (index, proxy) in self.proxy.into_iter().enumerate() {
-            let proxy = proxy.settings();
-            if settings.proxies.iter().any(|other| other.listen == proxy.listen) {
-                let what = format!("two proxies listen on {}", proxy.listen);
-                let wrong = Wrong::new(what, "give each its own address or port");
-                let (table, key) = ("proxy", "listen");
-                faults.push(Fault {
-                    table,
-                    index,
-                    key,
-                    wrong,
-                });
+            let (table, listen) = ("proxy", proxy.listen.0);
+            let fault = |(key, wrong)| Fault {
+                table,
+                index,
+                key,
+                wrong,
+            };
+            let proxy = match proxy.settings() {
+                Ok(proxy) => proxy,
+                Err(wrong) => {
+                    faults.extend(wrong.into_iter().map(fault));
+                    continue;
+                }
+            };
+            let mut others = settings.proxies.iter().map(|other| other.listen);
+            let what = match settings.http.filter(|pages| collide(*pages, listen)) {
+                Some(pages) => Some(format!("a proxy listens on {listen}, and [http] on {pages}")),
+                None => (others.find(|other| *other == listen || collide(*other, listen))).map(|other| {
+                    match other == listen {
+                        true => format!("two proxies listen on {listen}"),
+                        false => format!("a proxy listens on {listen}, and another on {other}"),
+                    }
+                }),
+            };
+            if let Some(what) = what {
+                faults.push(fault(("listen", Wrong::new(what, "give each its own address or port"))));
             }
             settings.proxies.push(proxy);
         }
@@ -254,7 +294,26 @@ impl TargetGroup {
             ca_bundle: self.ca_bundle.or(other.ca_bundle),
             observe: self.observe || other.observe,
             assume_role: self.assume_role.or(other.assume_role),
+            lead: self.lead.or(other.lead),
         }
+    }
+
+    /// The flags that were given of those that are rules for target groups. The certificates are for other looks, too.
+    pub fn said(&self) -> Vec<&'static str> {
+        let said = [
+            ("forget", self.forget.is_some()),
+            ("patience", self.patience.is_some()),
+            ("role", self.role.is_some()),
+            ("allow-cidr", self.allow_cidrs.is_some()),
+            ("keep", self.keep.is_some()),
+            ("upsert-only", self.upsert_only),
+            ("probe", self.probe.is_some()),
+            ("probe-patience", self.probe_patience.is_some()),
+            ("observe", self.observe),
+        ];
+        said.into_iter()
+            .filter_map(|(long, is_said)| is_said.then_some(long))
+            .collect()
     }
 
     fn binding(self) -> Result<Binding, Vec<(&'static str, Wrong)>> {
@@ -272,6 +331,7 @@ impl TargetGroup {
             ca_bundle,
             observe,
             assume_role,
+            lead,
         } = self;
         let mut faults = Vec::new();
         let missing = |key, fix| (key, Wrong::new(format!("missing field `{key}`"), fix));
@@ -286,12 +346,22 @@ impl TargetGroup {
             }
             Some(_) => {}
         }
+        faults.extend(none_of(
+            "allow_cidrs",
+            allow_cidrs.as_ref(),
+            "every address may be registered",
+        ));
+        if probe.is_none() && probe_patience.is_some() {
+            let what = "probe_patience (--probe-patience) says nothing without probe (--probe)";
+            let wrong = Wrong::new(what, "write probe = \"tcp\" or \"tls\", or leave probe_patience out");
+            faults.push(("probe_patience", wrong));
+        }
         let probe = probe.unwrap_or_default();
         let trust = match ca_bundle.map(|bundle| bundle.trust()).transpose() {
             Ok(None) if probe == Probe::Tls => {
                 let name = arn.as_ref().map_or("", Arn::name);
                 let what = format!(
-                    "target group {name} is to be probed with tls, which needs ca_bundle (--ca-bundle FILE): the CA \
+                    "target group {name} is to be probed with tls, which {NEEDS_BUNDLE} (--ca-bundle FILE): the CA \
                      certificates that sign the database's"
                 );
                 let rds = ca::of_rds(endpoints.iter().flatten().map(Endpoint::host));
@@ -304,6 +374,12 @@ impl TargetGroup {
                 None
             }
         };
+        let asked: Vec<&Endpoint> = endpoints.iter().flatten().collect();
+        let lead = lead.map(|lead| lead.settings(&asked, role, trust.as_ref())).transpose();
+        let lead = lead.unwrap_or_else(|wrong| {
+            faults.push(("lead", wrong));
+            None
+        });
         let (Some(arn), Some(endpoints), []) = (arn, endpoints, faults.as_slice()) else {
             return Err(faults);
         };
@@ -323,12 +399,13 @@ impl TargetGroup {
             observe,
             assume_role: assume_role.map(|AssumeRole { arn, external_id }| aws::AssumeRole { arn, external_id }),
             trust,
+            lead,
         })
     }
 }
 
 impl Proxy {
-    fn settings(self) -> proxy::Proxy {
+    fn settings(self) -> Result<proxy::Proxy, Vec<(&'static str, Wrong)>> {
         let Self {
             listen,
             endpoint,
@@ -343,10 +420,26 @@ impl Proxy {
             accept_proxy_protocol,
             role,
             ip_family,
+            ca_bundle,
+            lead,
         } = self;
+        let everybody = none_of("allow_peers", allow_peers.as_ref(), "everybody may connect");
+        let everywhere = none_of("allow_cidrs", allow_cidrs.as_ref(), "every address may be connected to");
+        let mut faults: Vec<_> = everybody.into_iter().chain(everywhere).collect();
+        let trust = ca_bundle.map(|bundle| bundle.trust()).transpose();
+        let trust = trust.map_err(|wrong| vec![("ca_bundle", wrong)])?;
+        let lead = lead.map(|lead| lead.settings(&[&endpoint], role, trust.as_ref()));
+        let lead = lead.transpose().unwrap_or_else(|wrong| {
+            faults.push(("lead", wrong));
+            None
+        });
+        if !faults.is_empty() {
+            return Err(faults);
+        }
         let defaults = proxy::Proxy::new(listen.0, endpoint);
         let readiness = readiness.unwrap_or(defaults.readiness);
-        proxy::Proxy {
+        Ok(proxy::Proxy {
+            lead,
             family: ip_family.unwrap_or(defaults.family),
             rules: Rules {
                 linger: linger.unwrap_or_default(),
@@ -363,7 +456,7 @@ impl Proxy {
             accept_proxy_protocol,
             drain: drain.map_or(defaults.drain, Duration::from),
             ..defaults
-        }
+        })
     }
 }
 
@@ -421,6 +514,20 @@ impl Notify {
             after: after.map_or(notify::Settings::default().after, Duration::from),
         }
     }
+}
+
+/// Whether nobody can listen on both: an address of all interfaces takes the port of each.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let (ip, other_ip) = (one.ip(), other.ip());
+    let is_of_all = (ip.is_unspecified() || other_ip.is_unspecified()) && ip.is_ipv4() == other_ip.is_ipv4();
+    one.port() == other.port() && one.port() != 0 && (ip == other_ip || is_of_all)
+}
+
+/// Whoever writes an empty list of what is allowed may mean nobody; it would be everybody.
+fn none_of(key: &'static str, list: Option<&Vec<Cidr>>, otherwise: &str) -> Option<(&'static str, Wrong)> {
+    let fix = format!("list the networks that are allowed, or leave {key} out: then {otherwise}");
+    let is_empty = list.is_some_and(Vec::is_empty);
+    is_empty.then(|| (key, Wrong::new(format!("{key} is empty, which allows nothing"), fix)))
 }
 
 fn nets(list: Option<Vec<Cidr>>) -> Vec<IpNet> {

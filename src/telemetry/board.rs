@@ -5,14 +5,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::aws::arn::Arn;
 use crate::clock::Clock;
+use crate::dns;
 use crate::exit::Exit;
 use crate::follow::report::Report;
+use crate::lead::crew::Crews;
+use crate::lead::standing::Standing;
 use crate::planner::endpoint::Endpoint;
 use crate::planner::serving::Serving;
 use crate::planner::time::Timestamp;
 use crate::proxy::health::View;
 use crate::proxy::{self, Moment};
-use crate::telemetry::document::{self, Change, Document, Text};
+use crate::telemetry::document::{self, Change, Document, Refused, Text};
+use crate::telemetry::rules::{self, Rules};
+use crate::telemetry::shown::texts;
 
 /// Changes that are remembered, the oldest of which goes first.
 const CHANGES_MAX: usize = 100;
@@ -25,6 +30,9 @@ pub struct Board {
     lines: Mutex<BTreeMap<Arn, Line>>,
     changes: Mutex<VecDeque<Change>>,
     proxies: Mutex<Vec<View>>,
+    crews: Mutex<Option<Arc<Crews>>>,
+    dns: Mutex<Rules>,
+    refused: Mutex<Option<Refused>>,
 }
 
 /// Where one binding stands.
@@ -52,6 +60,9 @@ impl Board {
             lines: Mutex::default(),
             changes: Mutex::default(),
             proxies: Mutex::default(),
+            crews: Mutex::default(),
+            dns: Mutex::default(),
+            refused: Mutex::default(),
         }
     }
 
@@ -103,6 +114,21 @@ impl Board {
         });
     }
 
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// These ask members from now on, and no others.
+    pub fn ask(&self, crews: &Arc<Crews>) {
+        *lock(&self.crews) = Some(Arc::clone(crews));
+    }
+
+    /// What the members say that are asked.
+    pub fn standings(&self) -> Vec<Standing> {
+        lock(&self.crews).iter().flat_map(|crews| crews.standings()).collect()
+    }
+
     /// Forgets what was seen of a binding.
     pub fn forget(&self, arn: &Arn) {
         lock(&self.lines).remove(arn);
@@ -124,6 +150,22 @@ impl Board {
     /// These proxies are served from now on, and no others.
     pub fn serve(&self, proxies: Vec<View>) {
         *lock(&self.proxies) = proxies;
+    }
+
+    /// DNS is looked at by these settings from now on.
+    pub fn look(&self, dns: &dns::Settings) {
+        *lock(&self.dns) = rules::of_dns(dns);
+    }
+
+    /// New settings were taken, or were not for these mistakes.
+    pub fn reloaded(&self, mistakes: Option<&[String]>) {
+        let mut refused = lock(&self.refused);
+        let now = self.clock.now();
+        *refused = mistakes.map(|mistakes| Refused {
+            since: refused.as_ref().map_or(Some(now), |refused| refused.since),
+            at: Some(now),
+            why: texts(mistakes),
+        });
     }
 
     /// The proxies that are served.
@@ -151,8 +193,11 @@ impl Board {
         document.version = Some(Text::of(env!("CARGO_PKG_VERSION")));
         document.started = Some(self.started());
         document.at = Some(self.clock.now());
+        document.leads = self.standings().iter().map(document::Lead::of).collect();
         document.proxies = Some(self.proxies().iter().map(document::Proxy::of).collect());
         document.changes = Some(lock(&self.changes).iter().cloned().collect());
+        document.dns = Some(lock(&self.dns).clone());
+        document.settings_refused = lock(&self.refused).clone();
         document.judge();
         document
     }

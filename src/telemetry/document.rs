@@ -2,24 +2,30 @@
 //! drawn for people is drawn from it. The JSON only grows: keys are added, none goes away or changes its meaning. A reader
 //! takes the document of an older or newer process: what is missing has its default, what it does not know is left out.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::aws::elb;
-use crate::dns::watch::Sight;
 use crate::exit::Exit;
 use crate::follow::report::Report;
-use crate::planner::endpoint::{self, Endpoint};
+use crate::lead::standing::Standing;
+use crate::planner::endpoint::Endpoint;
 use crate::planner::plan::{Class, Hold};
+use crate::planner::protocol::carries;
 use crate::planner::serving::Nothing;
 use crate::planner::taken::Taken;
 use crate::planner::target;
 use crate::planner::time::Timestamp;
 use crate::proxy::health::View;
 use crate::proxy::{self, Tally};
+pub use crate::telemetry::members::Lead;
+use crate::telemetry::rules::{self, Rules};
 pub use crate::telemetry::shown::Text;
 use crate::telemetry::shown::texts;
+pub use crate::telemetry::sighted::{Said, Sighted};
+pub use crate::telemetry::source::{Process, Refused, Source};
 use crate::telemetry::verdict::{self, Dns};
 use crate::text::{self, join};
 
@@ -55,9 +61,18 @@ pub struct Document {
     /// The proxies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxies: Option<Vec<Proxy>>,
+    /// What the members of databases say, by endpoint, where they are asked who the writer is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub leads: Vec<Lead>,
     /// The last changes that a process has seen, oldest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changes: Option<Vec<Change>>,
+    /// By which rules the process looks at DNS, as its settings have them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dns: Option<Rules>,
+    /// Newer settings that the process was told to take and did not, if it goes on with older ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settings_refused: Option<Refused>,
     /// Where `status` has it from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
@@ -91,6 +106,10 @@ pub struct Group {
     pub pending: bool,
     /// Whether the plan was carried out.
     pub applied: bool,
+    /// Whether it is only looked at: nothing is ever written.
+    pub observe: bool,
+    /// By which rules it is followed, as the settings have them; null of an older process.
+    pub rules: Option<Rules>,
     /// One phrase on where it stands.
     pub verdict: Text,
     /// Its endpoints, with the answers of DNS.
@@ -117,52 +136,6 @@ pub struct Group {
     pub nothing_serves: Option<NothingServes>,
     /// Since when each report of the process has been settled.
     pub in_sync_since: Option<Timestamp>,
-}
-
-/// One endpoint and the latest look at its name.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Sighted {
-    /// Its name and port.
-    pub endpoint: Text,
-    /// Whether its name is that of one instance.
-    pub follows_instance: bool,
-    /// When the latest look ended.
-    pub at: Option<Timestamp>,
-    /// Its addresses, if it could be resolved.
-    pub addresses: Vec<Text>,
-    /// How long the answer holds, in seconds.
-    pub ttl_seconds: Option<u64>,
-    /// Why it could not be resolved.
-    pub blind: Option<Text>,
-    /// Since when it could not be resolved.
-    pub blind_since: Option<Timestamp>,
-    /// Since when the name servers have differed.
-    pub differ_since: Option<Timestamp>,
-    /// The addresses of the latest answer that the process has seen.
-    pub last_addresses: Vec<Text>,
-    /// The addresses that the name gives in turn, if it does.
-    pub rotation: Vec<Text>,
-    /// The answer of each name server.
-    pub name_servers: Vec<Said>,
-}
-
-/// The answer of one name server.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Said {
-    /// The name server's address and port.
-    pub address: Text,
-    /// The addresses it gave.
-    pub addresses: Vec<Text>,
-    /// The names that led to them.
-    pub names: Vec<Text>,
-    /// How long its answer holds, in seconds.
-    pub ttl_seconds: Option<u64>,
-    /// Whether it may be the answer before once more, which proves nothing new.
-    pub repeats: bool,
-    /// Why it gave none.
-    pub failure: Option<Text>,
 }
 
 /// A target as it was listed.
@@ -277,6 +250,8 @@ pub struct Proxy {
     pub ready: Option<bool>,
     /// Why it is ready or not.
     pub why: Text,
+    /// By which rules it serves, as the settings have them; null if only its own process knows.
+    pub rules: Option<Rules>,
     /// Connections and bytes so far; null if only its own process knows.
     pub counts: Option<Tally>,
 }
@@ -293,33 +268,15 @@ pub struct Change {
     pub text: Text,
 }
 
-/// Where `status` has a document from.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Source {
-    /// The page of the process that was asked; null if `status` looked for itself.
-    pub url: Option<Text>,
-    /// Why it looked for itself.
-    pub why: Option<Text>,
-    /// What is wrong with the process that the settings name, if it was of no use.
-    pub process: Option<Process>,
-}
-
-/// What is wrong with a process that ought to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Process {
-    /// None answers where it should.
-    NoAnswer,
-    /// It does not do what the settings say, but something else.
-    Elsewhere,
-}
-
 impl Document {
     /// A document of these target groups alone.
     pub fn of<'a>(verb: &str, reports: impl IntoIterator<Item = &'a Report>, exit: Exit) -> Self {
-        let target_groups: Vec<Group> = reports.into_iter().map(Group::of).collect();
+        let reports: Vec<&Report> = reports.into_iter().collect();
+        let target_groups: Vec<Group> = reports.iter().map(|report| Group::of(report)).collect();
+        let leads = reports.iter().flat_map(|report| report.standings());
+        let leads: BTreeMap<Endpoint, Standing> = leads.map(|lead| (lead.endpoint.clone(), lead)).collect();
         Self {
+            leads: leads.values().map(Lead::of).collect(),
             schema: Text::of(SCHEMA),
             verb: Text::of(verb),
             exit_code: exit as u8,
@@ -343,22 +300,20 @@ impl Document {
     pub fn exit(&self) -> Exit {
         let source = self.source.as_ref();
         match source.and_then(|source| source.process) {
-            Some(Process::NoAnswer) => Exit::Unavailable,
-            Some(Process::Elsewhere) => Exit::Pending,
-            None if self.settled => Exit::Settled,
-            None => Exit::Pending,
+            Some(Process::NoAnswer | Process::NotAsked) => Exit::Unavailable,
+            None if self.settled && self.settings_refused.is_none() => Exit::Settled,
+            Some(Process::Elsewhere) | None => Exit::Pending,
         }
     }
 
     /// As JSON on many lines, without the end of the last.
     pub fn json(&self) -> String {
-        // Strings, numbers and lists always serialise.
-        serde_json::to_string_pretty(self).unwrap_or_default()
+        text::shown_lines(&serde_json::to_string_pretty(self).unwrap_or_default())
     }
 
     /// As JSON on one line, without its end.
     pub fn json_line(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
+        text::shown_lines(&serde_json::to_string(self).unwrap_or_default())
     }
 
     /// How long ago something was when the document was made, for people.
@@ -408,6 +363,8 @@ impl Group {
             settled: plan.settled,
             pending: plan.is_pending(),
             applied: report.applied,
+            observe: report.binding.observe,
+            rules: Some(rules::of_binding(&report.binding)),
             verdict: Text::of(verdict::of(report)),
             endpoints: report
                 .sights
@@ -433,9 +390,10 @@ impl Group {
         Text(self.verdict.0.replace(": see above", ""))
     }
 
-    /// Whether it equals DNS and is not known to serve nobody.
+    /// Whether it equals DNS, can carry a database, and is not known to serve nobody.
     pub fn is_well(&self) -> bool {
-        self.settled && self.nothing_serves.is_none()
+        let fits = |protocol: &Text| carries(&protocol.0).is_ok();
+        self.settled && self.nothing_serves.is_none() && self.protocol.as_ref().is_none_or(fits)
     }
 
     /// What somebody else has removed lately, for people.
@@ -453,50 +411,6 @@ impl Group {
     /// The holds that nothing else in the document tells.
     pub fn telling_holds(&self) -> impl Iterator<Item = &Held> {
         self.holds.iter().filter(|hold| !hold.told_elsewhere)
-    }
-}
-
-impl Sighted {
-    fn of(endpoint: &Endpoint, sight: &Sight) -> Self {
-        let answer = sight.seen.as_ref().ok();
-        let servers = sight.said.iter().map(|(server, said)| {
-            let ok = said.as_ref().ok();
-            Said {
-                address: Text::of(server),
-                addresses: ok.map(|said| texts(&said.addresses)).unwrap_or_default(),
-                names: ok.map(|said| texts(&said.names)).unwrap_or_default(),
-                ttl_seconds: ok.map(|said| said.ttl.as_secs()),
-                repeats: ok.is_some_and(|said| !said.is_fresh),
-                failure: said.as_ref().err().map(Text::of),
-            }
-        });
-        Self {
-            endpoint: Text::of(endpoint),
-            follows_instance: endpoint.kind() == endpoint::Kind::Instance,
-            at: Some(sight.at),
-            addresses: answer
-                .map(|answer| texts(answer.resolution.addresses()))
-                .unwrap_or_default(),
-            ttl_seconds: answer.map(|answer| answer.resolution.ttl.as_secs()),
-            blind: sight.seen.as_ref().err().map(Text::of),
-            blind_since: sight.blind_since,
-            differ_since: answer.and_then(|answer| Some(answer.history.differing()?.1)),
-            last_addresses: texts(sight.last.iter().flatten()),
-            rotation: answer
-                .and_then(|answer| answer.history.rotation())
-                .map(|members| texts(&members))
-                .unwrap_or_default(),
-            name_servers: servers.collect(),
-        }
-    }
-}
-
-impl Said {
-    /// How long its answer holds, for people; empty if there is none.
-    pub fn ttl(&self) -> String {
-        let repeats = if self.repeats { ", a repeat" } else { "" };
-        self.ttl_seconds
-            .map_or_else(String::new, |secs| format!("{secs} s{repeats}"))
     }
 }
 
@@ -529,6 +443,7 @@ impl Proxy {
             addresses: texts(view.addresses()),
             ready: Some(ready.is_ok()),
             why: Text(ready.unwrap_or_else(|why| why)),
+            rules: Some(rules::of_proxy(&view.settings())),
             counts: Some(view.tally()),
         }
     }
@@ -544,6 +459,7 @@ impl Proxy {
                 Err(blind) => Text::of(format!("the name cannot be resolved: {blind}")),
             },
             addresses: texts(seen.unwrap_or_default()),
+            rules: None,
             counts: None,
         }
     }

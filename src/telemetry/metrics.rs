@@ -20,6 +20,7 @@ use crate::counts::{Calls, Counters, Histograms, Labels, Looks, Notifications};
 use crate::exit::Exit;
 use crate::follow::milestone::Milestone;
 use crate::follow::report::Report;
+use crate::planner::lead::{Says, Showing};
 use crate::planner::plan::Note;
 use crate::planner::serving::Because;
 use crate::planner::target::State;
@@ -199,6 +200,7 @@ impl Collector for Standing {
         let started = vec![(Labels::new(), seconds(self.0.started()))];
         gauge(out, "start_timestamp_seconds", "When the process started", started)?;
         self.encode_bindings(out)?;
+        self.encode_leads(out)?;
         self.encode_proxies(out)
     }
 }
@@ -306,6 +308,32 @@ impl Standing {
         Ok(())
     }
 
+    fn encode_leads(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let (mut ahead, mut disagrees, mut members) = (Vec::new(), Vec::new(), Vec::new());
+        let now = self.0.now();
+        for standing in self.0.standings() {
+            let endpoint = ("endpoint", standing.endpoint.to_string());
+            let ahead_for = standing.ahead_for(now);
+            ahead.push((vec![endpoint.clone()], ahead_for.unwrap_or_default().as_secs_f64()));
+            disagrees.push((vec![endpoint.clone()], f64::from(ahead_for.is_some())));
+            for word in Says::WORDS {
+                let says = |showing: &&Showing| showing.says.name() == word;
+                let count = standing.shown.members.values().filter(says).count();
+                members.push((vec![endpoint.clone(), ("says", word.to_owned())], count as f64));
+            }
+        }
+        let help = "For how long a member has shown that it is the writer and DNS has named another";
+        gauge(out, "lead_seconds", help, ahead)?;
+        let help = "Whether a member shows that it is the writer and DNS names another";
+        gauge(out, "dns_disagrees", help, disagrees)?;
+        gauge(
+            out,
+            "members",
+            "Members of the database, by what they say that they are",
+            members,
+        )
+    }
+
     fn encode_proxies(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let (mut ready, mut open, mut tallies) = (Vec::new(), Vec::new(), Vec::new());
         let (mut disputed, mut rotates, mut held) = (Vec::new(), Vec::new(), Vec::new());
@@ -396,12 +424,12 @@ fn phase(milestone: &Milestone) -> Option<(&'static str, Duration)> {
         Milestone::Healthy(_, after) => Some(("healthy", *after)),
         Milestone::Deregistered(_, after) => after.map(|after| ("deregister", after)),
         Milestone::Converged(after) => Some(("converge", *after)),
-        Milestone::Named(_) | Milestone::Unnamed(_) | Milestone::RemovedByOthers(_) => None,
+        Milestone::Named(_) | Milestone::Ahead(_) | Milestone::Unnamed(_) | Milestone::RemovedByOthers(_) => None,
     }
 }
 
 fn seconds(at: Timestamp) -> f64 {
-    at.as_millis() as f64 / 1000.0
+    at.written() as f64 / 1000.0
 }
 
 /// From 10 ms, a registration without load, to 5.5 min, ELB's slowest.

@@ -1,7 +1,7 @@
 //! Shows people and programs what the process sees and does: the log, metrics, HTTP pages and JSON.
 //!
 //! - [`board`]: the latest report of every target group, the proxies, and the last changes.
-//! - [`document`]: all of that as one value; [`page`] draws it as HTML, [`output`] as text, serde as JSON.
+//! - [`document`]: all of that as one value, with the [`rules`] of each and its [`source`]; [`page`] draws it as HTML, [`output`] as text, serde as JSON.
 //! - [`metrics`]: counters taken from reports, and gauges read off the board. [`http`] serves pages and metrics.
 //! - [`journal`]: the log of `run`. [`verdict`] has the phrases that all of them say.
 
@@ -9,8 +9,12 @@ pub mod board;
 pub mod document;
 pub mod http;
 pub mod journal;
+mod members;
 pub mod metrics;
 pub mod output;
 pub mod page;
+pub mod rules;
 mod shown;
+mod sighted;
+pub mod source;
 pub mod verdict;

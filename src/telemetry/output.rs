@@ -13,7 +13,25 @@ pub fn plan(document: &Document) -> String {
         // Writing to a String cannot fail.
         let _ = write_plan(&mut out, group);
     }
+    // Nor can this.
+    let _ = write_leads(&mut out, document);
     out
+}
+
+/// What members say of themselves.
+fn write_leads(out: &mut String, document: &Document) -> Result {
+    for lead in &document.leads {
+        let since = lead
+            .since
+            .map_or_else(String::new, |since| format!(" (for {})", document.ago(Some(since))));
+        writeln!(out, "\nmembers of {}\n  {}{since}", lead.endpoint, lead.text)?;
+        let rows = lead.members.iter().map(|member| {
+            let why = member.why.clone().unwrap_or_default();
+            [member.address.to_string(), member.says.to_string(), why.to_string()]
+        });
+        write_table(out, ["MEMBER", "SAYS", "WHY"], rows)?;
+    }
+    Ok(())
 }
 
 fn write_plan(out: &mut String, group: &Group) -> Result {
@@ -133,8 +151,14 @@ fn write_status(out: &mut String, document: &Document) -> Result {
         None => writeln!(out, "{}seen by a look of its own: {why}", not_well(source.process))?,
         Some(url) => {
             let up = document.ago(document.started);
+            if source.process.is_some() {
+                writeln!(out, "{}{why}", not_well(source.process))?;
+            }
             writeln!(out, "asked {url}: rds-tether {version}, up for {up}")?;
         }
+    }
+    if let Some(refused) = &document.settings_refused {
+        writeln!(out, "older settings: {}", refused.text(&document.ago(refused.since)))?;
     }
     for arn in document.not_looked_at_yet.iter().flatten() {
         writeln!(out, "\ntarget group {arn}\n  not looked at yet")?;
@@ -145,7 +169,7 @@ fn write_status(out: &mut String, document: &Document) -> Result {
     for proxy in document.proxies.iter().flatten() {
         write_proxy(out, proxy)?;
     }
-    Ok(())
+    write_leads(out, document)
 }
 
 /// What is to be said first of a process that is of no use.
@@ -153,6 +177,9 @@ fn not_well(process: Option<Process>) -> &'static str {
     match process {
         Some(Process::NoAnswer) => {
             "no rds-tether answers where the settings say, so nobody follows this, as far as can be told; "
+        }
+        Some(Process::NotAsked) => {
+            "no rds-tether can be asked, and only its own process knows whether a proxy serves (give --http, or [http] listen); "
         }
         Some(Process::Elsewhere) => "the process does something else than these settings say; ",
         None => "",

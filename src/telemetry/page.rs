@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Result, Write as _};
 
-use crate::telemetry::document::{Document, Group, NothingServes, Proxy};
+use crate::telemetry::document::{Document, Group, Lead, NothingServes, Proxy};
 use crate::text::join;
 
 const HEAD: &str = r#"<!doctype html>
@@ -39,6 +39,10 @@ fn write_page(out: &mut String, document: &Document) -> Result {
         document.ago(document.started),
         maybe(&document.at),
     )?;
+    if let Some(refused) = &document.settings_refused {
+        let text = refused.text(&document.ago(refused.since));
+        writeln!(out, "<p><span class=no>Older settings:</span> {}", html(text))?;
+    }
     let unseen = document.not_looked_at_yet.as_deref().unwrap_or_default();
     if !unseen.is_empty() {
         let unseen = html(join(unseen));
@@ -50,6 +54,9 @@ fn write_page(out: &mut String, document: &Document) -> Result {
     for proxy in document.proxies.iter().flatten() {
         write_proxy(out, proxy)?;
     }
+    for lead in &document.leads {
+        write_lead(out, lead, document)?;
+    }
     writeln!(out, "<h2>Last changes</h2><table>")?;
     let changes = document.changes.as_deref().unwrap_or_default();
     if changes.is_empty() {
@@ -59,6 +66,33 @@ fn write_page(out: &mut String, document: &Document) -> Result {
         let (at, subject, what) = (maybe(&change.at), html(&change.subject), html(&change.text));
         let ago = document.ago(change.at);
         writeln!(out, "<tr><td class=dim title=\"{at}\">{ago} ago<td>{subject}<td>{what}")?;
+    }
+    writeln!(out, "</table>")
+}
+
+fn write_lead(out: &mut String, lead: &Lead, document: &Document) -> Result {
+    let class = match (lead.is_trouble, &lead.writer) {
+        (true, _) => "no",
+        (false, Some(_)) => "ok",
+        (false, None) => "dim",
+    };
+    let since = (lead.since).map_or_else(String::new, |at| format!(", for {}", document.ago(Some(at))));
+    let (endpoint, text) = (html(&lead.endpoint), html(&lead.text));
+    writeln!(
+        out,
+        "<h2>Members of {endpoint}</h2>\n<p><span class={class}>{text}</span>{since}"
+    )?;
+    writeln!(out, "<table><tr><th>Member<th>Says<th>For<th>Why")?;
+    for member in &lead.members {
+        let (address, says, why) = (html(&member.address), html(&member.says), maybe(&member.why));
+        let (class, ago) = (
+            if member.says == *"writer" { "ok" } else { "dim" },
+            document.ago(member.since),
+        );
+        writeln!(
+            out,
+            "<tr><td>{address}<td><span class={class}>{says}</span><td>{ago}<td>{why}"
+        )?;
     }
     writeln!(out, "</table>")
 }
@@ -155,7 +189,7 @@ fn write_proxy(out: &mut String, proxy: &Proxy) -> Result {
     writeln!(
         out,
         "<h2>Proxy {}: <span class={class}>{word}</span></h2>\n<p class=dim>to <code>{}</code>\n<p>{}\n<p class=dim>{} open \
-         now, {} of them waiting for the database; so far {} sessions, {} refused, {} cut because their address was gone from DNS",
+         now, {} of them waiting for the database; sessions so far: {}; {} refused, {} cut because their address was gone from DNS",
         html(&proxy.listen),
         html(&proxy.endpoint),
         html(&proxy.why),

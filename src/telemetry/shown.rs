@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A text that may come from others: it is shown without what would move a terminal's cursor.
+use crate::text::shown;
+
+/// A text that may come from others: for people it is on one line, whatever is in it; for machines it is as it came.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Text(pub(super) String);
 
@@ -17,7 +19,7 @@ impl Text {
 
 impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0.replace(char::is_control, "?"))
+        f.pad(&shown(&self.0))
     }
 }
 

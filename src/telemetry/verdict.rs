@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::exit::Exit;
 use crate::follow::report::Report;
 use crate::planner::answer::Blind;
-use crate::planner::endpoint::{Endpoint, Role};
+use crate::planner::endpoint::Endpoint;
 use crate::planner::plan::{Class, Held, Reason};
 use crate::planner::target::Target;
 use crate::text::join;
@@ -15,12 +15,21 @@ pub const UNKNOWN: &str = "unknown";
 
 /// One phrase on where a binding stands. It never calls a group well that serves nobody.
 pub fn of(report: &Report) -> String {
-    let verdict = about_dns(report);
-    match report.plan.serving.nothing() {
+    let mut verdict = about_dns(report);
+    if let Some(limit) = report.late.filter(|_| !report.is_settled()) {
+        verdict += &format!("; the time of {limit} was over");
+    }
+    let verdict = match report.plan.serving.nothing() {
         Some(nothing) if report.is_settled() => format!("{verdict}, but {nothing}"),
         Some(nothing) => format!("{verdict}; {nothing}"),
         None => verdict,
-    }
+    };
+    let observed = if report.binding.observe {
+        "; only observed: nothing is written"
+    } else {
+        ""
+    };
+    verdict + observed
 }
 
 /// How the group stands to DNS.
@@ -33,13 +42,17 @@ fn about_dns(report: &Report) -> String {
         Some(_) => "failed: see above".into(),
         None if report.is_settled() => return "settled: the group equals DNS".into(),
         None if report.plan.is_pending() => return "changes are pending".into(),
-        None if report.plan.role == Role::Reader => {
+        None if report.is_at_rest() => {
             return "nothing to change now: members missing from one answer may still be there".into();
         }
         None => return "not settled: see what is held".into(),
     };
-    let changed = !report.registered.done.is_empty() || !report.deregistered.done.is_empty();
-    format!("{trouble}{}", if changed { "" } else { "; nothing was changed" })
+    let changed = match (report.may_have_written(), report.has_written()) {
+        (true, _) => "; a change may have been made: run plan to see",
+        (false, true) => "",
+        (false, false) => "; nothing was changed",
+    };
+    trouble + changed
 }
 
 /// Which of the two is not available, and the likely cause.
@@ -55,11 +68,13 @@ fn unavailable(report: &Report) -> String {
             _ => None,
         });
     let unresolved: Vec<(&Endpoint, &Blind)> = unresolved.collect();
-    let is_aws = report
-        .errors()
-        .any(|error| error.failure.kind.exit() == Exit::Unavailable);
+    let mut failures = report.errors().map(|error| &error.failure);
+    let is_aws = failures.any(|failure| failure.kind.exit() == Exit::Unavailable && !failure.is_of_first_look());
     let (Some((endpoint, blind)), is_alone) = (unresolved.first(), unresolved.len() == 1) else {
-        return "AWS is not available: see above".into();
+        return match is_aws {
+            true => "AWS is not available: see above".into(),
+            false => "nothing is known yet".into(),
+        };
     };
     let dns = if is_alone {
         match blind.likely() {

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::exit::Exit;
-use crate::settings::{Error, Flags};
+use crate::settings::Flags;
 use crate::verbs::out::print;
 
 /// The settings to read.
@@ -15,9 +15,9 @@ pub struct Check {
 
 impl Check {
     /// Says what the settings ask for; what is wrong with them is the error.
-    pub fn read(&self) -> Result<Exit, Error> {
+    pub fn read(&self) -> anyhow::Result<Exit> {
         let settings = self.flags.settings()?;
-        print(&format!("the settings are good: {}\n", settings.counted()));
+        print(&format!("the settings are good: {}\n", settings.counted()))?;
         Ok(Exit::Settled)
     }
 }

@@ -11,6 +11,7 @@ use clap_complete::{Shell as Known, generate};
 use clap_mangen::Man;
 
 use crate::exit::Exit;
+use crate::settings::Error;
 use crate::settings::keys::{Key, tables};
 use crate::verbs::out::print;
 
@@ -78,8 +79,8 @@ impl Pages {
     /// Prints the pages of a command, or writes them.
     ///
     /// # Errors
-    /// The first file that cannot be written, by name.
-    pub fn put(&self, command: Command) -> io::Result<Exit> {
+    /// There is no such page, or one cannot be written.
+    pub fn put(&self, command: Command) -> anyhow::Result<Exit> {
         let name = command.get_name().to_owned();
         let mut pages = pages(command);
         if let Some(dir) = &self.dir {
@@ -95,12 +96,13 @@ impl Pages {
         let text = match file {
             None => pages.into_values().collect(),
             Some(file) => pages.remove(&file).ok_or_else(|| {
-                let what = "there is no such page: give a verb, or settings";
-                io::Error::new(io::ErrorKind::InvalidInput, what)
+                let page = self.page.as_deref().unwrap_or_default();
+                let fix = "give a verb, or settings: rds-tether --help lists the verbs";
+                Error::usage(format!("there is no page {page:?}"), fix.to_owned())
             })?,
         };
         if !is_terminal || !is_shown(&text) {
-            print(&text);
+            print(&text)?;
         }
         Ok(Exit::Settled)
     }

@@ -4,21 +4,21 @@ pub mod check;
 pub mod iam;
 pub mod manual;
 pub mod once;
-mod out;
+pub mod out;
 pub mod run;
+pub mod sql;
 pub mod status;
 
-use std::io::{IsTerminal as _, stderr, stdout};
+use std::io::{IsTerminal as _, stdout};
 
 use clap::{Args, Parser, Subcommand};
-pub use out::say;
 
 use crate::doctor::flags::DoctorFlags;
 use crate::exit::Exit;
 use crate::logging::{self, LogFormat, Logging};
 use crate::settings::{self, Flags, OneShot, Output, ProxyFlags};
 use crate::{dns, doctor, proxy};
-use out::{painted, print};
+use out::{paint, print, remark, say};
 
 /// Keeps the IP target groups of a Network Load Balancer equal to the address an RDS or Aurora endpoint has now.
 #[derive(Parser)]
@@ -70,6 +70,9 @@ pub enum Verb {
     /// Print the least IAM policy that the settings need, ready for aws iam put-role-policy; calls nothing
     #[command(after_help = examples("iam", &["--config config.toml", "--config config.toml --for lambda"]))]
     Iam(iam::flags::IamFlags),
+    /// Print the SQL that makes a database ready to be streamed from: user, rights, replica identities, publication; runs none of it
+    #[command(after_help = examples("sql", &["--database postgres://ADMIN:PASSWORD@HOST:5432/DATABASE --user clickpipes", "--table shop.orders > setup.sql"]))]
+    Sql(sql::Sql),
     /// Print a shell's completions
     #[command(after_help = examples("completions", &["bash", "zsh"]))]
     Completions {
@@ -119,17 +122,18 @@ impl Verb {
             Self::Run(given) => run::run(|| given.flags.settings(), given.replace).await,
             Self::Proxy(given) => run::run(|| given.flags.settings(), given.replace).await,
             Self::Doctor(flags) => examine(flags).await,
-            Self::Check(given) => Ok(given.read()?),
+            Self::Check(given) => given.read(),
             Self::Status(given) => given.show().await,
-            Self::Iam(flags) => Ok(flags.print()?),
+            Self::Iam(flags) => flags.print(),
+            Self::Sql(given) => given.print().await,
             Self::Completions { shell } => {
-                print(&manual::completions(settings::command_line::<Cli>(), *shell));
+                print(&manual::completions(settings::command_line::<Cli>(), *shell))?;
                 if stdout().is_terminal() {
-                    say(&mut stderr(), manual::place(*shell));
+                    remark(manual::place(*shell));
                 }
                 Ok(Exit::Settled)
             }
-            Self::Man(given) => Ok(given.put(settings::command_line::<Cli>())?),
+            Self::Man(given) => given.put(settings::command_line::<Cli>()),
         }
     }
 }
@@ -137,11 +141,10 @@ impl Verb {
 async fn examine(flags: &DoctorFlags) -> anyhow::Result<Exit> {
     let order = flags.order()?;
     let sections = doctor::examine(flags.settings(), &order).await;
-    let text = match flags.look.output {
-        Output::Text => painted(&doctor::draw::text(&sections), logging::is_coloured(&stdout())),
-        Output::Json => doctor::draw::json(&sections),
-    };
-    say(&mut stdout(), &text);
+    match flags.look.output {
+        Output::Text => paint(&doctor::draw::text(&sections), logging::is_coloured(&stdout()))?,
+        Output::Json => say(&doctor::draw::json(&sections))?,
+    }
     Ok(doctor::draw::exit(&sections))
 }
 

@@ -1,7 +1,7 @@
 //! `plan` and `sync`: one look, or steps until everything is settled.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write as _, stderr, stdout};
+use std::io::{IsTerminal, Write as _, stderr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use crate::exit::Exit;
 use crate::follow::Follower;
 use crate::follow::binding::Binding;
 use crate::follow::report::Report;
+use crate::lead::crew::Crews;
 use crate::planner::candidate::{Probe, ProbePatience};
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::settings::{self, OneShot, Output, Settings};
@@ -43,7 +44,7 @@ impl OneShot {
     /// Looks once and prints what would change.
     pub async fn plan(&self) -> anyhow::Result<Exit> {
         let reports = plan(&self.with_groups()?, self.timeout.map(Duration::from)).await?;
-        Ok(self.print("plan", &reports, Report::plan_exit))
+        self.print("plan", &reports, Report::plan_exit)
     }
 
     /// Converges and prints what was done.
@@ -57,7 +58,7 @@ impl OneShot {
                 report.sync_exit()
             }
         };
-        Ok(self.print("sync", &reports, exit))
+        self.print("sync", &reports, exit)
     }
 
     /// What looks at target groups needs some.
@@ -71,20 +72,20 @@ impl OneShot {
         Ok(settings)
     }
 
-    fn print(&self, verb: &'static str, reports: &[Report], exit_of: fn(&Report) -> Exit) -> Exit {
+    fn print(&self, verb: &'static str, reports: &[Report], exit_of: fn(&Report) -> Exit) -> anyhow::Result<Exit> {
         let exit = Exit::worst(reports.iter().map(exit_of));
         let document = Document::of(verb, reports, exit);
         let text = match self.output {
             Output::Text => output::plan(&document),
             Output::Json => document.json(),
         };
-        say(&mut stdout(), text.trim_end());
-        exit
+        say(text.trim_end())?;
+        Ok(exit)
     }
 }
 
 async fn followers(settings: &Settings, clock: Clock) -> Result<Vec<Follower>, dns::Error> {
-    let watchers = Arc::new(Watchers::of(&settings.dns, clock)?);
+    let crews = Arc::new(Crews::new(Arc::new(Watchers::of(&settings.dns, clock)?), clock).quiet());
     let mut clients = Clients::start();
     let mut followers = Vec::new();
     for binding in &settings.bindings {
@@ -92,7 +93,7 @@ async fn followers(settings: &Settings, clock: Clock) -> Result<Vec<Follower>, d
         followers.push(Follower::new(
             Arc::new(binding.clone()),
             client,
-            Arc::clone(&watchers),
+            Arc::clone(&crews),
             clock,
         ));
     }
@@ -141,7 +142,7 @@ pub async fn sync(settings: &Settings, limit: Option<Duration>) -> anyhow::Resul
     loop {
         tokio::select! {
             report = reports.recv() => match report {
-                Some(report) => progress.note(&report),
+                Some((report, is_last)) => progress.note(&report, is_last),
                 None => break,
             },
             _ = tick.tick() => progress.redraw(),
@@ -155,7 +156,7 @@ async fn sync_one(
     mut follower: Follower,
     limit: Option<Duration>,
     margin: Duration,
-    sender: mpsc::Sender<Report>,
+    sender: mpsc::Sender<(Report, bool)>,
 ) -> Report {
     let start = Instant::now();
     let binding = Arc::clone(follower.binding());
@@ -169,14 +170,15 @@ async fn sync_one(
         let Some(mut report) = follower.next_before(end).await else {
             return follower.out_of_time(last, TIMEOUT);
         };
+        let hopeless = matches!(report.trouble(), Some(Exit::Settings | Exit::Denied));
+        let is_last = report.is_settled() || hopeless;
         // Nobody listens any more only when the process ends.
-        let _ = sender.send(report.clone()).await;
+        let _ = sender.send((report.clone(), is_last)).await;
         if let Some(last) = &last {
             report.registered.done.extend(&last.registered.done);
             report.deregistered.done.extend(&last.deregistered.done);
         }
-        let hopeless = matches!(report.trouble(), Some(Exit::Settings | Exit::Denied));
-        if report.is_settled() || hopeless {
+        if is_last {
             return report;
         }
         last = Some(report);
@@ -219,14 +221,15 @@ impl Progress {
         }
     }
 
-    fn note(&mut self, report: &Report) {
+    /// Shows what is new. What the last report of a binding says besides is in the output.
+    fn note(&mut self, report: &Report, is_last: bool) {
         let arn = &report.binding.arn;
         for milestone in &report.reached {
             self.line(&format!("{}: {milestone}", arn.name()));
         }
         // What is waited for is said once; the seconds that tick away are for the live line.
         let waits = waits(report);
-        if self.said.get(arn) != Some(&waits) {
+        if !is_last && self.said.get(arn) != Some(&waits) {
             self.said.insert(arn.clone(), waits);
             for wait in report.causes() {
                 self.line(&format!("{}: {wait}", arn.name()));
@@ -236,10 +239,10 @@ impl Progress {
         self.redraw();
     }
 
-    fn line(&mut self, text: &str) {
+    fn line(&mut self, line: &str) {
         self.clear();
         // Progress that cannot be shown must not stop the sync.
-        let _ = writeln!(stderr(), "{text}");
+        let _ = writeln!(stderr(), "{}", text::shown(line));
     }
 
     fn redraw(&mut self) {
@@ -263,7 +266,7 @@ impl Progress {
         } else {
             text
         };
-        let text: String = text.chars().take(LIVE_LINE_MAX).collect();
+        let text: String = text::shown(text).chars().take(LIVE_LINE_MAX).collect();
         let _ = write!(stderr(), "\r{text:<width$}", width = self.width);
         let _ = stderr().flush();
         self.width = text.chars().count();

@@ -23,14 +23,15 @@ use crate::exit::Exit;
 use crate::follow::binding::Binding;
 use crate::follow::report::Report;
 use crate::follow::{Follower, introduce};
+use crate::lead::crew::Crews;
 use crate::notify::Notifier;
-use crate::proxy::{Moment, Proxies};
+use crate::proxy::{Moment, Proxies, descriptors};
 use crate::settings::{self, Settings};
 use crate::telemetry::board::Board;
 use crate::telemetry::http::{self, Site};
 use crate::telemetry::journal::Journal;
 use crate::telemetry::metrics::Metrics;
-use crate::text::join;
+use crate::text::{join, shown};
 
 /// How often a settled daemon says that it lives.
 const SUMMARY: Duration = Duration::from_secs(5 * 60);
@@ -52,13 +53,21 @@ const TRIGGER: &str = "run";
 /// nothing of it. `replaces` says whether proxies may listen beside another process's that serve the same endpoints.
 pub async fn run(read: impl Fn() -> Result<Settings, settings::Error>, replaces: bool) -> anyhow::Result<Exit> {
     let settings = read()?;
+    if replaces && settings.proxies.is_empty() {
+        let what = "--replace is about proxies, and the settings have none";
+        return Err(settings::Error::usage(what, "leave it out (or its variable)".to_owned()).into());
+    }
+    descriptors::raise_limit();
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (sender, mut reports) = mpsc::channel(REPORTS_WAITING);
     let (moments, mut befallen) = mpsc::channel(MOMENTS_WAITING);
     let mut daemon = Daemon::new(settings, sender, moments, replaces)?;
-    daemon.proxies.set(&daemon.settings.proxies, &daemon.watchers)?;
+    daemon
+        .proxies
+        .set(&daemon.settings.proxies, daemon.settings.http, &daemon.crews)
+        .await?;
     daemon.start_all(None).await;
     daemon.show().await;
     info!(
@@ -110,7 +119,7 @@ struct Daemon {
     settings: Settings,
     clock: Clock,
     clients: Clients,
-    watchers: Arc<Watchers>,
+    crews: Arc<Crews>,
     sender: mpsc::Sender<Report>,
     tasks: JoinSet<()>,
     running: BTreeMap<Arn, Running>,
@@ -141,10 +150,11 @@ impl Daemon {
         let metrics = Arc::new(Metrics::new(&board));
         let site = Arc::new(Site::new(&board, &metrics));
         metrics.settings_in_force(clock.now());
+        let proxies = Proxies::new(clock, moments, replaces);
         Ok(Self {
             clock,
             clients: Clients::counted(&metrics.calls),
-            watchers: Arc::new(Watchers::of(&settings.dns, clock)?.counted(&metrics.looks)),
+            crews: crews(&settings.dns, clock, &metrics, &proxies)?,
             notifier: Notifier::new(&settings.notify, &metrics.notifications),
             board,
             metrics,
@@ -152,7 +162,7 @@ impl Daemon {
             tasks: JoinSet::new(),
             running: BTreeMap::new(),
             journal: Journal::default(),
-            proxies: Proxies::new(clock, moments, replaces),
+            proxies,
             site,
             http: None,
             shown: String::new(),
@@ -170,12 +180,7 @@ impl Daemon {
             }
             let key = binding.client_key();
             let client = self.clients.of(&key).await;
-            let mut follower = Follower::new(
-                Arc::new(binding.clone()),
-                client,
-                Arc::clone(&self.watchers),
-                self.clock,
-            );
+            let mut follower = Follower::new(Arc::new(binding.clone()), client, Arc::clone(&self.crews), self.clock);
             pause.into_iter().for_each(|pause| follower.hold_off(pause));
             by_client.entry(key).or_default().push(follower);
         }
@@ -237,20 +242,24 @@ impl Daemon {
     async fn reload(&mut self, loaded: Result<Settings, settings::Error>) {
         let taken = self.take(loaded).await;
         self.metrics.reloaded(self.clock.now(), taken.is_ok());
-        if let Err(error) = taken {
-            for mistake in error.to_string().lines() {
-                warn!("the new settings are not taken, the old ones stay in force: {mistake}");
-            }
+        let mistakes = taken.err().map(|error| match error.downcast_ref::<settings::Error>() {
+            Some(wrong) => wrong.lines().collect(),
+            None => vec![shown(&error)],
+        });
+        for mistake in mistakes.iter().flatten() {
+            warn!("the new settings are not taken, the old ones stay in force: {mistake}");
         }
+        self.board.reloaded(mistakes.as_deref());
     }
 
     async fn take(&mut self, loaded: Result<Settings, settings::Error>) -> anyhow::Result<()> {
         let settings = loaded?;
-        let watchers = Arc::new(Watchers::of(&settings.dns, self.clock)?.counted(&self.metrics.looks));
-        let same_dns = settings.dns == self.settings.dns && watchers.servers() == self.watchers.servers();
-        let watchers = if same_dns { Arc::clone(&self.watchers) } else { watchers };
-        self.proxies.set(&settings.proxies, &watchers)?;
-        self.watchers = watchers;
+        let crews = crews(&settings.dns, self.clock, &self.metrics, &self.proxies)?;
+        let servers = |crews: &Crews| crews.watchers().servers();
+        let same_dns = settings.dns == self.settings.dns && servers(&crews) == servers(&self.crews);
+        let crews = if same_dns { Arc::clone(&self.crews) } else { crews };
+        self.proxies.set(&settings.proxies, settings.http, &crews).await?;
+        self.crews = crews;
         let goes_on = |binding: &Binding| same_dns && settings.bindings.contains(binding);
         let stopped: Vec<Arn> = (self.running.values())
             .filter(|running| !goes_on(&running.binding))
@@ -280,7 +289,7 @@ impl Daemon {
     /// A host that starts gets its name servers late: as long as it is asked itself, because /etc/resolv.conf names nobody else,
     /// that is read again.
     async fn find_name_servers(&mut self) {
-        let asked = self.watchers.servers();
+        let asked = self.crews.watchers().servers();
         if !self.settings.dns.name_servers.is_empty() || asked != [THIS_HOST] {
             return;
         }
@@ -297,6 +306,8 @@ impl Daemon {
     async fn show(&mut self) {
         let followed = self.settings.bindings.iter().map(|binding| binding.arn.clone());
         self.board.follow(followed);
+        self.board.ask(&self.crews);
+        self.board.look(&self.settings.dns);
         self.board.serve(self.proxies.views());
         self.proxies.probe(self.settings.http.is_some());
         if self.http.as_ref().map(|(listen, _)| *listen) == self.settings.http {
@@ -307,8 +318,8 @@ impl Daemon {
             // It gives up its port, which may be the new one's too, when it has ended.
             let _ = server.await;
         }
-        self.http =
-            (self.settings.http).map(|listen| (listen, tokio::spawn(http::serve(listen, Arc::clone(&self.site)))));
+        let serve = |listen| http::serve(listen, Arc::clone(&self.site), descriptors::pages(descriptors::limit()));
+        self.http = (self.settings.http).map(|listen| (listen, tokio::spawn(serve(listen))));
     }
 
     /// Followers stop at once: a step that was under way is repeated by the next process.
@@ -343,6 +354,10 @@ impl Daemon {
         if !self.settings.bindings.is_empty() {
             parts.push(self.journal.summary(self.settings.bindings.len()));
         }
+        let observed = self.settings.bindings.iter().filter(|binding| binding.observe).count();
+        if observed > 0 {
+            parts.push(format!("{observed} only observed"));
+        }
         if !self.proxies.is_empty() {
             parts.push(self.proxies.summary());
         }
@@ -353,10 +368,24 @@ impl Daemon {
     fn show_status(&mut self) {
         let summary = self.summary();
         if summary != self.shown {
-            notify(&[NotifyState::Status(&summary)]);
+            // The end of a line would begin another word to the service manager.
+            notify(&[NotifyState::Status(&shown(&summary))]);
             self.shown = summary;
         }
     }
+}
+
+/// Who looks at DNS and, where it is asked for, at members of databases.
+fn crews(
+    settings: &dns::Settings,
+    clock: Clock,
+    metrics: &Metrics,
+    proxies: &Proxies,
+) -> Result<Arc<Crews>, dns::Error> {
+    let watchers = Watchers::of(settings, clock)?.counted(&metrics.looks);
+    let own = proxies.own();
+    let is_ours = move |address| own.borrow().at(address);
+    Ok(Arc::new(Crews::new(Arc::new(watchers), clock).avoiding(is_ours)))
 }
 
 async fn follow(mut follower: Follower, sender: mpsc::Sender<Report>) {

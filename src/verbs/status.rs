@@ -19,13 +19,14 @@ use tokio::time::timeout;
 use crate::clock::Clock;
 use crate::dns::watch::Watchers;
 use crate::exit::Exit;
-use crate::planner::answer::Blind;
 use crate::proxy::{self, Proxy};
 use crate::settings::{OneShot, Output, Settings};
 use crate::telemetry::document::{self, Document, Process, SCHEMA, Source, Text};
 use crate::telemetry::output;
+use crate::telemetry::rules::{self, Rules};
+use crate::text::shown;
 use crate::verbs::once;
-use crate::verbs::out::print;
+use crate::verbs::out::{clear, print};
 
 /// A process on this host that does not answer within this time has other troubles than being asked.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -51,9 +52,6 @@ pub struct Status {
     watch: bool,
 }
 
-/// Moves a terminal's cursor home and clears all that is below.
-const CLEAR: &str = "\x1b[H\x1b[J";
-
 impl Status {
     /// Prints where everything stands.
     pub async fn show(&self) -> anyhow::Result<Exit> {
@@ -62,13 +60,13 @@ impl Status {
             let (text, exit, pause) = match document(&settings, self.look.timeout.map(Duration::from)).await {
                 Ok(document) => (self.draw(&document), document.exit(), pause(Some(&document))),
                 // Who watches waits for better times.
-                Err(error) if self.watch => (format!("rds-tether: {error}\n"), Exit::Pending, pause(None)),
+                Err(error) if self.watch => (format!("rds-tether: {}\n", shown(error)), Exit::Pending, pause(None)),
                 Err(error) => return Err(error),
             };
             if self.watch && stdout().is_terminal() {
-                print(CLEAR);
+                clear()?;
             }
-            if !print(&text) || !self.watch {
+            if !print(&text)? || !self.watch {
                 return Ok(exit);
             }
             tokio::time::sleep(pause).await;
@@ -90,7 +88,7 @@ pub async fn document(settings: &Settings, limit: Option<Duration>) -> anyhow::R
     let (why, process) = match settings.http {
         None => (
             "the settings name no [http] listen, and --http is not given".to_owned(),
-            None,
+            (!settings.proxies.is_empty()).then_some(Process::NotAsked),
         ),
         Some(listen) => match ask(reachable(listen)).await {
             Ok(document) => match unknown_to(&document, settings) {
@@ -103,7 +101,7 @@ pub async fn document(settings: &Settings, limit: Option<Duration>) -> anyhow::R
             }
         },
     };
-    if settings.bindings.is_empty() && settings.proxies.is_empty() {
+    if follows_nothing(settings) {
         return Err(NobodyKnows(why).into());
     }
     look(settings, limit, &why, process).await
@@ -178,13 +176,50 @@ fn unknown_to(document: &Document, settings: &Settings) -> Option<(String, Optio
     elsewhere(format!("does not serve the proxy on {}", lacking.listen))
 }
 
+/// What the process that follows the same does by other rules than the settings have, for people.
+fn otherwise(document: &Document, settings: &Settings) -> Option<String> {
+    if follows_nothing(settings) {
+        return None;
+    }
+    let groups = settings.bindings.iter().filter_map(|binding| {
+        let group = document
+            .target_groups
+            .iter()
+            .find(|group| group.arn == *binding.arn.as_str())?;
+        let title = format!("target group {}", binding.arn.name());
+        Some((title, group.rules.as_ref()?, rules::of_binding(binding)))
+    });
+    let proxies = settings.proxies.iter().filter_map(|proxy| {
+        let theirs = document
+            .proxies
+            .iter()
+            .flatten()
+            .find(|theirs| is_same(theirs, proxy))?;
+        let title = format!("the proxy on {}", proxy.listen);
+        Some((title, theirs.rules.as_ref()?, rules::of_proxy(proxy)))
+    });
+    let dns = document.dns.as_ref();
+    let dns = dns.map(|theirs| ("DNS".to_owned(), theirs, rules::of_dns(&settings.dns)));
+    let all = groups.chain(proxies).chain(dns);
+    let differing = all.filter_map(|(title, theirs, ours): (String, &Rules, Rules)| {
+        Some(format!("for {title}, {}", rules::difference(theirs, &ours)?))
+    });
+    let differing: Vec<String> = differing.collect();
+    (!differing.is_empty()).then(|| differing.join("; "))
+}
+
+fn follows_nothing(settings: &Settings) -> bool {
+    settings.bindings.is_empty() && settings.proxies.is_empty()
+}
+
 fn is_same(theirs: &document::Proxy, proxy: &Proxy) -> bool {
     theirs.listen == *proxy.listen.to_string() && theirs.endpoint == *proxy.endpoint.to_string()
 }
 
 /// The document of a running process, without what the settings do not have; all of it if they have nothing.
 fn told(mut document: Document, settings: &Settings, listen: SocketAddr) -> Document {
-    if !settings.bindings.is_empty() || !settings.proxies.is_empty() {
+    let why = otherwise(&document, settings);
+    if !follows_nothing(settings) {
         let has = |arn: &Text| settings.bindings.iter().any(|binding| arn == binding.arn.as_str());
         let groups = settings.bindings.iter().map(|binding| binding.arn.name().to_owned());
         let proxies = settings.proxies.iter().map(|proxy| proxy::name(proxy.listen));
@@ -198,8 +233,8 @@ fn told(mut document: Document, settings: &Settings, listen: SocketAddr) -> Docu
     }
     document.source = Some(Source {
         url: Some(Text::of(format_args!("http://{}/status", reachable(listen)))),
-        why: None,
-        process: None,
+        process: why.is_some().then_some(Process::Elsewhere),
+        why: why.map(Text::of),
     });
     document.judge();
     document
@@ -241,7 +276,7 @@ async fn look_at_proxies(settings: &Settings, clock: Clock) -> anyhow::Result<Ve
     for (proxy, watch) in settings.proxies.iter().zip(watches) {
         let mut sights = watch.sights();
         // An error means that the watcher has ended, which leaves nothing seen.
-        let _ = sights.wait_for(|sight| !matches!(sight.seen, Err(Blind::NotYet))).await;
+        let _ = sights.wait_for(|sight| sight.is_looked_at()).await;
         let seen = sights.borrow().seen.clone();
         let seen = seen.map(|answer| answer.resolution.addresses().iter().copied().collect());
         views.push(document::Proxy::from_outside(

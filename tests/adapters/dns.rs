@@ -97,14 +97,12 @@ async fn an_answer_keeps_its_addresses_aliases_and_smallest_ttl() {
 
 #[tokio::test]
 async fn a_truncated_answer_is_fetched_by_tcp() {
-    let many: Vec<String> = (1..=200).map(|n| format!("10.0.0.{n}")).collect();
+    let many: Vec<String> = (1..=64).map(|n| format!("10.0.0.{n}")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
-    for behaviour in [Behaviour::all(&many, 5).truncated(), Behaviour::all(&many, 5)] {
-        let server = answering(behaviour);
-        let (look, _) = look(&[&server], Family::Ipv4, Quorum::Any).await;
-        assert_eq!(addresses(&look).len(), 200);
-        assert!(server.queries().iter().any(|query| query.tcp));
-    }
+    let server = answering(Behaviour::all(&many, 5).truncated());
+    let (look, _) = look(&[&server], Family::Ipv4, Quorum::Any).await;
+    assert_eq!(addresses(&look).len(), 64);
+    assert!(server.queries().iter().any(|query| query.tcp));
 }
 
 #[tokio::test]

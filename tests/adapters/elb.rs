@@ -8,6 +8,7 @@ use rds_tether::aws::arn::Arn;
 use rds_tether::aws::bucket::{Bucket, Turn, Urgency};
 use rds_tether::aws::elb::{Client, Error, Group, TargetGroups, Write, Written};
 use rds_tether::aws::failure::Kind;
+use rds_tether::aws::reply::{Bounded, REPLY_MAX};
 use rds_tether::counts::Calls;
 use rds_tether::planner::target::{Family, Listed, State, Target, Zone};
 use testkit::elb::{Failure, Group as GroupSpec, Server, TargetType};
@@ -20,7 +21,7 @@ async fn client(server: &Server) -> Client {
         .credentials_provider(aws_sdk_elasticloadbalancingv2::config::SharedCredentialsProvider::new(
             Credentials::new("AKIAEXAMPLE", "secret", None, None, "test"),
         ))
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .http_client(Bounded(aws_smithy_http_client::Builder::new().build_http()))
         .retry_config(aws_config::retry::RetryConfig::disabled())
         .build();
     Client::new(&config, Bucket::start(), Calls::default(), None)
@@ -256,5 +257,48 @@ async fn a_listing_that_cannot_be_read_is_no_empty_group() {
             client.targets(&group, turn(&client).await).await.is_err(),
             "{failure:?}"
         );
+    }
+}
+
+/// Wherever a reply ends that is not whole, it is none: targets that were cut off are not targets that are gone.
+#[tokio::test]
+async fn a_listing_that_was_cut_short_is_none() {
+    const STEP: usize = 67;
+    let server = Server::start();
+    let arn = server.add_group(GroupSpec::named("orders"));
+    for last in 1..=3 {
+        server.put_target(&arn, &format!("10.0.0.{last}"), 5432);
+    }
+    // One for all calls at once, which nothing holds back.
+    let client = client(&server).await;
+    let group = group_of(&client, &arn).await;
+    let mut cuts = 0;
+    for length in (1..).step_by(STEP) {
+        server.fail("DescribeTargetHealth", Failure::Cut(length), Some(1));
+        match client.targets(&group, turn(&client).await).await {
+            Ok(targets) => {
+                assert_eq!(targets.len(), 3, "after {length} bytes");
+                break;
+            }
+            Err(error) => assert_eq!(error.failure.kind, Kind::Unavailable, "{error}"),
+        }
+        cuts += 1;
+    }
+    assert!(cuts > 10, "{cuts} cuts");
+}
+
+#[tokio::test]
+async fn a_reply_has_a_limit() {
+    let server = Server::start();
+    let arn = server.add_group(GroupSpec::named("orders"));
+    let client = client(&server).await;
+    let group = group_of(&client, &arn).await;
+    for (size, is_read) in [(REPLY_MAX, true), (REPLY_MAX + 1, false), (20 * REPLY_MAX, false)] {
+        server.fail("DescribeTargetHealth", Failure::Sized(size), Some(1));
+        let read = client.targets(&group, turn(&client).await).await;
+        assert_eq!(read.is_ok(), is_read, "{size}: {read:?}");
+        if let Err(error) = read {
+            assert!(error.to_string().contains("more than the 2048 KiB"), "{error}");
+        }
     }
 }

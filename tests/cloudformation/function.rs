@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rds_tether::function::tag::{SECRET_LEAST_CHARS, Seal};
 use serde_json::{Value, json};
 
 use super::bridge::{self, REGION};
@@ -40,7 +41,11 @@ fn the_function_follows_one_endpoint_for_its_groups(site: &mut Site, stack: &Sta
     ] {
         assert_eq!(function[key], value, "{key}");
     }
-    let variables = json!({"RDS_TETHER_ENDPOINT": ENDPOINT, "RDS_TETHER_TARGET_GROUP": GROUP});
+    let variables = json!({
+        "RDS_TETHER_ENDPOINT": ENDPOINT,
+        "RDS_TETHER_TARGET_GROUP": GROUP,
+        "RDS_TETHER_TAG_KEY": tag_key(site, stack),
+    });
     assert_eq!(function["Environment"]["Variables"], variables);
     let reserved = site.bridge.call("lambda", "get_function_concurrency", asked);
     assert_eq!(
@@ -66,6 +71,17 @@ fn the_function_follows_one_endpoint_for_its_groups(site: &mut Site, stack: &Sta
     assert_eq!(stack.outputs["FunctionName"], "rds-tether");
     assert_eq!(stack.outputs["LogGroupName"], "/aws/lambda/rds-tether");
     assert_eq!(stack.outputs["FailedEventsQueueUrl"], stack.id("FailedEvents"));
+}
+
+/// The secret of the function's tag, which it takes.
+fn tag_key(site: &mut Site, stack: &Stack) -> String {
+    let role = site
+        .bridge
+        .call("iam", "get_role", json!({"RoleName": stack.id("Role")}));
+    let id = role["Role"]["RoleId"].as_str().expect("an ID");
+    let key = format!("{id} {}", stack.id);
+    assert!(id.len() >= SECRET_LEAST_CHARS && key.parse::<Seal>().is_ok(), "{key}");
+    key
 }
 
 /// For each action whether it is allowed on everything, and the condition.
@@ -176,12 +192,16 @@ fn every_choice_of_the_function_can_be_made_otherwise() {
     let (subnets, group) = (site.subnets.join(","), site.group("function"));
     let two = format!("{GROUP},{}", GROUP.replace("/orders/", "/reports/"));
     let role = "arn:aws:iam::222233334444:role/tether";
+    let user = "arn:aws:rds-db:eu-west-1:111122223333:dbuser:cluster-ABCDEFGHIJKL01234/rds_tether";
+    let other = user.replace("cluster-", "db-");
+    let users = format!("{user},{other}");
     let stack = site.deploy(
         "lambda.yaml",
         &[
             ("TargetGroupArns", &two),
             ("Settings", settings),
             ("AssumeRoleArns", role),
+            ("DatabaseUserArns", &users),
             ("CodeBucket", "orders-packages"),
             ("CodeKey", "bootstrap.zip"),
             ("Architecture", "arm64"),
@@ -207,7 +227,11 @@ fn every_choice_of_the_function_can_be_made_otherwise() {
     assert_eq!(site.status(&stack), "CREATE_COMPLETE");
     let asked = json!({"FunctionName": "orders"});
     let function = site.bridge.call("lambda", "get_function_configuration", asked.clone());
-    let variables = json!({"RDS_TETHER_CONFIG": settings, "RDS_TETHER_NOTIFY_TOPIC": TOPIC});
+    let variables = json!({
+        "RDS_TETHER_CONFIG": settings,
+        "RDS_TETHER_NOTIFY_TOPIC": TOPIC,
+        "RDS_TETHER_TAG_KEY": tag_key(&mut site, &stack),
+    });
     assert_eq!(function["Environment"]["Variables"], variables);
     assert_eq!(function["VpcConfig"]["SubnetIds"], json!(site.subnets));
     assert_eq!(function["VpcConfig"]["SecurityGroupIds"], json!([group]));
@@ -222,6 +246,10 @@ fn every_choice_of_the_function_can_be_made_otherwise() {
     assert_eq!(
         allowed(&statements["AssumeRoles"]),
         (json!("sts:AssumeRole"), json!([role]))
+    );
+    assert_eq!(
+        allowed(&statements["OptionalLead"]),
+        (json!("rds-db:connect"), json!([user, other]))
     );
     let interfaces = [
         "ec2:CreateNetworkInterface",
@@ -281,5 +309,7 @@ fn what_changes_the_function_makes_it_sync_again() {
         missed.is_empty(),
         "{missed:?} could break the function at an update, and nobody would say so"
     );
-    assert!(watched.contains("AssumeRoleArns"), "what the role may do is part of it");
+    for name in ["AssumeRoleArns", "DatabaseUserArns"] {
+        assert!(watched.contains(name), "what the role may do is part of it: {name}");
+    }
 }

@@ -117,15 +117,17 @@ fn hosts_that_keep_a_group_let_nobody_in() {
 
 #[test]
 #[ignore = "needs moto: tests/run provides it"]
-fn hosts_that_keep_a_group_may_probe_and_assume_roles() {
+fn hosts_that_keep_a_group_may_probe_lead_and_assume_roles() {
     let mut site = Site::new();
     let database = site.group("database");
     let role = "arn:aws:iam::222233334444:role/tether";
+    let user = "arn:aws:rds-db:eu-west-1:111122223333:dbuser:cluster-ABCDEFGHIJKL01234/rds_tether";
     let parameters = [
         ("Mode", "run"),
         ("Endpoint", ENDPOINT),
         ("TargetGroupArn", GROUP),
         ("AssumeRoleArns", role),
+        ("DatabaseUserArns", user),
         ("PackageObjectVersion", "3sL4kqtJlcpXroDT"),
         ("DatabaseSecurityGroupId", &database),
     ];
@@ -134,10 +136,19 @@ fn hosts_that_keep_a_group_may_probe_and_assume_roles() {
     assert_eq!(site.rules(&own), Vec::<String>::new());
     assert_eq!(site.rules(&database), [format!("5432-5432 {own}")]);
     let statements = site.statements(stack.id("Role"), "rds-tether");
-    let names = ["AssumeRoles", "Change", "Install", "Look", "SayThatItIsReady"];
+    let names = [
+        "AssumeRoles",
+        "Change",
+        "Install",
+        "Look",
+        "OptionalLead",
+        "SayThatItIsReady",
+    ];
     assert_eq!(statements.keys().collect::<Vec<_>>(), names);
     let assumes = (json!("sts:AssumeRole"), json!([role]));
     assert_eq!(allowed(&statements["AssumeRoles"]), assumes);
+    let logs_in = (json!("rds-db:connect"), json!([user]));
+    assert_eq!(allowed(&statements["OptionalLead"]), logs_in);
     let (gets, _) = allowed(&statements["Install"]);
     assert_eq!(gets, "s3:GetObjectVersion");
 }

@@ -13,6 +13,9 @@ fn the_patterns_refuse_what_would_fail_later() {
     let sovereign = "arn:aws-eusc:elasticloadbalancing:eusc-de-east-1:111122223333:targetgroup/orders/73e2d6bc24d8a067";
     let endpoint = "orders.cluster-abc123.eu-west-1.rds.amazonaws.com:5432";
     let role = "arn:aws:iam::111122223333:role/tether";
+    let user = "arn:aws:rds-db:eu-west-1:111122223333:dbuser:cluster-ABCDEFGHIJKL01234/rds_tether";
+    let users = format!("{user},{}", user.replace("cluster-", "db-"));
+    let any_database = user.replace("cluster-ABCDEFGHIJKL01234", "*");
     let fifo = format!("{topic}.fifo");
     let roles = format!("{role},{role}");
     let uri = format!("postgres://{endpoint}/orders");
@@ -146,9 +149,11 @@ fn the_patterns_refuse_what_would_fail_later() {
         ),
     ];
     let boundary: (&[&str], &[&str]) = (&["", "arn:aws:iam::111122223333:policy/boundary"], &["boundary", role]);
+    let lead: (&[&str], &[&str]) = (&["", user, &users], &[&any_database, "rds_tether", role]);
     let mut tables = tables.to_vec();
     for name in ["lambda.yaml", "ec2.yaml"] {
         tables.push((name, "PermissionsBoundaryArn", boundary.0, boundary.1));
+        tables.push((name, "DatabaseUserArns", lead.0, lead.1));
     }
     let mut patterns = 0;
     for (name, _) in TEMPLATES {

@@ -72,6 +72,16 @@ const RULES: &[Rule] = &[
         "rds-tether iam --assumed-role ",
         Suite("tests/iam/documents.rs"),
     ),
+    // What a release has.
+    rule("docs/install.md", "sh", "gh ", Suite("tests/packages/release.rs")),
+    rule(
+        "docs/install.md",
+        "sh",
+        "sha256sum ",
+        Suite("tests/packages/release.rs"),
+    ),
+    rule("docs/install.md", "sh", "sudo ", Suite("tests/packages/release.rs")),
+    rule("docs/install.md", "sh", "docker ", Suite("tests/packages/release.rs")),
     // Ours.
     rule("", "sh", "rds-tether ", Check(commands::is_taken)),
     rule("", "sh", "export ", Check(commands::is_a_variable)),

@@ -8,6 +8,7 @@ mod commands;
 mod consumers;
 mod demo;
 mod function;
+mod limits;
 mod links;
 mod tables;
 

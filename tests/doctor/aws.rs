@@ -1,7 +1,11 @@
 //! What doctor says of credentials, the clock and permissions, through the built binary.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::thread;
+
 use testkit::certificate::{Authority, NOW};
-use testkit::elb::Failure;
+use testkit::elb::{Balancer, Failure, Forward, Group};
 
 use super::fake::terminate_tls;
 use super::world::*;
@@ -18,7 +22,7 @@ fn who_we_are_and_what_time_it_is() {
 
 #[test]
 fn a_group_of_another_account_is_told() {
-    let world = World::settled_with(testkit::elb::Group::named("orders").account("222233334444"));
+    let world = World::settled_with(Group::named("orders").account("222233334444"));
     let told = examine(doctor(&world).args(["--only", "aws.identity"]));
     told.assert(
         "aws.identity",
@@ -76,6 +80,68 @@ fn a_clock_that_is_wrong_is_told_even_by_the_refusal_itself() {
     }
 }
 
+/// What a hotel or a company's proxy answers instead of AWS, with a time of its own.
+fn portal() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 8192]);
+            let page = "<html>Please sign in</html>";
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/html\r\n\
+                 Content-Length: {}\r\nConnection: close\r\n\r\n{page}",
+                page.len()
+            );
+        }
+    });
+    url
+}
+
+#[test]
+fn what_is_not_aws_tells_neither_who_we_are_nor_the_time() {
+    let world = World::settled();
+    let told = examine(doctor(&world).env("AWS_ENDPOINT_URL", portal()).args(["--only", "aws"]));
+    assert_eq!(told.exit, 69, "{}", told.said);
+    told.assert("aws.identity", "failure", &["BadResponse", "HTTPS_PROXY"]);
+    told.assert("aws.clock", "skipped", &["nothing that AWS answered"]);
+}
+
+#[test]
+fn an_api_that_does_not_answer_is_not_well_whatever_is_asked_for() {
+    let world = World::settled();
+    world.elb.fail("*", Failure::Hang, None);
+    for only in [
+        "aws",
+        "aws.clock",
+        "aws.identity",
+        "permission.inspect",
+        "group",
+        "balancer",
+    ] {
+        let told = examine(doctor(&world).args(["--timeout", "1s", "--only", only]));
+        assert_eq!(told.exit, 69, "{only}: {}", told.said);
+    }
+    // What asks STS alone can be done without.
+    let world = World::settled();
+    world.elb.fail("GetCallerIdentity", Failure::Hang, None);
+    let told = examine(doctor(&world).args(["--timeout", "1s", "--only", "aws"]));
+    assert_eq!(told.exit, 0, "{}", told.said);
+    told.assert("aws.identity", "warning", &["only doctor", "network path"]);
+    let world = World::settled();
+    world
+        .elb
+        .fail("GetCallerIdentity", Failure::denied("GetCallerIdentity"), None);
+    let told = examine(doctor(&world).args(["--only", "aws"]));
+    told.assert(
+        "aws.identity",
+        "warning",
+        &["AccessDenied", "allow sts:GetCallerIdentity"],
+    );
+    assert!(!told.said.contains("network path"), "{}", told.said);
+}
+
 #[test]
 fn each_denied_action_is_named_by_the_check_that_is_about_it() {
     for (action, name, exit) in [
@@ -83,11 +149,12 @@ fn each_denied_action_is_named_by_the_check_that_is_about_it() {
         ("DescribeTargetHealth", "permission.describe-health", 77),
         ("RegisterTargets", "permission.register", 77),
         ("DeregisterTargets", "permission.deregister", 77),
-        ("DescribeTargetGroupAttributes", "permission.inspect", 0),
-        ("DescribeLoadBalancers", "permission.inspect", 0),
-        ("DescribeLoadBalancerAttributes", "permission.inspect", 0),
-        ("DescribeListeners", "permission.inspect", 0),
-        ("DescribeListenerAttributes", "permission.inspect", 0),
+        ("DescribeTargetGroupAttributes", "permission.inspect", 77),
+        ("DescribeLoadBalancers", "permission.inspect", 77),
+        ("DescribeLoadBalancerAttributes", "permission.inspect", 77),
+        ("DescribeListeners", "permission.inspect", 77),
+        ("DescribeListenerAttributes", "permission.inspect", 77),
+        // It keeps nothing from being told here.
         ("DescribeRules", "permission.inspect", 0),
     ] {
         let world = World::settled();
@@ -99,6 +166,44 @@ fn each_denied_action_is_named_by_the_check_that_is_about_it() {
         told.assert(name, status, &[&iam]);
         let failures = if exit == 0 { vec![] } else { vec![name] };
         assert_eq!(told.with("failure"), failures, "{action}");
+    }
+}
+
+/// Fails if a permission that is missing hides what is wrong.
+#[test]
+fn no_denial_makes_an_examination_greener() {
+    let elsewhere = |balancer: &mut Balancer| balancer.listeners[0].forward = vec![Forward::to("arn:another")];
+    let world = World::settled_with(Group::named("orders").balanced(elsewhere));
+    let action = "DescribeListeners";
+    for only in [
+        "balancer",
+        "balancer,permission.inspect",
+        "permission.inspect",
+        "group,balancer",
+    ] {
+        let told = examine(doctor(&world).args(["--only", only]));
+        assert_eq!(
+            told.exit,
+            i32::from(only != "permission.inspect"),
+            "{only}: {}",
+            told.said
+        );
+    }
+    world.elb.fail(action, Failure::denied(action), None);
+    for only in [
+        "balancer",
+        "balancer,permission.inspect",
+        "permission.inspect",
+        "group,balancer",
+    ] {
+        let told = examine(doctor(&world).args(["--only", only]));
+        assert_eq!(told.exit, 77, "{only}: {}", told.said);
+        told.assert(
+            "permission.inspect",
+            "failure",
+            &["allow elasticloadbalancing:DescribeListeners"],
+        );
+        assert!(!told.said.contains("network path"), "{only}: {}", told.said);
     }
 }
 
@@ -187,7 +292,7 @@ fn one_api_that_hangs_does_not_keep_the_rest_from_being_told() {
     world.elb.fail("*", Failure::Hang, None);
     let told = examine(doctor(&world).args(["--timeout", "2s"]));
     assert_eq!(told.exit, 69, "{}", told.said);
-    told.assert("aws.identity", "warning", &["--timeout"]);
+    told.assert("aws.identity", "failure", &["--timeout"]);
     told.assert("permission.describe-groups", "failure", &["--timeout"]);
     told.assert("dns.answer", "ok", &[OLD]);
 }
@@ -225,7 +330,7 @@ fn the_cas_of_aws_ca_bundle_are_those_that_aws_is_trusted_by() {
     for bundle in [Some(other.as_str()), None] {
         let told = examined(bundle);
         assert_eq!(told.exit, 69, "{}", told.said);
-        told.assert("aws.identity", "warning", &["certificate"]);
+        told.assert("aws.identity", "failure", &["certificate"]);
     }
     for (bundle, part) in [
         (bundle("empty.pem", ""), "has no certificate in it that can be used"),

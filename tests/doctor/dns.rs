@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use testkit::dns::{Behaviour, NEGATIVE_TTL_SECONDS, RecordType, Server};
+use testkit::settings::http;
 
 use super::reach::proxied_with;
 use super::world::*;
@@ -139,6 +140,8 @@ fn an_address_outside_allow_cidrs_is_told() {
 #[test]
 fn a_proxy_s_addresses_are_judged_by_the_rule_that_it_connects_by() {
     let vpc = "allow_cidrs = [\"10.9.0.0/16\"]";
+    let pages = |listen: &str| http(listen).to_string();
+    let ours = "is where rds-tether itself listens";
     let mapped = "ip_family = \"ipv6\"\nallow_cidrs = [\"10.0.0.0/8\"]";
     let (private, failure) = ("dns.private", "failure");
     for (answer, lines, name, status, exit, parts) in [
@@ -170,6 +173,30 @@ fn a_proxy_s_addresses_are_judged_by_the_rule_that_it_connects_by() {
             ["10.0.1.5", "may be connected to"],
         ),
         ("10.9.1.5", vpc, private, "ok", 0, ["10.9.1.5", "may be connected to"]),
+        (
+            "127.0.0.9",
+            &pages("127.0.0.9:5432"),
+            private,
+            failure,
+            3,
+            ["127.0.0.9", ours],
+        ),
+        (
+            "127.0.0.9",
+            &pages("0.0.0.0:5432"),
+            private,
+            failure,
+            3,
+            ["127.0.0.9", ours],
+        ),
+        (
+            "127.0.0.9",
+            &pages("127.0.0.9:9477"),
+            private,
+            "ok",
+            0,
+            ["127.0.0.9", "may be connected to"],
+        ),
     ] {
         let address = SocketAddr::new(answer.parse().unwrap(), 5432);
         let told = proxied_with(address, lines, &["--only", "dns"]);

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::thread;
 
-use testkit::elb::{Entry, Family, Forward, Group, Listener, Model, Rule, Ways};
+use testkit::elb::{Entry, Family, Forward, Group, Listener, Model, Rule, Service, Ways};
 
 use super::world::*;
 use super::{Diagnosis, doctor, examine};
@@ -266,6 +266,85 @@ fn balancers() -> Vec<Situation> {
     ]
 }
 
+/// The endpoint service that publishes the load balancer; somebody is connected.
+fn services() -> Vec<Situation> {
+    let published = |change: fn(&mut Service)| {
+        ours().published(|service| {
+            let endpoint = |id: &str, state: &str| (id.to_owned(), "072088201116".to_owned(), state.to_owned());
+            service.endpoints = vec![endpoint("vpce-0a", "available")];
+            change(service);
+        })
+    };
+    let warning = |name: &'static str, check: &'static str, ours: Group, verbs: &'static [&'static str]| Situation {
+        name,
+        ours,
+        check: (check, "warning"),
+        verbs,
+        ..Situation::default()
+    };
+    let configuration: &[&str] = &["modify-vpc-endpoint-service-configuration"];
+    vec![
+        Situation {
+            name: "nobody publishes the load balancer",
+            check: ("service.published", "skipped"),
+            verbs: &["create-vpc-endpoint-service-configuration"],
+            ..Situation::default()
+        },
+        Situation {
+            name: "the service has failed",
+            ours: ours().published(|service| service.state = "Failed".into()),
+            check: ("service.published", "failure"),
+            verbs: &["create-vpc-endpoint-service-configuration"],
+            ..Situation::default()
+        },
+        warning(
+            "endpoints wait to be accepted",
+            "service.connections",
+            published(|service| {
+                for id in ["vpce-0b", "vpce-0c"] {
+                    let state = "pendingAcceptance".to_owned();
+                    service.endpoints.push((id.into(), "222233334444".into(), state));
+                }
+            }),
+            &["accept-vpc-endpoint-connections"],
+        ),
+        Situation {
+            put_in: &[("iam::ACCOUNT:", "iam::222233334444:")],
+            ..warning(
+                "nobody may connect",
+                "service.principals",
+                published(|service| service.principals.clear()),
+                &["modify-vpc-endpoint-service-permissions"],
+            )
+        },
+        warning(
+            "everybody may connect unasked",
+            "service.principals",
+            published(|service| {
+                service.principals = vec!["*".into()];
+                service.needs_acceptance = false;
+            }),
+            configuration,
+        ),
+        warning(
+            "a zone that the service is not offered in",
+            "service.zones",
+            published(|service| assert!(service.zones.remove("eu-west-1c"))),
+            configuration,
+        ),
+        warning(
+            "a private name that is not verified",
+            "service.private-dns",
+            published(|service| {
+                service.private_name = Some(("db.example.com".into(), "pendingVerification".into()));
+                // As the fix says to, before its command.
+                service.is_proven = true;
+            }),
+            &["start-vpc-endpoint-service-private-dns-verification"],
+        ),
+    ]
+}
+
 /// The target group.
 fn groups() -> Vec<Situation> {
     let preserving = |admits_balancer: bool| {
@@ -353,18 +432,17 @@ fn groups() -> Vec<Situation> {
     ]
 }
 
-/// The commands that doctor prints, ready to be typed; those about anything but ELB only look.
+/// The commands that doctor prints, ready to be typed, without those that only look.
 #[track_caller]
 fn typed(told: &Diagnosis, name: &str, put_in: &[(&str, &str)], model: &Model) -> Vec<String> {
     let fix = &told.check(name).fix;
     let mut typed = Vec::new();
     for command in commands(fix) {
         let words: Vec<&str> = command.split_whitespace().collect();
-        if words[1] != "elbv2" {
-            let looks = ["describe-", "list-"].iter().any(|verb| words[2].starts_with(verb));
-            assert!(looks, "{command}");
+        if ["describe-", "list-"].iter().any(|verb| words[2].starts_with(verb)) {
             continue;
         }
+        assert!(["elbv2", "ec2"].contains(&words[1]), "{command}");
         let mut command = command;
         for (word, value) in put_in {
             assert!(command.contains(word), "{word}: {command}");
@@ -387,7 +465,8 @@ fn follow(situation: Situation) -> Vec<String> {
     let Situation { name, check, after, .. } = situation;
     let told = examine(&mut doctor(&world));
     told.assert(check.0, check.1, &[]);
-    let before = world.elb.model(|model, now| model.ways(now));
+    let seen = || world.elb.model(|model, now| (model.ways(now), model.connected()));
+    let (before, connected) = seen();
     let typed = world
         .elb
         .model(|model, _| typed(&told, check.0, situation.put_in, model));
@@ -400,15 +479,17 @@ fn follow(situation: Situation) -> Vec<String> {
         let done = world.elb.model(|model, _| model.obey(command));
         done.unwrap_or_else(|refusal| panic!("{name}: {refusal:?}: {command}"));
     }
-    let now = world.elb.model(|model, now| model.ways(now));
-    assert_nobody_lost(name, &before, &now);
+    let (after_it, still_connected) = seen();
+    assert_nobody_lost(name, &before, &after_it);
+    assert!(connected.is_subset(&still_connected), "{name}: {still_connected:?}");
     examine(&mut doctor(&world)).assert(check.0, after.unwrap_or(check.1), &[]);
     verbs
 }
 
 #[test]
 fn whoever_does_what_doctor_says_takes_nobody_off_what_he_uses() {
-    let mut situations = listeners().into_iter().chain(balancers()).chain(groups()).peekable();
+    let situations = listeners().into_iter().chain(balancers()).chain(groups());
+    let mut situations = situations.chain(services()).peekable();
     let mut used = BTreeSet::new();
     // Each looks at DNS for seconds, and the machine is small.
     while situations.peek().is_some() {
@@ -422,7 +503,7 @@ fn whoever_does_what_doctor_says_takes_nobody_off_what_he_uses() {
     assert_eq!(used, verbs_in_the_sources(), "a command that no situation carries out");
 }
 
-/// The commands about ELB that doctor may print, whatever it sees.
+/// The commands that doctor may print, whatever it sees, without those that only look.
 fn verbs_in_the_sources() -> BTreeSet<String> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/doctor");
     let mut verbs = BTreeSet::new();
@@ -433,7 +514,12 @@ fn verbs_in_the_sources() -> BTreeSet<String> {
             continue;
         };
         files += 1;
-        for sign in ["aws elbv2 ", "elbv2(detail, \""] {
+        for sign in [
+            "aws elbv2 ",
+            "elbv2(detail, \"",
+            "ec2(detail, \"",
+            "of_service(detail, service, \"",
+        ] {
             for (at, _) in text.match_indices(sign) {
                 let rest = &text[at + sign.len()..];
                 let verb: String = rest

@@ -239,14 +239,18 @@ fn a_condition_that_nobody_knows_takes_some_clients_and_not_all() {
 
 #[test]
 fn rules_that_may_not_be_read_make_no_verdict() {
-    for (listener, status, finding) in [
+    for (listener, exit, inspects, status, finding) in [
         (
             forwards(vec![rule(10, Family::Ipv6, "orders")], &[]),
+            77,
+            "failure",
             "skipped",
             "cannot be told before permission.inspect is well",
         ),
         (
             forwards(vec![], &[("orders", 1)]),
+            0,
+            "warning",
             "ok",
             "TCP port 5432; rules that may come before that are not known",
         ),
@@ -254,8 +258,8 @@ fn rules_that_may_not_be_read_make_no_verdict() {
         let world = shared(listener);
         world.elb.fail("DescribeRules", Failure::denied("DescribeRules"), None);
         let told = examine(&mut doctor(&world));
-        assert_eq!(told.exit, 0, "{}", told.said);
-        told.assert("permission.inspect", "warning", &["elasticloadbalancing:DescribeRules"]);
+        assert_eq!(told.exit, exit, "{}", told.said);
+        told.assert("permission.inspect", inspects, &["elasticloadbalancing:DescribeRules"]);
         told.assert("balancer.listener", status, &[finding]);
     }
 }
@@ -338,8 +342,47 @@ fn security_groups_that_keep_private_link_consumers_out_are_told() {
 
 #[test]
 fn targets_that_are_missing_foreign_or_ill_are_told() {
-    let world = World::new();
-    examine(&mut doctor(&world)).assert("group.targets", "warning", &[OLD, "not registered", "sync"]);
+    for (holds, flags, parts) in [
+        (
+            None,
+            &[][..],
+            &["nothing is registered: 10.0.1.5:5432", "rds-tether sync"],
+        ),
+        (
+            Some(NEW),
+            &[],
+            &["only 10.0.2.7:5432 is registered: 10.0.1.5:5432", "rds-tether sync"],
+        ),
+        (None, &["--keep", OLD], &["nothing is registered", "out of keep"]),
+        (
+            Some("10.0.3.9"),
+            &["--keep", "10.0.3.9"],
+            &["only 10.0.3.9:5432", "rds-tether sync"],
+        ),
+    ] {
+        let world = World::new();
+        if let Some(ip) = holds {
+            world.elb.put_target(&world.arn, ip, 5432);
+        }
+        for only in [None, Some("group.type,group.health"), Some("group.type,balancer.zones")] {
+            let only = only.map(|only| ["--only", only]);
+            let told = examine(doctor(&world).args(flags).args(only.iter().flatten()));
+            assert_eq!(told.exit, 1, "{}", told.said);
+            told.assert("group.targets", "failure", parts);
+        }
+    }
+    // One of two serves.
+    let world = World::settled();
+    world.dns.set(READER, testkit::dns::Behaviour::all(&[OLD, NEW], 1));
+    let mut command = world.command("doctor");
+    bind(&mut command, &format!("{READER}:5432"), &world.arn);
+    let told = examine(command.args(["--skip", "reach"]));
+    assert_eq!(told.exit, 0, "{}", told.said);
+    told.assert(
+        "group.targets",
+        "warning",
+        &["10.0.2.7:5432, which DNS names, is not registered"],
+    );
 
     let world = World::settled();
     world.elb.put_target(&world.arn, "10.0.3.9", 5432);

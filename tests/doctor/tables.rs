@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use rds_tether::aws::failure::{Failure, Kind};
 use rds_tether::aws::sts::{Caller, Reply};
+use rds_tether::database::{Refused, Security};
 use rds_tether::doctor::aws;
 use rds_tether::doctor::check::{Check, NAMES, Outcome, Pattern, Section, Selection, selected};
-use rds_tether::doctor::database::{self, Facts, Refused, Security, Senders, Server, Slot, Table};
+use rds_tether::doctor::database::{self, Facts, Senders, Server, Slot, Table};
 use rds_tether::doctor::{draw, reach};
 use rds_tether::exit::Exit;
 use rds_tether::planner::endpoint::Endpoint;
@@ -20,7 +21,7 @@ const HOST: &str = "orders.cluster-abc123.eu-west-1.rds.amazonaws.com";
 
 /// The check of this name has this status and says these parts.
 #[track_caller]
-fn assert_told(checks: &[Check], name: &str, status: &str, parts: &[&str]) {
+pub fn assert_told(checks: &[Check], name: &str, status: &str, parts: &[&str]) {
     let check = checks
         .iter()
         .find(|check| check.name == name)
@@ -560,7 +561,7 @@ fn a_clock_may_be_half_a_minute_off_and_must_not_be_five() {
         (-86_400, "failure", "behind"),
     ] {
         assert_told(
-            &aws::judge(&reply(Ok(()), ahead), "111122223333"),
+            &aws::judge(&reply(Ok(()), ahead), "111122223333", true),
             "aws.clock",
             status,
             &[part],
@@ -571,30 +572,35 @@ fn a_clock_may_be_half_a_minute_off_and_must_not_be_five() {
         ..reply(Err(Kind::Unavailable), 0)
     };
     assert_told(
-        &aws::judge(&mute, "111122223333"),
+        &aws::judge(&mute, "111122223333", true),
         "aws.clock",
         "skipped",
-        &["not told the time"],
+        &["nothing that AWS answered"],
     );
 }
 
 #[test]
-fn only_bad_credentials_are_a_failure_of_the_identity() {
-    for (kind, status) in [
-        (Kind::Credentials, "failure"),
-        (Kind::AssumeRole, "failure"),
-        (Kind::Unavailable, "warning"),
-        (Kind::Denied, "warning"),
-        (Kind::Throttled, "warning"),
+fn an_identity_that_is_not_known_is_a_failure_unless_elb_answers_it() {
+    for (kind, is_answered, status) in [
+        (Kind::Credentials, true, "failure"),
+        (Kind::AssumeRole, true, "failure"),
+        (Kind::Unavailable, true, "warning"),
+        (Kind::Denied, true, "warning"),
+        (Kind::Throttled, true, "warning"),
+        (Kind::Unavailable, false, "failure"),
+        (Kind::Throttled, false, "failure"),
     ] {
         let reply = reply(Err(kind), 0);
         assert_told(
-            &aws::judge(&reply, "111122223333"),
+            &aws::judge(&reply, "111122223333", is_answered),
             "aws.identity",
             status,
             &["Code", "message"],
         );
-        assert_eq!(aws::is_hopeless(&reply), status == "failure");
+        assert_eq!(
+            aws::is_hopeless(&reply),
+            matches!(kind, Kind::Credentials | Kind::AssumeRole)
+        );
     }
 }
 

@@ -53,7 +53,7 @@ fn an_id_is_read_however_it_is_written() {
                     json!({ "source": "aws.rds", "detail-type": "RDS DB Instance Event", "detail": { "EventID": written } }),
                     json!({ "Event Source": "db-instance", "Event ID": written }),
                 ] {
-                    let doorbell = Doorbell::read(&payload);
+                    let doorbell = Doorbell::read(&payload.to_string());
                     assert_eq!(doorbell.phase, *phase, "{payload}");
                     assert!(
                         doorbell.reason.contains(&format!("RDS-EVENT-{id}")),
@@ -81,6 +81,6 @@ fn what_is_no_id_has_no_phase() {
         "RDS-EVENT-0013 RDS-EVENT-x",
     ] {
         let payload = json!({ "Event Source": "db-instance", "Event ID": written });
-        assert_eq!(Doorbell::read(&payload).phase, Phase::Other, "{written:?}");
+        assert_eq!(Doorbell::read(&payload.to_string()).phase, Phase::Other, "{written:?}");
     }
 }

@@ -15,7 +15,7 @@ const ALIAS: &str = "db.corp.internal:5432";
 
 /// Reads a payload and checks what it was read as.
 pub fn check(payload: &Value) -> Doorbell {
-    let doorbell = Doorbell::read(payload);
+    let doorbell = Doorbell::read(&payload.to_string());
     let reason = doorbell.to_string();
     assert!(!reason.is_empty(), "no reason");
     assert!(reason.chars().count() <= REASON_MAX_CHARS, "a long reason: {reason:?}");

@@ -39,11 +39,11 @@ fn covers(scope: &Scope, name: &str) -> bool {
 }
 
 fn subscription(source: &str, id: &str) -> Scope {
-    Doorbell::read(&json!({ "Event Source": source, "Source ID": id })).scope
+    Doorbell::read(&json!({ "Event Source": source, "Source ID": id }).to_string()).scope
 }
 
 fn bridge(title: &str, detail: Value) -> Scope {
-    Doorbell::read(&json!({ "source": "aws.rds", "detail-type": title, "detail": detail })).scope
+    Doorbell::read(&json!({ "source": "aws.rds", "detail-type": title, "detail": detail }).to_string()).scope
 }
 
 #[track_caller]
@@ -231,7 +231,7 @@ fn what_cannot_be_told_is_anything() {
 fn blue_green_is_anything_whatever_it_names() {
     for id in ["RDS-EVENT-0247", "RDS-EVENT-0251", "RDS-EVENT-0260"] {
         let event = json!({ "Event Source": "db-instance", "Source ID": "orders-1", "Event ID": id });
-        assert_eq!(Doorbell::read(&event).scope, Scope::All, "{id}");
+        assert_eq!(Doorbell::read(&event.to_string()).scope, Scope::All, "{id}");
     }
     let arn = json!({ "SourceArn": "arn:aws:rds:eu-west-1:111122223333:deployment:bgd-k3v8w2q9x1z7m5p0" });
     assert_eq!(bridge("RDS DB Cluster Event", arn), Scope::All);

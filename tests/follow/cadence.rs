@@ -5,6 +5,7 @@ use std::time::Duration;
 use rds_tether::aws::failure::Kind;
 use rds_tether::planner::answer::Failure;
 use rds_tether::planner::policy::Policy;
+use tokio::time::sleep;
 
 use super::region::{Fault, NEW, OLD, Region};
 
@@ -246,5 +247,42 @@ async fn aws_is_called_no_more_while_dns_comes_and_goes() {
         }
         // The description and the first look; the first look for drift comes after 45 s at the earliest.
         assert_eq!(region.count_calls(), 2, "seen before: {is_seen_before}");
+    }
+}
+
+/// Fails if a group is called settled by a listing from before the process's own write: DNS is back at the old address at once, and
+/// the new one has just been registered.
+#[tokio::test(start_paused = true)]
+async fn a_group_is_settled_by_what_is_listed_after_a_write() {
+    for (name, fault) in [("answered", None), ("reply lost", Some(Fault::LostReply))] {
+        for later in [40, 100, 400, 900, 1500] {
+            let region = Region::new();
+            let arn = region.add_group("orders");
+            region.put_target(&arn, OLD);
+            region.name(HOST, OLD, 1);
+            let _following = region.follow(&[(&arn, HOST)]).await;
+            region.pass(10).await;
+            assert!(region.report(&arn).expect("a report").is_settled());
+            if let Some(fault) = fault {
+                region.fault(None, "RegisterTargets", fault);
+            }
+            region.name(HOST, NEW, 0);
+            while region.times(&arn, "RegisterTargets").is_empty() {
+                sleep(Duration::from_millis(5)).await;
+            }
+            sleep(Duration::from_millis(later)).await;
+            region.name(HOST, OLD, 1);
+            let back = region.elapsed();
+            while region.elapsed() < back + Duration::from_secs(5) {
+                sleep(Duration::from_millis(5)).await;
+                let report = region.report(&arn).expect("a report");
+                let targets = report.targets.as_ref().expect("they are listed");
+                let has_new = targets.keys().any(|target| target.ip.to_string() == NEW);
+                assert!(
+                    has_new || !report.is_settled(),
+                    "{name}, back after {later} ms: settled by a listing without {NEW}, which is registered"
+                );
+            }
+        }
     }
 }

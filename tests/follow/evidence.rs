@@ -59,7 +59,7 @@ fn closed_sessions(
         while sights.changed().await.is_ok() {
             let sight = Arc::clone(&sights.borrow_and_update());
             if let Ok(answer) = &sight.seen {
-                rules.answered(&mut route, host, Family::Ipv4, answer, sight.at);
+                rules.answered(&mut route, host, |ip| rules.check(ip, Family::Ipv4), answer, sight.at);
             }
             led_to.extend(route.addresses.iter().copied());
             let ends = |ip: &&IpAddr| route.ends(**ip).is_some();

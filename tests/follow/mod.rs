@@ -5,6 +5,7 @@ mod agenda;
 mod caches;
 mod cadence;
 mod evidence;
+mod lead;
 mod pressure;
 mod region;
 mod resolvers;

@@ -16,6 +16,7 @@ use rds_tether::dns::{Look, Names};
 use rds_tether::follow::binding::Binding;
 use rds_tether::follow::report::Report;
 use rds_tether::follow::{Follower, introduce};
+use rds_tether::lead::crew::Crews;
 use rds_tether::planner::answer::{Failure, Quorum, Said};
 use rds_tether::planner::policy::Policy;
 use rds_tether::planner::target::{Family, Listed, State, Target, Zone};
@@ -268,7 +269,7 @@ impl Region {
         policy: &Policy,
         interval: Duration,
     ) -> Following {
-        let watchers = Arc::new(self.watchers(names, interval));
+        let crews = Arc::new(Crews::new(Arc::new(self.watchers(names, interval)), self.0.clock));
         let mut followers = Vec::new();
         for (arn, host) in bindings {
             let binding = Binding {
@@ -278,11 +279,12 @@ impl Region {
                 observe: false,
                 assume_role: None,
                 trust: None,
+                lead: None,
             };
             followers.push(Follower::new(
                 Arc::new(binding),
                 self.clone(),
-                Arc::clone(&watchers),
+                Arc::clone(&crews),
                 self.0.clock,
             ));
         }

@@ -126,33 +126,34 @@ async fn nine_groups_at_once_are_hardly_without() {
     assert!(a_second < 3.0, "{a_second} calls a second");
 }
 
-/// Fails if a thousand groups that are all robbed take the calls of those that are not: of a failover, and of looks for drift.
+/// Fails if groups that are all robbed, more than there are calls for, take the calls of those that are not: of a failover, and of looks for drift.
 #[tokio::test(start_paused = true)]
-async fn a_thousand_groups_that_are_robbed_starve_nobody() {
+async fn groups_that_are_robbed_starve_nobody() {
+    const ROBBED: usize = 300;
     const QUIET_HOST: &str = "quiet.example.com";
     let region = Region::new();
-    let arns: Vec<Arn> = (0..1000)
+    let arns: Vec<Arn> = (0..ROBBED)
         .map(|index| region.add_group(&format!("group-{index}")))
         .collect();
     let quiet: Vec<Arn> = (0..20)
         .map(|index| region.add_group(&format!("quiet-{index}")))
         .collect();
     arns.iter().chain(&quiet).for_each(|arn| region.put_target(arn, OLD));
-    let hosts: Vec<String> = (0..1000).map(|index| format!("db-{index}.example.com")).collect();
+    let hosts: Vec<String> = (0..ROBBED).map(|index| format!("db-{index}.example.com")).collect();
     hosts.iter().for_each(|host| region.name(host, OLD, 60));
     region.name(QUIET_HOST, OLD, 5);
     let robbed = arns.iter().zip(hosts.iter().map(String::as_str));
     let bindings: Vec<_> = robbed.chain(quiet.iter().map(|arn| (arn, QUIET_HOST))).collect();
     let interval = Duration::from_secs(60);
     let _following = region.follow_as(&bindings, &Policy::default(), interval).await;
-    region.pass(300).await;
+    region.pass(150).await;
     let _takers: Vec<Taker> = arns.iter().map(|arn| Taker::start(&region, arn, OLD)).collect();
     let (began, calls) = (region.elapsed(), region.count_calls());
-    region.pass(1300).await;
-    let a_second = (region.count_calls() - calls) as f64 / 1300.0;
+    region.pass(600).await;
+    let a_second = (region.count_calls() - calls) as f64 / 600.0;
     assert!(a_second < 4.0, "{a_second} calls a second");
     let told = arns.iter().filter(|arn| times(&region, arn).is_some()).count();
-    assert!(told > 200, "only {told} groups are known to be robbed");
+    assert!(told > ROBBED / 5, "only {told} groups are known to be robbed");
     for arn in &quiet {
         let looks = region.times(arn, "DescribeTargetHealth");
         assert!(looks.iter().any(|at| *at > began), "no look for drift at {arn}");

@@ -18,6 +18,17 @@ const NOTIFICATIONS: &str = include_str!("../../docs/notifications.md");
 const LAMBDA: &str = include_str!("../../lambda/README.md");
 const EXAMPLES: &str = include_str!("../../deploy/iam/README.md");
 
+/// What is called of the same services, but not by this program: by Lambda, to put the function into a VPC, and by Terraform.
+const OF_OTHERS: [&str; 7] = [
+    "ec2:CreateNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:DeleteNetworkInterface",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:UnassignPrivateIpAddresses",
+    "ec2:DescribeInstanceTypeOfferings",
+];
+
 /// What an action is allowed on, as far as one can tell without settings, and whether only the clocks' tag may be written.
 type Right = (bool, bool);
 
@@ -44,7 +55,7 @@ fn allowed(statements: &[Statement]) -> BTreeMap<String, Right> {
         assert!(is_limited || statement.condition.is_empty(), "{statement:?}");
         for action in &statement.actions {
             let (service, _) = action.split_once(':').unwrap_or_else(|| panic!("{statement:?}"));
-            if services.contains(service) {
+            if services.contains(service) && !OF_OTHERS.contains(&action.as_str()) {
                 let before = allowed.insert(action.clone(), (statement.is_on_everything, is_limited));
                 let now = allowed[action];
                 assert!(
@@ -127,8 +138,9 @@ fn the_examples_allow_what_is_listed() {
     ] {
         let document = fs::read_to_string(format!("deploy/iam/{file}.json")).unwrap();
         let mut wanted = wanted(caller);
-        // Their settings assume no role.
+        // Their settings assume no role, and ask no members.
         wanted.remove("sts:AssumeRole");
+        wanted.remove("rds-db:connect");
         assert_eq!(
             allowed(&text::json(&serde_json::from_str(&document).unwrap())),
             wanted,
@@ -166,6 +178,7 @@ fn row(action: &Action) -> String {
         On::Groups | On::GroupsRemovedFrom => "target groups",
         On::Topic => "topic",
         On::Roles => "roles of `assume_role`",
+        On::DatabaseUsers => "users of `lead`",
         On::NothingAtAll => "needs no permission",
     };
     let callers = [Use::Run, Use::Lambda, Use::Proxy, Use::Doctor, Use::WriteCheck];
@@ -186,10 +199,15 @@ fn the_pages_table_is_the_list() {
 
 /// Whether a word is an action of a service that is called, or of those that act for us.
 fn is_action(word: &&str) -> bool {
-    let services = ["elasticloadbalancing:", "sns:", "sts:", "kms:"];
+    let services = ["elasticloadbalancing:", "ec2:", "sns:", "sts:", "kms:", "rds-db:"];
     let action = services.iter().find_map(|service| word.strip_prefix(service));
-    // The one key of a condition that is written alike.
-    action.is_some_and(|action| action.starts_with(|char: char| char.is_ascii_uppercase()) && action != "ExternalId")
+    if OF_OTHERS.contains(word) {
+        return false;
+    }
+    // The one key of a condition that is written alike; and the one action that begins with a small letter.
+    action.is_some_and(|action| {
+        action.starts_with(|char: char| char.is_ascii_uppercase()) && action != "ExternalId" || action == "connect"
+    })
 }
 
 /// All actions that a text names.
@@ -237,7 +255,9 @@ fn the_policy_of_the_functions_page_is_what_is_printed() {
 fn the_permission_to_tell_a_topic_is_the_listed_one() {
     let shown = block(NOTIFICATIONS, "sns:Publish");
     let statements = text::json(&serde_json::json!({ "Statement": [shown] }));
-    assert_eq!(allowed(&statements), wanted(Use::Proxy));
+    let mut wanted = wanted(Use::Proxy);
+    wanted.remove("rds-db:connect");
+    assert_eq!(allowed(&statements), wanted);
 }
 
 /// The files below a folder that have this extension.

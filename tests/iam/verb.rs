@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use testkit::certificate::Authority;
 use testkit::settings::{Table, proxy, table, target_group};
 
 use super::world::*;
@@ -111,6 +112,42 @@ fn a_proxy_needs_a_permission_for_its_topic_only() {
         ["OptionalNotify"],
         "run with proxies alone calls nothing else"
     );
+}
+
+#[test]
+fn a_database_that_is_asked_has_to_be_named() {
+    let scratch = Scratch::new();
+    let ca = scratch.write("ca.pem", &Authority::new().pem);
+    let led = |table: Table| {
+        table
+            .set("ca_bundle", ca.to_str().unwrap())
+            .line("lead = { user = \"tether\", iam = true }")
+    };
+    let endpoint = format!("{WRITER}:5432");
+    let both = led(target_group(GROUP, &endpoint)).and(led(proxy("127.0.0.1:5432", &endpoint)));
+    let path = scratch.write("config.toml", &both);
+    let config = ["--config", path.to_str().unwrap()];
+    let (policy, notes) = printed(&config);
+    assert_eq!(sids(&policy), ["Look", "Change", "OptionalLead"]);
+    let region = WRITER.split('.').nth(2).unwrap();
+    assert_eq!(
+        policy["Statement"][2],
+        json!({
+            "Sid": "OptionalLead", "Effect": "Allow", "Action": "rds-db:connect", "Resource": [
+                format!("arn:aws:rds-db:{region}:*:dbuser:*/tether"),
+                format!("arn:aws:rds-db:{region}:111122223333:dbuser:*/tether"),
+            ]
+        })
+    );
+    assert_says(
+        &notes,
+        &[
+            "resource ID",
+            "aws rds describe-db-clusters --query 'DBClusters[].DbClusterResourceId'",
+        ],
+    );
+    let (policy, _) = printed(&[&config[..], &["--for", "doctor"]].concat());
+    assert_eq!(sids(&policy), ["Look", "OptionalInspect"]);
 }
 
 #[test]

@@ -370,6 +370,7 @@ fn a_proxy_tells_of_its_address_and_its_name() {
     let moved = |from: &[&str]| Happening::Moved {
         from: from.iter().map(|text| ip(text)).collect(),
         to: vec![ip(NEW)],
+        is_ahead: false,
     };
     let mut news = News::new(Duration::from_secs(180));
     let mut told = Vec::new();

@@ -78,6 +78,7 @@ impl Simulation {
             observe: false,
             assume_role: None,
             trust: None,
+            lead: None,
         };
         Self {
             binding: Arc::new(binding),
@@ -177,6 +178,7 @@ impl Simulation {
         let seen = Seen {
             family: Family::Ipv4,
             endpoints: BTreeMap::from([(&endpoint, sight.seen.as_ref())]),
+            led: BTreeMap::new(),
             probed: &asked.map(|(target, shown)| (*target, shown.clone())).collect(),
             group: targets.as_ref().map_err(ToString::to_string),
             listed: self.now,
@@ -209,6 +211,7 @@ impl Simulation {
             at: self.now,
             ended: self.now + Duration::from_millis(40),
             sights: BTreeMap::from([(endpoint, Arc::new(sight))]),
+            members: BTreeMap::new(),
             listed: targets.is_ok().then_some(self.now),
             targets,
             plan,
@@ -216,6 +219,7 @@ impl Simulation {
             registered,
             deregistered,
             reached: Vec::new(),
+            late: None,
         };
         report.reached = self.tracker.note(&report);
         report

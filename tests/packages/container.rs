@@ -27,7 +27,7 @@ fn instructions() -> Vec<(&'static str, String)> {
         .filter_map(|line| line.split_once(' '))
         .map(|(name, rest)| (name.to_owned(), rest.split_whitespace().collect::<Vec<_>>().join(" ")))
         .collect();
-    let known = ["FROM", "WORKDIR", "COPY", "RUN", "USER", "ENTRYPOINT", "CMD"];
+    let known = ["FROM", "WORKDIR", "COPY", "ARG", "RUN", "USER", "ENTRYPOINT", "CMD"];
     let name = |name: &str| {
         *known
             .iter()
@@ -60,6 +60,8 @@ fn the_image_is_small_and_runs_as_no_root() {
     assert!(build.ends_with(" AS build"), "{build}");
     assert_eq!(last, "scratch");
     assert_eq!(of("COPY"), [". .", "--from=build /rootfs /"]);
+    // What build.rs asks for.
+    assert_eq!(of("ARG"), ["TETHER_COMMIT"]);
     assert_eq!(of("USER"), [USER]);
     assert_eq!(of("ENTRYPOINT"), ["[\"/usr/bin/rds-tether\"]"]);
     assert_eq!(of("CMD"), ["[\"run\"]"]);

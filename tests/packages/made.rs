@@ -10,6 +10,8 @@ use super::world::*;
 
 /// Two versions; the second is an upgrade of the first, which is told by its tilde.
 pub const VERSIONS: [&str; 2] = ["9.0.0-rc.1", "9.0.0"];
+/// The project's page, which the second names.
+const URL: &str = "https://example.com/rds-tether";
 /// Any glibc does for packages that are installed where they are made.
 const GLIBC: &str = "9999";
 /// The making of a package takes seconds; only a failing test waits this long.
@@ -50,6 +52,9 @@ fn folder(name: &str) -> PathBuf {
 /// Runs the script to its end.
 fn make(kind: &str, version: &str, out: &Path) {
     let mut command = script(&["--fast", "--glibc", GLIBC, "--only", kind, "--version", version]);
+    if version == VERSIONS[1] {
+        command.args(["--url", URL]);
+    }
     let output = command.arg("--binary").arg(executable()).arg("--out").arg(out).output();
     let output = output.unwrap();
     assert!(output.status.success(), "{}", said(&output));
@@ -204,6 +209,9 @@ fn the_deb_has_every_file_and_no_other() {
         !fields.contains('@') || fields.matches('@').count() == 1,
         "a blank was not filled in: {fields}"
     );
+    assert!(!fields.contains("Homepage"), "{fields}");
+    let fields = told("dpkg-deb", &["--field"], &debs()[1]);
+    assert_says(&fields, &[&format!("Homepage: {URL}\n")]);
 }
 
 /// Fails if the rpm differs from the deb in more than where zsh and licences are.
@@ -226,6 +234,12 @@ fn the_rpm_has_the_files_of_the_deb() {
         &needs,
         &["ca-certificates", "libc.so.6(GLIBC_2.", "libgcc_s.so.1", "util-linux"],
     );
+    for (package, url) in rpms().iter().zip(["(none)", URL]) {
+        assert_eq!(
+            told("rpm", &["--query", "--package", "--queryformat", "%{URL}"], package),
+            url
+        );
+    }
 }
 
 /// Fails if the same sources give another package tomorrow.

@@ -50,6 +50,7 @@ fn the_schema_only_grows() {
             "at",
             "proxies",
             "changes",
+            "dns",
         ],
     );
     has(
@@ -67,6 +68,8 @@ fn the_schema_only_grows() {
             "settled",
             "pending",
             "applied",
+            "observe",
+            "rules",
             "verdict",
             "endpoints",
             "targets",
@@ -112,7 +115,7 @@ fn the_schema_only_grows() {
     );
     has(
         "/proxies/0",
-        &["listen", "endpoint", "addresses", "ready", "why", "counts"],
+        &["listen", "endpoint", "addresses", "ready", "why", "rules", "counts"],
     );
     has(
         "/proxies/0/counts",

@@ -8,12 +8,12 @@ use testkit::elb::Failure;
 use testkit::pages::{Page, code};
 
 use super::scrape::Scrape;
-use super::site::Site;
+use super::site::{PROXIED, Site};
 use super::world::*;
 
 /// A site on which everything that is measured has happened.
 pub fn eventful() -> Site {
-    let site = Site::settled();
+    let site = Site::led();
     site.wait_for_status("/settled", true);
     site.world.dns.set(WRITER, Behaviour::a(NEW, 1));
     site.wait_for("the failover is over", |site| {
@@ -34,7 +34,8 @@ fn is_allowed(label: &str, value: &str) -> bool {
     let one_of = |words: &[&str]| words.contains(&value);
     match label {
         "target_group" => value.starts_with("targetgroup/orders/"),
-        "endpoint" => value == format!("{WRITER}:5432"),
+        "endpoint" => value == format!("{WRITER}:5432") || value.starts_with(PROXIED),
+        "says" => one_of(&rds_tether::planner::lead::Says::WORDS),
         "listen" | "resolver" => value.starts_with("127."),
         "version" => value == env!("CARGO_PKG_VERSION"),
         "direction" => one_of(&["up", "down"]),
@@ -231,6 +232,27 @@ fn what_fails_leaves_the_time_at_which_it_last_worked() {
         (denials(&again) > denials(&scrape)).then_some(again)
     });
     assert_eq!(times.map(|name| again.value(name, &[]).unwrap()), before);
+}
+
+/// Fails if whoever is denied the group is told that the endpoint cannot be resolved.
+#[test]
+fn a_group_that_is_denied_from_the_start_is_no_blindness() {
+    let world = World::new();
+    let denied = Failure::denied("DescribeTargetGroups");
+    world.elb.fail("DescribeTargetGroups", denied, None);
+    let site = Site::of(world, "");
+    let scrape = site.wait_for("it is denied", |site| {
+        let scrape = Scrape::of(site);
+        let denials = scrape.value("rds_tether_steps_total", &[("outcome", "denied")]);
+        denials.is_some_and(|denials| denials > 0.0).then_some(scrape)
+    });
+    let holds = |reason| scrape.value("rds_tether_holds", &[("reason", reason)]);
+    assert_eq!(holds("blind").unwrap_or_default(), 0.0);
+    assert_eq!(holds("group_unseen"), Some(1.0));
+    assert_eq!(holds("not_looked_at"), Some(1.0));
+    let status = site.status();
+    let holds = status["target_groups"][0]["holds"].to_string();
+    assert!(holds.contains("not_looked_at") && !holds.contains("blind"), "{status}");
 }
 
 /// Fails if settings that are refused go unseen.

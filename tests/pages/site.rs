@@ -1,8 +1,10 @@
 //! A daemon with one target group and one proxy, and what it serves.
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 
 use serde_json::Value;
+use testkit::certificate::Authority;
 use testkit::dns::Behaviour;
 use testkit::http::{Answer, ask};
 use testkit::program::comes_true;
@@ -26,7 +28,7 @@ pub struct Site {
     pub daemon: Daemon,
     pub http: SocketAddr,
     pub database: TcpListener,
-    _scratch: Scratch,
+    scratch: Scratch,
 }
 
 impl Site {
@@ -42,6 +44,20 @@ impl Site {
 
     /// The same with more settings of DNS, too.
     pub fn with(world: World, settings: &str, dns_settings: &str) -> Self {
+        Self::start(world, settings, dns_settings, |_| String::new())
+    }
+
+    /// Everything as it should be, and a proxy that asks its database who the writer is, which does not answer.
+    pub fn led() -> Self {
+        Self::start(World::settled(), "", "", |scratch| {
+            let bundle = scratch.write("ca.pem", &Authority::new().pem);
+            let password = scratch.write("password", "secret");
+            let login = format!("user = \"tether\", password_file = \"{}\"", password.display());
+            format!("ca_bundle = \"{}\"\nlead = {{ {login} }}", bundle.display())
+        })
+    }
+
+    fn start(world: World, settings: &str, dns_settings: &str, of_proxy: impl Fn(&Scratch) -> String) -> Self {
         let database = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = database.local_addr().unwrap().port();
         world.dns.set(PROXIED, Behaviour::a("127.0.0.1", 1));
@@ -49,7 +65,7 @@ impl Site {
         let text = target_group(&world.arn, &format!("{WRITER}:5432"))
             .set("forget", "1s")
             .line(settings)
-            .and(proxy("127.0.0.1:0", &format!("{PROXIED}:{port}")))
+            .and(proxy("127.0.0.1:0", &format!("{PROXIED}:{port}")).line(&of_proxy(&scratch)))
             .and(dns(world.dns.addr()).line(dns_settings))
             .and(http("127.0.0.1:0"));
         let path = scratch.write("config.toml", &text);
@@ -59,8 +75,13 @@ impl Site {
             world,
             daemon,
             database,
-            _scratch: scratch,
+            scratch,
         }
+    }
+
+    /// The settings of its daemon.
+    pub fn config(&self) -> PathBuf {
+        self.scratch.path("config.toml")
     }
 
     /// A page, which must be there.

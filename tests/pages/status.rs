@@ -16,7 +16,7 @@ use super::world::*;
 /// `status` of what the site's daemon follows, asking at its address.
 fn ask(site: &Site) -> Command {
     let mut command = site.world.bound("status");
-    command.args(["--http", &site.http.to_string()]);
+    command.args(["--http", &site.http.to_string(), "--forget", "1s"]);
     command
 }
 
@@ -125,7 +125,7 @@ fn without_a_process_that_knows_it_looks_for_itself() {
     site.world.dns.set(third, Behaviour::a(OLD, 1));
     let bound = bind(&mut elsewhere, &format!("{third}:5432"), &site.world.arn);
     own(
-        bound.args(["--http", &http]),
+        bound.args(["--http", &http, "--forget", "1s"]),
         2,
         "follows other endpoints for target group orders",
     );
@@ -230,6 +230,193 @@ fn a_dead_process_is_told_first_and_is_not_well() {
     );
 }
 
+/// Fails if nobody learns that a process only looks, so that nothing follows a failover.
+#[test]
+fn an_observer_says_that_it_writes_nothing() {
+    let site = Site::of(World::settled(), "observe = true");
+    let status = site.wait_for_status("/settled", true);
+    let told = "settled: the group equals DNS; only observed: nothing is written";
+    assert_eq!(
+        (
+            &status["target_groups"][0]["observe"],
+            &status["target_groups"][0]["verdict"]
+        ),
+        (&true.into(), &told.into())
+    );
+    assert_says(&site.get("/").body, &[told]);
+    assert_says(&assert_exit(ask(&site).arg("--observe"), 0), &[told]);
+    // Where the settings want it to write, it does something else.
+    let shown = assert_exit(&mut ask(&site), 2);
+    let first = shown.lines().next().unwrap();
+    assert_says(
+        first,
+        &[
+            "does something else than these settings say",
+            "for target group orders, observe is true, and not set here",
+        ],
+    );
+    for verb in ["plan", "sync"] {
+        assert_says(&assert_exit(site.world.bound(verb).arg("--observe"), 0), &[told]);
+    }
+    assert_eq!(site.world.elb.writes().len(), 0);
+    let (_, log) = site.daemon.stop();
+    assert_says(&log, &["stopping: 1 of 1 target groups settled; 1 only observed; "]);
+}
+
+/// Fails if a process that goes by other rules than the settings have is taken for one that obeys them.
+#[test]
+fn a_process_with_other_rules_does_something_else() {
+    let site = Site::settled();
+    site.wait_for_status("/settled", true);
+    site.wait_for_status("/proxies/0/ready", true);
+    let listen = site.status()["proxies"][0]["listen"].as_str().unwrap().to_owned();
+    let text = std::fs::read_to_string(site.config()).unwrap();
+    let http = site.http.to_string();
+    let text = text
+        .replacen("127.0.0.1:0", &listen, 1)
+        .replacen("127.0.0.1:0", &http, 1);
+    let scratch = Scratch::new();
+    let status = |text: &str, code: i32| {
+        let path = scratch.write("config.toml", text);
+        assert_exit(
+            bare_command(&site.world.elb.url())
+                .arg("status")
+                .arg("--config")
+                .arg(path),
+            code,
+        )
+    };
+    let shown = status(&text, 0);
+    assert_says(&shown, &["asked http://", "ready: "]);
+    for (table, line, told) in [
+        (
+            "[[target_group]]",
+            "keep = [\"10.9.0.0/16\"]",
+            "for target group orders, keep is not set, and 10.9.0.0/16 here",
+        ),
+        (
+            "[[target_group]]",
+            "role = \"reader\"",
+            "role is not set, and reader here",
+        ),
+        (
+            "[[target_group]]",
+            "upsert_only = true",
+            "upsert_only is not set, and true here",
+        ),
+        ("[[target_group]]", "probe = \"tcp\"", "probe is not set, and tcp here"),
+        ("[[proxy]]", "linger = \"never\"", "linger is not set, and never here"),
+        (
+            "[[proxy]]",
+            "dial_timeout = \"3s\"",
+            "dial_timeout is not set, and 3s here",
+        ),
+        (
+            "[dns]",
+            "quorum = \"majority\"",
+            "for DNS, quorum is not set, and majority here",
+        ),
+    ] {
+        let shown = status(&text.replacen(table, &format!("{table}\n{line}"), 1), 2);
+        // What it does is still the truth.
+        assert_says(
+            &shown,
+            &[
+                "the process does something else",
+                told,
+                "asked http://",
+                "in sync since",
+            ],
+        );
+    }
+    let shown = status(&text.replacen("forget = \"1s\"", "forget = \"2h\"", 1), 2);
+    assert_says(&shown, &["forget is 1s, and 7200s here"]);
+}
+
+/// Fails if nobody learns from the pages that new settings were refused, since when, and why; or if that stays when they are taken.
+#[test]
+fn settings_that_were_refused_are_told() {
+    let site = Site::settled();
+    site.wait_for_status("/settled", true);
+    let good = std::fs::read_to_string(site.config()).unwrap();
+    let by_address = || {
+        let mut command = bare_command("");
+        command.args(["status", "--http", &site.http.to_string()]);
+        command
+    };
+    assert_exit(&mut by_address(), 0);
+    for (mistake, why) in [
+        ("observ = true\n", "did you mean `observe`?"),
+        ("forgett = \"1s\"\n", "forgett"),
+    ] {
+        let bad = good.replacen("[[target_group]]\n", &format!("[[target_group]]\n{mistake}"), 1);
+        std::fs::write(site.config(), bad).unwrap();
+        site.daemon.signal("HUP");
+        let refused = |status: &Value| status["settings_refused"]["why"].to_string().contains(why);
+        let status = site.wait_for("the refusal is shown", |site| Some(site.status()).filter(refused));
+        assert_eq!((&status["settled"], &status["exit_code"]), (&true.into(), &2.into()));
+        assert!(status["settings_refused"]["since"].as_str() <= status["settings_refused"]["at"].as_str());
+        assert_says(
+            &site.get("/").body,
+            &[
+                "Older settings:",
+                "goes on with the old ones",
+                mistake.split(' ').next().unwrap(),
+            ],
+        );
+        let shown = assert_exit(&mut by_address(), 2);
+        assert_says(&shown, &["older settings: ", " ago to take new settings", why]);
+    }
+    std::fs::write(site.config(), good).unwrap();
+    site.daemon.signal("HUP");
+    site.wait_for("the settings are taken", |site| {
+        site.status().get("settings_refused").is_none().then_some(())
+    });
+    assert!(!site.get("/").body.contains("Older settings"));
+}
+
+/// Fails if all looks well although nobody can be asked whether the proxies serve.
+#[test]
+fn proxies_that_nobody_can_be_asked_about_are_not_well() {
+    let world = World::settled();
+    let scratch = Scratch::new();
+    let proxies = proxy("127.0.0.1:1", &format!("{WRITER}:5432"));
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let group = testkit::settings::target_group(&world.arn, &format!("{WRITER}:5432"));
+    for (text, told, process) in [
+        (
+            proxies.clone().and(dns(world.dns.addr())),
+            "no rds-tether can be asked",
+            "not_asked",
+        ),
+        (
+            group.and(proxies.clone()).and(dns(world.dns.addr())),
+            "no rds-tether can be asked",
+            "not_asked",
+        ),
+        (
+            proxies.and(dns(world.dns.addr())).and(http(free)),
+            "no rds-tether answers",
+            "no_answer",
+        ),
+    ] {
+        let path = scratch.write("config.toml", &text);
+        let status = || {
+            let mut command = bare_command(&world.elb.url());
+            command.args(["status", "--config"]).arg(&path);
+            command
+        };
+        let shown = assert_exit(&mut status(), 69);
+        assert_says(shown.lines().next().unwrap(), &[told]);
+        assert_says(&shown, &["readiness unknown"]);
+        let document = json(&mut status(), 69);
+        assert_eq!(
+            (&document["exit_code"], &document["source"]["process"]),
+            (&69.into(), &process.into())
+        );
+    }
+}
+
 /// Fails if what others say can move the cursor of a terminal.
 #[test]
 fn what_others_say_moves_no_cursor() {
@@ -239,10 +426,14 @@ fn what_others_say_moves_no_cursor() {
     let shown = assert_exit(&mut world.bound("status"), 2);
     assert_says(
         &shown,
-        &["AccessDenied", "the targets could not be listed", "red ?31m alert?"],
+        &[
+            "AccessDenied",
+            "the targets could not be listed",
+            "red \\u009b31m alert\\u007f",
+        ],
     );
     let planned = assert_exit(&mut world.bound("plan"), 77);
-    assert_says(&planned, &["could not be listed", "red ?31m alert?"]);
+    assert_says(&planned, &["could not be listed", "red \\u009b31m alert\\u007f"]);
 }
 
 /// Fails if a watch shows the state once only, or does not see a change.

@@ -61,7 +61,7 @@ fn a_document_of_a_newer_process_says_what_this_version_knows() {
         "orders.example.com:5432  writer  10.0.0.2:53  10.0.1.5, 10.0.2.7  5 s",
         "10.0.1.5:5432  healthy  -     names it",
         "held: 10.0.9.9:5432 is kept",
-        "error: it ?[2J failed",
+        "error: it \\u001b[2J failed",
         "7     0         0        0",
     ] {
         assert!(drawn.contains(says), "no {says:?} in\n{drawn}");

@@ -5,6 +5,7 @@ mod absences;
 mod endpoint;
 mod guard;
 mod incidents;
+mod lead;
 mod process;
 mod replay;
 mod script;

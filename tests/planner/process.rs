@@ -8,9 +8,11 @@ use rds_tether::planner::answer::Blind;
 use rds_tether::planner::candidate::{Doubt, Probe, ProbePatience};
 use rds_tether::planner::decide::{Decision, Seen, decide};
 use rds_tether::planner::endpoint::{Endpoint, Role};
+use rds_tether::planner::guard;
 use rds_tether::planner::history::{Answer, Inquiry};
+use rds_tether::planner::lead::Led;
 use rds_tether::planner::memory::{Memory, Remembered};
-use rds_tether::planner::plan::Plan;
+use rds_tether::planner::plan::{Plan, Reason};
 use rds_tether::planner::policy::Policy;
 use rds_tether::planner::target::{Family, Listed, State, Target};
 
@@ -137,6 +139,7 @@ impl Process {
             endpoints: (sights.iter())
                 .map(|(endpoint, sight)| (endpoint, sight.as_ref()))
                 .collect(),
+            led: BTreeMap::new(),
             probed: &probed,
             group: group.as_ref().map_err(Clone::clone),
             listed: at(now),
@@ -148,6 +151,7 @@ impl Process {
             let backwards = Seen {
                 family: seen.family,
                 endpoints: seen.endpoints.clone().into_iter().rev().collect(),
+                led: BTreeMap::new(),
                 probed: &probed.clone().into_iter().rev().collect(),
                 group: group.as_ref().map_err(Clone::clone),
                 listed: at(now),
@@ -159,6 +163,11 @@ impl Process {
                 "the same facts give the same plan"
             );
         }
+        let led = Led {
+            writer: database((now % u64::from(ADDRESSES)) as u8 + 1),
+            readers: (1..=ADDRESSES).filter(|n| (now >> n) % 2 == 1).map(database).collect(),
+        };
+        check_led(policy, &self.memory, &seen, &plan, &led, now);
         let check = Check {
             policy,
             seen: &seen,
@@ -248,6 +257,54 @@ impl Process {
             }
         }
     }
+}
+
+/// The same facts, where members show besides who the writer is: what they may change, and what not.
+fn check_led(policy: &Policy, memory: &Memory, seen: &Seen, plan: &Plan, led: &Led, now: u64) {
+    let led_seen = Seen {
+        led: seen.endpoints.keys().map(|endpoint| (*endpoint, led.clone())).collect(),
+        ..seen.clone()
+    };
+    let Decision { plan: with, memory } = decide(policy, memory.clone(), &led_seen, at(now));
+    if plan.role == Role::Reader {
+        assert_eq!(*plan, with, "a reader endpoint has no writer");
+        return;
+    }
+    if !guard::allows(&policy.allow_cidrs, led.writer) {
+        assert_eq!(plan.register, with.register, "nobody leads to where no target may be");
+        return;
+    }
+    let is_writer = |target: &Target| target.ip == led.writer;
+    let is_blind = |plan: &Plan| plan.holds.iter().any(|hold| matches!(hold.reason, Reason::Blind(_)));
+    assert_eq!(is_blind(plan), is_blind(&with), "what SQL says makes nobody see");
+    for target in with.register.keys() {
+        assert!(
+            is_writer(target) || plan.register.contains_key(target),
+            "{target} is new by SQL"
+        );
+        assert!(
+            is_writer(target) || !led.readers.contains(&target.ip),
+            "{target} is a reader"
+        );
+    }
+    for target in with.deregister.keys() {
+        let is_of_writer = is_writer(target) && seen.endpoints.keys().any(|endpoint| endpoint.port() == target.port);
+        assert!(!is_of_writer && !is_blind(&with), "{target} goes by SQL");
+        assert!(
+            !plan.register.contains_key(target),
+            "{target} goes although DNS names it"
+        );
+    }
+    // Where nothing leads any more, all is as if nothing had.
+    let named = named(policy, seen, now)
+        .into_values()
+        .flatten()
+        .collect::<BTreeSet<Target>>();
+    let after = decide(policy, memory, seen, at(now)).plan;
+    assert!(
+        after.deregister.keys().all(|target| !named.contains(target)),
+        "{after:?}"
+    );
 }
 
 impl Watcher {

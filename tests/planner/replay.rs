@@ -9,6 +9,7 @@ use rds_tether::planner::candidate::Doubt;
 use rds_tether::planner::decide::{Seen, decide};
 use rds_tether::planner::endpoint::Endpoint;
 use rds_tether::planner::history::{Answer, Inquiry};
+use rds_tether::planner::lead::Led;
 use rds_tether::planner::memory::Memory;
 use rds_tether::planner::plan::{Held, Hold, Plan, Reason};
 use rds_tether::planner::target::{Listed, Target, Zone};
@@ -60,6 +61,7 @@ struct Process {
     memory: Memory,
     watchers: BTreeMap<Endpoint, Watcher>,
     group: Result<BTreeMap<Target, Listed>, String>,
+    led: BTreeMap<Endpoint, Led>,
     probed: BTreeMap<Target, Result<(), Doubt>>,
     is_asleep: bool,
     shown: Option<Plan>,
@@ -92,6 +94,7 @@ impl Process {
                 .map(|(_, endpoint)| (endpoint.clone(), watcher()))
                 .collect(),
             group: Err("not looked at yet".to_owned()),
+            led: BTreeMap::new(),
             probed: BTreeMap::new(),
             is_asleep: false,
             shown: None,
@@ -110,11 +113,18 @@ impl Process {
         match event {
             Event::Answers(endpoint, answers) => self.dns_says(&endpoint, Ok(answers), now),
             Event::Fails(endpoint, failure) => self.dns_says(&endpoint, Err(failure), now),
+            Event::Led(endpoint, Some(led)) => {
+                self.led.insert(endpoint, led);
+            }
+            Event::Led(endpoint, None) => {
+                self.led.remove(&endpoint);
+            }
             Event::Listing(group) => self.group = group,
             Event::Recall(last_look, clocks) => self.memory = Memory::recall(last_look, clocks),
             Event::Restart => {
                 self.memory = Memory::default();
                 self.probed.clear();
+                self.led.clear();
                 for watcher in self.watchers.values_mut() {
                     watcher.sight = Err(Blind::NotYet);
                     watcher.inquiry = Inquiry::default();
@@ -165,6 +175,7 @@ impl Process {
             endpoints: (endpoints.iter())
                 .map(|(endpoint, answer)| (endpoint, answer.as_ref()))
                 .collect(),
+            led: self.led.iter().map(|(endpoint, led)| (endpoint, led.clone())).collect(),
             probed: &self.probed,
             group: self.group.as_ref().map_err(Clone::clone),
             listed: now,

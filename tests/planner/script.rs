@@ -15,6 +15,7 @@
 //! 30s     orders fails NXDOMAIN                  (or another word: a DNS response code)
 //! 40s     group is 10.0.0.1 draining, 10.0.0.2:5433 unused(Target.NotInUse)      (or: group is empty)
 //! 50s     group fails Throttling: Rate exceeded
+//! 51s     orders led 10.0.0.2 over 10.0.0.1      (members show that one is the writer, and who is a reader; or: led nobody)
 //! 52s     10.0.0.2 shows database            (or: silent WHY, or: impostor WHY; what a probe of it found)
 //! 55s     accepted 10.0.0.1                      (ELB accepted the deregistration that was planned before)
 //! 57s     registered 10.0.0.2                    (ELB accepted the registration that was planned before)
@@ -33,6 +34,7 @@ use std::time::Duration;
 use rds_tether::planner::answer::{Failure, Resolution};
 use rds_tether::planner::candidate::{Doubt, ProbePatience};
 use rds_tether::planner::endpoint::Endpoint;
+use rds_tether::planner::lead::Led;
 use rds_tether::planner::memory::Remembered;
 use rds_tether::planner::policy::Policy;
 use rds_tether::planner::target::{Family, Listed, State, Target};
@@ -68,6 +70,7 @@ pub struct Moment {
 pub enum Event {
     Answers(Endpoint, Vec<Resolution>),
     Fails(Endpoint, Failure),
+    Led(Endpoint, Option<Led>),
     Listing(Result<BTreeMap<Target, Listed>, String>),
     Recall(Timestamp, Vec<(Target, Remembered)>),
     Restart,
@@ -77,6 +80,21 @@ pub enum Event {
     Removed(Target),
     Registered(Target),
     Shows(Target, Result<(), Doubt>),
+}
+
+/// `10.0.0.2 over 10.0.0.1 10.0.0.3`, or `nobody`.
+fn led(text: &str) -> Option<Option<Led>> {
+    if text == "nobody" {
+        return Some(None);
+    }
+    let (writer, readers) = text.split_once(" over ").unwrap_or((text, ""));
+    Some(Some(Led {
+        writer: writer.parse().ok()?,
+        readers: readers
+            .split_whitespace()
+            .map(|ip| ip.parse().ok())
+            .collect::<Option<_>>()?,
+    }))
 }
 
 impl Script {
@@ -181,6 +199,7 @@ impl Script {
                         Event::Answers(endpoint, answers.split('|').map(resolution).collect::<Option<_>>()?)
                     }
                     ("fails", why) => Event::Fails(endpoint, failure(why)),
+                    ("led", who) => Event::Led(endpoint, led(who)?),
                     _ => return None,
                 }
             }

@@ -11,6 +11,8 @@
 
 mod client;
 mod failover;
+mod lead;
+mod lead_doctor;
 mod probe;
 mod ready;
 mod server;

@@ -44,6 +44,20 @@ impl Server {
         }
     }
 
+    /// A standby of a running server, in a folder of its own, not started yet.
+    pub fn standby_of(&self, folder: &Path) -> Self {
+        let ip = self
+            .ip
+            .as_ref()
+            .and_then(|ip| ip.parse().ok())
+            .expect("a running server");
+        Self {
+            postgres: postgres::Server::standby_of(&self.postgres, ip, folder),
+            settings: self.settings.clone(),
+            ip: None,
+        }
+    }
+
     /// Adds a setting, such as `ssl=on`, for the next start.
     pub fn set(&mut self, setting: &str) {
         self.settings.push(setting.into());
@@ -73,6 +87,13 @@ impl Server {
         succeed(promote.args(["promote", "--no-wait", "-D"]).arg(self.storage()));
     }
 
+    /// Sends a signal to all processes of the server.
+    pub fn signal(&self, signal: Signal) {
+        for pid in self.processes().into_iter().filter_map(Pid::from_raw) {
+            let _ = kill_process(pid, signal);
+        }
+    }
+
     /// Kills the server and starts another one with what was set meanwhile.
     pub fn restart_on(&mut self, ip: &str) {
         self.kill();
@@ -82,11 +103,8 @@ impl Server {
     /// Kills all processes of the server; what the kernel then says to their peers is up to the network.
     pub fn kill(&mut self) {
         wait_until("the end of all processes of the server", || {
-            let ours = processes_in(self.storage());
-            for pid in &ours {
-                let _ = kill_process(*pid, Signal::KILL);
-            }
-            ours.is_empty()
+            self.signal(Signal::KILL);
+            self.processes().is_empty()
         });
         self.postgres.forget();
         self.ip = None;
@@ -108,13 +126,4 @@ impl Drop for Server {
             self.kill();
         }
     }
-}
-
-/// The processes of the namespace that work in a folder, as those of a server do in its storage.
-fn processes_in(folder: &Path) -> Vec<Pid> {
-    let entries = fs::read_dir("/proc").expect("/proc").flatten();
-    let works_here = |path: &Path| fs::read_link(path.join("cwd")).is_ok_and(|cwd| cwd == folder);
-    let here = entries.map(|entry| entry.path()).filter(|path| works_here(path));
-    here.filter_map(|path| Pid::from_raw(path.file_name()?.to_str()?.parse().ok()?))
-        .collect()
 }

@@ -1,9 +1,13 @@
 //! Who is let in, and what happens when there is no room.
 
 use std::process::Command;
+use std::thread;
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
+use testkit::http::ask;
+
+use super::held::pages;
 use super::world::{
     Client, NEW, OLD, Proxy, World, assert_refused, assert_says, connect, connect_from, times_logged, wait_until,
 };
@@ -62,34 +66,68 @@ fn only_allowed_peers_are_let_in() {
     assert_says(&told, &["no --allow-peer names it"]);
 }
 
-/// Descriptors that a process is started with: sessions get no more than half of so few.
-#[test]
-fn no_more_sessions_are_let_in_than_there_are_descriptors_for() {
-    const DESCRIPTORS: usize = 64;
-    const SESSIONS: usize = 16;
-    let world = World::new();
-    let _databases = [OLD, NEW].map(|ip| world.database(ip));
-    let command = world.command("--linger 5s");
+/// A process that is started with few descriptors: enough for some sessions, however many threads it has.
+#[track_caller]
+fn with_few_descriptors(world: &World, arguments: &str) -> (Proxy, usize) {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let descriptors = 64 + 8 * threads;
+    let command = world.command(arguments);
     let mut shell = Command::new("/bin/sh");
     shell
-        .args(["-c", &format!("ulimit -n {DESCRIPTORS} && exec \"$0\" \"$@\"")])
+        .args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"")])
         .arg(command.get_program())
         .args(command.get_args())
         .env_clear()
         .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let proxy = Proxy::start(&mut shell);
-    let told = proxy.daemon.wait_for_log(&["there are descriptors for 16 sessions"]);
+    let told = proxy
+        .daemon
+        .wait_for_log(&[&format!("{descriptors} descriptors are enough for ")]);
     assert_says(&told, &["not for 10000", "LimitNOFILE=", "--max-sessions"]);
-    let mut sessions: Vec<_> = (0..SESSIONS).map(|_| proxy.client()).collect();
+    let sessions = told
+        .split("enough for ")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next()?.parse().ok());
+    let sessions = sessions.unwrap_or_else(|| panic!("no number in {told}"));
+    assert!(sessions > 8, "{told}");
+    (proxy, sessions)
+}
+
+#[test]
+fn no_more_sessions_are_let_in_than_there_are_descriptors_for() {
+    let world = World::new();
+    let _databases = [OLD, NEW].map(|ip| world.database(ip));
+    let (proxy, most) = with_few_descriptors(&world, "--linger 5s");
+    let mut sessions: Vec<_> = (0..most).map(|_| proxy.client()).collect();
     proxy.assert_refuses();
     let told = proxy.daemon.wait_for_log(&["a connection from 127.0.0.1 is refused"]);
-    assert_says(&told, &["there are 16 sessions already", "LimitNOFILE="]);
+    assert_says(&told, &[&format!("there are {most} sessions already"), "LimitNOFILE="]);
     // It still follows.
     world.move_to(&[NEW]);
     proxy.daemon.wait_for_log(&["moved from 127.0.0.2 to 127.0.0.3"]);
     sessions.iter_mut().for_each(Client::assert_served);
     drop(sessions);
     wait_until("it serves again", || Client::connect(proxy.address).is_ok());
+}
+
+/// Those who ask for pages, from many addresses, have few descriptors too: each use has its share.
+#[test]
+fn a_crowd_before_the_pages_takes_no_descriptor_from_the_sessions() {
+    let world = World::new();
+    let _databases = [OLD, NEW].map(|ip| world.database(ip));
+    let (proxy, most) = with_few_descriptors(&world, "--linger 5s --http 127.0.0.1:0");
+    let site = pages(&proxy);
+    let silent = |n: u8| connect_from(&format!("127.0.1.{n}"), site).expect("it listens");
+    let crowd: Vec<_> = (1..=64).map(silent).collect();
+    assert_eq!(ask(site, "GET", "/healthz").status, 200);
+    let mut sessions: Vec<_> = (0..most).map(|_| proxy.client()).collect();
+    world.move_to(&[NEW]);
+    proxy.daemon.wait_for_log(&["moved from 127.0.0.2 to 127.0.0.3"]);
+    sessions.iter_mut().for_each(Client::assert_served);
+    assert_eq!(ask(site, "GET", "/readyz").status, 200);
+    let log = proxy.daemon.log();
+    assert!(!log.contains("Too many open files"), "{log}");
+    drop(crowd);
 }
 
 /// Whether the last descriptor was for a client or for its database: both an even and an odd number are left.

@@ -110,7 +110,7 @@ fn it_starts_while_dns_is_down_and_serves_from_the_first_answer_on() {
         let told = proxy
             .daemon
             .wait_for_log(&["a connection from 127.0.0.1:", "is refused"]);
-        assert_says(&told, &["its name has not been resolved yet"]);
+        assert_says(&told, &["the name has not been resolved yet"]);
         world.move_to(&[OLD]);
         proxy.daemon.wait_for_log(&["is at 127.0.0.2"]);
         assert_eq!(proxy.leads_to(), OLD);

@@ -25,8 +25,14 @@ struct Page {
 
 #[track_caller]
 fn ask(method: &str, site: SocketAddr, path: &str) -> Page {
+    ask_with(method, site, path, &format!("host: {site}\r\n"))
+}
+
+/// The same with other headers.
+#[track_caller]
+fn ask_with(method: &str, site: SocketAddr, path: &str, headers: &str) -> Page {
     let mut stream = connect(site).expect("the pages are served");
-    let request = format!("{method} {path} HTTP/1.1\r\nhost: {site}\r\nconnection: close\r\n\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\n{headers}connection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).expect("room");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
@@ -111,6 +117,56 @@ fn each_path_and_method_has_its_answer() {
         &line,
         &[&proxy.address.to_string(), &format!("{WRITER}:{}", world.port())],
     );
+}
+
+/// A page of anybody's can have a name of its own lead here, in the browser of who may reach this port.
+#[test]
+fn who_asks_by_a_name_of_somebody_else_s_learns_no_more_than_health() {
+    let world = World::new();
+    let _database = world.database(OLD);
+    let (proxy, site) = with_pages(&world, "");
+    proxy.client().assert_served();
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("a name");
+    let machine = machine.trim();
+    let ours = [
+        "",
+        "host: localhost\r\n",
+        "host: LocalHost.:9477\r\n",
+        "host: tether.localhost\r\n",
+        "host: 10.0.1.5\r\n",
+        "host: [fd00::5]:9477\r\n",
+        &format!("host: {machine}\r\n"),
+        &format!("host: {}:9477\r\n", machine.to_uppercase()),
+    ];
+    let others = [
+        "host: attacker.example\r\n",
+        "host: localhost.attacker.example:9477\r\n",
+        "host: 127.0.0.1.attacker.example\r\n",
+        "host: localhost\r\nhost: attacker.example\r\n",
+        "host: \r\n",
+        "host: \u{fc}\r\n",
+    ];
+    let paths = ["/", "/status", "/readyz", "/readyz/1", "/healthz", "/metrics"];
+    let rows = ours.iter().map(|host| (*host, [200, 200, 200, 404, 200, 200], true));
+    let rows = rows.chain(others.iter().map(|host| (*host, [421, 421, 200, 404, 200, 200], false)));
+    for (host, statuses, is_ours) in rows {
+        for (path, status) in paths.iter().zip(statuses) {
+            let page = ask_with("GET", site, path, host);
+            assert_eq!(page.status, status, "{host:?} {path}: {page:?}");
+            let tells = page.text.contains(WRITER) || page.text.contains(OLD);
+            let may_tell = status == 200 && (is_ours && *path != "/healthz" || *path == "/metrics");
+            assert!(may_tell || !tells, "{host:?} {path}: {page:?}");
+            assert!(
+                tells || !is_ours || !["/", "/status", "/readyz"].contains(path),
+                "{host:?} {path}: {page:?}"
+            );
+        }
+    }
+    let refused = ask_with("GET", site, "/", "host: attacker.example\r\n");
+    assert_says(&refused.text, &["ask by an address", "localhost", machine]);
+    // The whole address in the first line counts as well.
+    let path = "http://attacker.example/status";
+    assert_eq!(ask("GET", site, path).status, 421);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Clients that come while the database is not ready: they wait for it, and learn nothing but that it took a while.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use testkit::http::{Answer, ask};
@@ -21,13 +21,13 @@ fn get(pages: SocketAddr, path: &str) -> Answer {
     ask(pages, "GET", path)
 }
 
-fn pages(proxy: &Proxy) -> SocketAddr {
+pub fn pages(proxy: &Proxy) -> SocketAddr {
     let line = proxy.daemon.wait_for_log(&["serving http://"]);
     super::world::address_after(&line, "serving http://")
 }
 
 /// The number of a metric of the proxy; none before it has been counted first.
-fn metric(pages: SocketAddr, name: &str) -> Option<u64> {
+pub fn metric(pages: SocketAddr, name: &str) -> Option<u64> {
     let text = get(pages, "/metrics").body;
     let line = text.lines().find(|line| line.starts_with(&format!("{name}{{")));
     let number = line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
@@ -227,13 +227,81 @@ fn whoever_leaves_gives_the_seat_back_at_once_and_never_reaches_the_database() {
     assert_eq!(database.clients(), 1);
 }
 
+/// A client that has left behind it more than the kernel keeps for us cannot be seen to have gone: its end waits behind that. No
+/// client of a database says so much before it has heard anything.
+#[test]
+fn whoever_says_too_much_to_be_seen_leaving_keeps_no_seat() {
+    let world = World::new();
+    let proxy = world.proxy(&format!("{ASKING} --max-sessions 8"));
+    let pages = pages(&proxy);
+    let clients: Vec<TcpStream> = (0..8).map(|_| connect(proxy.address).expect("it listens")).collect();
+    for mut client in &clients {
+        client.set_nonblocking(true).expect("an open connection");
+        // Until nothing more is taken.
+        while client.write(&[0; 64 * 1024]).is_ok() {}
+    }
+    drop(clients);
+    wait_for_held(pages, 0);
+    let told = proxy
+        .daemon
+        .wait_for_log(&["a connection from 127.0.0.1", "is refused"]);
+    assert_says(&told, &["more than 16384 bytes before the database took it"]);
+    let _database = Postgres::start(world.at(OLD), Mood::Ready);
+    Client::greeted(knock(proxy.address).expect("it listens")).expect("a session");
+}
+
+#[test]
+fn a_client_that_waits_may_say_so_much() {
+    const MOST: usize = 16 * 1024;
+    let world = World::new();
+    let proxy = world.proxy("--http 127.0.0.1:0");
+    let [stays, goes] = [MOST, MOST + 1].map(|bytes| {
+        let mut client = connect(proxy.address).expect("it listens");
+        client.write_all(&vec![b'x'; bytes]).expect("room");
+        client
+    });
+    assert_refused(Client::greeted(goes).err(), &proxy.daemon.log());
+    wait_for_held(pages(&proxy), 1);
+    assert_waits(&stays);
+    let _database = world.database(OLD);
+    let mut client = Client::greeted(stays).expect("a session");
+    let mut heard = vec![0; MOST];
+    client.stream.read_exact(&mut heard).expect("what was said");
+    client.assert_served();
+}
+
+/// A program that asks once, says that this was all, and waits for the answer, beside one that has said nothing at all.
+#[test]
+fn a_last_word_is_still_answered_if_the_database_is_there_soon() {
+    let world = World::new();
+    let listener = world.listener(OLD);
+    let proxy = world.proxy("");
+    let mut asks = connect(proxy.address).expect("it listens");
+    asks.write_all(b"once").expect("room");
+    asks.shutdown(Shutdown::Write).expect("an open connection");
+    let mut served = listener.accept();
+    let mut heard = String::new();
+    served.read_to_string(&mut heard).expect("what was said");
+    assert_eq!(heard, "once");
+    served.write_all(b"answer").expect("room");
+    drop(served);
+    let mut answer = String::new();
+    asks.read_to_string(&mut answer).expect("an answer");
+    assert_eq!(answer, "answer");
+}
+
 #[test]
 fn a_held_client_goes_where_dns_says_when_the_time_has_come() {
     let world = World::new();
     let proxy = world.proxy(ASKING);
     let pages = pages(&proxy);
     let client = knock(proxy.address).expect("it listens");
+    let began = Instant::now();
     wait_for_held(pages, 1);
+    // However long it has waited for the former one, the new one gets its time to answer.
+    wait_until("it has waited for longer than an answer may take", || {
+        began.elapsed() > Duration::from_millis(1300)
+    });
     let database = Postgres::start(world.at(NEW), Mood::StartingUp);
     world.move_to(&[NEW]);
     wait_until("the new one is asked", || database.questions() > 0);

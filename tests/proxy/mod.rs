@@ -4,7 +4,9 @@
 
 mod admission;
 mod bulk;
+mod circle;
 mod command_line;
+mod crowd;
 mod doubt;
 mod evidence;
 mod follow;

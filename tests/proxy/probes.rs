@@ -64,7 +64,7 @@ fn never_is_never_and_ready_unless_a_client_found_otherwise() {
     drop(database);
     let client = knock(proxy.address).expect("it listens");
     assert_refused(Client::greeted(client).err(), &proxy.daemon.log());
-    assert_eq!(ready().status, 503);
+    wait_until("it is not ready", || ready().status == 503);
     assert_says(&ready().body, &["connection refused"]);
     // It finds out by itself that it is back: no client would be sent here.
     let database = Postgres::start(world.at(OLD), Mood::Ready);

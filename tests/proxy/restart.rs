@@ -1,12 +1,19 @@
 //! Stopping, starting again on an inherited socket, and handing over to a second process.
 
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
+
+use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketType};
+use rustix::process::Uid;
+use rustix::thread::set_thread_uid;
 
 use super::hole::BlackHole;
 use testkit::dns::Behaviour;
@@ -18,6 +25,8 @@ use super::world::{
 
 /// Connections that come at once.
 const MANY: usize = 32;
+/// A user that owns nothing.
+const NOBODY: u32 = 65534;
 
 #[test]
 fn told_to_stop_it_accepts_no_more_and_ends_with_its_last_session() {
@@ -32,7 +41,7 @@ fn told_to_stop_it_accepts_no_more_and_ends_with_its_last_session() {
     let [first, mut last] = sessions;
     drop(first);
     last.assert_served();
-    assert!(proxy.daemon.log().contains("go on for up to"), "{}", proxy.daemon.log());
+    proxy.daemon.wait_for_log(&["go on for up to"]);
     drop(last);
     let (status, log) = proxy.daemon.ended();
     assert!(status.success(), "{log}");
@@ -65,7 +74,7 @@ fn sessions_that_are_left_when_the_drain_is_over_are_reset_on_both_sides() {
         }
         let (status, log) = proxy.daemon.ended();
         assert!(status.success(), "{log}");
-        assert_says(&log, &["2 sessions of", "are cut"]);
+        assert_says(&log, &["cutting 2 sessions of"]);
     }
 }
 
@@ -77,7 +86,7 @@ fn told_twice_it_ends_at_once() {
         let proxy = world.proxy("--drain 1h");
         let client = proxy.client();
         proxy.daemon.signal(first);
-        proxy.daemon.wait_for_log(&["1 session of", "go on for up to"]);
+        proxy.daemon.wait_for_log(&["1 session of", "may go on for up to"]);
         proxy.daemon.signal(second);
         let (status, log) = proxy.daemon.ended();
         assert!(status.success(), "{log}");
@@ -95,7 +104,7 @@ fn a_connection_that_is_still_being_made_belongs_to_what_goes_on() {
     let stream = connect(proxy.address).expect("it listens");
     wait_until("it is being connected", || hole.waiting() == 1);
     proxy.daemon.signal("TERM");
-    proxy.daemon.wait_for_log(&["1 session of", "go on for up to"]);
+    proxy.daemon.wait_for_log(&["1 session of", "may go on for up to"]);
     world.move_to(&[NEW]);
     let mut client = Client::greeted(stream).expect("a database");
     client.assert_served();
@@ -308,6 +317,91 @@ fn nobody_listens_beside_another_unless_it_takes_over_the_same_endpoint() {
     // The control, which a_process_hands_over_to_another_that_listens_beside_it has in full.
     let second = world.proxy(&format!("{listen} --replace"));
     assert_eq!(second.address, first.address);
+}
+
+/// Takes a name by which a process says what it serves at an address, and has a queue for one connection.
+pub fn squatter(listen: SocketAddr, process: u32) -> OwnedFd {
+    let socket = open();
+    net::bind(&socket, &name_of(listen, process)).expect("a free name");
+    net::listen(&socket, 0).expect("bound");
+    socket
+}
+
+/// Accepts a connection and says something that has no end.
+pub fn dribble(squatter: &OwnedFd) {
+    let stream = net::accept(squatter).map(UnixStream::from);
+    let mut stream = stream.expect("a connection");
+    while stream.write_all(b".").is_ok() {
+        thread::sleep(Duration::from_millis(300));
+    }
+}
+
+/// Fills its queue.
+fn queued(listen: SocketAddr, process: u32) -> OwnedFd {
+    let socket = open();
+    net::connect(&socket, &name_of(listen, process)).expect("room for one");
+    socket
+}
+
+fn open() -> OwnedFd {
+    net::socket(AddressFamily::UNIX, SocketType::STREAM, None).expect("a socket")
+}
+
+fn name_of(listen: SocketAddr, process: u32) -> SocketAddrUnix {
+    SocketAddrUnix::new_abstract_name(format!("rds-tether/proxy/{listen}/{process}").as_bytes()).expect("short")
+}
+
+/// Anybody may take the names by which processes say what they serve, and then not say it. Fails if whoever asks waits for that.
+#[test]
+fn a_name_that_is_taken_and_never_answers_holds_nobody_up() {
+    let world = World::new();
+    let _database = world.database(OLD);
+    for is_full in [true, false] {
+        let foreign = TcpListener::bind("127.0.0.1:0").expect("an address");
+        let listen = foreign.local_addr().expect("bound");
+        let squatter = squatter(listen, 1);
+        let mut waiting = Vec::new();
+        if is_full {
+            waiting.push(queued(listen, 1));
+        } else {
+            thread::spawn(move || dribble(&squatter));
+        }
+        for (arguments, code, says) in [
+            ("", 69, "in use"),
+            ("--replace", 78, "no rds-tether that says which endpoint"),
+        ] {
+            if is_full || arguments.is_empty() {
+                let mut command = world.command_for(WRITER, &format!("--listen {listen} {arguments}"));
+                assert_says(&assert_exit(&mut command, code), &["cannot ", says]);
+            }
+        }
+    }
+}
+
+/// Fails if others can keep a process from being replaced: with a name whose queue is full, or with another user's that says something
+/// else (where tests may become another user).
+#[test]
+fn names_of_others_keep_nobody_from_being_replaced() {
+    let world = World::new();
+    let _database = world.database(OLD);
+    let first = world.proxy("");
+    let listen = first.address;
+    let full = squatter(listen, 1);
+    let waiting = queued(listen, 1);
+    let stranger = thread::spawn(move || {
+        set_thread_uid(Uid::from_raw(NOBODY)).ok()?;
+        Some(squatter(listen, 2))
+    });
+    if let Some(stranger) = stranger.join().expect("no panic") {
+        thread::spawn(move || {
+            while let Ok(stream) = net::accept(&stranger) {
+                let _ = UnixStream::from(stream).write_all(b"elsewhere:5432");
+            }
+        });
+    }
+    let second = world.proxy(&format!("--listen {listen} --replace"));
+    assert_eq!(second.address, listen);
+    drop((full, waiting));
 }
 
 #[test]

@@ -2,9 +2,12 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::thread;
 
 use testkit::dns::Behaviour;
+use testkit::http::ask;
 
+use super::restart::{dribble, squatter};
 use super::world::{
     Client, End, NEW, OLD, READER, WRITER, World, address_after, assert_refused, connect, read_to_end, times_logged,
     wait_until,
@@ -233,6 +236,33 @@ fn an_added_proxy_serves_and_the_pages_move() {
     session.assert_served();
 }
 
+/// Fails if a process does nothing else while it asks another what that serves, which never finishes its answer.
+#[test]
+fn a_reload_that_waits_for_another_process_holds_nothing_up() {
+    let world = World::new();
+    let _database = world.database(OLD);
+    let holder = TcpListener::bind("127.0.1.1:0").expect("an address");
+    let taken = holder.local_addr().expect("bound");
+    let pages = "[http]\nlisten = \"127.0.0.1:0\"\n";
+    let good = settings(&world, &[("127.0.0.1", WRITER, "")]) + pages;
+    let run = Run::start(&good);
+    let line = run.daemon.wait_for_log(&["serving http://127.0.0.1:"]);
+    let pages = address_after(&line, "serving http://");
+    let squatter = squatter(taken, 1);
+    let dribbling = thread::spawn(move || dribble(&squatter));
+    let added = proxy(taken, &format!("{WRITER}:{}", world.port())).to_string();
+    run.folder.write("config.toml", &(good + &added));
+    run.daemon.signal("HUP");
+    wait_until("the new settings are refused", || {
+        assert_eq!(ask(pages, "GET", "/healthz").status, 200);
+        times_logged(
+            &run.daemon,
+            &["stay in force", &format!("cannot listen on {taken}"), "in use"],
+        ) == 1
+    });
+    dribbling.join().expect("it was asked, and not for ever");
+}
+
 #[test]
 fn settings_that_cannot_be_taken_change_nothing_at_all() {
     let world = World::new();
@@ -304,6 +334,14 @@ fn each_mistake_in_the_file_is_answered_with_its_line() {
         (
             &twice,
             &[":5:", "two proxies listen on 127.0.0.1:5432", "its own address or port"],
+        ),
+        (
+            &format!("{GOOD}{}", GOOD.replace("127.0.0.1", "0.0.0.0")),
+            &[":5:", "a proxy listens on 0.0.0.0:5432, and another on 127.0.0.1:5432"],
+        ),
+        (
+            &format!("{GOOD}[http]\nlisten = \"127.0.0.1:5432\"\n"),
+            &[":2:", "a proxy listens on 127.0.0.1:5432, and [http] on 127.0.0.1:5432"],
         ),
         (
             &with("linger = \"soon\""),

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::process::{Command, Output, Stdio};
 
-use super::world::{Scratch, WRITER, World, bare_command, finish, said};
+use super::world::{Scratch, WRITER, World, assert_says, bare_command, finish, said};
 
 const USAGE: i32 = 64;
 const SETTINGS: i32 = 78;
@@ -46,10 +46,23 @@ fn refused(world: &World, what: &str, output: &Output, exit: i32, parts: &[&str]
         assert!(error.contains(part), "{what}: {part:?} is missing from: {error}");
     }
     assert!(!error.contains("panicked"), "{what}: {error}");
+    for word in JARGON {
+        assert!(!error.contains(word), "{what}: {word:?} is in: {error}");
+    }
     assert!(error.len() < 2000, "{what}: nobody reads {} bytes", error.len());
     assert_eq!(world.story(), "", "{what}: an API was called");
     assert!(world.dns.queries().is_empty(), "{what}: DNS was asked");
 }
+
+/// Words of libraries, which nobody knows who writes settings.
+const JARGON: [&str; 6] = [
+    "invalid type",
+    "invalid length",
+    "a sequence",
+    "struct ",
+    "usize",
+    "non-zero type",
+];
 
 #[track_caller]
 fn refused_lines(cases: &[(&str, &[&str])]) {
@@ -72,6 +85,10 @@ fn nothing_to_do_and_what_nobody_knows() {
         ),
         ("run ENDPOINT GROUP --timeout 5s", &["--timeout"]),
         ("sync ENDPOINT GROUP --upsert-only=maybe", &["--upsert-only"]),
+        (
+            "proxy --listen 127.0.0.1:0 --endpoint WRITER:5432 --max-sessions 0",
+            &["--max-sessions: \"0\" is not a number that it takes", "from 1"],
+        ),
         ("sync --endpoint", &["--endpoint <HOST:PORT>", "value is required"]),
         ("sync --config", &["--config <FILE>", "value is required"]),
         ("sync --config EMPTY", &["--config <FILE>", "value is required"]),
@@ -240,6 +257,85 @@ fn values_out_of_shape_and_out_of_range() {
     ]);
 }
 
+/// Fails if one mistake is told as two, of which one is none; told with all words of what is printed.
+#[test]
+fn one_mistake_is_told_once() {
+    let world = World::new();
+    let scratch = Scratch::new();
+    let lead = "lead = { user = \"x\", iam = true }\nca_bundle = \"/nowhere/ca.pem\"";
+    let proxy = format!("[[proxy]]\nlisten = \"127.0.0.1:1\"\nendpoint = \"WRITER:5432\"\n{lead}");
+    for text in ["GROUP\nprobe = \"tls\"\nca_bundle = \"/nowhere/ca.pem\"", &proxy] {
+        let path = scratch.write("config.toml", &settings(text));
+        let output = finish(typed(&world, "check --config").arg(path));
+        refused(
+            &world,
+            text,
+            &output,
+            SETTINGS,
+            &["cannot read the CA bundle /nowhere/ca.pem"],
+        );
+        assert_eq!(said(&output).lines().count(), 1, "{}", said(&output));
+    }
+    for line in [
+        "check --config EMPTY",
+        "check ENDPOINT GROUP --probe tls --ca-bundle /nowhere/ca.pem",
+        "check ENDPOINT GROUP --probe-patience 3s",
+        "check ENDPOINT GROUP --notify-after 3s",
+    ] {
+        let output = finish(&mut typed(&world, line));
+        refused(&world, line, &output, USAGE, &[]);
+        assert_eq!(said(&output).lines().count(), 1, "{line}: {}", said(&output));
+    }
+}
+
+/// Fails if a flag that has no effect on what the settings have is taken in silence.
+#[test]
+fn a_flag_without_an_effect_is_refused() {
+    let world = World::new();
+    let scratch = Scratch::new();
+    let proxy = "[[proxy]]\nlisten = \"127.0.0.1:1\"\nendpoint = \"WRITER:5432\"";
+    let proxies = scratch.write("proxies.toml", &settings(proxy));
+    let groups = scratch.write("groups.toml", &settings("GROUP"));
+    let two = settings("GROUP\nprobe = \"tcp\"\n") + &settings("GROUP").replace("orders/", "others/");
+    let two = scratch.write("two.toml", &two);
+    for (path, flags, told) in [
+        (&proxies, "--observe", "--observe is about target groups"),
+        (&proxies, "--upsert-only", "--upsert-only is about target groups"),
+        (
+            &proxies,
+            "--allow-cidr 10.0.0.0/8",
+            "--allow-cidr is about target groups",
+        ),
+        (&proxies, "--forget 5s", "--forget is about target groups"),
+        (&groups, "--replace", "--replace is about proxies"),
+        (&groups, "--probe-patience 5s", "says nothing without probe (--probe)"),
+        (
+            &groups,
+            "--notify-after 5s",
+            "says nothing without sns_topic_arn (--notify-topic)",
+        ),
+    ] {
+        let mut command = typed(&world, "run --config");
+        let output = finish(command.arg(path).args(flags.split(' ')));
+        refused(&world, flags, &output, USAGE, &[told]);
+    }
+    // It is for the group that is probed, and variables are there for other verbs, too.
+    let mut command = typed(&world, "check --config");
+    let output = finish(command.arg(two).args(["--probe-patience", "5s"]));
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    for (name, value) in [
+        ("INTERVAL", "9s"),
+        ("NOTIFY_AFTER", "9s"),
+        ("PROBE_PATIENCE", "9s"),
+        ("FORGET", "9s"),
+        ("REPLACE", "true"),
+    ] {
+        let mut command = typed(&world, "iam --config");
+        let output = finish(command.arg(&proxies).env(format!("RDS_TETHER_{name}"), value));
+        assert_eq!(output.status.code(), Some(0), "{name}: {}", said(&output));
+    }
+}
+
 /// A duration is told in the units that it was given in, never as `172800s` or `0ns`.
 #[test]
 fn ranges_are_told_in_units_that_people_write() {
@@ -274,6 +370,45 @@ fn nothing_to_follow_says_what_to_give() {
 }
 
 /// What nobody typed cannot be found in the command line: the message names the variable.
+/// A URL without its scheme has a password all the same.
+#[test]
+fn what_may_be_a_password_before_an_at_is_not_repeated() {
+    let world = World::new();
+    for line in [
+        "plan GROUP --endpoint tether:hunter2@orders.example:5432",
+        "check GROUP --endpoint tether:hunter2@orders.example",
+        "plan ENDPOINT GROUP --nameserver tether:hunter2@10.0.0.2",
+    ] {
+        let output = finish(&mut typed(&world, line));
+        refused(&world, line, &output, USAGE, &["***@"]);
+        assert!(!said(&output).contains("hunter2"), "{}", said(&output));
+    }
+}
+
+/// At some of these values the SDK would end a task.
+#[test]
+fn variables_of_aws_that_cannot_be_used_are_named_without_their_value() {
+    // The doctor looks at DNS, which the others do not come to.
+    let (world, looked_at) = (World::new(), World::new());
+    for (name, value) in [
+        ("AWS_ENDPOINT_URL", ""),
+        ("AWS_ENDPOINT_URL", "hunter2"),
+        ("AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING_V2", ""),
+        ("AWS_ACCESS_KEY_ID", "hunter2\n"),
+        ("AWS_SESSION_TOKEN", "hunter2\n"),
+        ("AWS_EXECUTION_ENV", "hunter2\n"),
+    ] {
+        for line in ["plan ENDPOINT GROUP", "sync ENDPOINT GROUP"] {
+            let output = finish(typed(&world, line).env(name, value));
+            refused(&world, name, &output, USAGE, &[name]);
+            assert!(!said(&output).contains("hunter2"), "{}", said(&output));
+        }
+        let output = finish(typed(&looked_at, "doctor ENDPOINT GROUP --skip reach").env(name, value));
+        assert_ne!(output.status.code(), Some(0), "{name}: {}", said(&output));
+        assert_says(&said(&output), &[name]);
+    }
+}
+
 #[test]
 fn a_bad_environment_variable_is_named() {
     let world = World::new();
@@ -294,6 +429,29 @@ fn a_bad_environment_variable_is_named() {
     ] {
         let output = finish(typed(&world, "sync ENDPOINT GROUP").env(name, value));
         refused(&world, name, &output, USAGE, &[name]);
+        // The words of a parser are no words for who has typed nothing.
+        for word in ["invalid value", "for '--", "boolean", "type"] {
+            assert!(!said(&output).contains(word), "{name}: {}", said(&output));
+        }
+    }
+    for (line, name, value) in [
+        (
+            "proxy --listen 127.0.0.1:1 --endpoint WRITER:5432",
+            "RDS_TETHER_MAX_SESSIONS",
+            "0",
+        ),
+        (
+            "proxy --listen 127.0.0.1:1 --endpoint WRITER:5432",
+            "RDS_TETHER_MAX_SESSIONS",
+            "many",
+        ),
+        ("iam ENDPOINT GROUP", "RDS_TETHER_FOR", "everything"),
+    ] {
+        let output = finish(typed(&world, line).env(name, value));
+        refused(&world, name, &output, USAGE, &[name, value, "write "]);
+        for word in ["invalid", "for '--", "non-zero"] {
+            assert!(!said(&output).contains(word), "{name}: {}", said(&output));
+        }
     }
 }
 
@@ -327,7 +485,7 @@ fn bytes_that_are_no_text() {
     let argument = finish(typed(&world, "sync GROUP --endpoint").arg(bytes()));
     refused(&world, "argument", &argument, USAGE, &["UTF-8"]);
     let variable = finish(typed(&world, "sync GROUP").env("RDS_TETHER_ENDPOINT", bytes()));
-    refused(&world, "variable", &variable, USAGE, &["UTF-8"]);
+    refused(&world, "variable", &variable, USAGE, &["UTF-8", "RDS_TETHER_ENDPOINT"]);
     let verb = finish(bare_command(&world.elb.url()).arg(bytes()));
     refused(&world, "verb", &verb, USAGE, &[]);
     let path = finish(typed(&world, "sync --config").arg(bytes()));
@@ -339,6 +497,10 @@ fn settings(text: &str) -> String {
     text.replace(
         "GROUP",
         "[[target_group]]\narn = \"ARN\"\nendpoints = [\"WRITER:5432\"]",
+    )
+    .replace(
+        "PROXY",
+        "[[proxy]]\nlisten = \"127.0.0.1:0\"\nendpoint = \"WRITER:5432\"",
     )
     .replace("ARN", ARN)
     .replace("WRITER", WRITER)
@@ -439,6 +601,44 @@ fn values_that_are_not_what_their_key_wants() {
         ),
         ("GROUP\nkeep = [\"10.0.0.5/8\"]", Some(4), &["write 10.0.0.0/8"]),
         ("GROUP\nallow_cidrs = [\"10.0.0.0/33\"]", Some(4), &["no CIDR"]),
+        (
+            "GROUP\nallow_cidrs = []",
+            Some(4),
+            &[
+                "allow_cidrs is empty",
+                "or leave allow_cidrs out: then every address may be registered",
+            ],
+        ),
+        (
+            "[[proxy]]\nlisten = \"127.0.0.1:1\"\nendpoint = \"WRITER:5432\"\nallow_peers = []",
+            Some(4),
+            &[
+                "allow_peers is empty",
+                "or leave allow_peers out: then everybody may connect",
+            ],
+        ),
+        (
+            "[[proxy]]\nlisten = \"127.0.0.1:1\"\nendpoint = \"WRITER:5432\"\nallow_cidrs = []",
+            Some(4),
+            &[
+                "allow_cidrs is empty",
+                "or leave allow_cidrs out: then every address may be connected to",
+            ],
+        ),
+        (
+            "GROUP\nprobe_patience = \"30s\"",
+            Some(4),
+            &[
+                "probe_patience",
+                "says nothing without probe",
+                "leave probe_patience out",
+            ],
+        ),
+        (
+            "GROUP\n[notify]\nafter = \"30s\"",
+            Some(5),
+            &["after", "says nothing without sns_topic_arn", "name the topic"],
+        ),
         ("GROUP\n[dns]\nnameservers = [\"dns.example\"]", Some(5), &["ADDR:PORT"]),
         ("GROUP\n[dns]\ntimeout = \"bananas\"", Some(5), &["with a unit"]),
         ("GROUP\n[dns]\nquorum = \"all\"", Some(5), &["`all`", "`majority`"]),
@@ -465,6 +665,15 @@ fn values_that_are_not_what_their_key_wants() {
         (
             "GROUP\nprobe = \"tls\"\nca_bundle = \"/dev/null\"",
             Some(5),
+            &["ca_bundle", "cannot read", "it is a device, not a file"],
+        ),
+        (
+            concat!(
+                "GROUP\nprobe = \"tls\"\nca_bundle = \"",
+                env!("CARGO_MANIFEST_DIR"),
+                "/Cargo.toml\""
+            ),
+            Some(5),
             &["ca_bundle", "no certificate", "PEM"],
         ),
     ]);
@@ -476,20 +685,54 @@ fn values_of_the_wrong_type() {
         (
             "[[target_group]]\narn = 1\nendpoints = [\"WRITER:5432\"]",
             Some(2),
-            &["expected a string"],
+            &["`1` is a number, and not a text"],
         ),
-        ("GROUP\nforget = 30", Some(4), &["`30`", "expected a string"]),
+        ("GROUP\nforget = 30", Some(4), &["`30` is a number, and not a text"]),
         (
             "GROUP\nupsert_only = \"yes\"",
             Some(4),
-            &["\"yes\"", "expected a boolean"],
+            &["\"yes\" is a text, and not true or false", "without quotes"],
         ),
         (
             "GROUP\nassume_role = \"arn:aws:iam::111122223333:role/x\"",
             Some(4),
             &[],
         ),
-        ("dns = 1\nGROUP", Some(1), &[]),
+        ("dns = 1\nGROUP", Some(1), &["dns: `1` is a number, and not a table"]),
+        ("GROUP\n[[dns]]\ninterval = \"5s\"", Some(4), &["single brackets"]),
+        (
+            "GROUP\nforget = true",
+            Some(4),
+            &["`true` is true or false, and not a text"],
+        ),
+        (
+            "GROUP\nforget = { a = 1 }",
+            Some(4),
+            &["forget: it is a table, and not a text"],
+        ),
+        (
+            "GROUP\nupsert_only = 1.5",
+            Some(4),
+            &["`1.5` is a number, and not true or false"],
+        ),
+        ("GROUP\nkeep = {}", Some(4), &["keep: it is a table, and not a list"]),
+        (
+            "GROUP\nassume_role = []",
+            Some(4),
+            &["it is a list, and not a table: { arn"],
+        ),
+        (
+            "PROXY\nmax_sessions = 0",
+            Some(4),
+            &["max_sessions: `0` is not a number from 1"],
+        ),
+        ("PROXY\nmax_sessions = -1", Some(4), &["`-1` is not a number from 1"]),
+        (
+            "PROXY\nmax_sessions = \"many\"",
+            Some(4),
+            &["\"many\" is not a number from 1"],
+        ),
+        ("PROXY\nmax_sessions = 99999999999999999999", Some(4), &["max_sessions"]),
         (
             "[[target_group]]\narn = \"ARN\"\nendpoints = \"WRITER:5432\"",
             Some(3),
@@ -607,7 +850,7 @@ fn files_that_cannot_be_read() {
     std::fs::write(&bytes, b"# \xff\n[[target_group]]\n").unwrap();
     for (path, why) in [
         (scratch.path("missing.toml"), "No such file"),
-        (directory, "Is a directory"),
+        (directory, "it is a directory, not a file"),
         (bytes, "UTF-8"),
     ] {
         let output = finish(typed(&world, "run --config").arg(&path));
@@ -684,5 +927,57 @@ fn a_reader_that_goes_away_is_no_failure() {
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{command:?}: {}", said(&output));
         assert!(output.stderr.is_empty(), "{command:?}: {}", said(&output));
+    }
+}
+
+#[test]
+fn what_cannot_be_written_is_an_error() {
+    let world = World::settled();
+    let scratch = Scratch::new();
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let bound = |line: &str| {
+        let mut verb_and_flags = line.split(' ');
+        let mut command = world.bound(verb_and_flags.next().unwrap());
+        command.args(verb_and_flags);
+        command
+    };
+    let settings = format!(
+        "[[target_group]]\narn = \"{}\"\nendpoints = [\"{WRITER}:5432\"]\n",
+        world.arn
+    );
+    let settings = scratch.write("good.toml", &settings);
+    let of_file = ["check --config", "iam --config"].map(|line| {
+        let mut command = typed(&world, line);
+        command.arg(&settings);
+        command
+    });
+    let bound = [
+        "plan",
+        "plan --output json",
+        "sync",
+        "sync --output json",
+        "status",
+        "status --output json",
+        "status --watch",
+        "doctor --only settings",
+        "doctor --only settings --output json",
+    ]
+    .map(bound);
+    let typed = [
+        "man",
+        "man run",
+        "completions bash",
+        "--help",
+        "sync --help",
+        "--version",
+    ]
+    .map(|line| typed(&world, line));
+    for mut command in bound.into_iter().chain(of_file).chain(typed) {
+        let child = command.stdout(full()).stderr(Stdio::piped()).spawn().unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {said}");
+        let told = said.matches("cannot write to standard output: No space left").count();
+        assert_eq!(told, 1, "{command:?}: {said}");
     }
 }

@@ -311,6 +311,11 @@ fn a_silent_name_server_costs_a_bounded_time() {
         let text = assert_exit(world.bound(verb).args(args), 69);
         let took = start.elapsed();
         assert!(took < at_most, "{verb} {args:?} took {took:?}:\n{text}");
+        assert_says(&text, &["=> DNS: ", "because no name server answers in time"]);
+        assert!(
+            !text.contains("ELB") && !text.contains("AWS is not"),
+            "{verb} {args:?}:\n{text}"
+        );
     }
     assert_eq!(world.writes(), [""; 0]);
 }
@@ -397,6 +402,37 @@ fn with_a_majority_quorum_a_single_name_server_changes_nothing() {
         ],
     );
     assert_eq!(world.writes(), [""; 0]);
+}
+
+/// Fails if one name server makes a majority of two because it is named twice.
+#[test]
+fn a_name_server_that_is_named_twice_is_one() {
+    let world = World::settled();
+    let servers = [dns::Server::start(), dns::Server::start()];
+    servers[0].set(WRITER, Behaviour::a(OLD, 1));
+    servers[1].set(WRITER, Behaviour::all(&[OLD, NEW], 1));
+    let [one, other] = servers.each_ref().map(|server| server.addr());
+    let mapped = format!("[::ffff:{}]:{}", other.ip(), other.port());
+    for twice in [other.to_string(), mapped] {
+        let scratch = Scratch::new();
+        let dns = table("[dns]")
+            .set("quorum", "majority")
+            .set("nameservers", vec![one.to_string(), other.to_string(), twice.clone()]);
+        let path = scratch.write(
+            "config.toml",
+            &target_group(&world.arn, &format!("{WRITER}:5432")).and(dns),
+        );
+        let output = finish(bare_command(&world.elb.url()).args(["plan", "--config"]).arg(path));
+        let text = said(&output);
+        assert_says(
+            &text,
+            &[
+                &format!("name server {other} is named more than once: it is one"),
+                "10.0.2.7:5432 is given by too few name servers",
+            ],
+        );
+        assert!(!text.contains("would change"), "{twice}: {text}");
+    }
 }
 
 // Addresses that must not become targets

@@ -7,11 +7,13 @@ mod credentials;
 mod dns_truth;
 mod elb_semantics;
 mod evidence;
+mod hostile;
 mod mistakes;
 mod operation;
 mod pressure;
 mod serving;
 mod taken;
+mod terminal;
 mod verdicts;
 
 use testkit::world;

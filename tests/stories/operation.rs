@@ -728,6 +728,71 @@ fn the_exit_code_of_a_plan_tells_what_it_came_to() {
     }
 }
 
+/// Fails if one verb calls a group well of which another says that it is not settled.
+#[test]
+fn all_verbs_agree_on_whether_a_group_is_settled() {
+    type Make = fn(&World);
+    let moved: Make = |world| world.dns.set(WRITER, Behaviour::a(NEW, 1));
+    let as_it_is: Make = |_| {};
+    let cases: [(&str, Make, &[&str], [i32; 3]); 5] = [
+        ("settled", as_it_is, &[], [0, 0, 0]),
+        ("settled and kept", as_it_is, &["--keep", "0.0.0.0/0"], [0, 0, 0]),
+        ("kept out", moved, &["--keep", "0.0.0.0/0"], [2, 2, 4]),
+        (
+            "kept out of a reader",
+            moved,
+            &["--keep", "0.0.0.0/0", "--role", "reader"],
+            [2, 2, 4],
+        ),
+        ("to be registered", moved, &["--observe"], [2, 2, 2]),
+    ];
+    for (name, make, flags, codes) in cases {
+        let world = World::settled();
+        make(&world);
+        for (verb, code) in ["plan", "status", "sync"].into_iter().zip(codes) {
+            let mut command = world.bound(verb);
+            command.args(flags).args(["--timeout", "5s"]);
+            let text = assert_exit(&mut command, code);
+            assert_eq!(
+                text.contains("settled: the group equals DNS"),
+                code == 0,
+                "{name}: {text}"
+            );
+        }
+    }
+}
+
+/// Fails if a target that no answer has ever named is told of at every step, or each time that DNS can be seen again.
+#[test]
+fn a_target_that_dns_never_named_is_logged_once() {
+    for (flags, comes_and_goes) in [
+        (&["--forget", "1h"][..], false),
+        (&["--forget", "1h"][..], true),
+        (&["--keep", "10.0.2.0/24"][..], true),
+        (&["--observe", "--forget", "1h"][..], true),
+    ] {
+        let world = World::settled();
+        world.elb.put_target(&world.arn, NEW, 5432);
+        let daemon = Daemon::start(world.bound("run").args(flags).args(["--interval", "1s"]));
+        daemon.wait_for_log(&[NEW]);
+        for step in 0..6 {
+            let is_blind = comes_and_goes && step % 2 == 0;
+            let answer = if is_blind {
+                Behaviour::ServFail
+            } else {
+                Behaviour::a(OLD, 1)
+            };
+            world.dns.set(WRITER, answer);
+            wait_for_more_queries(&world.dns, WRITER, 2);
+        }
+        let (_, log) = daemon.stop();
+        let is_of_it = |line: &&str| line.contains(NEW) && !line.contains("stopping");
+        // That it is not named, and why it stays.
+        assert!(log.lines().filter(is_of_it).count() <= 2, "{flags:?}:\n{log}");
+        assert_eq!(log.contains("recovered"), comes_and_goes, "{log}");
+    }
+}
+
 /// Fails if the outcome of a lesser binding hides that of a worse one.
 #[test]
 fn the_worst_of_several_bindings_is_the_exit_code() {

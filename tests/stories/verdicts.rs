@@ -1,11 +1,12 @@
 //! What is said last names what is wrong: which of DNS and AWS, the likely cause, and a group that cannot serve a database.
 
 use std::net::UdpSocket;
+use std::time::Duration;
 
 use testkit::dns::Behaviour;
 use testkit::elb::{Failure, Group, TargetType};
 
-use super::world::{Daemon, NEW, OLD, WRITER, World, assert_exit, assert_says};
+use super::world::{Daemon, NEW, OLD, WRITER, World, assert_exit, assert_says, finish, said};
 
 fn last(text: &str) -> &str {
     text.trim_end().lines().last().expect("a last line")
@@ -86,30 +87,120 @@ fn a_group_of_another_type_is_no_failed_call() {
     }
     assert_says(
         &assert_exit(&mut world.bound("plan"), 78),
-        &["cannot be followed: TargetTypeNotIp"],
+        &["cannot be followed: its targets are of type alb"],
     );
+}
+
+/// Fails if what a sync ends with is told twice, or that its time was over not at all.
+#[test]
+fn a_sync_says_everything_once_and_that_its_time_was_over() {
+    const OVER: &str = "; the time of --timeout was over";
+    type Change = fn(&World);
+    let cases: [(Change, i32, &[&str], bool); 5] = [
+        (
+            |world| {
+                world
+                    .elb
+                    .fail("DescribeTargetHealth", Failure::denied("DescribeTargetHealth"), None)
+            },
+            77,
+            &["DescribeTargetHealth failed"],
+            false,
+        ),
+        (
+            |world| world.elb.fail("DescribeTargetGroups", Failure::Hang, None),
+            69,
+            &["no answer within --timeout", "AWS is not available"],
+            true,
+        ),
+        (
+            |world| world.dns.set(WRITER, Behaviour::NxDomain),
+            69,
+            &["NXDOMAIN"],
+            true,
+        ),
+        (
+            |world| {
+                world
+                    .dns
+                    .set(WRITER, Behaviour::a(OLD, 1).delayed(Duration::from_secs(60)))
+            },
+            69,
+            &[],
+            true,
+        ),
+        (
+            |world| world.elb.put_target(&world.arn, NEW, 5432),
+            4,
+            &["changes are pending"],
+            true,
+        ),
+    ];
+    for (change, exit, parts, is_late) in cases {
+        let world = World::settled();
+        change(&world);
+        let output = finish(world.bound("sync").args(["--timeout", "2s"]));
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(exit), "{text}");
+        assert_says(&text, parts);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let results = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(last(&results).ends_with(OVER), is_late, "{text}");
+        if !is_late {
+            assert!(
+                errors.is_empty() && text.matches(parts[0]).count() == 1,
+                "{errors}\n{results}"
+            );
+        }
+    }
+}
+
+/// Fails if what ELB lists and nobody can read is told as the SDK has it, or more than once.
+#[test]
+fn a_target_that_cannot_be_read_is_told_in_plain_words() {
+    let world = World::settled();
+    world.elb.put_target(&world.arn, "i-0abc", 5432);
+    for verb in ["plan", "sync"] {
+        let text = assert_exit(world.bound(verb).args(["--timeout", "2s"]), 1);
+        assert_says(
+            &text,
+            &[
+                "cannot be followed: a target that ELB lists is no address and port: it has the ID \"i-0abc\" and port 5432",
+            ],
+        );
+        for word in ["Unreadable", "TargetHealthDescription", "Some("] {
+            assert!(!text.contains(word), "{verb}: {text}");
+        }
+    }
 }
 
 /// The kind of a group, and what is said of it; nothing where it can serve a database.
 #[test]
 fn a_group_that_cannot_serve_a_database_is_told() {
     type Change = fn(&mut Group);
-    let cases: [(Change, Option<&str>); 8] = [
-        (|_| {}, None),
-        (|group| group.protocol = "TCP_UDP".into(), None),
+    // What `plan` and `sync` end with, and what `status` does.
+    let (well, unusable) = ((0, 0), (78, 2));
+    let cases: [(Change, Option<&str>, (i32, i32)); 10] = [
+        (|_| {}, None, well),
+        (|group| group.protocol = "TCP_UDP".into(), None, well),
         // Its port is for targets that are registered without one.
-        (|group| group.port = 6432, None),
-        (|group| group.protocol = "HTTP".into(), Some("HTTP")),
-        (|group| group.protocol = "UDP".into(), Some("UDP")),
-        (|group| group.protocol = "TLS".into(), Some("TLS")),
-        (|group| group.health_check.port = "8080".into(), Some("port 8080")),
-        (|group| group.health_check.port = "5432".into(), None),
+        (|group| group.port = 6432, None, well),
+        (|group| group.protocol = "HTTP".into(), Some("HTTP"), unusable),
+        (|group| group.protocol = "HTTPS".into(), Some("HTTPS"), unusable),
+        (|group| group.protocol = "UDP".into(), Some("UDP"), unusable),
+        (|group| group.protocol = "TLS".into(), Some("TLS"), unusable),
+        (|group| group.protocol = "GENEVE".into(), Some("GENEVE"), unusable),
+        (|group| group.health_check.port = "8080".into(), Some("port 8080"), well),
+        (|group| group.health_check.port = "5432".into(), None, well),
     ];
-    for (change, said) in cases {
+    for (change, said, (exit, of_status)) in cases {
         let mut group = Group::named("orders");
         change(&mut group);
         let world = World::settled_with(group);
-        let text = assert_exit(&mut world.bound("plan"), 0);
+        assert_exit(&mut world.bound("sync"), exit);
+        assert_exit(&mut world.bound("status"), of_status);
+        let text = assert_exit(&mut world.bound("plan"), exit);
+        assert_eq!(text.contains("=> not a usable target group"), exit != 0, "{text}");
         let notes: Vec<&str> = text.lines().filter(|line| line.contains("note: ")).collect();
         match said {
             None => assert!(notes.is_empty(), "{text}"),

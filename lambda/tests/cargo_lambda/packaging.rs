@@ -21,7 +21,7 @@ const ZIP_BYTES_MAX: u64 = 5_000_000;
 /// A quarter of the smallest function.
 const MEMORY_BYTES_MAX: u64 = 32 << 20;
 /// A cold build with its whole-program optimization on a busy machine.
-const BUILD_MAX: Duration = Duration::from_secs(20 * 60);
+const BUILD_MAX: Duration = Duration::from_secs(40 * 60);
 
 const BUILD: &str = "cargo lambda build --release --output-format zip --package rds-tether-lambda";
 

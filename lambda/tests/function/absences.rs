@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use rds_tether::function::tag::Seal;
 use testkit::dns::Behaviour;
 use testkit::elb::Failure;
 use testkit::lambda::Function;
@@ -12,11 +13,31 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// A time-out so short that no invocation lives to see the end of an absence of three seconds.
 const SHORT: Duration = Duration::from_millis(4500);
 
+/// A value that this secret seals for this group.
+fn sealed(secret: &str, arn: &str, text: &str) -> String {
+    let seal: Seal = secret.parse().unwrap();
+    seal.sealed(&arn.parse().unwrap(), text)
+}
+
+/// Leaves the tag that an earlier invocation would have left; gives its value.
+fn leave(world: &World, text: &str) -> String {
+    let value = sealed(TAG_SECRET, &world.arn, text);
+    world.set_tag(&value);
+    value
+}
+
 /// The first tick of a process.
 #[track_caller]
 fn cold_tick(world: &World, function: &mut Function) {
     function.restart();
     world.ask(TICK, SHORT);
+}
+
+/// The first tick of a process, with time for all that it may do.
+#[track_caller]
+fn long_cold_tick(world: &World, function: &mut Function) {
+    function.restart();
+    world.ask(TICK, LONG);
 }
 
 /// Ticks at which the function is cold, until the old target is gone or too much time has passed.
@@ -56,13 +77,13 @@ fn each_cold_process_adds_its_answers_to_the_tag() {
     world.dns.set(READER, Behaviour::a(NEW, 60));
     world.dns.caching(true);
     let since = secs_ago(10 * MINUTE);
-    world.set_tag(&tag_of_old(MINUTE, 10 * MINUTE, 20));
+    leave(&world, &tag_of_old(MINUTE, 10 * MINUTE, 20));
     let mut function = world.bound(READER, "5m");
     // It takes 14 answers for each of two members.
     for answers in 21..28 {
         cold_tick(&world, &mut function);
         let tag = world.tag();
-        let entry = tag.split_once(' ').map(|(_, entry)| entry);
+        let entry = tag.split(' ').nth(1);
         assert_eq!(entry, Some(format!("{OLD}/5432={since}+{answers}").as_str()));
         assert_eq!(world.changes(), [""; 0]);
     }
@@ -84,7 +105,7 @@ fn each_cold_process_adds_its_answers_to_the_tag() {
 #[test]
 fn remembered_clocks_do_not_replace_two_looks() {
     let world = World::reader_left();
-    world.set_tag(&tag_of_old(MINUTE, 60 * MINUTE, 1000));
+    leave(&world, &tag_of_old(MINUTE, 60 * MINUTE, 1000));
     let _function = world.bound(READER, "5m");
     let report = world.ask(TICK, LONG);
     assert_eq!(report["settled"], true, "the removal is seen to have worked: {report}");
@@ -108,7 +129,7 @@ fn what_nobody_is_absent_from_has_no_tag() {
     world.ask(TICK, LONG);
     assert_eq!(world.tags_written(), [""; 0]);
     // An answer names the target that an earlier process had missed.
-    world.set_tag(&tag_of_old(MINUTE, 10 * MINUTE, 1));
+    leave(&world, &tag_of_old(MINUTE, 10 * MINUTE, 1));
     world.ask(TICK, LONG);
     world.ask(TICK, LONG);
     assert_eq!(world.tags_written(), [""], "cleared once");
@@ -136,15 +157,85 @@ fn a_tag_that_cannot_be_believed_only_delays() {
         tag_of_old(2 * MINUTE, 10 * MINUTE, 1000),
     ];
     for tag in &tags {
-        world.set_tag(tag);
+        leave(&world, tag);
         cold_tick(&world, &mut function);
         assert_eq!(world.changes(), [""; 0], "{tag}");
     }
     let lines = metrics(&function, tags.len());
     assert!(lines.iter().all(|line| line["ReconcileErrors"] == 0), "{lines:?}");
-    world.set_tag(&tag_of_old(MINUTE, 10 * MINUTE, 1000));
-    cold_tick(&world, &mut function);
+    leave(&world, &tag_of_old(MINUTE, 10 * MINUTE, 1000));
+    long_cold_tick(&world, &mut function);
     assert_eq!(world.addresses(), [NEW], "one that can be believed does count");
+}
+
+/// Fails if somebody who may write the tag, but has not the function's secret, can make a target seem absent for long.
+#[test]
+fn a_tag_that_another_hand_wrote_shortens_nothing() {
+    let world = World::reader_left();
+    let (other, _) = world.add_settled("billing");
+    let mut function = world.bound(READER, "5m");
+    let long = |last| tag_of_old(last, 10 * MINUTE, 1000);
+    let ours = |text: &str| sealed(TAG_SECRET, &world.arn, text);
+    let forged = [
+        long(MINUTE),
+        format!("{} {}", long(MINUTE), "0".repeat(32)),
+        sealed("the secret of another", &world.arn, &long(MINUTE)),
+        sealed(TAG_SECRET, &other, &long(MINUTE)),
+        // A value of its own that says more, and one that is cut off.
+        ours(&long(MINUTE)).replace("+1000", "+1001"),
+        ours(&long(MINUTE)).rsplit_once(' ').unwrap().0.to_owned(),
+    ];
+    let told = |function: &Function| {
+        let lines = function.stderr();
+        let of_group = |line: &&String| line.contains("is not believed") && line.contains("\"orders\"");
+        lines.iter().filter(of_group).count()
+    };
+    for (nth, tag) in forged.iter().enumerate() {
+        world.set_tag(tag);
+        long_cold_tick(&world, &mut function);
+        assert_eq!(world.changes(), [""; 0], "{tag}");
+        assert_eq!(told(&function), nth + 1, "{tag}: {:?}", function.stderr());
+        // As long as the process lives, it is told once.
+        world.set_tag(tag);
+        world.ask(TICK, LONG);
+        assert_eq!((world.changes(), told(&function)), (Vec::new(), nth + 1), "{tag}");
+    }
+    // Written again after its time, its own is of no use: nobody has looked for longer than absence is believed.
+    world.set_tag(&ours(&long(2 * MINUTE)));
+    long_cold_tick(&world, &mut function);
+    assert_eq!(world.changes(), [""; 0]);
+    leave(&world, &long(MINUTE));
+    long_cold_tick(&world, &mut function);
+    assert_eq!(world.addresses(), [NEW], "its own does count");
+    assert!(function.stderr().iter().all(|line| !line.contains(TAG_SECRET)));
+}
+
+/// Fails if a forged tag makes a writer's old target go before its time.
+#[test]
+fn a_forged_tag_leaves_the_old_target_its_time() {
+    let world = World::failed_over();
+    world.elb.put_target(&world.arn, NEW, 5432);
+    world.set_tag(&tag_of_old(MINUTE, 10 * MINUTE, 1000));
+    let _function = world.bound(WRITER, "3s");
+    assert_eq!(world.ask(TICK, LONG)["settled"], true);
+    assert_eq!(world.changes(), ["Deregister 10.0.1.5:5432"]);
+    let calls = world.elb.calls();
+    let first = |action: &str| calls.iter().find(|call| call.action == action).unwrap().at;
+    let waited = first("DeregisterTargets") - first("DescribeTags");
+    assert!(waited >= Duration::from_secs(3), "{waited:?}");
+}
+
+/// Fails if a function without a secret believes a tag, or leaves one that nobody could believe.
+#[test]
+fn without_a_secret_the_tag_is_neither_read_nor_written() {
+    let world = World::reader_left();
+    let tag = leave(&world, &tag_of_old(MINUTE, 10 * MINUTE, 1000));
+    let function = world.bound_with(READER, "5m", &[("RDS_TETHER_TAG_KEY", "")]);
+    world.ask(TICK, LONG);
+    assert_eq!((world.changes(), world.tag()), (Vec::new(), tag));
+    assert_eq!(times(&world.elb.calls(), "DescribeTags"), 0, "{}", world.story());
+    let says_so = |lines: &[String]| lines.iter().any(|line| line.contains("RDS_TETHER_TAG_KEY is not set"));
+    assert!(function.wait_for_stderr(PATIENCE, says_so), "{:?}", function.stderr());
 }
 
 /// Fails if a tag that may not be read or written is more than a delay.
@@ -154,8 +245,7 @@ fn a_tag_that_is_denied_only_delays() {
         let world = World::reader_left();
         let mut function = world.bound(READER, "5m");
         world.elb.fail(action, Failure::denied(action), None);
-        let tag = tag_of_old(MINUTE, 4 * MINUTE, 1000);
-        world.set_tag(&tag);
+        let tag = leave(&world, &tag_of_old(MINUTE, 4 * MINUTE, 1000));
         cold_tick(&world, &mut function);
         assert_eq!(world.changes(), [""; 0], "{action}");
         let stays = action == "AddTags";
@@ -165,8 +255,8 @@ fn a_tag_that_is_denied_only_delays() {
         assert!(function.wait_for_stderr(PATIENCE, says_so), "{action}");
 
         world.elb.heal();
-        world.set_tag(&tag_of_old(MINUTE, 10 * MINUTE, 1000));
-        cold_tick(&world, &mut function);
+        leave(&world, &tag_of_old(MINUTE, 10 * MINUTE, 1000));
+        long_cold_tick(&world, &mut function);
         assert_eq!(world.addresses(), [NEW], "{action}");
     });
 }
@@ -182,7 +272,8 @@ fn one_call_reads_the_tags_of_twenty_groups() {
     for (arn, host) in left {
         world.dns.set(host, Behaviour::a(NEW, 1));
         world.elb.put_target(arn, NEW, 5432);
-        world.elb.set_tag(arn, TAG, &tag_of_old(MINUTE, 10 * MINUTE, 1000));
+        let tag = sealed(TAG_SECRET, arn, &tag_of_old(MINUTE, 10 * MINUTE, 1000));
+        world.elb.set_tag(arn, TAG, &tag);
     }
     let settings: String = groups.iter().map(binding).collect();
     let _function = world.start(&[("RDS_TETHER_CONFIG", &settings)]);
@@ -202,7 +293,7 @@ fn one_call_reads_the_tags_of_twenty_groups() {
 fn a_missing_group_hides_no_tags() {
     let world = World::failed_over();
     world.elb.put_target(&world.arn, NEW, 5432);
-    world.set_tag(&tag_of_old(MINUTE, 10 * MINUTE, 1000));
+    leave(&world, &tag_of_old(MINUTE, 10 * MINUTE, 1000));
     let missing = (world.arn.replace("orders", "nowhere"), WRITER.to_owned());
     let others = ["billing", "reports"].map(|name| world.add_settled(name));
     let tables = [binding(&missing), world.binding()].into_iter();
@@ -259,7 +350,7 @@ fn without_any_tag_a_warm_process_forgets_by_itself() {
 fn a_tag_that_hangs_holds_up_nothing_for_long() {
     at_once(["DescribeTags", "AddTags"], |action| {
         let world = World::failed_over();
-        world.set_tag(&tag_of_old(MINUTE, 2 * MINUTE, 2));
+        leave(&world, &tag_of_old(MINUTE, 2 * MINUTE, 2));
         let _function = world.bound(WRITER, "1h");
         world.elb.fail(action, Failure::Hang, None);
         let start = Instant::now();
@@ -282,8 +373,7 @@ fn a_tag_that_hangs_holds_up_nothing_for_long() {
 #[test]
 fn observing_writes_neither_targets_nor_tags() {
     let world = World::failed_over();
-    let tag = tag_of_old(MINUTE, 10 * MINUTE, 1000);
-    world.set_tag(&tag);
+    let tag = leave(&world, &tag_of_old(MINUTE, 10 * MINUTE, 1000));
     let _function = world.bound_with(WRITER, "0s", &[("RDS_TETHER_OBSERVE", "true")]);
     for payload in [TICK, r#"{"command":"plan"}"#] {
         let report = world.ask(payload, LONG);

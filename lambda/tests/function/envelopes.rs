@@ -79,10 +79,6 @@ fn an_unknown_payload_looks_at_everything_once() {
     let settings = two_groups(&world, &world.add_settled("billing"));
     let _function = world.start(&[("RDS_TETHER_CONFIG", &settings)]);
     let deep = "[".repeat(200) + &"]".repeat(200);
-    let with_bounds_exceeded =
-        eventbridge(START, "orders", Duration::ZERO)
-            .to_string()
-            .replacen('{', "{\"number\":1e999,", 1);
     let notice = json!({ "Event Source": null, "Event Message": "Notifications have been enabled" });
     for payload in [
         TICK.to_owned(),
@@ -95,7 +91,6 @@ fn an_unknown_payload_looks_at_everything_once() {
         format!("{{\"detail\":{deep}}}"),
         deep,
         "-1e999".to_owned(),
-        with_bounds_exceeded,
         r#"{"text":"\ud800"}"#.to_owned(),
     ] {
         let looks = world.looks();
@@ -183,4 +178,28 @@ fn sync_converges() {
     );
     assert_eq!(world.addresses(), [NEW]);
     assert_eq!(world.changes(), ["Register 10.0.2.7:5432", "Deregister 10.0.1.5:5432"]);
+}
+
+/// Six megabytes, the most that Lambda hands over, in the smallest records that there are, and what they are of where each is text in
+/// text: a function of 128 MB has to live with it.
+#[test]
+fn the_largest_event_fits_into_the_smallest_function() {
+    const EVENT_BYTES: usize = 6 << 20;
+    const MEMORY_KIB: u64 = 100 << 10;
+    let world = World::settled();
+    let function = world.bound(WRITER, "5m");
+    let list = |record: &str| format!("[{}]", vec![record; (EVENT_BYTES - 2) / (record.len() + 1)].join(","));
+    for payload in [
+        list("{}"),
+        list("[]"),
+        list("{\"Sns\":{\"Message\":\"{}\"}}"),
+        list("{\"body\":\"[[1]]\"}"),
+        serde_json::to_string(&list("{}")).unwrap(),
+    ] {
+        world.ask(&payload, LONG);
+    }
+    let status = std::fs::read_to_string(format!("/proc/{}/status", function.id())).unwrap();
+    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let most: u64 = most.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(most < MEMORY_KIB, "{most} KiB");
 }

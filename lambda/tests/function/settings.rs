@@ -52,6 +52,7 @@ fn a_variable_beats_the_text() {
 /// Fails if a function with bad settings starts, or does not say what to write instead.
 #[test]
 fn bad_settings_fail_the_start_and_say_why() {
+    const SHORT: &str = "hunter2-hunter2";
     let world = World::settled();
     let text = file(&world.arn);
     let unknown = format!("{text}forgot = \"1m\"\n");
@@ -101,6 +102,16 @@ fn bad_settings_fail_the_start_and_say_why() {
             vec!["RDS_TETHER_OBSERV is not known; did you mean RDS_TETHER_OBSERVE?"],
             64,
         ),
+        (
+            vec![("RDS_TETHER_CONFIG", text.as_str()), ("RDS_TETHER_TAG_KEY", SHORT)],
+            vec!["RDS_TETHER_TAG_KEY", "fewer than 16 characters", "openssl rand"],
+            64,
+        ),
+        (
+            vec![("RDS_TETHER_CONFIG", text.as_str()), ("RDS_TETHER_TAG_KEYS", SHORT)],
+            vec!["RDS_TETHER_TAG_KEYS is not known; did you mean RDS_TETHER_TAG_KEY?"],
+            64,
+        ),
     ] {
         let mut function = world.start(&variables);
         let invocation = world.runtime.invoke(TICK, LONG);
@@ -111,6 +122,7 @@ fn bad_settings_fail_the_start_and_say_why() {
         for part in parts {
             assert!(error.message.contains(part), "{variables:?}: {}", error.message);
         }
+        assert!(!error.message.contains(SHORT), "a secret is shown: {}", error.message);
         let status = function.wait_for_exit(PATIENCE).unwrap();
         assert_eq!(status.code(), Some(exit), "{variables:?}");
         let line = function.stderr().pop().unwrap();

@@ -15,6 +15,17 @@ pub struct Error {
     pub failure: Failure,
 }
 
+/// The word for a target group that nobody has asked about.
+const NOT_ASKED: &str = "NotAsked";
+
+/// No failure of AWS: DNS came first, and took all the time.
+pub fn not_asked(group: &Arn, limit: &str) -> Error {
+    let message = format!("DNS has not answered within {limit}");
+    let failure = Failure::here("DescribeTargetHealth", Kind::Other, NOT_ASKED, message);
+    let group = group.clone();
+    Error { group, failure }
+}
+
 impl Error {
     /// How to mend it.
     pub fn remedy(&self) -> String {
@@ -38,7 +49,13 @@ impl Error {
                 "check the region in the target group's ARN, {}, and that this host's DNS works",
                 self.group.region()
             ),
+            Kind::Unavailable if self.failure.is_of_first_look() => {
+                "give it more time, or see with rds-tether doctor what does not answer".into()
+            }
             Kind::Unavailable => "check the network path to the ELB API, and its status".into(),
+            _ if self.failure.is_of_the_answer() => {
+                "take it out of the group, if it is none of ELB's own; rds-tether removes nothing that it cannot read".into()
+            }
             _ => "see the code in the ELB API reference".into(),
         }
     }
@@ -52,12 +69,12 @@ impl fmt::Display for Error {
         let Failure {
             action, code, message, ..
         } = failure;
+        if code == NOT_ASKED {
+            return write!(f, "target group {group} was not looked at: {message}");
+        }
         let remedy = self.remedy();
         if failure.is_of_the_answer() {
-            return write!(
-                f,
-                "target group {group} cannot be followed: {code}: {message}; {remedy}"
-            );
+            return write!(f, "target group {group} cannot be followed: {message}; {remedy}");
         }
         write!(
             f,

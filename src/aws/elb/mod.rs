@@ -3,6 +3,7 @@
 mod clients;
 mod error;
 mod inspect;
+mod place;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -16,8 +17,9 @@ use sdk::types::{
 use tokio::time::Instant;
 
 pub use clients::{ClientKey, Clients};
-pub use error::Error;
+pub use error::{Error, not_asked};
 pub use inspect::{Attributes, Balancer, Detail, Forward, HealthCheck, Listener, Rule, Takes};
+pub use place::place_of;
 
 use crate::aws::arn::Arn;
 use crate::aws::bucket::{Bucket, Turn, Urgency};
@@ -236,7 +238,7 @@ impl TargetGroups for Client {
         let request = self.sdk.describe_target_health().target_group_arn(group.arn.as_str());
         let output = self.call(ACTION, &group.arn, turn, request.send()).await?;
         let read = |description| {
-            let unreadable = || here(ACTION, &group.arn, Kind::Other, UNREADABLE, format!("{description:?}"));
+            let unreadable = || here(ACTION, &group.arn, Kind::Other, UNREADABLE, unreadable(description));
             read_target(group, description).ok_or_else(unreadable)
         };
         output.target_health_descriptions().iter().map(read).collect()
@@ -340,6 +342,15 @@ fn plain_group(arn: &Arn, group: &TargetGroup) -> Group {
         check_port: group.health_check_port().unwrap_or(TRAFFIC_PORT).to_owned(),
         vpc: group.vpc_id().unwrap_or("unknown").to_owned(),
     }
+}
+
+/// Why the description of a target is of no use.
+fn unreadable(description: &TargetHealthDescription) -> String {
+    let target = description.target();
+    let id = target.and_then(|target| target.id()).unwrap_or_default();
+    let port = target.and_then(|target| target.port());
+    let port = port.map(|port| format!(" and port {port}")).unwrap_or_default();
+    format!("a target that ELB lists is no address and port: it has the ID {id:?}{port}")
 }
 
 fn read_target(group: &Group, description: &TargetHealthDescription) -> Option<(Target, Listed)> {

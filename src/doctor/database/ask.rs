@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 
 use tokio::time::{Instant, timeout_at};
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Row};
 
-use super::connect::whole;
+use crate::database::Session;
+use crate::text::shortened;
+
+/// Rows of an answer: more tables or slots than anybody can look at.
+const ROWS_MAX: usize = 50_000;
 
 /// An answer, or the words for why there is none.
 pub type Answer<T> = Result<T, String>;
@@ -130,34 +134,52 @@ const TABLES: &str = "\
     WHERE $1::text IS NULL OR t.pubname = $1::text ORDER BY 1";
 
 /// Asks everything, one question after the other; one that fails does not keep the others from being asked.
-pub async fn ask(client: &Client, publication: Option<&str>, end: Instant) -> Facts {
+pub async fn ask(session: &Session, publication: Option<&str>, end: Instant) -> Facts {
     let named: &[&(dyn ToSql + Sync)] = &[&publication];
+    let mut server = one(rows(session, SERVER, &[], end, read_server).await);
+    // It may say what it likes.
+    if let (Ok(server), false) = (&mut server, session.is_encrypted) {
+        server.tls = None;
+    }
     Facts {
-        server: one(rows(client, SERVER, &[], end, read_server).await),
-        settings: rows(client, SETTINGS, &[], end, |row| Ok((row.try_get(0)?, row.try_get(1)?)))
+        server,
+        settings: rows(session, SETTINGS, &[], end, |row| Ok((text(row, 0)?, text(row, 1)?)))
             .await
             .map(|pairs| pairs.into_iter().collect()),
-        slots: rows(client, SLOTS, &[], end, read_slot).await,
-        senders: one(rows(client, SENDERS, &[], end, read_senders).await),
-        publications: rows(client, PUBLICATIONS, named, end, |row| row.try_get(0)).await,
-        tables: rows(client, TABLES, named, end, read_table).await,
+        slots: rows(session, SLOTS, &[], end, read_slot).await,
+        senders: one(rows(session, SENDERS, &[], end, read_senders).await),
+        publications: rows(session, PUBLICATIONS, named, end, |row| text(row, 0)).await,
+        tables: rows(session, TABLES, named, end, read_table).await,
     }
 }
 
-async fn rows<T>(
-    client: &Client,
+/// The rows of an answer, read one by one.
+pub async fn rows<T>(
+    session: &Session,
     question: &str,
     parameters: &[&(dyn ToSql + Sync)],
     end: Instant,
     read: impl Fn(&Row) -> Result<T, tokio_postgres::Error>,
 ) -> Answer<Vec<T>> {
-    let answered = timeout_at(end, client.query(question, parameters)).await;
+    let question = format!("{question} LIMIT {}", ROWS_MAX + 1);
+    let answered = timeout_at(end, session.client.query(&question, parameters)).await;
     let rows = answered.map_err(|_| "no answer within --timeout".to_owned())?;
+    if rows.as_ref().is_ok_and(|rows| rows.len() > ROWS_MAX) {
+        return Err(format!(
+            "its answer has more than {ROWS_MAX} rows, and no more are read"
+        ));
+    }
     let read = rows.and_then(|rows| rows.iter().map(read).collect());
-    read.map_err(|error| whole(&error))
+    read.map_err(|error| session.why(&error))
 }
 
-fn one<T>(rows: Answer<Vec<T>>) -> Answer<T> {
+/// A text of the server's, which is no longer than it is worth.
+fn text(row: &Row, index: usize) -> Result<String, tokio_postgres::Error> {
+    row.try_get(index).map(shortened)
+}
+
+/// The only row.
+pub fn one<T>(rows: Answer<Vec<T>>) -> Answer<T> {
     rows?.into_iter().next().ok_or_else(|| "no answer".to_owned())
 }
 
@@ -165,8 +187,8 @@ fn read_server(row: &Row) -> Result<Server, tokio_postgres::Error> {
     Ok(Server {
         version: u32::try_from(row.try_get::<_, i32>(0)?).unwrap_or_default(),
         is_standby: row.try_get(1)?,
-        tls: row.try_get(2)?,
-        user: row.try_get(3)?,
+        tls: row.try_get::<_, Option<&str>>(2)?.map(shortened),
+        user: text(row, 3)?,
         may_replicate: row.try_get::<_, Option<bool>>(4)?.unwrap_or_default(),
         has_rds_replication: row.try_get(5)?,
         is_aurora: row.try_get(6)?,
@@ -186,7 +208,7 @@ fn read_senders(row: &Row) -> Result<Senders, tokio_postgres::Error> {
 
 fn read_slot(row: &Row) -> Result<Slot, tokio_postgres::Error> {
     Ok(Slot {
-        name: row.try_get(0)?,
+        name: text(row, 0)?,
         is_active: row.try_get(1)?,
         is_lost: row.try_get(2)?,
         held: u64::try_from(row.try_get::<_, i64>(3)?).unwrap_or_default(),
@@ -199,9 +221,9 @@ fn read_slot(row: &Row) -> Result<Slot, tokio_postgres::Error> {
 
 fn read_table(row: &Row) -> Result<Table, tokio_postgres::Error> {
     Ok(Table {
-        name: row.try_get(0)?,
-        schema: row.try_get(1)?,
-        identity: row.try_get(2)?,
+        name: text(row, 0)?,
+        schema: text(row, 1)?,
+        identity: text(row, 2)?,
         has_key: row.try_get(3)?,
         needs_identity: row.try_get(4)?,
         has_usage: row.try_get(5)?,

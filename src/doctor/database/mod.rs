@@ -1,7 +1,7 @@
 //! Whether changes can be streamed out of the database, judged.
 
 mod ask;
-mod connect;
+pub mod script;
 mod slots;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,13 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::Instant;
 
 pub use ask::{Answer, Facts, Senders, Server, Slot, Table};
-pub use connect::{Refused, Security, Source};
 
 use super::check::{Check, Outcome};
 use crate::aws::ca;
+use crate::database::{Breach, Refused, Security, Source};
 use crate::exit::Exit;
 use crate::probe::{Stage, Trouble};
-use crate::text::join;
+use crate::text::{join, some};
 
 /// The oldest version that consumers take.
 const VERSION_MIN: u32 = 120_000;
@@ -43,8 +43,8 @@ const NAMES: [&str; 13] = [
 
 /// Connects and asks everything.
 pub async fn look(source: &Source, publication: Option<&str>, end: Instant) -> Result<Facts, Refused> {
-    let client = source.connect(end).await?;
-    Ok(ask::ask(&client, publication, end).await)
+    let session = source.connect(end).await?;
+    Ok(ask::ask(&session, publication, end).await)
 }
 
 /// All checks of the database at `host`.
@@ -104,7 +104,7 @@ fn of<T>(answer: &Answer<T>, judge: impl Fn(&T) -> Outcome) -> Outcome {
         Err(why) => Outcome::failure(
             Exit::Unexpected,
             format!("the database did not say: {why}"),
-            "run doctor again; if it persists, see the server's log for what it refused",
+            "run doctor again; if it persists, see the server's log for what it refused, and look at less with --publication NAME",
         ),
     }
 }
@@ -116,7 +116,8 @@ fn both<A, B>(first: &Answer<A>, second: &Answer<B>, judge: impl Fn(&A, &B) -> O
     }
 }
 
-fn refusal(refused: &Refused, cas: &str) -> Outcome {
+/// Why there is no session, and what to do about it; `cas` says how to get the CAs.
+pub fn refusal(refused: &Refused, cas: &str) -> Outcome {
     let (exit, fix) = match refused {
         Refused::Lookup(_) => (
             Exit::Unavailable,
@@ -154,9 +155,35 @@ fn refusal(refused: &Refused, cas: &str) -> Outcome {
             },
         ),
         Refused::Server(code, _) => of_state(code),
+        Refused::Breach(breach) => (Exit::Unexpected, of_breach(breach, cas)),
+        Refused::Late(_) => (Exit::Unavailable, "give it more time with --timeout, or see the server's log for the same moment".to_owned()),
         Refused::Other(_) => (Exit::Unavailable, "see the server's log for the same moment".to_owned()),
     };
     Outcome::failure(exit, refused.to_string(), fix)
+}
+
+/// How to mend what kept the conversation from going on.
+fn of_breach(breach: &Breach, cas: &str) -> String {
+    match breach {
+        Breach::Cleartext(_) | Breach::Guessable(_) => {
+            // RDS asks for IAM tokens in clear text inside TLS, and nothing that is set there changes it.
+            let of_iam = match breach {
+                Breach::Cleartext(_) => " (users of rds_iam always need --ca-bundle)",
+                _ => "",
+            };
+            format!(
+                "let the server show who it is: turn TLS on, and give the CAs of RDS: {cas}; --ca-bundle global-bundle.pem; or let \
+                 pg_hba.conf ask with scram-sha-256{of_iam}"
+            )
+        }
+        Breach::Md5 => "turn TLS on, or say sslmode=disable if the way there is safe; or let pg_hba.conf ask with scram-sha-256"
+            .into(),
+        Breach::TooLong(_) | Breach::TooMuch | Breach::Unasked => {
+            "check host and port in --database: what answers there is hardly a PostgreSQL, or has more tables than are looked at \
+             (--publication NAME looks at those of one publication)"
+                .into()
+        }
+    }
 }
 
 /// How to mend a refusal, by SQLSTATE (PostgreSQL documentation, appendix A).
@@ -197,7 +224,7 @@ fn encryption(server: &Server, security: Security, cas: &str) -> Outcome {
             format!("{cas}; --ca-bundle global-bundle.pem"),
         ),
         (None, _) => Outcome::warning(
-            "not encrypted: password and rows can be read on their way",
+            "not encrypted: rows can be read on their way, and by what is sent at the log-in a weak password can be guessed",
             "?sslmode=require in --database; when every client does so, rds.force_ssl = 1 in the parameter group insists on it",
         ),
     }
@@ -347,7 +374,7 @@ fn published(publications: &[String], tables: &[Table], wanted: Option<&str>) ->
         ),
         ([], None) => Outcome::warning(
             "there is no publication in this database",
-            "CREATE PUBLICATION tether FOR TABLE ...; some consumers create their own",
+            "CREATE PUBLICATION tether FOR TABLE ...; some consumers create their own; rds-tether sql prints all that is to be done",
         ),
         (some, _) if tables.is_empty() => Outcome::failure(
             Exit::Unexpected,
@@ -359,15 +386,6 @@ fn published(publications: &[String], tables: &[Table], wanted: Option<&str>) ->
             let plural = if tables == 1 { "" } else { "s" };
             Outcome::ok(format!("{} with {tables} table{plural}", join(some)))
         }
-    }
-}
-
-/// Some of the names, and how many more there are.
-fn some(names: &[&str]) -> String {
-    let shown = join(names.iter().take(NAMES_MAX));
-    match names.len().saturating_sub(NAMES_MAX) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
     }
 }
 
@@ -397,7 +415,7 @@ fn privileges(server: &Server, tables: &[Table]) -> Outcome {
         fix.push(format!("GRANT USAGE ON SCHEMA {} TO {user}", join(&closed)));
     }
     if !unreadable.is_empty() {
-        found.push(format!("no SELECT on {}", some(&unreadable)));
+        found.push(format!("no SELECT on {}", some(&unreadable, NAMES_MAX)));
         fix.push(format!(
             "GRANT SELECT ON {} TO {user}",
             join(unreadable.iter().take(NAMES_MAX))
@@ -432,9 +450,12 @@ fn identity(tables: &[Table]) -> Outcome {
         Exit::Unexpected,
         format!(
             "neither key nor replica identity, so UPDATE and DELETE fail: {}",
-            some(&without)
+            some(&without, NAMES_MAX)
         ),
-        format!("ALTER TABLE {first} ADD PRIMARY KEY (...), or ALTER TABLE {first} REPLICA IDENTITY FULL"),
+        format!(
+            "ALTER TABLE {first} ADD PRIMARY KEY (...), or ALTER TABLE {first} REPLICA IDENTITY FULL; rds-tether sql prints that for \
+             all of them"
+        ),
     )
 }
 

@@ -1,14 +1,12 @@
 //! What `iam` is asked for on the command line.
 
-use std::io::{stderr, stdout};
-
 use clap::Args;
 
 use crate::aws::arn::RoleArn;
 use crate::exit::Exit;
 use crate::settings::{Error, Flags, Settings};
 use crate::verbs::iam::{self, Use};
-use crate::verbs::out::say;
+use crate::verbs::out::{remark, say};
 
 /// Whose policy to print.
 #[derive(Args, Clone, Debug)]
@@ -39,13 +37,13 @@ impl IamFlags {
     }
 
     /// Prints the policy: standard output is the document and nothing else.
-    pub fn print(&self) -> Result<Exit, Error> {
+    pub fn print(&self) -> anyhow::Result<Exit> {
         let settings = self.settings()?;
         let role = self.role(&settings)?;
         let policy = iam::policy(&settings, self.caller, role);
-        say(&mut stdout(), &policy.json());
+        say(&policy.json())?;
         for note in iam::notes(&policy, &settings, self.caller, role) {
-            say(&mut stderr(), &format!("rds-tether: {note}"));
+            remark(&format!("rds-tether: {note}"));
         }
         Ok(Exit::Settled)
     }

@@ -10,8 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::ValueEnum;
 use serde::Serialize;
 
+use crate::aws::arn::Arn;
 use crate::follow::binding::Binding;
 use crate::function::tag;
+use crate::lead::{Lead, Secret};
+use crate::planner::endpoint::{Endpoint, region_of};
+use crate::proxy::Proxy;
 use crate::settings::Settings;
 
 /// Who calls AWS.
@@ -43,6 +47,8 @@ pub enum On {
     Topic,
     /// The roles that are assumed.
     Roles,
+    /// The users of databases as whom members are asked who the writer is, with a token of IAM.
+    DatabaseUsers,
     /// Nothing: whoever has credentials may call it.
     NothingAtAll,
 }
@@ -54,7 +60,7 @@ pub struct Action {
     pub name: &'static str,
     /// What it is allowed on.
     pub on: On,
-    /// Whether nothing works without it; otherwise only a warning tells what is missed.
+    /// Whether nothing works without it; otherwise only a warning or a note tells what is missed.
     pub required: bool,
     /// Who calls it.
     pub callers: &'static [Use],
@@ -70,6 +76,8 @@ const WRITING: &[Use] = &[Use::Run, Use::Lambda, Use::WriteCheck];
 const INSPECTING: &[Use] = &[Use::Doctor, Use::WriteCheck];
 /// Those who tell the topic.
 const TELLING: &[Use] = &[Use::Run, Use::Lambda, Use::Proxy];
+/// Those who ask the members of a database who the writer is.
+const LEADING: &[Use] = TELLING;
 
 /// Every action that is called. There is no other.
 pub const ACTIONS: &[Action] = &[
@@ -105,9 +113,13 @@ pub const ACTIONS: &[Action] = &[
     inspection("elasticloadbalancing:DescribeListeners"),
     inspection("elasticloadbalancing:DescribeListenerAttributes"),
     inspection("elasticloadbalancing:DescribeRules"),
+    inspection("ec2:DescribeVpcEndpointServiceConfigurations"),
+    inspection("ec2:DescribeVpcEndpointConnections"),
+    inspection("ec2:DescribeVpcEndpointServicePermissions"),
     required("sts:AssumeRole", On::Roles, LOOKING, "AssumeRoles"),
     optional("sts:GetCallerIdentity", On::NothingAtAll, INSPECTING, ""),
     optional("sns:Publish", On::Topic, TELLING, "OptionalNotify"),
+    optional("rds-db:connect", On::DatabaseUsers, LEADING, LEAD),
 ];
 
 /// What SNS does in the caller's name if the topic is encrypted with a key of the account's own; nothing here calls it.
@@ -115,6 +127,8 @@ pub const OF_ENCRYPTED_TOPIC: &[&str] = &["kms:GenerateDataKey", "kms:Decrypt"];
 
 /// The statement with a condition: no tag but the one that keeps the absence clocks may be written.
 const KEEP_CLOCKS: &str = "OptionalKeepClocks";
+/// The statement that names users of databases, whose resource IDs no setting has.
+const LEAD: &str = "OptionalLead";
 /// How the titles of statements begin without which there is only a warning.
 const OPTIONAL: &str = "Optional";
 /// Characters that the inline policies of a role may have together, white space aside (IAM, quotas).
@@ -151,6 +165,11 @@ impl Use {
     fn bindings(self, settings: &Settings) -> &[Binding] {
         if self == Self::Proxy { &[] } else { &settings.bindings }
     }
+
+    /// The proxies that it runs.
+    fn proxies(self, settings: &Settings) -> &[Proxy] {
+        if self == Self::Lambda { &[] } else { &settings.proxies }
+    }
 }
 
 /// An identity-based policy, ready for `aws iam put-role-policy`.
@@ -183,8 +202,8 @@ enum OneOrMore {
 }
 
 impl OneOrMore {
-    fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut texts: Vec<String> = texts.into_iter().map(str::to_owned).collect();
+    fn new(texts: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let mut texts: Vec<String> = texts.into_iter().map(Into::into).collect();
         if texts.len() == 1 {
             Self::One(texts.remove(0))
         } else {
@@ -195,7 +214,7 @@ impl OneOrMore {
 
 /// The least policy of one identity: of the process itself or, with `role`, of that role, which the process assumes.
 pub fn policy(settings: &Settings, caller: Use, role: Option<&str>) -> Policy {
-    let mut groups: Vec<(&'static str, Vec<&str>, Vec<&'static str>)> = Vec::new();
+    let mut groups: Vec<(&'static str, Vec<String>, Vec<&'static str>)> = Vec::new();
     for action in caller.actions() {
         let resources = resources(action.on, settings, caller, role);
         match groups.last_mut() {
@@ -205,7 +224,7 @@ pub fn policy(settings: &Settings, caller: Use, role: Option<&str>) -> Policy {
         }
     }
     let is_split = |title: &str| groups.iter().filter(|(other, ..)| *other == title).count() > 1;
-    let statement = |(title, resources, names): &(&'static str, Vec<&str>, Vec<&'static str>)| Statement {
+    let statement = |(title, resources, names): &(&'static str, Vec<String>, Vec<&'static str>)| Statement {
         // Sids are unique in a policy.
         sid: match names.first().and_then(|name| name.split_once(':')) {
             Some((_, action)) if is_split(title) => action,
@@ -213,7 +232,7 @@ pub fn policy(settings: &Settings, caller: Use, role: Option<&str>) -> Policy {
         },
         effect: "Allow",
         action: OneOrMore::new(names.iter().copied()),
-        resource: OneOrMore::new(resources.iter().copied()),
+        resource: OneOrMore::new(resources),
         condition: if *title == KEEP_CLOCKS {
             let keys = BTreeMap::from([("aws:TagKeys", vec![tag::KEY])]);
             BTreeMap::from([("ForAllValues:StringEquals", keys)])
@@ -228,22 +247,63 @@ pub fn policy(settings: &Settings, caller: Use, role: Option<&str>) -> Policy {
 }
 
 /// What an identity needs an action for; nothing if it does not.
-fn resources<'a>(on: On, settings: &'a Settings, caller: Use, role: Option<&str>) -> Vec<&'a str> {
+fn resources(on: On, settings: &Settings, caller: Use, role: Option<&str>) -> Vec<String> {
     let all = caller.bindings(settings);
-    let role_of = |binding: &'a Binding| binding.assume_role.as_ref().map(|role| role.arn.as_str());
-    let own = all.iter().filter(|&binding| role_of(binding) == role);
+    let own = all
+        .iter()
+        .filter(|binding| binding.assume_role.as_ref().map(|role| role.arn.as_str()) == role);
     // The check tries both writes on every group, whatever the settings rule out.
     let tries = caller == Use::WriteCheck;
     let is_written = |binding: &&Binding| tries || !binding.observe;
     let is_removed_from = |binding: &&Binding| is_written(binding) && (tries || !binding.policy.upsert_only);
-    let arn = |binding: &'a Binding| binding.arn.as_str();
+    let arn = |binding: &Binding| binding.arn.as_str().to_owned();
     match on {
-        On::Everything => own.take(1).map(|_| "*").collect(),
+        On::Everything => own.take(1).map(|_| "*".to_owned()).collect(),
         On::Groups => own.filter(is_written).map(arn).collect(),
         On::GroupsRemovedFrom => own.filter(is_removed_from).map(arn).collect(),
-        On::Topic if role.is_none() => settings.notify.topic.iter().map(|topic| topic.as_str()).collect(),
-        On::Roles if role.is_none() => roles(settings, caller).into_iter().collect(),
-        On::Topic | On::Roles | On::NothingAtAll => Vec::new(),
+        On::Topic if role.is_none() => settings.notify.topic.iter().map(ToString::to_string).collect(),
+        On::Roles if role.is_none() => roles(settings, caller).into_iter().map(str::to_owned).collect(),
+        // Tokens are signed by the process itself, whatever role it assumes for a target group.
+        On::DatabaseUsers if role.is_none() => database_users(settings, caller).into_iter().collect(),
+        On::Topic | On::Roles | On::DatabaseUsers | On::NothingAtAll => Vec::new(),
+    }
+}
+
+/// The users of databases that are logged in as with a token of IAM, by ARN: `*` stands for what no setting tells, as which database
+/// of the account it is.
+fn database_users(settings: &Settings, caller: Use) -> BTreeSet<String> {
+    let of_groups = caller.bindings(settings).iter().flat_map(|binding| {
+        let endpoints = binding.endpoints.iter();
+        endpoints.map(|endpoint| (binding.lead.as_ref(), endpoint, Some(&binding.arn)))
+    });
+    let of_proxies = caller.proxies(settings).iter();
+    let of_proxies = of_proxies.map(|proxy| (proxy.lead.as_ref(), &proxy.endpoint, None));
+    let users = of_groups.chain(of_proxies).filter_map(|(lead, endpoint, group)| {
+        let lead = lead.filter(|lead| lead.secret == Secret::Iam)?;
+        let user = |region: Option<&str>| {
+            let partition = group.map_or_else(|| partition_of(region), Arn::partition);
+            let account = group.map_or("*", Arn::account);
+            let region = region.unwrap_or("*");
+            format!("arn:{partition}:rds-db:{region}:{account}:dbuser:*/{}", lead.user)
+        };
+        Some(regions(lead, endpoint).into_iter().map(user).collect::<Vec<_>>())
+    });
+    users.flatten().collect()
+}
+
+/// The regions that the names tell whose servers are asked; a member may be in another one than the endpoint.
+fn regions<'a>(lead: &'a Lead, endpoint: &'a Endpoint) -> BTreeSet<Option<&'a str>> {
+    let members = lead.members.iter().map(String::as_str);
+    [endpoint.host()].into_iter().chain(members).map(region_of).collect()
+}
+
+/// The partition that a region is in.
+fn partition_of(region: Option<&str>) -> &'static str {
+    match region.unwrap_or_default() {
+        region if region.starts_with("cn-") => "aws-cn",
+        region if region.starts_with("us-gov-") => "aws-us-gov",
+        region if region.starts_with("eusc-") => "aws-eusc",
+        _ => "aws",
     }
 }
 
@@ -278,7 +338,7 @@ pub fn notes(policy: &Policy, settings: &Settings, caller: Use, role: Option<&st
     }
     if policy.has(OPTIONAL) {
         notes.push(
-            "statements whose Sid begins with Optional may be left out: what they allow is missed with a warning"
+            "statements whose Sid begins with Optional may be left out: what they allow is missed with a warning or a note"
                 .into(),
         );
     }
@@ -287,6 +347,15 @@ pub fn notes(policy: &Policy, settings: &Settings, caller: Use, role: Option<&st
         notes.push(format!(
             "if the topic is encrypted with a key of your own, allow {actions} on that key too"
         ));
+    }
+    if policy.has(LEAD) {
+        notes.push(
+            "no setting tells a database's resource ID: in the statement OptionalLead, put yours in the place of the * behind \
+             dbuser: (aws rds describe-db-clusters --query 'DBClusters[].DbClusterResourceId' or, of an instance, aws rds \
+             describe-db-instances --query 'DBInstances[].DbiResourceId'), and the account's number and the region where they \
+             are *"
+                .into(),
+        );
     }
     if role.is_none() && caller == Use::Lambda {
         notes.push(
@@ -351,6 +420,7 @@ mod tests {
             observe: false,
             assume_role: None,
             trust: None,
+            lead: None,
         }
     }
 
@@ -398,7 +468,8 @@ mod tests {
         let change = "Change: RegisterTargets DeregisterTargets on orders";
         let notify = &format!("OptionalNotify: Publish on {TOPIC}");
         let inspect = "OptionalInspect: DescribeTargetGroupAttributes DescribeLoadBalancers DescribeLoadBalancerAttributes \
-                       DescribeListeners DescribeListenerAttributes DescribeRules on *";
+                       DescribeListeners DescribeListenerAttributes DescribeRules DescribeVpcEndpointServiceConfigurations \
+                       DescribeVpcEndpointConnections DescribeVpcEndpointServicePermissions on *";
         let read = "OptionalReadClocks: DescribeTags on *";
         let keep = "OptionalKeepClocks: AddTags on orders";
         for (caller, statements) in [
@@ -486,6 +557,124 @@ mod tests {
             "{json}"
         );
         assert!(!json.contains("arn:aws:"), "{json}");
+    }
+
+    #[test]
+    fn who_leads_with_iam_may_log_in_to_databases() {
+        let lead = |user: &str, secret: Secret, members: &[&str]| {
+            Some(Lead {
+                user: user.to_owned(),
+                secret,
+                database: "postgres".to_owned(),
+                members: members.iter().map(ToString::to_string).collect(),
+                patience: std::time::Duration::ZERO,
+                trust: crate::probe::Trust::anybody(),
+            })
+        };
+        let mut settings = settings(Vec::new());
+        let there = arn("billing").replace("111122223333", "222233334444");
+        for (group, endpoint, lead) in [
+            (
+                &arn("orders"),
+                "o.cluster-abc.eu-west-1.rds.amazonaws.com:5432",
+                lead("tether", Secret::Iam, &[]),
+            ),
+            (
+                &there,
+                "b.cluster-abc.eu-west-1.rds.amazonaws.com:5432",
+                lead("tether", Secret::Iam, &[]),
+            ),
+            (
+                &arn("named"),
+                "db.internal:5432",
+                lead("named", Secret::Iam, &["n.abc.eu-west-2.rds.amazonaws.com"]),
+            ),
+            (
+                &arn("global"),
+                "o.global-abc.global.rds.amazonaws.com:5432",
+                lead("global", Secret::Iam, &[]),
+            ),
+            (
+                &arn("secret"),
+                "s.cluster-abc.eu-west-1.rds.amazonaws.com:5432",
+                lead("no", Secret::File("/f".into()), &[]),
+            ),
+            (&arn("plain"), "p.cluster-abc.eu-west-1.rds.amazonaws.com:5432", None),
+        ] {
+            let endpoints = BTreeSet::from([endpoint.parse().expect("an endpoint")]);
+            settings.bindings.push(Binding {
+                endpoints,
+                lead,
+                ..binding(group)
+            });
+        }
+        settings.bindings[1].assume_role = Some(AssumeRole {
+            arn: THERE.parse().expect("a role"),
+            external_id: None,
+        });
+        for (endpoint, user) in [
+            ("o.cluster-abc.us-gov-west-1.rds.amazonaws.com:5432", "gov"),
+            ("o.cluster-abc.rds.cn-north-1.amazonaws.com.cn:5432", "china"),
+            ("o.cluster-abc.eusc-de-east-1.rds.amazonaws.eu:5432", "eu"),
+            ("o.cluster-abc.eu-west-1.rds.amazonaws.com:5432", "proxy"),
+            ("db.internal:5432", "anywhere"),
+        ] {
+            let listen = "127.0.0.1:5432".parse().expect("an address");
+            settings.proxies.push(Proxy {
+                lead: lead(user, Secret::Iam, &[]),
+                ..Proxy::new(listen, endpoint.parse().expect("an endpoint"))
+            });
+        }
+        let of_groups = [
+            "arn:aws:rds-db:*:111122223333:dbuser:*/global",
+            "arn:aws:rds-db:*:111122223333:dbuser:*/named",
+            "arn:aws:rds-db:eu-west-1:111122223333:dbuser:*/tether",
+            "arn:aws:rds-db:eu-west-1:222233334444:dbuser:*/tether",
+            "arn:aws:rds-db:eu-west-2:111122223333:dbuser:*/named",
+        ];
+        let of_proxies = [
+            "arn:aws-cn:rds-db:cn-north-1:*:dbuser:*/china",
+            "arn:aws-eusc:rds-db:eusc-de-east-1:*:dbuser:*/eu",
+            "arn:aws-us-gov:rds-db:us-gov-west-1:*:dbuser:*/gov",
+            "arn:aws:rds-db:*:*:dbuser:*/anywhere",
+            "arn:aws:rds-db:eu-west-1:*:dbuser:*/proxy",
+        ];
+        let users = |caller, role| {
+            let policy = policy(&settings, caller, role);
+            let told = notes(&policy, &settings, caller, role).join("\n");
+            let mut leading = policy
+                .statement
+                .iter()
+                .filter(|one| one.action == OneOrMore::new(["rds-db:connect"]));
+            let leading = leading.next().map(|one| (one.sid, one.resource.clone()));
+            assert_eq!(
+                told.contains("DBClusters[].DbClusterResourceId"),
+                leading.is_some(),
+                "{caller:?}: {told}"
+            );
+            leading
+        };
+        let mut all = [of_groups, of_proxies].concat();
+        all.sort_unstable();
+        assert_eq!(users(Use::Run, None), Some(("OptionalLead", OneOrMore::new(all))));
+        assert_eq!(
+            users(Use::Lambda, None),
+            Some(("OptionalLead", OneOrMore::new(of_groups)))
+        );
+        assert_eq!(
+            users(Use::Proxy, None),
+            Some(("OptionalLead", OneOrMore::new(of_proxies)))
+        );
+        assert_eq!(
+            users(Use::Doctor, None),
+            None,
+            "doctor asks as the user that it is given"
+        );
+        assert_eq!(
+            users(Use::Run, Some(THERE)),
+            None,
+            "the process signs its tokens itself"
+        );
     }
 
     #[test]

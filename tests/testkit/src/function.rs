@@ -26,6 +26,8 @@ pub use crate::world::{NEW, OLD, READER, WRITER, count};
 pub const LONG: Duration = Duration::from_secs(60);
 /// The tag that keeps the absence clocks.
 pub const TAG: &str = "rds-tether:absent";
+/// The secret of that tag.
+pub const TAG_SECRET: &str = "sixteen or more characters";
 /// What the scheduler sends.
 pub const TICK: &str = r#"{"source":"aws.events","detail-type":"Scheduled Event","detail":{}}"#;
 
@@ -75,7 +77,7 @@ impl World {
         world
     }
 
-    /// Starts the function with these variables besides those for the servers.
+    /// Starts the function with these variables besides those for the servers and the tag.
     pub fn start(&self, variables: &[(&str, &str)]) -> Function {
         let (url, server) = (self.elb.url(), self.dns.addr().to_string());
         let mut all = vec![
@@ -84,6 +86,7 @@ impl World {
             ("AWS_SECRET_ACCESS_KEY", "secret"),
             ("AWS_EC2_METADATA_DISABLED", "true"),
             ("RDS_TETHER_NAMESERVER", server.as_str()),
+            ("RDS_TETHER_TAG_KEY", TAG_SECRET),
         ];
         all.extend_from_slice(variables);
         self.start_program(&built("bootstrap"), &all)
@@ -194,7 +197,7 @@ impl World {
         self.elb.tags(&self.arn).remove(TAG).unwrap_or_default()
     }
 
-    /// Leaves the tag that an earlier invocation would have left.
+    /// Lets the tag be this, whoever has written it.
     pub fn set_tag(&self, value: &str) {
         self.elb.set_tag(&self.arn, TAG, value);
     }
@@ -224,7 +227,7 @@ pub fn binding((arn, host): &(String, String)) -> Table {
     target_group(arn, &format!("{host}:5432"))
 }
 
-/// A tag whose last look was `last` ago, since when the old address has been absent for `absent`.
+/// What a tag says, without its seal, whose last look was `last` ago, since when the old address has been absent for `absent`.
 pub fn tag_of_old(last: Duration, absent: Duration, answers: u64) -> String {
     let (last, since) = (secs_ago(last), secs_ago(absent));
     format!("{last} {OLD}/5432={since}+{answers}")

@@ -66,6 +66,28 @@ impl Server {
         server
     }
 
+    /// A standby of a server that runs at an address: its storage copied, certificate included, in a folder of its own. It has the same
+    /// port, and so an address of its own.
+    ///
+    /// # Panics
+    /// If it cannot be copied.
+    #[must_use]
+    pub fn standby_of(primary: &Self, ip: Ipv4Addr, folder: &Path) -> Self {
+        let mut standby = Self::empty(folder);
+        standby.port = primary.port;
+        let mut copy = as_postgres("pg_basebackup", &standby.storage);
+        copy.args(["--host", &ip.to_string(), "--port", &primary.port.to_string()]);
+        copy.args([
+            "--username=postgres",
+            "--write-recovery-conf",
+            "--checkpoint=fast",
+            "--no-sync",
+            "-D",
+        ]);
+        succeed(copy.arg(&standby.storage));
+        standby
+    }
+
     /// The port of the server, or of the next one.
     #[must_use]
     pub fn port(&self) -> u16 {
@@ -146,6 +168,19 @@ impl Server {
             server.signal("QUIT");
             server.ended();
         }
+    }
+
+    /// The processes of the server, by their numbers: those that work in its storage.
+    ///
+    /// # Panics
+    /// If nobody can be told by /proc.
+    #[must_use]
+    pub fn processes(&self) -> Vec<i32> {
+        let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
+        let works_here = |path: &Path| std::fs::read_link(path.join("cwd")).is_ok_and(|cwd| cwd == self.storage);
+        let here = entries.map(|entry| entry.path()).filter(|path| works_here(path));
+        here.filter_map(|path| path.file_name()?.to_str()?.parse().ok())
+            .collect()
     }
 
     /// Forgets the server, whose processes the test has ended itself.

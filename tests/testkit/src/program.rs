@@ -208,6 +208,21 @@ pub fn said(output: &Output) -> String {
     )
 }
 
+/// Nothing that was said does anything on a terminal but end a line.
+///
+/// # Panics
+/// If something does.
+#[track_caller]
+pub fn assert_tame(said: &[u8]) {
+    let said = String::from_utf8_lossy(said);
+    let is_wild = |char: &char| {
+        (char.is_control() && *char != '\n')
+            || matches!(char, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let wild: Vec<char> = said.chars().filter(is_wild).collect();
+    assert!(wild.is_empty(), "{wild:?} in {said:?}");
+}
+
 /// Sends a signal to a process, by the signal's name without SIG.
 ///
 /// # Panics

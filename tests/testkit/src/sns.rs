@@ -38,6 +38,8 @@ pub enum Behaviour {
     Missing,
     /// SNS fails.
     Fail,
+    /// SNS refuses with this code and message.
+    Refuse(&'static str, &'static str),
 }
 
 /// A call of Publish, whatever became of it.
@@ -214,6 +216,7 @@ async fn serve(shared: Arc<Shared>, request: hyper::Request<Incoming>) -> io::Re
             ),
             Behaviour::Missing => refused(404, "NotFound", "Topic does not exist"),
             Behaviour::Fail => refused(500, "InternalFailure", "try again"),
+            Behaviour::Refuse(code, message) => refused(400, code, message),
         }
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));

@@ -646,8 +646,12 @@ fn waiting_ends_with_a_refusal_when_nothing_happens() {
 
 /// A signed POST without an SDK; the reply as text.
 fn post(server: &Server, access_key: &str, body: &str) -> String {
+    post_to(server, "sts", access_key, body)
+}
+
+fn post_to(server: &Server, service: &str, access_key: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(server.address()).unwrap();
-    let credential = format!("{access_key}/20260101/eu-west-1/sts/aws4_request");
+    let credential = format!("{access_key}/20260101/eu-west-1/{service}/aws4_request");
     let length = body.len();
     write!(
         stream,
@@ -707,6 +711,60 @@ fn a_role_is_assumed_with_its_external_id_and_its_credentials_are_recognised() {
         assert_eq!(signed_by.external_id.as_deref(), Some("blue"));
     }
     assert!(server.writes().is_empty());
+}
+
+#[test]
+fn endpoint_services_are_told_as_ec2_tells_of_them() {
+    let server = Server::start();
+    for name in ["orders", "legacy"] {
+        server.add_group(Group::named(name).published(|service| {
+            service.id = format!("vpce-svc-{name}");
+            service.endpoints = vec![("vpce-0a".into(), "072088201116".into(), "pendingAcceptance".into())];
+        }));
+    }
+    server.model(|model, _| model.ec2_page = Some(1));
+    let ec2 = |form: &str| post_to(&server, "ec2", "AKIDTEST", &format!("Version=2016-11-15&{form}"));
+    let list = "Action=DescribeVpcEndpointServiceConfigurations";
+    let mut told = Vec::new();
+    let mut page = ec2(list);
+    loop {
+        told.push(between(&page, "<serviceId>", "</serviceId>").to_owned());
+        let Some((_, rest)) = page.split_once("<nextToken>") else {
+            break;
+        };
+        let token = rest.split('<').next().unwrap();
+        let token = token.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+        page = ec2(&format!("{list}&NextToken={token}"));
+    }
+    told.sort();
+    assert_eq!(told, ["vpce-svc-legacy", "vpce-svc-orders"]);
+    let endpoints =
+        ec2("Action=DescribeVpcEndpointConnections&Filter.1.Name=service-id&Filter.1.Value.1=vpce-svc-orders");
+    assert_eq!(
+        between(&endpoints, "<vpcEndpointState>", "</vpcEndpointState>"),
+        "pendingAcceptance"
+    );
+    let principals = ec2("Action=DescribeVpcEndpointServicePermissions&ServiceId=vpce-svc-orders");
+    assert_eq!(
+        between(&principals, "<principal>", "</principal>"),
+        "arn:aws:iam::072088201116:root"
+    );
+    // Errors stand in elements of EC2's own, and so does what another service's signature gets.
+    for (reply, code) in [
+        (
+            ec2("Action=DescribeVpcEndpointServicePermissions&ServiceId=vpce-svc-0"),
+            "InvalidVpcEndpointServiceId.NotFound",
+        ),
+        (ec2(&format!("{list}&NextToken=other")), "InvalidNextToken"),
+        (ec2("Action=DescribeVpcs"), "InvalidAction"),
+        (
+            post(&server, "AKIDTEST", &format!("Version=2016-11-15&{list}")),
+            "AuthFailure",
+        ),
+    ] {
+        let error = between(&reply, "<Response><Errors><Error>", "</Error></Errors>");
+        assert!(error.contains(&format!("<Code>{code}</Code>")), "{code}: {reply}");
+    }
 }
 
 #[test]

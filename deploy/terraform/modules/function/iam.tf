@@ -17,6 +17,9 @@ locals {
 
   # Their numbers are known before an apply, the ARNs may not be.
   is_one_statement = length(local.written) == length(local.removed_from)
+
+  # The users of databases that a token of IAM is for.
+  led_as = distinct([for lead in values(var.target_groups)[*].lead : lead.user if try(lead.iam, false)])
 }
 
 data "aws_iam_policy_document" "function" {
@@ -93,6 +96,16 @@ data "aws_iam_policy_document" "function" {
       sid       = "AssumeRoles"
       actions   = ["sts:AssumeRole"]
       resources = distinct([for group in var.target_groups : group.assume_role.arn if group.assume_role != null])
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(var.database_user_arns) == 0 ? [] : ["lead"]
+
+    content {
+      sid       = "OptionalLead"
+      actions   = ["rds-db:connect"]
+      resources = var.database_user_arns
     }
   }
 

@@ -21,10 +21,19 @@ resource "aws_cloudwatch_log_group" "function" {
   tags              = var.tags
 }
 
+# Tells the function's own tag from everybody else's. Random once, and then as it is.
+resource "terraform_data" "tag_key" {
+  input = uuid()
+
+  lifecycle {
+    ignore_changes = [input]
+  }
+}
+
 resource "aws_lambda_function" "this" {
   #checkov:skip=CKV_AWS_116:Failed events go to the on-failure destination below, which tells the error, too
   #checkov:skip=CKV_AWS_50:The executable writes logs and metrics, and no traces
-  #checkov:skip=CKV_AWS_173:The settings have no secrets; Lambda encrypts them with its own key
+  #checkov:skip=CKV_AWS_173:Who may read the one secret may read the function; Lambda encrypts it with its own key
   #checkov:skip=CKV_AWS_272:The zip is one that its user has built or chosen; a signing profile is the account's business
   function_name = var.name
   description   = "Keeps target groups equal to the addresses that RDS endpoints have now"
@@ -46,7 +55,8 @@ resource "aws_lambda_function" "this" {
 
   environment {
     variables = {
-      RDS_TETHER_CONFIG = module.settings.text
+      RDS_TETHER_CONFIG  = module.settings.text
+      RDS_TETHER_TAG_KEY = sensitive(terraform_data.tag_key.output)
     }
   }
 
@@ -67,8 +77,12 @@ resource "aws_lambda_function" "this" {
       error_message = "The settings are longer than Lambda lets variables be: make a second function for some of the target groups."
     }
     precondition {
-      condition     = var.vpc != null || alltrue([for group in var.target_groups : coalesce(group.probe, "none") == "none"])
-      error_message = "A function outside the VPC cannot probe a database: give it vpc, or leave probe out."
+      condition     = var.vpc != null || alltrue([for group in var.target_groups : coalesce(group.probe, "none") == "none" && group.lead == null])
+      error_message = "A function outside the VPC can neither probe a database nor ask its members who the writer is: give it vpc, or leave probe and lead out."
+    }
+    precondition {
+      condition     = alltrue([for user in local.led_as : anytrue([for arn in var.database_user_arns : endswith(arn, "/${user}")])])
+      error_message = "lead with iam = true may log in only as users that database_user_arns names (here ${join(", ", local.led_as)}): [\"arn:aws:rds-db:eu-west-1:111122223333:dbuser:cluster-ABCDEFGHIJKL01234/${try(local.led_as[0], "")}\"], with what aws rds describe-db-clusters --query 'DBClusters[].DbClusterResourceId' prints, or of an instance aws rds describe-db-instances --query 'DBInstances[].DbiResourceId'."
     }
   }
 

@@ -59,8 +59,28 @@ variable "target_groups" {
       arn         = string
       external_id = optional(string)
     }))
+    lead = optional(object({
+      user          = string
+      iam           = optional(bool, false)
+      password_file = optional(string)
+      database      = optional(string)
+      members       = optional(list(string), [])
+      patience      = optional(string)
+    }))
   }))
   nullable = false
+}
+
+variable "database_user_arns" {
+  description = "Users of databases that lead logs in as with iam = true, each as ARN with the resource ID of its cluster or instance; `arn:aws:rds-db:eu-west-1:111122223333:dbuser:cluster-ABCDEFGHIJKL01234/rds_tether`."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for arn in var.database_user_arns : can(regex("^arn:[A-Za-z0-9_-]+:rds-db:[a-z0-9-]+:[0-9]{12}:dbuser:(cluster|db)-[A-Z0-9]+/[^*?]+$", arn))])
+    error_message = "Each of database_user_arns is the ARN of a database's user, with the resource ID of the cluster or instance: arn:aws:rds-db:eu-west-1:111122223333:dbuser:cluster-ABCDEFGHIJKL01234/rds_tether."
+  }
 }
 
 variable "dns" {
@@ -173,7 +193,7 @@ variable "alarm_topic_arns" {
 }
 
 variable "vpc" {
-  description = "Subnets and security groups to run in, with a way to the Elastic Load Balancing API and DNS. Only for publicly accessible databases, names in private zones and probes: everybody else leaves it out."
+  description = "Subnets and security groups to run in, with a way to the Elastic Load Balancing API and DNS. Only for publicly accessible databases, names in private zones, probes and lead: everybody else leaves it out."
   type = object({
     subnet_ids         = list(string)
     security_group_ids = list(string)

@@ -18,6 +18,9 @@ locals {
   # Their numbers are known before an apply, the ARNs may not be.
   is_one_statement = length(local.written) == length(local.removed_from)
 
+  # The users of databases that a token of IAM is for.
+  led_as = distinct([for lead in concat(values(var.target_groups)[*].lead, values(var.proxies)[*].lead) : lead.user if try(lead.iam, false)])
+
   # arn:PARTITION:ec2:REGION:ACCOUNT:security-group/ID
   group_arn = split(":", aws_security_group.this.arn)
 }
@@ -70,6 +73,16 @@ data "aws_iam_policy_document" "host" {
       sid       = "AssumeRoles"
       actions   = ["sts:AssumeRole"]
       resources = distinct([for group in var.target_groups : group.assume_role.arn if group.assume_role != null])
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(var.database_user_arns) == 0 ? [] : ["lead"]
+
+    content {
+      sid       = "OptionalLead"
+      actions   = ["rds-db:connect"]
+      resources = var.database_user_arns
     }
   }
 

@@ -166,6 +166,10 @@ resource "aws_autoscaling_group" "this" {
       condition     = (var.load_balancer == null) == (length(var.proxies) == 0)
       error_message = "Proxies and load_balancer go together: the one is what the other sends its clients to."
     }
+    precondition {
+      condition     = alltrue([for user in local.led_as : anytrue([for arn in var.database_user_arns : endswith(arn, "/${user}")])])
+      error_message = "lead with iam = true may log in only as users that database_user_arns names (here ${join(", ", local.led_as)}): [\"arn:aws:rds-db:eu-west-1:111122223333:dbuser:cluster-ABCDEFGHIJKL01234/${try(local.led_as[0], "")}\"], with what aws rds describe-db-clusters --query 'DBClusters[].DbClusterResourceId' prints, or of an instance aws rds describe-db-instances --query 'DBInstances[].DbiResourceId'."
+    }
   }
 
   depends_on = [

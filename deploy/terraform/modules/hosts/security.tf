@@ -3,14 +3,14 @@ locals {
   private_cidrs = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"]
   allowed_cidrs = flatten(concat(
     [for proxy in var.proxies : proxy.allow_cidrs],
-    [for group in var.target_groups : group.allow_cidrs if coalesce(group.probe, "none") != "none"],
+    [for group in local.asked : group.allow_cidrs],
   ))
   database_cidrs = concat(local.private_cidrs, [for cidr in local.allowed_cidrs : cidr if !strcontains(cidr, ":")])
 
-  # What the hosts connect to: the proxies' databases, and those that are probed. As one range of ports, because before an
-  # apply their number is known, and the ports may not be.
-  probed         = flatten([for group in var.target_groups : group.endpoints if coalesce(group.probe, "none") != "none"])
-  databases      = concat([for proxy in var.proxies : proxy.endpoint], local.probed)
+  # What the hosts connect to: the proxies' databases, and those that are probed or asked who the writer is. As one range of
+  # ports, because before an apply their number is known, and the ports may not be.
+  asked          = [for group in var.target_groups : group if coalesce(group.probe, "none") != "none" || group.lead != null]
+  databases      = concat([for proxy in var.proxies : proxy.endpoint], flatten(local.asked[*].endpoints))
   database_ports = [for endpoint in local.databases : try(tonumber(regex("[0-9]+$", endpoint)), 0)]
 
   load_balancer_ports = var.load_balancer == null ? {} : merge(

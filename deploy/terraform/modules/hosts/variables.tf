@@ -98,6 +98,14 @@ variable "target_groups" {
       arn         = string
       external_id = optional(string)
     }))
+    lead = optional(object({
+      user          = string
+      iam           = optional(bool, false)
+      password_file = optional(string)
+      database      = optional(string)
+      members       = optional(list(string), [])
+      patience      = optional(string)
+    }))
   }))
   default  = {}
   nullable = false
@@ -119,6 +127,15 @@ variable "proxies" {
     allow_cidrs           = optional(list(string), [])
     accept_proxy_protocol = optional(bool, false)
     ip_family             = optional(string)
+    ca_bundle             = optional(string)
+    lead = optional(object({
+      user          = string
+      iam           = optional(bool, false)
+      password_file = optional(string)
+      database      = optional(string)
+      members       = optional(list(string), [])
+      patience      = optional(string)
+    }))
   }))
   default  = {}
   nullable = false
@@ -151,7 +168,7 @@ variable "load_balancer" {
 }
 
 variable "database_security_group_ids" {
-  description = "Security groups of the database that shall let the hosts in, whose proxies connect to it or which probe it: a rule is added to each. Empty: you add it yourself (security_group_id of the outputs)."
+  description = "Security groups of the database that shall let the hosts in, whose proxies connect to it, or which probe it or ask its members: a rule is added to each. Empty: you add it yourself (security_group_id of the outputs)."
   type        = list(string)
   default     = []
   nullable    = false
@@ -171,6 +188,18 @@ variable "extra_security_group_ids" {
   validation {
     condition     = alltrue([for id in var.extra_security_group_ids : can(regex("^sg-[0-9a-f]+$", id))])
     error_message = "extra_security_group_ids are IDs of security groups: [\"sg-0123456789abcdef0\"]."
+  }
+}
+
+variable "database_user_arns" {
+  description = "Users of databases that lead logs in as with iam = true, each as ARN with the resource ID of its cluster or instance; `arn:aws:rds-db:eu-west-1:111122223333:dbuser:cluster-ABCDEFGHIJKL01234/rds_tether`."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for arn in var.database_user_arns : can(regex("^arn:[A-Za-z0-9_-]+:rds-db:[a-z0-9-]+:[0-9]{12}:dbuser:(cluster|db)-[A-Z0-9]+/[^*?]+$", arn))])
+    error_message = "Each of database_user_arns is the ARN of a database's user, with the resource ID of the cluster or instance: arn:aws:rds-db:eu-west-1:111122223333:dbuser:cluster-ABCDEFGHIJKL01234/rds_tether."
   }
 }
 

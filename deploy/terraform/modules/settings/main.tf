@@ -19,6 +19,14 @@ locals {
         "arn = ${jsonencode(group.assume_role.arn)}",
         group.assume_role.external_id == null ? "" : "external_id = ${jsonencode(group.assume_role.external_id)}",
       ]))),
+      group.lead == null ? "" : format("lead = { %s }", join(", ", compact([
+        "user = ${jsonencode(group.lead.user)}",
+        group.lead.iam ? "iam = true" : "",
+        group.lead.password_file == null ? "" : "password_file = ${jsonencode(group.lead.password_file)}",
+        group.lead.database == null ? "" : "database = ${jsonencode(group.lead.database)}",
+        length(group.lead.members) == 0 ? "" : "members = ${jsonencode(group.lead.members)}",
+        group.lead.patience == null ? "" : "patience = ${jsonencode(group.lead.patience)}",
+      ]))),
     ]))
   ]
 
@@ -38,6 +46,15 @@ locals {
       length(proxy.allow_cidrs) == 0 ? "" : "allow_cidrs = ${jsonencode(proxy.allow_cidrs)}",
       proxy.accept_proxy_protocol ? "accept_proxy_protocol = true" : "",
       proxy.ip_family == null ? "" : "ip_family = ${jsonencode(proxy.ip_family)}",
+      proxy.ca_bundle == null ? "" : "ca_bundle = ${jsonencode(proxy.ca_bundle)}",
+      proxy.lead == null ? "" : format("lead = { %s }", join(", ", compact([
+        "user = ${jsonencode(proxy.lead.user)}",
+        proxy.lead.iam ? "iam = true" : "",
+        proxy.lead.password_file == null ? "" : "password_file = ${jsonencode(proxy.lead.password_file)}",
+        proxy.lead.database == null ? "" : "database = ${jsonencode(proxy.lead.database)}",
+        length(proxy.lead.members) == 0 ? "" : "members = ${jsonencode(proxy.lead.members)}",
+        proxy.lead.patience == null ? "" : "patience = ${jsonencode(proxy.lead.patience)}",
+      ]))),
     ]))
   ]
 

@@ -17,6 +17,14 @@ variable "target_groups" {
       arn         = string
       external_id = optional(string)
     }))
+    lead = optional(object({
+      user          = string
+      iam           = optional(bool, false)
+      password_file = optional(string)
+      database      = optional(string)
+      members       = optional(list(string), [])
+      patience      = optional(string)
+    }))
   }))
   default  = {}
   nullable = false
@@ -89,6 +97,18 @@ variable "target_groups" {
     ])
     error_message = "assume_role.arn is the ARN of a role: arn:aws:iam::111122223333:role/tether."
   }
+  validation {
+    condition     = alltrue([for group in var.target_groups : group.lead == null || group.ca_bundle != null])
+    error_message = "lead needs ca_bundle, the path of the file with the CAs that sign the database's certificate, where rds-tether runs."
+  }
+  validation {
+    condition     = alltrue([for group in var.target_groups : try(group.lead.iam != (group.lead.password_file != null), group.lead == null)])
+    error_message = "lead logs in with either iam = true or password_file, the path of a file where rds-tether runs."
+  }
+  validation {
+    condition     = alltrue([for group in var.target_groups : try(can(regex("^([0-9]+(ms|s|m|h))+$", group.lead.patience)) || group.lead.patience == null, group.lead == null)])
+    error_message = "lead.patience is a duration with a unit: \"30s\"."
+  }
 }
 
 variable "proxies" {
@@ -107,6 +127,15 @@ variable "proxies" {
     allow_cidrs           = optional(list(string), [])
     accept_proxy_protocol = optional(bool, false)
     ip_family             = optional(string)
+    ca_bundle             = optional(string)
+    lead = optional(object({
+      user          = string
+      iam           = optional(bool, false)
+      password_file = optional(string)
+      database      = optional(string)
+      members       = optional(list(string), [])
+      patience      = optional(string)
+    }))
   }))
   default  = {}
   nullable = false
@@ -162,6 +191,18 @@ variable "proxies" {
   validation {
     condition     = alltrue([for proxy in var.proxies : contains(["ipv4", "ipv6"], coalesce(proxy.ip_family, "ipv4"))])
     error_message = "ip_family is \"ipv4\" or \"ipv6\"."
+  }
+  validation {
+    condition     = alltrue([for proxy in var.proxies : proxy.lead == null || proxy.ca_bundle != null])
+    error_message = "lead needs ca_bundle, the path of the file with the CAs that sign the database's certificate, where rds-tether runs."
+  }
+  validation {
+    condition     = alltrue([for proxy in var.proxies : try(proxy.lead.iam != (proxy.lead.password_file != null), proxy.lead == null)])
+    error_message = "lead logs in with either iam = true or password_file, the path of a file where rds-tether runs."
+  }
+  validation {
+    condition     = alltrue([for proxy in var.proxies : try(can(regex("^([0-9]+(ms|s|m|h))+$", proxy.lead.patience)) || proxy.lead.patience == null, proxy.lead == null)])
+    error_message = "lead.patience is a duration with a unit: \"30s\"."
   }
 }
 

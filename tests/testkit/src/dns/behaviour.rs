@@ -7,6 +7,7 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RecordType};
 
 use super::parse_name;
+use super::wire::GARBAGE;
 use super::zone::{Content, Distortion, NEGATIVE_TTL_SECONDS, Step};
 
 /// What a name does when it is asked.
@@ -61,6 +62,9 @@ pub enum Behaviour {
     Stale(Box<Behaviour>),
     /// Bytes with the right message id that are not a DNS message.
     Malformed,
+    /// The right message id and then these bytes, whatever they are; over UDP, if that is more than was asked for, the request to ask
+    /// over TCP.
+    Raw(Vec<u8>),
     /// The answer as it is now, sent later; other queries do not wait for it.
     Delayed(Duration, Box<Behaviour>),
     /// One behaviour for each query of the same record type, the last one for all that follow; silent if empty.
@@ -169,7 +173,8 @@ impl Behaviour {
             }
             .into(),
             Self::Silent => Content::Silence.into(),
-            Self::Malformed => Content::Garbage.into(),
+            Self::Malformed => Content::Raw(GARBAGE.to_vec()).into(),
+            Self::Raw(bytes) => Content::Raw(bytes.clone()).into(),
             Self::Truncated(inner) => inner.distorted(kind, given, |by| by.truncated = true),
             Self::Stale(inner) => inner.distorted(kind, given, |by| by.stale = true),
             Self::WrongId(inner) => inner.distorted(kind, given, |by| by.wrong_id = true),

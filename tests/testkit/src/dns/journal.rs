@@ -44,7 +44,7 @@ pub enum Answered {
     Truncated,
     /// A message under a wrong id or for a wrong name.
     Forged,
-    /// Bytes that are no message.
+    /// Bytes that are no message, or that a test made by hand.
     Malformed,
     /// Nothing.
     Nothing,

@@ -16,6 +16,7 @@
 mod ask;
 mod behaviour;
 mod journal;
+pub mod raw;
 mod serve;
 mod wire;
 mod zone;

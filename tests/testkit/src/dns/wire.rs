@@ -17,7 +17,7 @@ const WRONG_NAME: &str = "wrong-name.example.";
 const WRONG_ID_BITS: u16 = 0x5555;
 
 /// After an id: a response with one question, whose name's first label ends before its announced length.
-const GARBAGE: [u8; 13] = [0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0, 63, b'?', b'?'];
+pub(super) const GARBAGE: [u8; 13] = [0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0, 63, b'?', b'?'];
 
 /// The number of the option that says more of an answer (RFC 8914), which hickory-proto does not know by name, and one of its codes.
 const EXTENDED_DNS_ERROR: u16 = 15;
@@ -72,7 +72,14 @@ pub(super) fn reply(request: &Request, resolution: &Resolution, tcp: bool) -> (A
     let distortion = &resolution.distortion;
     let (answered, bytes) = match &resolution.body {
         Body::Silence => return (Answered::Nothing, None),
-        Body::Garbage => (Answered::Malformed, garbage(request)),
+        Body::Raw(bytes) if !tcp && bytes.len() + 2 > request.max_payload.into() => {
+            let message = message(request, ResponseCode::NoError, &[], &[]);
+            (Answered::Truncated, to_bytes(&message.truncate()))
+        }
+        Body::Raw(bytes) => (
+            Answered::Malformed,
+            [request.id().to_be_bytes().as_slice(), bytes].concat(),
+        ),
         Body::Message {
             code,
             answers,
@@ -89,10 +96,6 @@ pub(super) fn reply(request: &Request, resolution: &Resolution, tcp: bool) -> (A
             delay: distortion.delay,
         }),
     )
-}
-
-fn garbage(request: &Request) -> Vec<u8> {
-    [request.id().to_be_bytes().as_slice(), &GARBAGE].concat()
 }
 
 fn message(request: &Request, code: ResponseCode, answers: &[Record], authorities: &[Record]) -> Message {

@@ -37,8 +37,8 @@ pub(super) enum Content {
     Alias { target: Name, ttl: u32 },
     /// No records; a TTL comes with a SOA.
     Nothing { code: ResponseCode, ttl: Option<u32> },
-    /// Bytes that are no message.
-    Garbage,
+    /// The bytes after the message id.
+    Raw(Vec<u8>),
     /// No reply.
     Silence,
 }
@@ -49,7 +49,7 @@ impl Content {
         match self {
             Self::Addresses { ttl, .. } | Self::Alias { ttl, .. } => Some(*ttl),
             Self::Nothing { ttl, .. } => *ttl,
-            Self::Garbage | Self::Silence => None,
+            Self::Raw(_) | Self::Silence => None,
         }
     }
 
@@ -57,7 +57,7 @@ impl Content {
         match &mut self {
             Self::Addresses { ttl, .. } | Self::Alias { ttl, .. } => *ttl = seconds,
             Self::Nothing { ttl, .. } => *ttl = Some(seconds),
-            Self::Garbage | Self::Silence => {}
+            Self::Raw(_) | Self::Silence => {}
         }
         self
     }
@@ -109,7 +109,7 @@ pub(super) enum Body {
         answers: Vec<Record>,
         authorities: Vec<Record>,
     },
-    Garbage,
+    Raw(Vec<u8>),
     Silence,
 }
 
@@ -224,7 +224,7 @@ impl Zone {
                     break Body::positive(answers);
                 }
                 Content::Nothing { code, ttl } => break Body::negative(&owner, code, ttl, answers),
-                Content::Garbage => break Body::Garbage,
+                Content::Raw(bytes) => break Body::Raw(bytes),
                 Content::Silence => break Body::Silence,
             }
         };
@@ -348,7 +348,7 @@ mod tests {
                         records.join(", ")
                     }
                 }
-                Body::Garbage | Body::Silence => "nothing".into(),
+                Body::Raw(_) | Body::Silence => "nothing".into(),
             };
             self.zone.given(resolution, RecordType::A, now);
             (shown, delay)

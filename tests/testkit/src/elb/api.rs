@@ -153,13 +153,13 @@ impl World {
             taker.listed(&mut self.model, at, now);
         }
         match result {
-            Ok(result) => self.reply(200, |id| wire::success(request.action(), &result, id)),
-            Err(refusal) => self.refuse(&refusal),
+            Ok(result) => self.reply(200, |id| wire::success(request, &result, id)),
+            Err(refusal) => self.refuse(request, &refusal),
         }
     }
 
-    pub(super) fn refuse(&mut self, refusal: &Refusal) -> Reply {
-        self.reply(refusal.status, |id| wire::refusal(refusal, id))
+    pub(super) fn refuse(&mut self, request: &Request, refusal: &Refusal) -> Reply {
+        self.reply(refusal.status, |id| wire::refusal(request, refusal, id))
     }
 
     pub(super) fn reply(&mut self, status: u16, body: impl FnOnce(&str) -> String) -> Reply {
@@ -211,6 +211,9 @@ impl World {
             "GetCallerIdentity" => return Ok(self.caller_identity(request)),
             _ => {}
         }
+        if request.is_of_ec2() {
+            return self.ec2(request);
+        }
         if self.limits.as_mut().is_some_and(|limits| !limits.take(action, now)) {
             return Err(Refusal::new(400, "Throttling", "Rate exceeded"));
         }
@@ -244,6 +247,20 @@ impl World {
                 Err(Refusal::new(400, "InvalidAction", message))
             }
         }
+    }
+
+    /// EC2 has limits of its own, and its signatures are for its own name.
+    fn ec2(&self, request: &Request) -> Result<String, Refusal> {
+        if request.service.as_deref() != Some("ec2") {
+            let message = "AWS was not able to validate the provided access credentials";
+            return Err(Refusal::new(401, "AuthFailure", message));
+        }
+        let unknown = || {
+            let action = request.action();
+            let message = format!("The action {action} is not valid for this web service.");
+            Err(Refusal::new(400, "InvalidAction", message))
+        };
+        self.model.ec2(request).unwrap_or_else(unknown)
     }
 
     fn describe_target_groups(&self, request: &Request) -> Result<String, Refusal> {

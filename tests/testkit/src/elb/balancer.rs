@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::group::Group;
 use super::listener::Listener;
 use super::refusal::Refusal;
+use super::service::Service;
 use super::wire::{element, text};
 
 /// How the targets of a group are checked; as AWS sets a TCP group up.
@@ -56,6 +57,8 @@ pub struct Balancer {
     pub attributes: BTreeMap<String, String>,
     /// The listeners. None is ever removed.
     pub listeners: Vec<Listener>,
+    /// The endpoint service that publishes it.
+    pub service: Option<Service>,
 }
 
 impl Default for Balancer {
@@ -70,6 +73,7 @@ impl Default for Balancer {
             admits_consumers: true,
             attributes: BTreeMap::new(),
             listeners: vec![Listener::default()],
+            service: None,
         }
     }
 }

@@ -11,14 +11,14 @@ type Flags<'a> = BTreeMap<&'a str, Vec<&'a str>>;
 
 /// What people type.
 impl Model {
-    /// Does what a command of AWS's command line does, `aws elbv2 ...`, in the short form of its values.
+    /// Does what a command of AWS's command line does, `aws elbv2 ...` or `aws ec2 ...`, in the short form of its values.
     ///
     /// # Panics
     /// If it is no command, or one that is not modelled: a command that nobody knows the effects of proves nothing.
     pub fn obey(&mut self, command: &str) -> Result<(), Refusal> {
         let words: Vec<&str> = command.split_whitespace().collect();
-        let ["aws", "elbv2", verb, rest @ ..] = words.as_slice() else {
-            panic!("this is no command of ELBv2: {command}");
+        let ["aws", "elbv2" | "ec2", verb, rest @ ..] = words.as_slice() else {
+            panic!("this is no command of ELBv2 or EC2: {command}");
         };
         let flags = flags(rest);
         let one = |flag: &str| match flags.get(flag).map(Vec::as_slice) {
@@ -77,11 +77,23 @@ impl Model {
                 }
                 Ok(())
             }
+            "accept-vpc-endpoint-connections" => self.accept(one("--service-id"), &flags["--vpc-endpoint-ids"]),
+            "modify-vpc-endpoint-service-permissions" => {
+                self.admit(one("--service-id"), &flags["--add-allowed-principals"])
+            }
+            "modify-vpc-endpoint-service-configuration" => {
+                if flags.contains_key("--acceptance-required") {
+                    return self.require_acceptance(one("--service-id"));
+                }
+                self.publish_again(one("--service-id"), one("--add-network-load-balancer-arns"))
+            }
+            "create-vpc-endpoint-service-configuration" => self.publish(one("--network-load-balancer-arns")),
+            "start-vpc-endpoint-service-private-dns-verification" => self.verify_private_name(one("--service-id")),
             _ => panic!("nobody knows what this does: {command}"),
         }
     }
 
-    fn owner_mut(&mut self, balancer: &str) -> Result<&mut Group, Refusal> {
+    pub(super) fn owner_mut(&mut self, balancer: &str) -> Result<&mut Group, Refusal> {
         let mut groups = self.groups.values_mut().map(|members| &mut members.group);
         groups.find(|group| group.owns(balancer)).ok_or_else(|| {
             let message = format!("Load balancers '[{balancer}]' not found");

@@ -20,6 +20,10 @@ pub enum Failure {
     Hang,
     /// Nothing is done, and the reply is 200 with a body that is not XML.
     Garbage,
+    /// The work is done, and the reply ends after so many bytes, as if that were the whole of it.
+    Cut(usize),
+    /// The work is done, and the reply is blown up to so many bytes.
+    Sized(usize),
     /// The work is done and replied to only after this time, even if the client has given up by then.
     Delay(Duration),
 }
@@ -47,6 +51,15 @@ impl Failure {
              {action} action"
         );
         Self::code(403, "AccessDenied", &message)
+    }
+
+    /// IAM does not allow the action of EC2's, such as `DescribeVpcEndpointConnections`.
+    pub fn unauthorized(action: &str) -> Self {
+        let message = format!(
+            "You are not authorized to perform this operation. User: {CALLER_ARN} is not authorized to perform: ec2:{action} \
+             because no identity-based policy allows the ec2:{action} action"
+        );
+        Self::code(403, "UnauthorizedOperation", &message)
     }
 
     /// The service is out of order.

@@ -1,4 +1,5 @@
-//! Elastic Load Balancing as far as target groups go: what happens to a target, and the API that says so.
+//! Elastic Load Balancing as far as target groups go: what happens to a target, and the API that says so; and the endpoint services
+//! that publish load balancers, which EC2's API knows.
 //!
 //! Two layers, each usable alone:
 //!
@@ -20,6 +21,7 @@ mod listener;
 pub mod model;
 mod refusal;
 mod server;
+mod service;
 mod tags;
 mod target;
 mod ways;
@@ -34,6 +36,7 @@ pub use listener::{Forward, Listener, Rule};
 pub use model::{Model, Page};
 pub use refusal::Refusal;
 pub use server::Server;
+pub use service::{ENDPOINTS_MADE, Service};
 pub use tags::Tags;
 pub use target::{TargetDescription, TargetView};
 pub use ways::{Entry, Ways};

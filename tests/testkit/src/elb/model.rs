@@ -25,6 +25,8 @@ const MAX_PAGE_SIZE: usize = 400;
 pub struct Model {
     pub(super) groups: BTreeMap<String, Members>,
     dead: BTreeSet<String>,
+    /// How many entries a page of EC2's lists has, if not all.
+    pub ec2_page: Option<usize>,
 }
 
 /// A target is identified by Id and port; the zone is not part of it.

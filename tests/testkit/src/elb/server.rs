@@ -21,7 +21,7 @@ use super::tags::Tags;
 use super::target::TargetView;
 use super::wire::Request;
 
-/// An ELBv2 (and STS) endpoint on loopback, on a thread of its own; it ends when this is dropped.
+/// An ELBv2 (and STS and EC2) endpoint on loopback, on a thread of its own; it ends when this is dropped.
 ///
 /// The closures given to its methods run while the server is locked and must not call it.
 #[derive(Debug)]
@@ -392,7 +392,7 @@ async fn answer(shared: Arc<Shared>, request: hyper::Request<Incoming>) -> Resul
         Some(Failure::Code { status, code, message }) => {
             shared.record_undone(&request, at, &code);
             let refusal = Refusal { status, code, message };
-            Ok(http(shared.world().refuse(&refusal)))
+            Ok(http(shared.world().refuse(&request, &refusal)))
         }
         Some(Failure::LostReply) => {
             shared.carry_out(&request, at);
@@ -411,6 +411,17 @@ async fn answer(shared: Arc<Shared>, request: hyper::Request<Incoming>) -> Resul
             Ok(http(
                 shared.world().reply(200, |_| "{\"this\": \"is not XML\"}".to_owned()),
             ))
+        }
+        Some(Failure::Cut(length)) => {
+            let mut reply = shared.carry_out(&request, at);
+            reply.body.truncate(length);
+            Ok(http(reply))
+        }
+        Some(Failure::Sized(length)) => {
+            let mut reply = shared.carry_out(&request, at);
+            let more = length.saturating_sub(reply.body.len());
+            reply.body.push_str(&" ".repeat(more));
+            Ok(http(reply))
         }
         Some(Failure::Delay(delay)) => {
             // A task of its own outlives the connection: a client that gives up does not take its call back.

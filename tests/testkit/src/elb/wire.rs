@@ -14,6 +14,7 @@ pub(super) struct Request {
     pub(super) parameters: BTreeMap<String, String>,
     pub(super) access_key: Option<String>,
     pub(super) region: Option<String>,
+    pub(super) service: Option<String>,
     pub(super) user_agent: Option<String>,
 }
 
@@ -25,11 +26,13 @@ impl Request {
                 .and_then(|value| value.to_str().ok())
                 .map(str::to_owned)
         };
-        let (access_key, region) = header(AUTHORIZATION).as_deref().and_then(credential_scope).unzip();
+        let scope = header(AUTHORIZATION).as_deref().and_then(credential_scope);
+        let [access_key, region, service] = scope.map_or([const { None }; 3], |scope| scope.map(Some));
         Self {
             parameters: form(body),
             access_key,
             region,
+            service,
             user_agent: header(USER_AGENT),
         }
     }
@@ -45,6 +48,11 @@ impl Request {
 
     pub(super) fn action(&self) -> &str {
         self.get("Action").unwrap_or("")
+    }
+
+    /// Whether it is meant for EC2: each API has a version of its own.
+    pub(super) fn is_of_ec2(&self) -> bool {
+        self.get("Version") == Some("2016-11-15")
     }
 
     /// Every group the request names.
@@ -100,13 +108,11 @@ fn parse_port(port: Option<&str>) -> Result<Option<u16>, Refusal> {
     port.map(parse).transpose()
 }
 
-/// Access key and region of `AWS4-HMAC-SHA256 Credential=KEY/DATE/REGION/SERVICE/aws4_request, ...`.
-fn credential_scope(authorization: &str) -> Option<(String, String)> {
+/// Access key, region and service of `AWS4-HMAC-SHA256 Credential=KEY/DATE/REGION/SERVICE/aws4_request, ...`.
+fn credential_scope(authorization: &str) -> Option<[String; 3]> {
     let (_, credential) = authorization.split_once("Credential=")?;
-    let mut parts = credential.split('/');
-    let access_key = parts.next()?;
-    let region = parts.nth(1)?;
-    Some((access_key.to_owned(), region.to_owned()))
+    let mut parts = credential.split('/').map(str::to_owned);
+    Some([parts.next()?, parts.nth(1)?, parts.next()?])
 }
 
 /// The pairs of a form.
@@ -144,7 +150,13 @@ fn hex(digit: u8) -> Option<u8> {
 }
 
 /// The reply to an action that was carried out; `result` is XML.
-pub(super) fn success(action: &str, result: &str, request_id: &str) -> String {
+pub(super) fn success(request: &Request, result: &str, request_id: &str) -> String {
+    let action = request.action();
+    if request.is_of_ec2() {
+        let namespace = "http://ec2.amazonaws.com/doc/2016-11-15/";
+        let request_id = element("requestId", request_id);
+        return format!("<{action}Response xmlns=\"{namespace}\">{request_id}{result}</{action}Response>");
+    }
     let namespace = match action {
         "AssumeRole" | "GetCallerIdentity" => "https://sts.amazonaws.com/doc/2011-06-15/",
         _ => "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/",
@@ -155,7 +167,12 @@ pub(super) fn success(action: &str, result: &str, request_id: &str) -> String {
 }
 
 /// The reply to an action that was refused.
-pub(super) fn refusal(refusal: &Refusal, request_id: &str) -> String {
+pub(super) fn refusal(request: &Request, refusal: &Refusal, request_id: &str) -> String {
+    if request.is_of_ec2() {
+        let error = text("Code", &refusal.code) + &text("Message", &refusal.message);
+        let errors = element("Errors", &element("Error", &error));
+        return element("Response", &(errors + &element("RequestID", request_id)));
+    }
     let fault = if refusal.status < 500 { "Sender" } else { "Receiver" };
     let error = text("Type", fault) + &text("Code", &refusal.code) + &text("Message", &refusal.message);
     element(
@@ -228,10 +245,15 @@ pub(crate) fn element(name: &str, content: &str) -> String {
 }
 
 pub(crate) fn text(name: &str, value: &str) -> String {
-    element(
-        name,
-        &value.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"),
-    )
+    let mut escaped = String::new();
+    for char in value.chars() {
+        if matches!(char, '&' | '<' | '>') || char.is_control() {
+            escaped.push_str(&format!("&#{};", u32::from(char)));
+        } else {
+            escaped.push(char);
+        }
+    }
+    element(name, &escaped)
 }
 
 fn optional(name: &str, value: Option<&str>) -> String {
@@ -261,17 +283,18 @@ mod tests {
 
     #[test]
     fn markup_in_a_value_is_escaped() {
-        assert_eq!(text("Message", "a<b> & c"), "<Message>a&lt;b&gt; &amp; c</Message>");
+        assert_eq!(
+            text("Message", "a<b> & c\x1b"),
+            "<Message>a&#60;b&#62; &#38; c&#27;</Message>"
+        );
     }
 
     #[test]
-    fn the_credential_scope_names_key_and_region() {
+    fn the_credential_scope_names_key_region_and_service() {
         let header = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260101/eu-west-1/elasticloadbalancing/aws4_request, \
                       SignedHeaders=host, Signature=00";
-        assert_eq!(
-            credential_scope(header),
-            Some(("AKIDEXAMPLE".to_owned(), "eu-west-1".to_owned()))
-        );
+        let scope = ["AKIDEXAMPLE", "eu-west-1", "elasticloadbalancing"];
+        assert_eq!(credential_scope(header), Some(scope.map(str::to_owned)));
         assert_eq!(credential_scope("Bearer abc"), None);
     }
 }

@@ -51,8 +51,15 @@ run "defaults" {
     error_message = "A new account has 10 invocations at a time, none of which it lets be set aside."
   }
   assert {
-    condition     = aws_lambda_function.this.environment[0].variables == tomap({ RDS_TETHER_CONFIG = output.settings })
-    error_message = "The settings are given as text, and nothing beside it."
+    condition = nonsensitive(aws_lambda_function.this.environment[0].variables == tomap({
+      RDS_TETHER_CONFIG  = output.settings
+      RDS_TETHER_TAG_KEY = terraform_data.tag_key.output
+    }))
+    error_message = "The settings are given as text, and the tag's secret beside it."
+  }
+  assert {
+    condition     = can(regex("^[0-9a-f-]{36}$", terraform_data.tag_key.output))
+    error_message = "The secret is random."
   }
   assert {
     condition     = strcontains(output.settings, "targetgroup/orders/73e2d6bc24d8a067") && strcontains(output.settings, "cluster-ro-abc123")
@@ -368,6 +375,28 @@ run "in_a_vpc" {
       if anytrue([for action in statement.actions : startswith(action, "logs:")])
     ])
     error_message = "A function that still runs at a destroy makes no log group anew."
+  }
+}
+
+run "tokens_of_iam" {
+  variables {
+    target_groups = {
+      orders = {
+        arn       = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/73e2d6bc24d8a067"
+        endpoints = ["orders.cluster-abc123.eu-west-1.rds.amazonaws.com:5432"]
+        ca_bundle = "/var/task/rds-ca.pem"
+        lead      = { user = "tether", iam = true }
+      }
+    }
+    vpc                = { subnet_ids = ["subnet-0123456789abcdef0"], security_group_ids = ["sg-0123456789abcdef0"] }
+    database_user_arns = ["arn:aws:rds-db:eu-west-1:111122223333:dbuser:cluster-ABCDEFGHIJKL01234/tether"]
+  }
+
+  assert {
+    condition = {
+      for statement in data.aws_iam_policy_document.function.statement : one(statement.actions) => one(statement.resources) if statement.sid == "OptionalLead"
+    } == { "rds-db:connect" = "arn:aws:rds-db:eu-west-1:111122223333:dbuser:cluster-ABCDEFGHIJKL01234/tether" }
+    error_message = "It may log in as this user, and as nobody else."
   }
 }
 

@@ -56,6 +56,7 @@ run "odd_values" {
     log_retention_days   = 31
     alarm_topic_arns     = ["database"]
     permissions_boundary = "boundary"
+    database_user_arns   = ["arn:aws:iam::111122223333:user/rds_tether"]
     vpc                  = { subnet_ids = [], security_group_ids = ["sg-0123456789abcdef0"] }
   }
 
@@ -68,6 +69,7 @@ run "odd_values" {
     var.log_retention_days,
     var.alarm_topic_arns,
     var.permissions_boundary,
+    var.database_user_arns,
     var.vpc,
   ]
 }
@@ -98,6 +100,41 @@ run "a_probe_from_outside" {
         probe     = "tcp"
       }
     }
+  }
+
+  expect_failures = [aws_lambda_function.this]
+}
+
+run "a_lead_from_outside" {
+  command = plan
+
+  variables {
+    target_groups = {
+      orders = {
+        arn       = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/73e2d6bc24d8a067"
+        endpoints = ["orders.cluster-abc123.eu-west-1.rds.amazonaws.com:5432"]
+        ca_bundle = "/var/task/rds-ca.pem"
+        lead      = { user = "tether", password_file = "/var/task/password" }
+      }
+    }
+  }
+
+  expect_failures = [aws_lambda_function.this]
+}
+
+run "tokens_of_iam_for_nobody" {
+  command = plan
+
+  variables {
+    target_groups = {
+      orders = {
+        arn       = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/73e2d6bc24d8a067"
+        endpoints = ["orders.cluster-abc123.eu-west-1.rds.amazonaws.com:5432"]
+        ca_bundle = "/var/task/rds-ca.pem"
+        lead      = { user = "tether", iam = true }
+      }
+    }
+    vpc = { subnet_ids = ["subnet-0123456789abcdef0"], security_group_ids = ["sg-0123456789abcdef0"] }
   }
 
   expect_failures = [aws_lambda_function.this]

@@ -312,6 +312,95 @@ run "on_arm_with_a_probe" {
   }
 }
 
+run "a_target_group_that_is_led" {
+  command = plan
+
+  variables {
+    target_groups = {
+      orders = {
+        arn       = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/1"
+        endpoints = ["orders.example.com:5432"]
+        ca_bundle = "/etc/rds-tether/rds-ca.pem"
+        lead      = { user = "tether", password_file = "/etc/rds-tether/password" }
+      }
+    }
+    database_security_group_ids = ["sg-0000000000000000d"]
+  }
+
+  assert {
+    condition     = aws_vpc_security_group_ingress_rule.database[0].from_port == 5432 && aws_vpc_security_group_egress_rule.database_groups[0].to_port == 5432
+    error_message = "Who asks the members connects."
+  }
+}
+
+run "tokens_of_iam" {
+  command = plan
+
+  variables {
+    target_groups = {
+      orders = {
+        arn       = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/1"
+        endpoints = ["orders.example.com:5432"]
+        ca_bundle = "/etc/rds-tether/rds-ca.pem"
+        lead      = { user = "follower", iam = true }
+      }
+    }
+    proxies = {
+      orders  = { endpoint = "orders.example.com:5432", port = 5432, ca_bundle = "/etc/rds-tether/rds-ca.pem", lead = { user = "proxy", iam = true } }
+      billing = { endpoint = "billing.example.com:5433", port = 5433, ca_bundle = "/etc/rds-tether/rds-ca.pem", lead = { user = "billing", password_file = "/etc/rds-tether/password" } }
+    }
+    load_balancer = {
+      target_group_arns = ["arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/1"]
+      security_group_id = "sg-0000000000000001b"
+    }
+    database_user_arns = [
+      "arn:aws:rds-db:eu-west-1:111122223333:dbuser:cluster-ABCDEFGHIJKL01234/follower",
+      "arn:aws:rds-db:eu-west-1:111122223333:dbuser:db-ABCDEFGHIJKL01234/proxy",
+    ]
+  }
+
+  assert {
+    condition = {
+      for statement in data.aws_iam_policy_document.host.statement : one(statement.actions) => statement.resources if statement.sid == "OptionalLead"
+    } == { "rds-db:connect" = toset(var.database_user_arns) }
+    error_message = "It may log in as these users, and nobody else."
+  }
+}
+
+run "tokens_of_iam_for_another_user" {
+  command = plan
+
+  variables {
+    proxies = {
+      orders = { endpoint = "orders.example.com:5432", port = 5432, ca_bundle = "/etc/rds-tether/rds-ca.pem", lead = { user = "proxy", iam = true } }
+    }
+    load_balancer = {
+      target_group_arns = ["arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/1"]
+      security_group_id = "sg-0000000000000001b"
+    }
+    database_user_arns = ["arn:aws:rds-db:eu-west-1:111122223333:dbuser:cluster-ABCDEFGHIJKL01234/another_proxy"]
+  }
+
+  expect_failures = [aws_autoscaling_group.this]
+}
+
+run "tokens_of_iam_for_nobody" {
+  command = plan
+
+  variables {
+    target_groups = {
+      orders = {
+        arn       = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/1"
+        endpoints = ["orders.example.com:5432"]
+        ca_bundle = "/etc/rds-tether/rds-ca.pem"
+        lead      = { user = "follower", iam = true }
+      }
+    }
+  }
+
+  expect_failures = [aws_autoscaling_group.this]
+}
+
 run "a_database_whose_groups_are_not_known" {
   command = plan
 
@@ -395,6 +484,7 @@ run "odd_values" {
     }
     database_security_group_ids = ["database"]
     extra_security_group_ids    = ["database"]
+    database_user_arns          = ["arn:aws:rds-db:eu-west-1:111122223333:dbuser:*/rds_tether"]
     permissions_boundary        = "boundary"
   }
 
@@ -409,6 +499,7 @@ run "odd_values" {
     var.load_balancer,
     var.database_security_group_ids,
     var.extra_security_group_ids,
+    var.database_user_arns,
     var.permissions_boundary,
   ]
 }

@@ -28,7 +28,7 @@ run "everything" {
       orders = {
         arn            = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/73e2d6bc24d8a067"
         endpoints      = ["orders.cluster-abc123.eu-west-1.rds.amazonaws.com:5432", "blue.cluster-abc123.eu-west-1.rds.amazonaws.com:5433"]
-        role           = "reader"
+        role           = "writer"
         forget         = "5m"
         patience       = "1m30s"
         allow_cidrs    = ["10.0.0.0/16"]
@@ -39,6 +39,7 @@ run "everything" {
         ca_bundle      = "/etc/rds-tether/rds-ca.pem"
         observe        = true
         assume_role    = { arn = "arn:aws:iam::444455556666:role/tether", external_id = "or\"ders" }
+        lead           = { user = "te\"ther", iam = true, database = "orders", members = ["orders-2.abc123.eu-west-1.rds.amazonaws.com"], patience = "20s" }
       }
     }
     proxies = {
@@ -56,6 +57,8 @@ run "everything" {
         allow_cidrs           = ["10.0.0.0/16"]
         accept_proxy_protocol = true
         ip_family             = "ipv4"
+        ca_bundle             = "/etc/rds-tether/rds-ca.pem"
+        lead                  = { user = "te\"ther", iam = true, database = "orders", members = ["orders-2.abc123.eu-west-1.rds.amazonaws.com"], patience = "20s" }
       }
     }
     dns         = { nameservers = ["10.0.0.2", "10.0.1.2:53"], timeout = "2s", interval = "5s", quorum = "majority" }
@@ -68,7 +71,7 @@ run "everything" {
       [[target_group]]
       arn = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/73e2d6bc24d8a067"
       endpoints = ["orders.cluster-abc123.eu-west-1.rds.amazonaws.com:5432","blue.cluster-abc123.eu-west-1.rds.amazonaws.com:5433"]
-      role = "reader"
+      role = "writer"
       forget = "5m"
       patience = "1m30s"
       allow_cidrs = ["10.0.0.0/16"]
@@ -79,6 +82,7 @@ run "everything" {
       ca_bundle = "/etc/rds-tether/rds-ca.pem"
       observe = true
       assume_role = { arn = "arn:aws:iam::444455556666:role/tether", external_id = "or\"ders" }
+      lead = { user = "te\"ther", iam = true, database = "orders", members = ["orders-2.abc123.eu-west-1.rds.amazonaws.com"], patience = "20s" }
 
       [[proxy]]
       listen = "0.0.0.0:5432"
@@ -94,6 +98,8 @@ run "everything" {
       allow_cidrs = ["10.0.0.0/16"]
       accept_proxy_protocol = true
       ip_family = "ipv4"
+      ca_bundle = "/etc/rds-tether/rds-ca.pem"
+      lead = { user = "te\"ther", iam = true, database = "orders", members = ["orders-2.abc123.eu-west-1.rds.amazonaws.com"], patience = "20s" }
 
       [dns]
       nameservers = ["10.0.0.2","10.0.1.2:53"]
@@ -286,6 +292,46 @@ run "role_that_is_a_user" {
   expect_failures = [var.target_groups]
 }
 
+run "group_led_without_cas" {
+  command = plan
+
+  variables {
+    target_groups = { orders = { arn = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/1", endpoints = ["orders.example.com:5432"], lead = { user = "tether", iam = true } } }
+  }
+
+  expect_failures = [var.target_groups]
+}
+
+run "group_led_without_a_secret" {
+  command = plan
+
+  variables {
+    target_groups = { orders = { arn = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/1", endpoints = ["orders.example.com:5432"], ca_bundle = "/ca.pem", lead = { user = "tether" } } }
+  }
+
+  expect_failures = [var.target_groups]
+}
+
+run "group_led_with_two_secrets" {
+  command = plan
+
+  variables {
+    target_groups = { orders = { arn = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/1", endpoints = ["orders.example.com:5432"], ca_bundle = "/ca.pem", lead = { user = "tether", iam = true, password_file = "/password" } } }
+  }
+
+  expect_failures = [var.target_groups]
+}
+
+run "group_led_with_patience_without_a_unit" {
+  command = plan
+
+  variables {
+    target_groups = { orders = { arn = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/1", endpoints = ["orders.example.com:5432"], ca_bundle = "/ca.pem", lead = { user = "tether", iam = true, patience = "20" } } }
+  }
+
+  expect_failures = [var.target_groups]
+}
+
 run "listen_without_address" {
   command = plan
 
@@ -384,6 +430,46 @@ run "unknown_family" {
 
   variables {
     proxies = { orders = { listen = "0.0.0.0:5432", endpoint = "orders.example.com:5432", ip_family = "6" } }
+  }
+
+  expect_failures = [var.proxies]
+}
+
+run "led_without_cas" {
+  command = plan
+
+  variables {
+    proxies = { orders = { listen = "0.0.0.0:5432", endpoint = "orders.example.com:5432", lead = { user = "tether", iam = true } } }
+  }
+
+  expect_failures = [var.proxies]
+}
+
+run "led_without_a_secret" {
+  command = plan
+
+  variables {
+    proxies = { orders = { listen = "0.0.0.0:5432", endpoint = "orders.example.com:5432", ca_bundle = "/ca.pem", lead = { user = "tether" } } }
+  }
+
+  expect_failures = [var.proxies]
+}
+
+run "led_with_two_secrets" {
+  command = plan
+
+  variables {
+    proxies = { orders = { listen = "0.0.0.0:5432", endpoint = "orders.example.com:5432", ca_bundle = "/ca.pem", lead = { user = "tether", iam = true, password_file = "/password" } } }
+  }
+
+  expect_failures = [var.proxies]
+}
+
+run "led_with_patience_without_a_unit" {
+  command = plan
+
+  variables {
+    proxies = { orders = { listen = "0.0.0.0:5432", endpoint = "orders.example.com:5432", ca_bundle = "/ca.pem", lead = { user = "tether", iam = true, patience = "20" } } }
   }
 
   expect_failures = [var.proxies]
