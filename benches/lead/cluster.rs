@@ -33,7 +33,7 @@ pub const MEMBERS: [(Ipv4Addr, &str); 3] = [
 ];
 /// As RDS has it.
 const TTL: u32 = 5;
-/// A standby that has just lost its primary looks for another way on for 5 s, unless told otherwise, before it hears that it is promoted.
+/// A standby that has just lost its primary may look for another way on for `wal_retrieve_retry_interval` before it hears that it is promoted.
 const SETTINGS: [&str; 3] = ["ssl=on", "max_connections=60", "wal_retrieve_retry_interval=50ms"];
 
 /// How the former writer fails.

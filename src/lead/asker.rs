@@ -43,13 +43,15 @@ pub(super) struct Asker {
     pub words: mpsc::Sender<Word>,
     /// Until when something is changing.
     pub doubt: watch::Receiver<Option<Instant>>,
+    /// A moment at which all members are asked: while nothing changes, the process wakes for all of them at once.
+    pub beat: Instant,
 }
 
 /// What came of a question.
 #[derive(Debug)]
 pub(super) struct Word {
     pub address: SocketAddr,
-    /// When it was asked.
+    /// When it was heard; a second after it was asked at the latest.
     pub at: Timestamp,
     pub says: Says,
     /// The members' labels or names, where the topology tells of them.
@@ -144,6 +146,8 @@ impl Asker {
                 Ok(Some(answer)) => {
                     *failures = 0;
                     let says = answer.says(flavour);
+                    // What a clock that stood still makes of it is not newer than it may be.
+                    let at = self.clock.now().min(at + ANSWER_MAX);
                     if self.tell(at, says, Some((flavour, answer))).await.is_err() {
                         return silent("nobody listens");
                     }
@@ -154,11 +158,15 @@ impl Asker {
             }
             loop {
                 let is_in_doubt = self.is_in_doubt();
-                let apart = if is_in_doubt { APART_IN_DOUBT } else { APART };
+                let next = if is_in_doubt {
+                    asked + APART_IN_DOUBT
+                } else {
+                    self.next_beat(asked)
+                };
                 tokio::select! {
                     biased;
                     why = session.ended() => return silent(&why),
-                    () = sleep_until(asked + apart) => break,
+                    () = sleep_until(next) => break,
                     () = doubted(&mut self.doubt), if !is_in_doubt => {}
                 }
             }
@@ -189,6 +197,12 @@ impl Asker {
                 Ok(None)
             }
         }
+    }
+
+    /// When all members are asked next, after one was at this moment.
+    fn next_beat(&self, asked: Instant) -> Instant {
+        let beats = asked.duration_since(self.beat).as_micros() / APART.as_micros() + 1;
+        self.beat + APART.saturating_mul(u32::try_from(beats).unwrap_or(u32::MAX))
     }
 
     fn is_in_doubt(&self) -> bool {

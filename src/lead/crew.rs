@@ -8,13 +8,14 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{info, warn};
 
 use super::Lead;
 use super::asker::{Asker, Word};
 use super::members::Members;
 use super::standing::{LATE, Standing};
+use super::voice::{Voice, after};
 use crate::clock::Clock;
 use crate::dns::watch::{Sight, Watch, Watchers, any_changed};
 use crate::planner::cadence::DOUBT;
@@ -29,6 +30,8 @@ use crate::text::span;
 const OPENING_MAX: Duration = Duration::from_secs(2);
 /// How long a member that has never been heard may be on its way.
 const MISSED: Duration = Duration::from_secs(5);
+/// While nothing changes, all members are asked at once, and what they say is taken together: who follows them wakes once.
+const GATHERED_FOR: Duration = Duration::from_millis(50);
 /// Words that wait to be heard: each asker has one at a time.
 const WORDS_MAX: usize = 64;
 
@@ -178,11 +181,15 @@ impl Crews {
             steersman: Steersman::default(),
             is_late: false,
             doubt: doubt.clone(),
+            beat: Instant::now(),
             words,
             watches: BTreeMap::new(),
             askers: BTreeMap::new(),
             showings: BTreeMap::new(),
             heard: BTreeSet::new(),
+            doubted: None,
+            voices: BTreeMap::new(),
+            voice: Voice::default(),
         };
         let task = tokio::spawn(captain.run(heard));
         Crew {
@@ -208,6 +215,8 @@ struct Captain {
     /// Whether it was told that DNS goes on to name another than the writer.
     is_late: bool,
     doubt: watch::Sender<Option<Instant>>,
+    /// A moment at which all members are asked.
+    beat: Instant,
     words: mpsc::Sender<Word>,
     /// Those of members' own names.
     watches: BTreeMap<String, Watched>,
@@ -215,6 +224,11 @@ struct Captain {
     showings: BTreeMap<IpAddr, Showing>,
     /// Who has been heard once.
     heard: BTreeSet<IpAddr>,
+    /// Since when something has been changing.
+    doubted: Option<Timestamp>,
+    /// What the log was told of each, and of what follows from it.
+    voices: BTreeMap<IpAddr, Voice<&'static str>>,
+    voice: Voice<(&'static str, Option<IpAddr>)>,
 }
 
 /// An address that is asked until this is dropped.
@@ -252,13 +266,38 @@ impl Captain {
             tokio::select! {
                 () = any_changed(members.chain([&mut sights])) => has_names = true,
                 Some(word) = heard.recv() => {
-                    has_names = self.learn(&word);
-                    if self.hear(word) {
+                    let is_news;
+                    (has_names, is_news) = self.gather(word, &mut heard).await;
+                    if is_news {
                         watch.doubt();
                     }
                 }
             }
         }
+    }
+
+    /// Takes a word, and those after it that come at the same time; what is new is not held up. Whether there are new names, and whether
+    /// a member says something else than before.
+    async fn gather(&mut self, word: Word, heard: &mut mpsc::Receiver<Word>) -> (bool, bool) {
+        let patience = if self.is_in_doubt() {
+            Duration::ZERO
+        } else {
+            GATHERED_FOR
+        };
+        let end = Instant::now() + patience;
+        let mut next = Some(word);
+        while let Some(word) = next {
+            let (has_names, is_news) = (self.learn(&word), self.hear(word));
+            if has_names || is_news {
+                return (has_names, is_news);
+            }
+            next = timeout_at(end, heard.recv()).await.ok().flatten();
+        }
+        (false, false)
+    }
+
+    fn is_in_doubt(&self) -> bool {
+        self.doubt.borrow().is_some_and(|until| Instant::now() < until)
     }
 
     /// Asks whoever DNS gives now, and nobody any more whom it has not given for a while.
@@ -299,6 +338,7 @@ impl Captain {
         self.askers.retain(|ip, _| wanted.contains_key(ip));
         self.showings.retain(|ip, _| wanted.contains_key(ip));
         self.heard.retain(|ip| wanted.contains_key(ip));
+        self.voices.retain(|ip, _| wanted.contains_key(ip));
         let mut is_new = false;
         for (ip, name) in wanted {
             match self.askers.get(&ip) {
@@ -331,6 +371,7 @@ impl Captain {
             clock: self.clock,
             words: self.words.clone(),
             doubt: self.doubt.subscribe(),
+            beat: self.beat,
         };
         let task = tokio::spawn(asker.run());
         Asked { task, name }
@@ -356,20 +397,13 @@ impl Captain {
         let before = self.showings.get(&ip);
         let is_same = before.is_some_and(|before| before.says.name() == word.says.name());
         let since = before.filter(|_| is_same).map_or(word.at, |before| before.since);
-        let (is_silent, was_heard) = (matches!(word.says, Says::Silent(_)), self.heard.contains(&ip));
-        if !is_silent {
+        if !matches!(word.says, Says::Silent(_)) {
             self.heard.insert(ip);
         }
-        let is_news = match is_silent && !was_heard {
-            // One that nobody has heard yet has its time, and is told of once.
-            true => {
-                let was_missed = before.is_some_and(|before| before.at.since(before.since) >= MISSED);
-                word.at.since(since) >= MISSED && !was_missed
-            }
-            false => !is_same,
-        };
-        if is_news && !self.is_quiet {
-            self.note(ip, &word.says);
+        // One that nobody has heard yet has its time.
+        let is_ripe = self.heard.contains(&ip) || word.at.since(since) >= MISSED;
+        if is_ripe && !self.is_quiet {
+            self.note(ip, &word);
         }
         if !is_same {
             begin_doubt(&self.doubt);
@@ -383,7 +417,9 @@ impl Captain {
     fn publish(&mut self, sight: &Sight) {
         let mut members = self.watches.values();
         let all_looked = sight.is_looked_at() && members.all(|member| member.sights.borrow().is_looked_at());
+        self.doubted = self.is_in_doubt().then(|| self.doubted.unwrap_or(self.clock.now()));
         let shown = Shown {
+            doubted: self.doubted,
             members: self.showings.clone(),
             is_whole: all_looked && self.askers.keys().all(|ip| self.showings.contains_key(ip)),
         };
@@ -424,17 +460,20 @@ impl Captain {
             since: Some(before.as_ref().and_then(|before| before.since).unwrap_or(now)),
         };
         if !self.is_quiet {
-            self.note_standing(&standing, before.is_some(), now);
+            self.note_standing(&standing, now);
         }
         self.publish_standing.send_replace(Some(standing));
     }
 
-    fn note_standing(&mut self, standing: &Standing, is_known: bool, now: Timestamp) {
+    fn note_standing(&mut self, standing: &Standing, now: Timestamp) {
         let (endpoint, text) = (&standing.endpoint, standing.text());
-        match is_known {
-            true => {}
-            false if standing.is_trouble() => warn!(%endpoint, "{text}"),
-            false => info!(%endpoint, "{text}"),
+        let verdict = &standing.verdict;
+        if let Some(untold) = self.voice.tell((verdict.name(), verdict.writer()), now) {
+            let after = after(untold);
+            match standing.is_trouble() {
+                true => warn!(%endpoint, "{text}{after}"),
+                false => info!(%endpoint, "{text}{after}"),
+            }
         }
         let is_late = standing.ahead_for(now).is_some_and(|lasts| lasts >= LATE);
         if is_late && !self.is_late {
@@ -447,15 +486,19 @@ impl Captain {
         self.is_late = is_late;
     }
 
-    fn note(&self, ip: IpAddr, says: &Says) {
-        let endpoint = &self.quest.endpoint;
-        match says {
+    fn note(&mut self, ip: IpAddr, word: &Word) {
+        let voice = self.voices.entry(ip).or_default();
+        let Some(untold) = voice.tell(word.says.name(), word.at) else {
+            return;
+        };
+        let (endpoint, after) = (&self.quest.endpoint, after(untold));
+        match &word.says {
             Says::Denied(why) | Says::Impostor(why) => warn!(
                 %endpoint,
-                "the member at {ip} does not tell who the writer is: {why}; until it does, DNS alone decides about it"
+                "the member at {ip} does not tell who the writer is: {why}; until it does, DNS alone decides about it{after}"
             ),
-            Says::Writer | Says::Reader | Says::Neither(_) | Says::Silent(_) => {
-                info!(%endpoint, "the member at {ip} is: {says}");
+            says @ (Says::Writer | Says::Reader | Says::Neither(_) | Says::Silent(_)) => {
+                info!(%endpoint, "the member at {ip} is: {says}{after}");
             }
         }
     }

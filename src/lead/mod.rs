@@ -10,6 +10,7 @@ pub mod members;
 pub mod question;
 pub mod standing;
 pub mod visit;
+mod voice;
 
 use std::path::PathBuf;
 use std::time::Duration;

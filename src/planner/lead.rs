@@ -16,7 +16,8 @@
 //! in or is unsure has not said that it is a reader, and then everything is as if nobody had been asked.
 //!
 //! This is sound where the storage or a quorum lets one member write at a time, as on RDS and Aurora: a second claim is an old one.
-//! Where two can write, both claims are fresh, and nobody is led to either.
+//! Where two can write, both claims are fresh, and nobody is led to either. Of two claims, one that was not said again within a second
+//! although its member was asked again is over: a host that is gone contradicts nobody.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -28,6 +29,13 @@ use super::time::Timestamp;
 /// How old what a member showed may be. While nothing changes it is asked a second after its last answer, and has a second to answer:
 /// who does not says so by its silence. What is older than both was asked by nobody who is still there.
 pub const FRESH: Duration = Duration::from_millis(2_200);
+
+/// How old a claim to be the writer may be while another member makes a newer one: everybody is asked ten times a second then, and has a
+/// second to answer.
+pub const FRESH_BESIDE_ANOTHER: Duration = Duration::from_millis(1_100);
+
+/// How long after the beginning of a doubt all members that are well have been heard again.
+pub const HEARD_AGAIN: Duration = Duration::from_millis(100);
 
 /// What a member says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +92,7 @@ impl fmt::Display for Says {
 /// What one address showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Showing {
-    /// When it was asked.
+    /// When it was heard; a second after it was asked at the latest.
     pub at: Timestamp,
     /// Since when it has said the same.
     pub since: Timestamp,
@@ -99,6 +107,8 @@ pub struct Shown {
     pub members: BTreeMap<IpAddr, Showing>,
     /// Whether everybody who is to be asked has said something, or why not, once.
     pub is_whole: bool,
+    /// Since when something has been changing, so that everybody is asked often.
+    pub doubted: Option<Timestamp>,
 }
 
 impl Shown {
@@ -111,7 +121,26 @@ impl Shown {
     /// The addresses that say, freshly, that they are the writer.
     pub fn writers(&self, now: Timestamp) -> BTreeSet<IpAddr> {
         let all = self.members.keys().copied();
-        all.filter(|ip| self.fresh(*ip, now) == Some(&Says::Writer)).collect()
+        let claims: BTreeSet<IpAddr> = all.filter(|ip| self.fresh(*ip, now) == Some(&Says::Writer)).collect();
+        let (over, standing): (BTreeSet<_>, BTreeSet<_>) = claims.into_iter().partition(|ip| self.has_lapsed(*ip, now));
+        if standing.is_empty() { over } else { standing }
+    }
+
+    /// Whether the address has been asked again since it was last heard, and has had its time to answer.
+    fn has_lapsed(&self, ip: IpAddr, now: Timestamp) -> bool {
+        let was_asked_again = self.doubted.is_some_and(|since| now.since(since) >= HEARD_AGAIN);
+        let at = self.members.get(&ip).map(|showing| showing.at);
+        was_asked_again && at.is_some_and(|at| now.since(at) > FRESH_BESIDE_ANOTHER)
+    }
+
+    /// Whether the address, which is not the writer's, says that it is a reader, or does not answer any more.
+    pub fn is_out(&self, ip: IpAddr, now: Timestamp) -> bool {
+        match self.members.get(&ip).map(|showing| &showing.says) {
+            Some(Says::Reader) => self.fresh(ip, now).is_some(),
+            Some(Says::Silent(_)) => true,
+            Some(Says::Writer) => self.has_lapsed(ip, now),
+            Some(Says::Neither(_) | Says::Denied(_) | Says::Impostor(_)) | None => false,
+        }
     }
 
     /// The writer, if there is exactly one, and the readers beside it.

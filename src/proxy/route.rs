@@ -58,7 +58,8 @@ pub struct Move {
     /// Whether the sessions that are left behind end as soon as a new address takes sessions and DNS has named it again: by default a writer's do, unless
     /// the name comes back to an address that it left lately. Names flap after a failover, and one of two such moves is wrong.
     pub ends_early: bool,
-    /// DNS, or the writer itself, has said so again, a second after it had first; or all that are left say that they are readers.
+    /// DNS, or the writer itself, has said so again, a second after it had first; or all that are left say that they are readers, or nothing
+    /// any more.
     pub is_confirmed: bool,
     /// A new address has shown that it takes sessions.
     pub is_proven: bool,
@@ -79,7 +80,7 @@ impl Route {
     pub fn awaits_proof(&self, now: Timestamp) -> bool {
         let is_open =
             |moved: Move| moved.ends_early && !moved.is_certain() && now.since(moved.at) < Linger::OF_A_WRITER;
-        self.moved.is_some_and(is_open) && !self.gone.is_empty() && !self.is_disputed
+        self.moved.is_some_and(is_open) && !self.gone.is_empty() && !self.is_unsettled()
     }
 
     /// Takes over from another route: the sessions to its addresses outlive them.
@@ -112,6 +113,11 @@ impl Route {
         self.verdict.as_ref().and_then(Verdict::writer)
     }
 
+    /// Whether name servers differ, and nobody but them knows.
+    fn is_unsettled(&self) -> bool {
+        self.is_disputed && self.writer().is_none()
+    }
+
     /// Why there is no address.
     pub fn nowhere(&self) -> String {
         if let Some(Verdict::Waits { readers, .. }) = &self.verdict {
@@ -138,7 +144,7 @@ impl Route {
             return None;
         }
         let mut linger = self.linger?;
-        if self.moved.is_some_and(|moved| moved.ends_early && moved.is_certain()) && !self.is_disputed {
+        if self.moved.is_some_and(|moved| moved.ends_early && moved.is_certain()) && !self.is_unsettled() {
             linger = Duration::ZERO;
         }
         // What is no longer remembered has been gone for long.
@@ -178,7 +184,7 @@ impl Linger {
 enum By {
     /// DNS's, whose names flap.
     Dns,
-    /// The writer's own; all addresses that are left for it may have shown that they are readers.
+    /// The writer's own; all addresses that are left for it may have shown that they are out.
     Proof { of_all_left: bool },
 }
 
@@ -264,7 +270,9 @@ impl Rules {
         if effect == Effect::AllRefused {
             return effect;
         }
-        let is_vouched = |ip: &&IpAddr| !history.vouched_by(**ip).is_empty();
+        // Of what DNS says, nothing counts beside a proof.
+        let is_proven = route.writer().is_some();
+        let is_vouched = |ip: &&IpAddr| !is_proven && !history.vouched_by(**ip).is_empty();
         let vouched = route.gone.keys().filter(is_vouched).copied().collect();
         let before = std::mem::replace(&mut route.vouched, vouched);
         // What kept the sessions has ended just now.
@@ -281,17 +289,26 @@ impl Rules {
         effect
     }
 
-    /// Takes a writer that has shown itself. `is_reader` says of an address whether it has shown that it is none.
+    /// Takes a writer that has shown itself. `is_out` says of an address whether it has shown that it is none.
     pub fn led(
         &self,
         route: &mut Route,
         writer: IpAddr,
         check: impl Fn(IpAddr) -> Result<(), Refusal>,
-        is_reader: impl Fn(IpAddr) -> bool,
+        is_out: impl Fn(IpAddr) -> bool,
         now: Timestamp,
     ) -> Effect {
-        let mut left = route.addresses.iter().filter(|ip| **ip != writer);
-        let of_all_left = left.all(|ip| is_reader(*ip));
+        for ip in std::mem::take(&mut route.vouched) {
+            route.gone.insert(ip, now);
+        }
+        let moved = route.moved.map(|moved| moved.at);
+        let just_left = route.gone.iter().filter(|(_, since)| Some(**since) >= moved);
+        let mut left = route
+            .addresses
+            .iter()
+            .chain(just_left.map(|(ip, _)| ip))
+            .filter(|ip| **ip != writer);
+        let of_all_left = left.all(|ip| is_out(*ip));
         self.take(route, [writer], check, By::Proof { of_all_left }, now)
     }
 
@@ -332,7 +349,8 @@ impl Rules {
                 is_proven,
             });
         } else if let Some(moved) = &mut route.moved {
-            moved.is_confirmed |= now.since(moved.at) >= CONFIRMED_AFTER;
+            moved.is_proven |= by != By::Dns;
+            moved.is_confirmed |= now.since(moved.at) >= CONFIRMED_AFTER || by == By::Proof { of_all_left: true };
         }
         for ip in before {
             if !route.names(ip) {
@@ -571,6 +589,47 @@ mod tests {
             assert_eq!(route.role, expect, "{host} {names:?}");
             let end = route.ends(ip("10.0.0.2"));
             assert_eq!(end, (expect == Role::Writer).then(|| at(25)), "{host} {names:?}");
+        }
+    }
+
+    /// When the sessions to the former writer's address end, by what it shows while another proves itself at second 10, and DNS goes on to
+    /// name it.
+    #[test]
+    fn a_proof_ends_the_sessions_that_are_left_behind_whatever_dns_says() {
+        let from_proof = |seconds: u64| Some(at(10 + seconds));
+        for (linger, is_out, after_one_second, after_all) in [
+            (Linger::ByRole, true, from_proof(0), from_proof(0)),
+            (Linger::ByRole, false, from_proof(5), from_proof(0)),
+            (
+                Linger::For(Duration::from_secs(60)),
+                true,
+                from_proof(60),
+                from_proof(60),
+            ),
+            (Linger::Never, true, None, None),
+        ] {
+            let rules = Rules { linger, ..rules() };
+            let (mut route, mut inquiry) = (rules.start(HOST, 5432), Inquiry::default());
+            let mut ask = |route: &mut Route, secs| {
+                let answer = answer(&mut inquiry, &[], &["10.0.0.1"], secs);
+                rules.answered(route, HOST, legal(&rules), &answer, at(secs));
+            };
+            ask(&mut route, 0);
+            let prove = |route: &mut Route, secs| {
+                route.verdict = Some(Verdict::Leads {
+                    to: ip("10.0.0.2"),
+                    over: BTreeSet::from([ip("10.0.0.1")]),
+                });
+                rules.led(route, ip("10.0.0.2"), legal(&rules), |_| is_out, at(secs));
+            };
+            prove(&mut route, 10);
+            assert_eq!(route.ends(ip("10.0.0.1")), after_one_second, "{linger:?} {is_out}");
+            ask(&mut route, 10);
+            assert_eq!(route.ends(ip("10.0.0.1")), after_one_second, "{linger:?} {is_out}");
+            prove(&mut route, 11);
+            ask(&mut route, 12);
+            assert_eq!(route.ends(ip("10.0.0.1")), after_all, "{linger:?} {is_out}");
+            assert_eq!(route.addresses, [ip("10.0.0.2")]);
         }
     }
 

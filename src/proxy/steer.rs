@@ -18,7 +18,7 @@ use crate::planner::answer::Blind;
 use crate::planner::endpoint::Role;
 use crate::planner::guard::Refusal;
 use crate::planner::history::Answer;
-use crate::planner::lead::{Says, Shown, Steersman};
+use crate::planner::lead::{Shown, Steersman};
 use crate::planner::plan::said;
 use crate::planner::time::Timestamp;
 use crate::text::{join, span};
@@ -174,10 +174,7 @@ impl Steering {
         let rules = &self.proxy.rules;
         let was_steered = before.waits() || before.writer().is_some();
         let effect = match (self.route.writer(), &sight.seen) {
-            (Some(writer), _) => {
-                let is_reader = |ip| shown.fresh(ip, now) == Some(&Says::Reader);
-                rules.led(&mut self.route, writer, check, is_reader, now)
-            }
+            (Some(writer), _) => rules.led(&mut self.route, writer, check, |ip| shown.is_out(ip, now), now),
             // What DNS said holds again.
             (None, Ok(answer)) if was_steered => rules.answered(&mut self.route, host, check, answer, now),
             (None, _) => Effect::None,

@@ -24,6 +24,7 @@ fn shown(clock: Clock, words: &str) -> Arc<Shown> {
     Arc::new(Shown {
         members: said.map(showing).collect(),
         is_whole: !words.contains('.'),
+        doubted: None,
     })
 }
 

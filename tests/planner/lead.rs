@@ -1,17 +1,21 @@
 //! Who leads: the table, every small situation, and long walks, each held against the rules one by one.
 #![allow(clippy::disallowed_methods, reason = "the environment says how many walks there are")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::panic::catch_unwind;
 use std::time::Duration;
 
-use rds_tether::planner::lead::{FRESH, Says, Showing, Shown, Steersman, Verdict, Why};
+use rds_tether::planner::lead::{
+    FRESH, FRESH_BESIDE_ANOTHER, HEARD_AGAIN, Says, Showing, Shown, Steersman, Verdict, Why,
+};
 use rds_tether::planner::time::Timestamp;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What each of six words is, with a letter for the tables below.
 const LETTERS: [char; 6] = ['W', 'R', 'N', 'S', 'D', 'I'];
+/// For how long everybody has been asked often.
+const DOUBTS: [Option<Duration>; 3] = [None, Some(Duration::ZERO), Some(HEARD_AGAIN)];
 
 fn at(millis: u64) -> Timestamp {
     Timestamp::from_millis(1_000_000 + millis)
@@ -34,22 +38,42 @@ fn says(letter: char) -> Says {
     }
 }
 
-/// What members show at `now`, by a letter each: small ones are stale, a dash shows nothing.
+/// How old a word is: as fresh as it has to be beside another, as fresh as any has to be, or stale.
+const AGES: [Duration; 3] = [
+    FRESH_BESIDE_ANOTHER,
+    FRESH,
+    FRESH.saturating_add(Duration::from_millis(1)),
+];
+
+fn showing(letter: char, age: Duration, now: Timestamp) -> Showing {
+    let at = before(now, age);
+    let says = says(letter);
+    Showing { at, since: at, says }
+}
+
+fn before(now: Timestamp, age: Duration) -> Timestamp {
+    Timestamp::from_millis(now.as_millis() - u64::try_from(age.as_millis()).expect("seconds"))
+}
+
+/// What members show at `now`, by a letter each, while everybody is asked often: small ones are stale, a dash shows nothing, and what a
+/// quote follows is older than it has to be beside another.
 fn shown(letters: &str, now: Timestamp) -> Shown {
-    let members = letters.chars().enumerate().filter(|(_, letter)| *letter != '-');
-    let showing = |(n, letter): (usize, char)| {
-        let age = if letter.is_lowercase() {
-            FRESH.as_millis() as u64 + 1
-        } else {
-            0
+    let mut members = BTreeMap::new();
+    let words = letters.chars().zip(letters.chars().skip(1).chain([' ']));
+    for (n, (letter, next)) in words.filter(|(letter, _)| *letter != '\'').enumerate() {
+        let age = match (letter.is_lowercase(), next) {
+            (true, _) => AGES[2],
+            (false, '\'') => AGES[1],
+            (false, _) => AGES[0],
         };
-        let at = Timestamp::from_millis(now.as_millis() - age);
-        let says = says(letter.to_ascii_uppercase());
-        (member(n), Showing { at, since: at, says })
-    };
+        if letter != '-' {
+            members.insert(member(n), showing(letter.to_ascii_uppercase(), age, now));
+        }
+    }
     Shown {
-        members: members.map(showing).collect(),
+        members,
         is_whole: true,
+        doubted: Some(before(now, HEARD_AGAIN)),
     }
 }
 
@@ -83,6 +107,13 @@ fn the_table() {
         ("WWR", "0", Verdict::Contested(members("01"))),
         ("WWR", "2", Verdict::Contested(members("01"))),
         ("WWW", "", Verdict::Contested(members("012"))),
+        // One of them was, and has been asked again since.
+        ("W'WR", "0", leads(1, "0")),
+        ("WW'R", "0", Verdict::Agrees(member(0))),
+        ("WW'W", "0", Verdict::Contested(members("02"))),
+        ("W'W'R", "0", Verdict::Contested(members("01"))),
+        ("W'RR", "0", Verdict::Agrees(member(0))),
+        ("RW'R", "0", leads(1, "0")),
         // One was, and another is.
         ("wWR", "0", leads(1, "0")),
         ("wRR", "0", Verdict::Follows(Why::NotShown(member(0)))),
@@ -108,8 +139,57 @@ fn the_table() {
 fn a_word_is_fresh_for_as_long_as_the_next_may_take() {
     let limit = u64::try_from(FRESH.as_millis()).expect("seconds");
     // Asked a second after the last answer, and answered within a second: it is never stale meanwhile.
+    let word = Shown {
+        members: BTreeMap::from([(member(0), showing('W', Duration::ZERO, at(0)))]),
+        is_whole: true,
+        doubted: Some(at(0)),
+    };
     for (millis, writers) in [(0, "0"), (1_950, "0"), (limit, "0"), (limit + 1, "")] {
-        assert_eq!(shown("W", at(0)).writers(at(millis)), members(writers), "{millis} ms");
+        assert_eq!(word.writers(at(millis)), members(writers), "{millis} ms");
+    }
+}
+
+/// A claim is over beside a newer one when its member has been asked again in a doubt, and has had its second; not before.
+#[test]
+fn of_two_claims_the_one_that_is_not_made_again_ends_after_a_second() {
+    for (doubted, millis, writers) in [
+        (None, 1_900, "01"),
+        (Some(1_000), 1_099, "01"),
+        (Some(1_000), 1_100, "01"),
+        (Some(1_000), 1_101, "1"),
+        (Some(1_050), 1_149, "01"),
+        (Some(1_050), 1_150, "1"),
+    ] {
+        let pair = [
+            (member(0), showing('W', Duration::ZERO, at(0))),
+            (member(1), showing('W', Duration::ZERO, at(millis))),
+        ];
+        let shown = Shown {
+            members: BTreeMap::from(pair),
+            is_whole: true,
+            doubted: doubted.map(at),
+        };
+        assert_eq!(shown.writers(at(millis)), members(writers), "{doubted:?}, {millis} ms");
+    }
+}
+
+#[test]
+fn who_is_a_reader_or_does_not_answer_is_out() {
+    for (word, is_out) in [
+        ("W", false),
+        ("W'", true),
+        ("w", true),
+        ("R", true),
+        ("r", false),
+        ("S", true),
+        ("s", true),
+        ("N", false),
+        ("D", false),
+        ("d", false),
+        ("I", false),
+        ("-", false),
+    ] {
+        assert_eq!(shown(word, at(0)).is_out(member(0), at(0)), is_out, "{word}");
     }
 }
 
@@ -156,10 +236,17 @@ fn who_waits_waits_no_longer_than_patience_which_begins_anew_after_a_writer_or_a
 #[track_caller]
 fn hold_rules(verdict: &Verdict, named: &BTreeSet<IpAddr>, shown: &Shown, now: Timestamp, waited: Duration) {
     let is_fresh = |showing: &Showing| now.since(showing.at) <= FRESH;
-    let claims: BTreeSet<IpAddr> = (shown.members.iter())
-        .filter(|(_, showing)| is_fresh(showing) && matches!(showing.says, Says::Writer))
-        .map(|(ip, _)| *ip)
-        .collect();
+    let claims = |limit: Duration| -> BTreeSet<IpAddr> {
+        let all = shown
+            .members
+            .iter()
+            .filter(|(_, showing)| matches!(showing.says, Says::Writer));
+        let all = all.filter(|(_, showing)| now.since(showing.at) <= limit);
+        all.map(|(ip, _)| *ip).collect()
+    };
+    let (claims, newer) = (claims(FRESH), claims(FRESH_BESIDE_ANOTHER));
+    let all_asked = shown.doubted.is_some_and(|since| now.since(since) >= HEARD_AGAIN);
+    let claims = if all_asked && !newer.is_empty() { newer } else { claims };
     let is_reader = |ip: &IpAddr| {
         let showing = shown.members.get(ip);
         showing.is_some_and(|showing| is_fresh(showing) && matches!(showing.says, Says::Reader))
@@ -205,25 +292,35 @@ fn hold_rules(verdict: &Verdict, named: &BTreeSet<IpAddr>, shown: &Shown, now: T
 
 #[test]
 fn every_situation_of_three_members_holds_the_rules() {
-    let words: Vec<char> = LETTERS
+    let words: Vec<(char, Duration)> = LETTERS
         .into_iter()
-        .flat_map(|letter| [letter, letter.to_ascii_lowercase()])
+        .flat_map(|letter| AGES.map(|age| (letter, age)))
         .collect();
     let mut situations = 0;
-    for (one, two, three) in words
-        .iter()
-        .flat_map(|one| words.iter().map(move |two| (one, two)))
-        .flat_map(|(one, two)| words.iter().map(move |three| (one, two, three)))
-    {
-        let shown = shown(&format!("{one}{two}{three}"), at(0));
-        for named in ["", "0", "1", "2", "01", "02", "12", "012"] {
-            let named = members(named);
-            let verdict = Steersman::default().steer(&named, &shown, PATIENCE, at(0));
-            hold_rules(&verdict, &named, &shown, at(0), Duration::ZERO);
-            situations += 1;
+    for doubt in DOUBTS {
+        for ((one, two), three) in (words.iter())
+            .flat_map(|one| words.iter().map(move |two| (one, two)))
+            .flat_map(|pair| words.iter().map(move |three| (pair, three)))
+        {
+            let all = [one, two, three].map(|(letter, age)| showing(*letter, *age, at(0)));
+            let shown = Shown {
+                members: all
+                    .into_iter()
+                    .enumerate()
+                    .map(|(n, showing)| (member(n), showing))
+                    .collect(),
+                is_whole: true,
+                doubted: doubt.map(|lasts| before(at(0), lasts)),
+            };
+            for named in ["", "0", "1", "2", "01", "02", "12", "012"] {
+                let named = members(named);
+                let verdict = Steersman::default().steer(&named, &shown, PATIENCE, at(0));
+                hold_rules(&verdict, &named, &shown, at(0), Duration::ZERO);
+                situations += 1;
+            }
         }
     }
-    assert_eq!(situations, 12 * 12 * 12 * 8);
+    assert_eq!(situations, 3 * 18 * 18 * 18 * 8);
 }
 
 /// Members that are promoted, demoted, restarted, lost and slow, and a name that is late: in each step everything may change or stay.
@@ -249,6 +346,11 @@ fn walk(chance: &mut fastrand::Rng) {
             } else if let Some(showing) = shown.members.get_mut(&member(n)).filter(|_| chance.bool()) {
                 showing.at = now;
             }
+        }
+        if chance.u8(..3) == 0 {
+            shown.doubted = chance
+                .bool()
+                .then(|| before(now, Duration::from_millis(chance.u64(..300))));
         }
         if chance.u8(..3) == 0 {
             let which = chance.u8(..8);

@@ -2,15 +2,19 @@
 
 use std::fs;
 use std::process::Output;
+use std::time::Duration;
 
 use serde_json::Value;
 use testkit::certificate::{Authority, NOW};
 use testkit::dns::Behaviour;
 use testkit::postgres::PASSWORD;
-use testkit::program::{PATIENCE, comes_true, finish, wait_until};
+use testkit::program::{comes_true, finish, wait_until};
 use testkit::world::WRITER;
 
 use super::lead::{Cluster, MEMBERS, TOOLS, TOPOLOGY, play};
+
+/// How long a machine may be too busy for a log-in.
+const BUSY_MAX: Duration = Duration::from_secs(90);
 
 /// What an examination of the members told: each check as `status name: finding | fix`.
 struct Told {
@@ -22,7 +26,7 @@ impl Told {
     /// Looks again where the machine is so busy that a log-in takes longer than a member has.
     fn by(cluster: &Cluster) -> Self {
         let mut told = Self::by_one_look(cluster);
-        comes_true(PATIENCE, || {
+        comes_true(BUSY_MAX, || {
             let is_slow =
                 |check: &String| check.contains("no answer in time") || check.contains("logged in as lead, but in");
             let is_hurried = told.checks.iter().any(is_slow);

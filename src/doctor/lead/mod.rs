@@ -263,6 +263,7 @@ pub fn standing(quest: &Quest, seen: &Seen) -> Standing {
     let shown = Arc::new(Shown {
         members: seen.members.iter().map(showing).collect(),
         is_whole: true,
+        doubted: None,
     });
     Standing::of(&quest.endpoint, &seen.named, &shown, quest.lead.patience, at)
 }
