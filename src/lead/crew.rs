@@ -500,7 +500,8 @@ impl Captain {
 
     fn note(&mut self, ip: IpAddr, word: &Word) {
         let voice = self.voices.entry(ip).or_default();
-        let Some(untold) = voice.tell(word.says.name(), false, word.at) else {
+        let is_for_people = matches!(word.says, Says::Denied(_) | Says::Impostor(_));
+        let Some(untold) = voice.tell(word.says.name(), is_for_people, word.at) else {
             return;
         };
         let (endpoint, after) = (&self.quest.endpoint, after(untold));

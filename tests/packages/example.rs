@@ -42,7 +42,7 @@ fn every_key_of_the_example_is_taken_and_every_key_is_there() {
     let said = assert_exit(command.args(["doctor", "--only", "settings", "--config"]).arg(path), 0);
     assert_says(
         &said,
-        &["1 target group, 1 place to look for tagged target groups and 1 proxy"],
+        &["1 target group, 1 place to look for tagged target groups, 1 proxy"],
     );
 
     let mut seen = BTreeSet::new();
