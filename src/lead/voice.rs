@@ -76,7 +76,7 @@ mod tests {
             assert_eq!(voice.tell(word, false, at(second)), Some(0), "{word}");
             assert_eq!(voice.tell(word, false, at(second)), None, "{word}");
         }
-        let flutter = |second: u64| if second % 2 == 0 { "reader" } else { "silent" };
+        let flutter = |second: u64| if second.is_multiple_of(2) { "reader" } else { "silent" };
         let told: Vec<u64> = (11..611)
             .filter(|s| voice.tell(flutter(*s), false, at(*s)).is_some())
             .collect();

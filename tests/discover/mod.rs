@@ -86,7 +86,7 @@ fn a_group_is_followed_while_it_is_tagged_and_left_as_it_is_when_it_is_not() {
     tagged.wait_registered(&tagged.world.arn);
     tagged.world.elb.model(|model, _| {
         model
-            .remove_tags(&[tagged.world.arn.clone()], &[ENDPOINT.to_owned()])
+            .remove_tags(std::slice::from_ref(&tagged.world.arn), &[ENDPOINT.to_owned()])
             .expect("tags")
     });
     daemon.wait_for_log(&["is not followed any more, and left as it is"]);
@@ -224,7 +224,7 @@ fn a_tag_that_moves_and_a_group_that_is_gone_end_the_following() {
     let daemon = tagged.run();
     tagged.world.elb.model(|model, _| {
         model
-            .remove_tags(&[tagged.world.arn.clone()], &[ENDPOINT.to_owned()])
+            .remove_tags(std::slice::from_ref(&tagged.world.arn), &[ENDPOINT.to_owned()])
             .expect("tags");
         model.set_tag(&other, ENDPOINT, &format!("{WRITER}:5432"));
     });
