@@ -53,7 +53,8 @@ fn peers_that_do_not_read_for_a_while_are_not_cut() {
         let mut stream = start(&mut via.recvlogical("changes"));
 
         stage::wait_until("all windows are closed", SOON, || nothing_moves(&site));
-        let still = Instant::now();
+        let begun = Instant::now();
+        let mut still = begun;
         while still.elapsed() < STALL {
             let sessions = [
                 ("COPY FROM", &mut load),
@@ -69,13 +70,12 @@ fn peers_that_do_not_read_for_a_while_are_not_cut() {
                     site.proxy.log()
                 );
             }
-            assert!(
-                nothing_moves(&site),
-                "after {:?}:\n{}",
-                still.elapsed(),
-                site.proxy.log()
-            );
-            thread::park_timeout(Duration::from_secs(1));
+            // On a busy machine a peer may take its last bytes late: then the stall begins anew.
+            if !nothing_moves(&site) {
+                still = Instant::now();
+                assert!(begun.elapsed() < SOON, "it goes on moving:\n{}", site.proxy.log());
+            }
+            thread::park_timeout(Duration::from_millis(500));
         }
 
         writeln!(commands, "ROLLBACK;").expect("psql reads");
