@@ -26,6 +26,7 @@ use crate::settings::{self, OneShot, Output, Settings};
 use crate::telemetry::document::Document;
 use crate::telemetry::output;
 use crate::text;
+use crate::verbs::named;
 use crate::verbs::out::say;
 
 /// How long a dry run may take by default, besides the time that many bindings take.
@@ -43,13 +44,13 @@ const LIVE_LINE_MAX: usize = 79;
 impl OneShot {
     /// Looks once and prints what would change.
     pub async fn plan(&self) -> anyhow::Result<Exit> {
-        let reports = plan(&self.with_groups()?, self.timeout.map(Duration::from)).await?;
+        let reports = plan(&self.with_groups().await?, self.timeout.map(Duration::from)).await?;
         self.print("plan", &reports, Report::plan_exit)
     }
 
     /// Converges and prints what was done.
     pub async fn sync(&self) -> anyhow::Result<Exit> {
-        let reports = sync(&self.with_groups()?, self.timeout.map(Duration::from)).await?;
+        let reports = sync(&self.with_groups().await?, self.timeout.map(Duration::from)).await?;
         // What is only observed is not waited for.
         let exit = |report: &Report| {
             if report.binding.observe {
@@ -62,8 +63,9 @@ impl OneShot {
     }
 
     /// What looks at target groups needs some.
-    fn with_groups(&self) -> Result<Settings, settings::Error> {
-        let settings = self.flags.settings()?;
+    async fn with_groups(&self) -> Result<Settings, settings::Error> {
+        let flags = named::resolved(&self.flags, self.timeout.map(Duration::from)).await?;
+        let settings = flags.settings()?;
         if settings.bindings.is_empty() {
             let what = "the settings have no [[target_group]]";
             let fix = "plan and sync look at target groups only, run serves proxies";

@@ -3,6 +3,7 @@
 mod clients;
 mod error;
 mod inspect;
+mod list;
 mod place;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 pub use clients::{ClientKey, Clients};
 pub use error::{Error, not_asked};
 pub use inspect::{Attributes, Balancer, Detail, Forward, HealthCheck, Listener, Rule, Takes};
+pub use list::PAGES_MAX;
 pub use place::place_of;
 
 use crate::aws::arn::Arn;
@@ -145,15 +147,32 @@ impl Client {
         }
     }
 
-    /// Makes a call, which the turn is for: counts it, times it, and reads its failure, which throttles the calls that follow
-    /// if AWS says so. If it is dropped, nobody knows what became of the call, and it is not counted.
+    /// Makes a call about a group, see [`Client::call_for_any`].
     async fn call<T, E>(
         &self,
         action: &'static str,
         group: &Arn,
-        _turn: Turn,
+        turn: Turn,
         sent: impl Future<Output = Result<T, sdk::error::SdkError<E>>>,
     ) -> Result<T, Error>
+    where
+        E: sdk::error::ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let ended = self.call_for_any(action, turn, sent).await;
+        ended.map_err(|failure| Error {
+            group: group.clone(),
+            failure,
+        })
+    }
+
+    /// Makes a call, which the turn is for: counts it, times it, and reads its failure, which throttles the calls that follow
+    /// if AWS says so. If it is dropped, nobody knows what became of the call, and it is not counted.
+    async fn call_for_any<T, E>(
+        &self,
+        action: &'static str,
+        _turn: Turn,
+        sent: impl Future<Output = Result<T, sdk::error::SdkError<E>>>,
+    ) -> Result<T, Failure>
     where
         E: sdk::error::ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
@@ -161,13 +180,10 @@ impl Client {
         let ended = sent.await.map_err(|error| Failure::of(action, self.role(), &error));
         let outcome = ended.as_ref().map_or_else(|failure| failure.kind.word(), |_| "ok");
         self.calls.note(action, started.elapsed(), outcome);
-        ended.map_err(|failure| {
-            if failure.kind == Kind::Throttled {
-                self.bucket.throttled();
-            }
-            let group = group.clone();
-            Error { group, failure }
-        })
+        if ended.as_ref().is_err_and(|failure| failure.kind == Kind::Throttled) {
+            self.bucket.throttled();
+        }
+        ended
     }
 
     /// The role that its configuration assumes.
