@@ -41,9 +41,9 @@ fn bare_world() -> World {
     world
 }
 
-/// What `plan` follows by a file, by ARN.
+/// What `plan` follows by a file are these groups, by ARN, for the endpoint.
 #[track_caller]
-fn followed(world: &World, path: &Path) -> Vec<String> {
+fn assert_follows(world: &World, path: &Path, arns: &[&str]) {
     let mut command = bare_command(&world.elb.url());
     assert_exit(command.args(["check", "--config"]).arg(path), 0);
     let mut command = bare_command(&world.elb.url());
@@ -51,12 +51,13 @@ fn followed(world: &World, path: &Path) -> Vec<String> {
     let json: serde_json::Value =
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(&output)));
     let groups = json["target_groups"].as_array().unwrap().iter();
-    groups
+    let followed: Vec<&str> = groups
         .map(|group| {
             assert_eq!(group["endpoints"][0]["endpoint"], endpoint(), "{group}");
-            group["arn"].as_str().unwrap().to_owned()
+            group["arn"].as_str().unwrap()
         })
-        .collect()
+        .collect();
+    assert_eq!(followed, arns);
 }
 
 /// Nothing was called that could change something.
@@ -93,7 +94,7 @@ fn one_group_is_proposed_and_its_file_is_what_plan_follows() {
         ],
     );
     assert_only_looked(&world);
-    assert_eq!(followed(&world, &path), [world.arn.clone()]);
+    assert_follows(&world, &path, &[&world.arn]);
     // Again, it is there already.
     let again = assert_exit(&mut init_into(&world, &path), 0);
     assert_says(&again, &["says so already"]);
@@ -172,13 +173,13 @@ fn of_thirty_the_best_few_are_listed_and_any_can_be_named() {
         command.args(["--target-group", "group-17", "--target-group", &arns[3]]),
         0,
     );
-    assert_eq!(followed(&world, &path), [arns[17].clone(), arns[3].clone()]);
+    assert_follows(&world, &path, &[&arns[17], &arns[3]]);
     // The one that has what DNS names.
     world.elb.put_target(&arns[21], OLD, 5432);
     let other = scratch.path("other.toml");
     let told = assert_exit(&mut init_into(&world, &other), 0);
     assert_says(&told, &["1. group-21: it has a target that DNS names"]);
-    assert_eq!(followed(&world, &other), [arns[21].clone()]);
+    assert_follows(&world, &other, &[&arns[21]]);
     // A tag says more.
     world.elb.set_tag(&arns[8], TAG, &endpoint());
     world.elb.set_tag(&arns[21], TAG, "other.example:5432");
@@ -191,7 +192,7 @@ fn of_thirty_the_best_few_are_listed_and_any_can_be_named() {
             "1 with a tag rds-tether:endpoint that names another endpoint",
         ],
     );
-    assert_eq!(followed(&world, &tagged), [arns[8].clone()]);
+    assert_follows(&world, &tagged, &[&arns[8]]);
     assert_only_looked(&world);
 }
 
@@ -216,7 +217,7 @@ fn a_tag_tells_the_endpoint_of_an_identifier() {
     );
     world.elb.set_tag(&world.arn, TAG, &endpoint());
     assert_exit(&mut by_identifier(), 0);
-    assert_eq!(followed(&world, &path), [world.arn.clone()]);
+    assert_follows(&world, &path, &[&world.arn]);
 }
 
 #[test]
@@ -332,7 +333,7 @@ fn another_file_is_written_over_only_when_that_is_said() {
     assert_says(&told, &["there is another file", "--overwrite", "nothing was written"]);
     assert_eq!(fs::read_to_string(&path).unwrap(), "# mine\n");
     assert_exit(init_into(&world, &path).arg("--overwrite"), 0);
-    assert_eq!(followed(&world, &path), [world.arn.clone()]);
+    assert_follows(&world, &path, &[&world.arn]);
     let nowhere = scratch.path("missing/config.toml");
     let told = assert_exit(&mut init_into(&world, &nowhere), 1);
     assert_says(&told, &["cannot write", "No such file or directory", "--settings-file"]);
@@ -386,7 +387,7 @@ fn without_a_terminal_what_is_open_is_an_error_that_lists_the_flags() {
         .env("RDS_TETHER_TARGET_GROUP", "orders");
     command.env("RDS_TETHER_SKIP", "reach");
     assert_exit(command.arg("--settings-file").arg(&path), 0);
-    assert_eq!(followed(&world, &path), [world.arn.clone()]);
+    assert_follows(&world, &path, &[&world.arn]);
 }
 
 /// `init` on a terminal of its own, where these lines are typed; what is shown there, and the exit code.
@@ -436,7 +437,7 @@ fn on_a_terminal_what_is_open_is_asked_for() {
         ],
     );
     let path = folder.join("rds-tether.toml");
-    assert_eq!(followed(&world, &path), [world.arn.clone()]);
+    assert_follows(&world, &path, &[&world.arn]);
     // Of several: numbers and names; and over another file when that is agreed to.
     let second = world.elb.add_group(Group::named("second"));
     let third = world.elb.add_group(Group::named("third"));
@@ -446,7 +447,7 @@ fn on_a_terminal_what_is_open_is_asked_for() {
         &shown,
         &["which of them", "\"9\" is none of them", "write over rds-tether.toml"],
     );
-    assert_eq!(followed(&world, &path), [third, second]);
+    assert_follows(&world, &path, &[&third, &second]);
     let before = fs::read_to_string(&path).unwrap();
     // Somebody who says no, or goes.
     for typed in ["1\n\nn\n", "1\n", ""] {

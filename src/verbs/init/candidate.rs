@@ -305,14 +305,15 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_counted_with_its_reason() {
-        let of = |change: fn(&mut Seen)| {
+        type Change = fn(&mut Seen);
+        let of = |change: Change| {
             let mut one = seen("other", &[]);
             change(&mut one);
             let sorted = sort(&[one]);
             assert_eq!(names(&sorted), [""; 0]);
             sorted.others.into_iter().next().expect("a reason")
         };
-        let cases: [(fn(&mut Seen), &str); 6] = [
+        let cases: [(Change, &str); 6] = [
             (|one| one.detail.target_type = "instance".into(), "of type instance"),
             (|one| one.detail.group.protocol = "HTTP".into(), "protocol HTTP"),
             (|one| one.detail.group.family = Family::Ipv6, "IPv6"),
