@@ -291,6 +291,27 @@ fn a_group_that_looks_like_anothers_is_not_proposed() {
     assert_exit(init_into(&world, &path).args(["--target-group", "orders"]), 0);
 }
 
+#[test]
+fn texts_of_others_do_nothing_on_a_terminal() {
+    const HOSTILE: &str = "vpc-1\nforged: all is well\u{1b}[2J";
+    let (world, scratch) = (World::settled(), Scratch::new());
+    let path = scratch.path("config.toml");
+    let mut there = Group::named("there");
+    there.vpc_id = HOSTILE.to_owned();
+    world.elb.add_group(there);
+    world
+        .elb
+        .fail("DescribeTags", Failure::code(400, HOSTILE, HOSTILE), None);
+    let output = finish(&mut init_into(&world, &path));
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    for told in [&output.stdout, &output.stderr] {
+        assert_tame(told);
+        let told = String::from_utf8_lossy(told);
+        assert!(told.contains("vpc-1\\u000aforged"), "{told}");
+        assert!(!told.lines().any(|line| line.starts_with("forged")), "{told}");
+    }
+}
+
 /// Fails if an API that names a next page each time is asked for ever.
 #[test]
 fn a_list_without_an_end_is_read_so_far() {

@@ -24,6 +24,7 @@ use crate::planner::endpoint::Endpoint;
 use crate::planner::wrong::Wrong;
 use crate::settings::value::{Bundle, Limit};
 use crate::settings::{Dns, Error, Flags, Settings};
+use crate::text::{join, shown};
 use crate::verbs::iam::{self, Use};
 use crate::verbs::named;
 use crate::verbs::out::{paint, remark, say};
@@ -221,7 +222,7 @@ impl Init {
         let sorted = sought.sort(&survey.seen);
         say(told::groups(&sorted, &region).trim_end())?;
         for unseen in &survey.unseen {
-            remark(&format!("rds-tether: {unseen}"));
+            remark(&shown(format_args!("rds-tether: {unseen}")));
         }
         if sorted.candidates.is_empty() {
             let is_ipv6 = sought.addresses.iter().all(|ip| ip.is_ipv6());
@@ -293,7 +294,7 @@ impl Init {
         };
         let nameservers = self.dns.nameservers.iter().flatten().map(|server| server.0);
         let text = file::text(endpoint, groups, &nameservers.collect::<Vec<_>>());
-        let shown = path.display();
+        let name = path.display();
         let is_there = |path: &Path| {
             let what = format!("there is another file {} already", path.display());
             let fix = "--overwrite writes over it, --settings-file FILE writes elsewhere: nothing was written";
@@ -301,20 +302,20 @@ impl Init {
         };
         let replaces = match file::there(path, &text) {
             There::Same => {
-                say(&format!("\n{shown} says so already"))?;
+                say(&format!("\n{name} says so already"))?;
                 return Ok(());
             }
             There::Another if self.overwrite => true,
-            There::Another if may_ask && ask::agree(&format!("write over {shown}, which is there already?"))? => true,
+            There::Another if may_ask && ask::agree(&format!("write over {name}, which is there already?"))? => true,
             There::Another => return Err(is_there(path).into()),
             There::Nothing => false,
         };
         match file::write(path, &text, replaces) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(is_there(path).into()),
-            Err(error) => anyhow::bail!("cannot write {shown}: {error}; name another place with --settings-file"),
+            Err(error) => anyhow::bail!("cannot write {name}: {error}; name another place with --settings-file"),
         }
-        say(&format!("\nwritten to {shown}:\n{}", text.trim_end()))?;
+        say(&format!("\nwritten to {name}:\n{}", text.trim_end()))?;
         Ok(())
     }
 
@@ -384,7 +385,7 @@ fn of_identifier(survey: &look::Survey, identifier: &str) -> Result<Endpoint, Er
         ),
         several => wrong(
             format!("{identifier:?} is the identifier of several endpoints"),
-            format!("give one: {}", crate::text::join(several)),
+            format!("give one: {}", join(several)),
         ),
     }
 }
@@ -393,9 +394,9 @@ fn of_identifier(survey: &look::Survey, identifier: &str) -> Result<Endpoint, Er
 fn read_choice(answer: &str, sorted: &Sorted) -> Result<Vec<Arn>, String> {
     let mut chosen = Vec::new();
     for word in answer.split([',', ' ']).filter(|word| !word.is_empty()) {
-        let shown = sorted.candidates.iter().take(told::SHOWN_MAX);
+        let listed = sorted.candidates.iter().take(told::SHOWN_MAX);
         let of_number = word.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
-        let numbered = of_number.and_then(|index| shown.clone().nth(index));
+        let numbered = of_number.and_then(|index| listed.clone().nth(index));
         let named = || sorted.candidates.iter().find(|one| one.arn.name() == word);
         let Some(candidate) = named().or(numbered) else {
             return Err(format!(

@@ -6,7 +6,7 @@ use super::candidate::{Sorted, TAG};
 use crate::aws::arn::Arn;
 use crate::aws::region::Region;
 use crate::planner::endpoint::Endpoint;
-use crate::text::join;
+use crate::text::{join, shown};
 
 /// Candidates that are shown with their reasons.
 pub const SHOWN_MAX: usize = 5;
@@ -23,7 +23,10 @@ pub fn groups(sorted: &Sorted, region: &Region) -> String {
         all => format!("{region} has {}: {fit} may be meant", counted(all)),
     };
     if others > 0 {
-        let whys = sorted.others.iter().map(|(why, count)| format!("{count} {why}"));
+        let whys = sorted
+            .others
+            .iter()
+            .map(|(why, count)| format!("{count} {}", shown(why)));
         // Writing to a String cannot fail.
         let _ = write!(text, ", {others} not ({})", whys.collect::<Vec<_>>().join("; "));
     }
@@ -35,7 +38,7 @@ pub fn groups(sorted: &Sorted, region: &Region) -> String {
             text,
             "  {number}. {}: {}",
             candidate.arn.name(),
-            candidate.why.join("; ")
+            shown(candidate.why.join("; "))
         );
     }
     let rest: Vec<&str> = sorted
