@@ -312,6 +312,25 @@ fn texts_of_others_do_nothing_on_a_terminal() {
     }
 }
 
+/// Fails if a database that is named is not looked at, or its password is told.
+#[test]
+fn the_database_is_looked_at_where_it_is_named() {
+    let (world, scratch) = (World::new(), Scratch::new());
+    // Nothing listens on the discard port.
+    let url = "postgres://streamer:hunter2@127.0.0.1:9/shop";
+    let mut command = init_into(&world, &scratch.path("config.toml"));
+    let told = assert_exit(command.args(["--database", url]), 0);
+    assert_says(&told, &["database 127.0.0.1:9", "failure  database.connect"]);
+    for other in ["was not looked at", "hunter2"] {
+        assert!(!told.contains(other), "{told}");
+    }
+    let mut command = world.command("init");
+    command.args([url, "--yes"]);
+    let told = assert_exit(&mut command, USAGE);
+    assert_says(&told, &["this is a URL"]);
+    assert!(!told.contains("hunter2"), "{told}");
+}
+
 /// Fails if an API that names a next page each time is asked for ever.
 #[test]
 fn a_list_without_an_end_is_read_so_far() {

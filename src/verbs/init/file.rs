@@ -61,6 +61,10 @@ pub fn write(path: &Path, text: &str, replaces: bool) -> io::Result<()> {
         Ok(place) if replaces => place,
         _ => path.to_owned(),
     };
+    // A device would be gone for everybody.
+    if fs::metadata(&place).is_ok_and(|there| !there.is_file()) {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "what is there is no file"));
+    }
     let beside = beside(&place)?;
     let written = put(&beside, &place, text, replaces);
     if written.is_err() {
@@ -161,5 +165,9 @@ mod tests {
             write(&scratch.path(nowhere), "three", false).expect_err("no such place");
         }
         assert_eq!(files(&scratch).len(), 2);
+        for replaces in [false, true] {
+            let error = write(&scratch.path(""), "three", replaces).expect_err("a folder");
+            assert!(error.to_string().contains("no file"), "{error}");
+        }
     }
 }
