@@ -1,4 +1,4 @@
-//! The ARNs of what settings name: target groups, topics and roles.
+//! The ARNs of what settings name: target groups, topics and roles; and the names that people know target groups by.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,6 +12,55 @@ use crate::planner::wrong::Wrong;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Arn(Arc<str>);
 
+/// The longest name of a target group (ELB, CreateTargetGroup).
+const NAME_MAX_CHARS: usize = 32;
+
+/// A target group as a command line names it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GroupName {
+    /// By its ARN.
+    Arn(Arn),
+    /// By its name, which no other has in its account and region.
+    Name(String),
+}
+
+impl FromStr for GroupName {
+    type Err = Wrong;
+
+    fn from_str(text: &str) -> Result<Self, Wrong> {
+        let name = text.trim();
+        if name.contains([':', '/']) {
+            return text.parse().map(Self::Arn);
+        }
+        let wrong = |why| {
+            let what = format!("{text:?} is neither the name nor the ARN of a target group: {why}");
+            Err(Wrong::new(
+                what,
+                "a name has 1 to 32 letters, digits and hyphens; an ARN ends in targetgroup/NAME/ID",
+            ))
+        };
+        match name {
+            "" => wrong("it is empty"),
+            _ if name.len() > NAME_MAX_CHARS => wrong("no name is longer than 32 characters"),
+            _ if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') => {
+                wrong("a name has letters, digits and hyphens alone")
+            }
+            _ if name.starts_with('-') || name.ends_with('-') => wrong("no name begins or ends with a hyphen"),
+            _ => Ok(Self::Name(name.to_owned())),
+        }
+    }
+}
+
+/// The partition that a region is in.
+pub fn partition_of(region: Option<&str>) -> &'static str {
+    match region.unwrap_or_default() {
+        region if region.starts_with("cn-") => "aws-cn",
+        region if region.starts_with("us-gov-") => "aws-us-gov",
+        region if region.starts_with("eusc-") => "aws-eusc",
+        _ => "aws",
+    }
+}
+
 /// The ARN of a standard SNS topic: `arn:PARTITION:sns:REGION:ACCOUNT:NAME`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TopicArn(Arc<str>);
@@ -22,9 +71,9 @@ pub struct RoleArn(Arc<str>);
 
 /// The name of a region, such as `eu-west-1`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Region(pub String);
+pub struct RegionName(pub String);
 
-impl FromStr for Region {
+impl FromStr for RegionName {
     type Err = Wrong;
 
     fn from_str(text: &str) -> Result<Self, Wrong> {
@@ -40,6 +89,13 @@ impl FromStr for Region {
 }
 
 impl Arn {
+    /// Stands for a group of which nothing but the name is known, as a policy may have it: `*` for its account and ID, and for
+    /// its region unless that is known. No call names it.
+    pub fn pattern(name: &str, region: Option<&str>) -> Self {
+        let (partition, region) = (partition_of(region), region.unwrap_or("*"));
+        Self(format!("arn:{partition}:elasticloadbalancing:{region}:*:targetgroup/{name}/*").into())
+    }
+
     /// The partition of AWS, `aws` for most.
     pub fn partition(&self) -> &str {
         self.0.split(':').nth(1).unwrap_or_default()
@@ -124,7 +180,7 @@ fn resource<'a>(text: &'a str, service: &str, has_region: bool) -> Result<&'a st
 }
 
 /// Whether a text has the shape of a region: which ones there are changes, how they are named does not.
-fn is_like_a_region(text: &str) -> bool {
+pub(super) fn is_like_a_region(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     let [words @ .., number] = parts.as_slice() else {
         return false;

@@ -10,6 +10,7 @@ pub mod elb;
 pub mod failure;
 mod process;
 pub mod profiles;
+pub mod region;
 pub mod reply;
 pub mod sts;
 pub mod token;

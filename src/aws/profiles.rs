@@ -94,6 +94,13 @@ impl Profiles {
         source(&self.chain())
     }
 
+    /// The region of the selected profile, and the profile's name.
+    pub fn region(&self) -> Option<(&str, &str)> {
+        let set = self.set.as_ref()?;
+        let region = set.get("region").filter(|region| !region.is_empty());
+        region.map(|region| (set.selected_profile(), region))
+    }
+
     /// Which profile is not there, who names it, and where it ought to be.
     pub fn missing(&self) -> Option<String> {
         let set = self.set.as_ref()?;

@@ -4,6 +4,8 @@ use crate::planner::wrong::Wrong;
 
 /// Where services are reached instead: this one for all, and others that begin with it for one each.
 const ENDPOINT: &str = "AWS_ENDPOINT_URL";
+/// The region; the first counts.
+const REGION: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
 /// What becomes part of a request.
 const KEYS: [&str; 4] = [
     "AWS_ACCESS_KEY_ID",
@@ -11,6 +13,16 @@ const KEYS: [&str; 4] = [
     "AWS_SESSION_TOKEN",
     "AWS_EXECUTION_ENV",
 ];
+
+/// The region that the environment names, and the variable that names it.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a variable of AWS's own is read where AWS is reached"
+)]
+pub fn region() -> Option<(&'static str, String)> {
+    let named = REGION.map(|name| (name, std::env::var(name).unwrap_or_default()));
+    named.into_iter().find(|(_, region)| !region.is_empty())
+}
 
 /// What is wrong with those of the environment. No value is repeated.
 #[allow(

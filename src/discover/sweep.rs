@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 
 use crate::aws::arn::Arn;
+use crate::aws::bucket::Urgency;
 use crate::aws::elb::{Client, ClientKey, DESCRIBED_MAX, Error};
 use crate::aws::failure::{Failure, Kind};
 use crate::settings::Discover;
@@ -22,8 +23,14 @@ pub trait Account: Sync {
 }
 
 impl Account for Client {
-    fn groups(&self) -> impl Future<Output = Result<Vec<Arn>, Failure>> + Send {
-        self.list_groups()
+    async fn groups(&self) -> Result<Vec<Arn>, Failure> {
+        let (all, has_more) = self.all_groups(Urgency::Look).await?;
+        if has_more {
+            let message = format!("there are more than {} target groups", all.len());
+            return Err(Failure::here("DescribeTargetGroups", Kind::Limit, "TooMany", message));
+        }
+        let of_ip = all.into_iter().filter(|detail| detail.target_type == "ip");
+        Ok(of_ip.map(|detail| detail.group.arn).collect())
     }
 
     fn tags(&self, arns: &[Arn]) -> impl Future<Output = Result<BTreeMap<Arn, Tags>, Error>> + Send {

@@ -56,6 +56,11 @@ fn count(sections: &[Section], status: &str) -> usize {
 
 /// One line for each check, with its fix below, and a line that sums up.
 pub fn text(sections: &[Section]) -> String {
+    format!("{}; exit code {}", findings(sections), exit(sections) as u8)
+}
+
+/// The same without the exit code, for who ends with another.
+pub fn findings(sections: &[Section]) -> String {
     let mut text = String::new();
     let names = sections.iter().flat_map(|section| &section.checks);
     let width = names.map(|check| check.name.len()).max().unwrap_or_default();
@@ -80,7 +85,8 @@ pub fn text(sections: &[Section]) -> String {
         }
         text.push('\n');
     }
-    text.push_str(&summary(sections));
+    text.push_str("=> ");
+    text.push_str(&verdict(sections));
     text
 }
 
@@ -120,10 +126,6 @@ fn word_for_fix(outcome: &Outcome) -> &'static str {
         Outcome::Skipped(..) => "to find out",
         _ => "fix",
     }
-}
-
-fn summary(sections: &[Section]) -> String {
-    format!("=> {}; exit code {}", verdict(sections), exit(sections) as u8)
 }
 
 /// All of it in one phrase.

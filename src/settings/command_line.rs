@@ -23,7 +23,8 @@ const LIKENESS_LEAST: f64 = 0.75;
 
 /// The flags that say nothing to a verb. They are not listed there, and who types one is told; their variables may be set,
 /// because verbs share an environment.
-const IGNORED: [(&str, &[&str]); 5] = [
+const IGNORED: [(&str, &[&str]); 6] = [
+    ("init", &["interval"]),
     ("plan", &["interval", "http", "notify-topic", "notify-after"]),
     ("sync", &["http", "notify-topic", "notify-after"]),
     ("status", &["interval", "notify-topic", "notify-after"]),
@@ -110,7 +111,20 @@ const HEADINGS: [(&str, &[&str]); 7] = [
         ],
     ),
     ("HTTP and messages", &["http", "notify-topic", "notify-after"]),
-    ("Output", &["timeout", "output", "watch", "log-format", "verbose"]),
+    (
+        "Output",
+        &[
+            "settings-file",
+            "tags",
+            "overwrite",
+            "yes",
+            "timeout",
+            "output",
+            "watch",
+            "log-format",
+            "verbose",
+        ],
+    ),
 ];
 /// The variables that are read all the same where their flags say nothing: they decide whether other settings are good.
 const READ: [&str; 4] = ["http", "nameserver", "probe", "ca-bundle"];

@@ -11,7 +11,7 @@ use super::command_line::nearest;
 use super::table::TargetGroup;
 use super::value::{AssumeRole, Cidr, Lasting};
 use crate::aws;
-use crate::aws::arn::{Arn, Region};
+use crate::aws::arn::{Arn, RegionName};
 use crate::follow::binding::Binding;
 use crate::function::tag;
 use crate::planner::pattern::Pattern;
@@ -44,7 +44,7 @@ pub type Tags = BTreeMap<String, String>;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Table {
-    region: Region,
+    region: RegionName,
     allow_endpoints: Vec<Pattern>,
     assume_role: Option<AssumeRole>,
     allow_cidrs: Option<Vec<Cidr>>,

@@ -1,6 +1,6 @@
 //! What the command line, the environment and the file say together. A flag beats its variable, which beats the file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::{ArgMatches, Args, Parser, ValueEnum};
@@ -10,7 +10,7 @@ use super::file::{File, Reading};
 use super::table::{Dns, Fault, Http, Notify, Options, Proxy, TargetGroup};
 use super::value::{Bundle, Limit};
 use super::{Error, Settings};
-use crate::aws::arn::Arn;
+use crate::aws::arn::{Arn, GroupName};
 use crate::aws::{ca, profiles, variables};
 use crate::function::tag::Seal;
 use crate::planner::endpoint::Endpoint;
@@ -29,9 +29,9 @@ pub struct Flags {
     /// Endpoint to follow; repeat it for a target group that holds several
     #[arg(long = "endpoint", value_name = "HOST:PORT")]
     endpoints: Vec<Endpoint>,
-    /// Target group to keep equal to the endpoints; repeat it for several such groups
-    #[arg(long = "target-group", value_name = "ARN")]
-    target_groups: Vec<Arn>,
+    /// Target group to keep equal to the endpoints, by its name or ARN; repeat it for several such groups
+    #[arg(long = "target-group", value_name = "NAME|ARN")]
+    target_groups: Vec<GroupName>,
     #[command(flatten)]
     dns: Dns,
     #[command(flatten)]
@@ -86,7 +86,47 @@ impl Flags {
         is_empty && !Path::new(DEFAULT_FILE).exists()
     }
 
-    /// Reads the settings that the flags, the environment and the file make together.
+    /// What binds target groups to an endpoint, as if it had been typed.
+    pub fn binding(endpoint: Endpoint, groups: impl IntoIterator<Item = Arn>, dns: Dns) -> Self {
+        Self {
+            endpoints: vec![endpoint],
+            target_groups: groups.into_iter().map(GroupName::Arn).collect(),
+            dns,
+            ..Self::default()
+        }
+    }
+
+    /// The endpoints that they name themselves.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    /// The names of target groups whose ARNs are yet to be found.
+    pub fn group_names(&self) -> BTreeSet<&str> {
+        let names = self.target_groups.iter().filter_map(|group| match group {
+            GroupName::Arn(_) => None,
+            GroupName::Name(name) => Some(name.as_str()),
+        });
+        names.collect()
+    }
+
+    /// The same with the ARNs of the names for which there is one.
+    pub fn with_arns(&self, arns: &BTreeMap<String, Arn>) -> Self {
+        let found = |group: &GroupName| match group {
+            GroupName::Name(name) => arns.get(name).cloned().map(GroupName::Arn),
+            GroupName::Arn(_) => None,
+        };
+        let groups = self.target_groups.iter();
+        Self {
+            target_groups: groups
+                .map(|group| found(group).unwrap_or_else(|| group.clone()))
+                .collect(),
+            ..self.clone()
+        }
+    }
+
+    /// Reads the settings that the flags, the environment and the file make together. Names of target groups are no settings: see
+    /// [`Flags::with_arns`].
     pub fn settings(&self) -> Result<Settings, Error> {
         let default = Path::new(DEFAULT_FILE);
         self.settings_from(File::read, default.exists().then_some(default))
@@ -133,7 +173,7 @@ impl Flags {
             }
             (None, false, false, _) => return self.over(self.bound()?, None),
             (None, false, true, _) => {
-                let what = "--endpoint needs --target-group ARN: the group that is to follow it";
+                let what = "--endpoint needs --target-group NAME|ARN: the group that is to follow it";
                 return Err(Error::usage(what, None));
             }
             (None, true, false, _) => {
@@ -142,7 +182,7 @@ impl Flags {
             }
             (None, true, true, Some(default)) => File::read(default)?,
             (None, true, true, None) => {
-                let fix = "give --endpoint HOST:PORT and --target-group ARN, or --config FILE, or write ";
+                let fix = "give --endpoint HOST:PORT and --target-group NAME|ARN, or --config FILE, or write ";
                 return Err(Error::usage(
                     "there is nothing to follow",
                     fix.to_owned() + DEFAULT_FILE,
@@ -156,18 +196,26 @@ impl Flags {
 
     /// What they bind themselves.
     fn bound(&self) -> Result<Options, Error> {
-        let arns: BTreeSet<_> = self.target_groups.iter().collect();
-        if arns.len() < self.target_groups.len() {
+        let groups: BTreeSet<_> = self.target_groups.iter().collect();
+        if groups.len() < self.target_groups.len() {
             let what = "--target-group names the same group twice";
             return Err(Error::usage(what, "name each once".to_owned()));
         }
+        let arns = self.target_groups.iter().map(|group| match group {
+            GroupName::Arn(arn) => Ok(arn),
+            GroupName::Name(name) => Err(Error::usage(
+                format!("the target group {name:?} is given by its name, and nobody looks that up here"),
+                "give its ARN".to_owned(),
+            )),
+        });
+        let arns: Vec<&Arn> = arns.collect::<Result<_, _>>()?;
         let group = |arn: &Arn| TargetGroup {
             arn: Some(arn.clone()),
             endpoints: Some(self.endpoints.clone()),
             ..TargetGroup::default()
         };
         Ok(Options {
-            target_group: self.target_groups.iter().map(group).collect(),
+            target_group: arns.into_iter().map(group).collect(),
             ..Options::default()
         })
     }

@@ -19,6 +19,7 @@ pub use discover::Discover;
 
 pub use command_line::{Refused, TAG_KEY, command_line, read_command_line};
 pub use flags::{Flags, OneShot, Output, ProxyFlags, without_command_line};
+pub use table::Dns;
 
 use crate::exit::Exit;
 use crate::follow::binding::Binding;

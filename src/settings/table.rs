@@ -153,8 +153,10 @@ pub struct Dns {
     /// Longest time between two looks at DNS [default: 5s]
     #[arg(long, value_name = "DURATION")]
     pub interval: Option<Interval>,
+    /// How long one look may take.
     #[arg(skip)]
     pub timeout: Option<Deadline>,
+    /// Whom to believe.
     #[arg(skip)]
     pub quorum: Option<Quorum>,
 }

@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 use crate::aws;
-use crate::aws::arn::{Arn, Region, RoleArn, TopicArn};
+use crate::aws::arn::{Arn, RegionName, RoleArn, TopicArn};
 use crate::planner::answer::Quorum;
 use crate::planner::candidate::{Probe, ProbePatience};
 use crate::planner::endpoint::{Endpoint, Role};
@@ -285,7 +285,7 @@ read_as_texts!(
     Readiness,
     ProbeInterval,
     Pattern,
-    Region
+    RegionName
 );
 read_as_texts!(Cidr, NameServer, Listen, Bundle);
 

@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::exit::Exit;
 use crate::settings::Flags;
+use crate::verbs::named;
 use crate::verbs::out::print;
 
 /// The settings to read.
@@ -15,8 +16,9 @@ pub struct Check {
 
 impl Check {
     /// Says what the settings ask for; what is wrong with them is the error.
-    pub fn read(&self) -> anyhow::Result<Exit> {
-        let settings = self.flags.settings()?;
+    pub async fn read(&self) -> anyhow::Result<Exit> {
+        // A name is a name, whether or not there is a group that has it.
+        let settings = named::patterned(&self.flags).await?.settings()?;
         print(&format!("the settings are good: {}\n", settings.counted()))?;
         Ok(Exit::Settled)
     }

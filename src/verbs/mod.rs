@@ -3,7 +3,9 @@
 pub mod check;
 mod finders;
 pub mod iam;
+pub mod init;
 pub mod manual;
+pub mod named;
 pub mod once;
 pub mod out;
 pub mod run;
@@ -11,6 +13,7 @@ pub mod sql;
 pub mod status;
 
 use std::io::{IsTerminal as _, stdout};
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -37,7 +40,7 @@ pub struct Cli {
 fn after_help() -> String {
     format!(
         "{EXIT_CODES}\n\n{}",
-        examples("plan", &["--endpoint HOST:PORT --target-group ARN"])
+        examples("plan", &["--endpoint HOST:PORT --target-group NAME"])
     )
 }
 
@@ -47,14 +50,17 @@ const EXIT_CODES: &str = "Exit codes: 0 settled, 1 unexpected, 2 changes pending
 /// What to do.
 #[derive(Subcommand)]
 pub enum Verb {
+    /// Write the settings for an endpoint
+    #[command(after_help = examples("init", &["", "HOST:PORT", "HOST:PORT --target-group NAME --settings-file config.toml --yes", "HOST:PORT --tags"]))]
+    Init(init::Init),
     /// Look once and print what would change; never writes
-    #[command(after_help = examples("plan", &["--endpoint HOST:PORT --target-group ARN", "--config config.toml --output json"]))]
+    #[command(after_help = examples("plan", &["--endpoint HOST:PORT --target-group NAME", "--config config.toml --output json"]))]
     Plan(OneShot),
     /// Converge once and verify
-    #[command(after_help = examples("sync", &["--endpoint HOST:PORT --target-group ARN", "--config config.toml --timeout 5m"]))]
+    #[command(after_help = examples("sync", &["--endpoint HOST:PORT --target-group NAME", "--config config.toml --timeout 5m"]))]
     Sync(OneShot),
     /// Follow until told to stop (SIGHUP re-reads the settings)
-    #[command(after_help = examples("run", &["--endpoint HOST:PORT --target-group ARN", "--config config.toml --observe"]))]
+    #[command(after_help = examples("run", &["--endpoint HOST:PORT --target-group NAME", "--config config.toml --observe"]))]
     Run(Serving<Flags>),
     /// Listen on an address and carry bytes to the address that an endpoint has now
     #[command(after_help = examples("proxy", &["--listen 0.0.0.0:5432 --endpoint HOST:PORT", "--listen 0.0.0.0:5432 --endpoint HOST:PORT --http 127.0.0.1:9477"]))]
@@ -120,12 +126,16 @@ impl Verb {
         match self {
             Self::Plan(given) => given.plan().await,
             Self::Sync(given) => given.sync().await,
-            Self::Run(given) => run::run(|| given.flags.settings(), given.replace).await,
+            Self::Init(given) => given.begin().await,
+            Self::Run(given) => {
+                let flags = named::resolved(&given.flags, None).await?;
+                run::run(|| flags.settings(), given.replace).await
+            }
             Self::Proxy(given) => run::run(|| given.flags.settings(), given.replace).await,
             Self::Doctor(flags) => examine(flags).await,
-            Self::Check(given) => given.read(),
+            Self::Check(given) => given.read().await,
             Self::Status(given) => given.show().await,
-            Self::Iam(flags) => flags.print(),
+            Self::Iam(flags) => flags.print().await,
             Self::Sql(given) => given.print().await,
             Self::Completions { shell } => {
                 print(&manual::completions(settings::command_line::<Cli>(), *shell))?;
@@ -141,7 +151,16 @@ impl Verb {
 
 async fn examine(flags: &DoctorFlags) -> anyhow::Result<Exit> {
     let order = flags.order()?;
-    let sections = doctor::examine(flags.settings(), &order).await;
+    let limit = flags.look.timeout.map(Duration::from);
+    let read = match named::resolved(&flags.look.flags, limit).await {
+        Ok(resolved) => {
+            let mut flags = flags.clone();
+            flags.look.flags = resolved;
+            flags.settings()
+        }
+        Err(error) => Err(error),
+    };
+    let sections = doctor::examine(read, &order).await;
     match flags.look.output {
         Output::Text => paint(&doctor::draw::text(&sections), logging::is_coloured(&stdout()))?,
         Output::Json => say(&doctor::draw::json(&sections))?,

@@ -28,6 +28,7 @@ use crate::settings::{self, OneShot, Output, Settings};
 use crate::telemetry::document::Document;
 use crate::telemetry::output;
 use crate::text;
+use crate::verbs::named;
 use crate::verbs::out::say;
 
 /// How long a dry run may take by default, besides the time that many bindings take.
@@ -67,7 +68,8 @@ impl OneShot {
 
     /// What looks at target groups needs some.
     async fn with_groups(&self) -> anyhow::Result<Settings> {
-        let mut settings = self.flags.settings()?;
+        let flags = named::resolved(&self.flags, self.timeout.map(Duration::from)).await?;
+        let mut settings = flags.settings()?;
         if settings.bindings.is_empty() && settings.discover.is_empty() {
             let what = "the settings have no [[target_group]]";
             let fix = "plan and sync look at target groups only, run serves proxies";

@@ -25,6 +25,7 @@ use crate::telemetry::document::{self, Document, Process, SCHEMA, Source, Text};
 use crate::telemetry::output;
 use crate::telemetry::rules::{self, Rules};
 use crate::text::shown;
+use crate::verbs::named;
 use crate::verbs::once;
 use crate::verbs::out::{clear, print};
 
@@ -55,7 +56,8 @@ pub struct Status {
 impl Status {
     /// Prints where everything stands.
     pub async fn show(&self) -> anyhow::Result<Exit> {
-        let settings = self.look.flags.settings_or_address()?;
+        let flags = named::resolved(&self.look.flags, self.look.timeout.map(Duration::from)).await?;
+        let settings = flags.settings_or_address()?;
         loop {
             let (text, exit, pause) = match document(&settings, self.look.timeout.map(Duration::from)).await {
                 Ok(document) => (self.draw(&document), document.exit(), pause(Some(&document))),

@@ -91,6 +91,10 @@ pub fn is_taken(place: &Place<'_>, line: &str) {
             if !prints {
                 command.args(["--timeout", "2s"]);
             }
+            // Nobody is there to be asked.
+            if verb == "init" && !words.contains(&"--yes") {
+                command.arg("--yes");
+            }
             let output = finish(&mut command);
             let wanted = match verb {
                 _ if prints => 0,

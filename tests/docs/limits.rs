@@ -44,6 +44,11 @@ fn limits() -> Vec<(&'static str, String, &'static str, &'static str)> {
             aws::ec2::PAGES_MAX.to_string(),
             ("tests/doctor/service.rs", "a_list_has_a_limit"),
         ),
+        (
+            "pages of the list of target groups (`init`)",
+            aws::elb::PAGES_MAX.to_string(),
+            ("tests/stories/init.rs", "a_list_without_an_end_is_read_so_far"),
+        ),
         ("a settings file", kib(file::SETTINGS_MAX), files),
         ("a file of certificates", kib(file::CERTIFICATES_MAX), others),
         ("`/etc/resolv.conf`", kib(file::RESOLV_CONF_MAX), others),

@@ -125,7 +125,7 @@ fn bad_settings_are_a_failed_check_with_the_exit_code_of_every_verb() {
     let mut command = bare_command("http://127.0.0.1:9");
     let told = examine(command.args(["doctor", "--endpoint", "db.example:5432"]));
     assert_eq!(told.exit, 64);
-    told.assert("settings", "failure", &["--target-group ARN"]);
+    told.assert("settings", "failure", &["--target-group NAME|ARN"]);
 }
 
 /// Fails if a choice of checks hides that there are no settings to check anything by.

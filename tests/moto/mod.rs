@@ -117,6 +117,36 @@ fn an_empty_group_is_planned_filled_and_then_left_alone() {
 
 #[test]
 #[ignore = "needs moto: tests/run provides it"]
+fn a_group_is_found_by_its_name_and_for_its_endpoint() {
+    let world = World::new();
+    world.moto.group(ANYBODY, "web", "instance");
+    let planned = finish(world.bound("plan", "orders").args(["--output", "json"]));
+    assert_ended(&planned, 2);
+    let json: serde_json::Value = serde_json::from_slice(&planned.stdout).expect("JSON");
+    assert_eq!(json["target_groups"][0]["arn"], world.arn);
+    assert_ended(&finish(&mut world.bound("plan", "billing")), 78);
+
+    let scratch = Scratch::new();
+    let path = scratch.path("config.toml");
+    let mut command = world.command("init");
+    command
+        .args([&format!("{WRITER}:5432"), "--yes", "--skip", "reach", "--settings-file"])
+        .arg(&path);
+    let begun = finish(&mut command);
+    assert_ended(&begun, 0);
+    assert!(
+        said(&begun).contains("has 2 target groups: 1 may be meant"),
+        "{}",
+        said(&begun)
+    );
+    let mut command = bare_command(&world.moto.url());
+    let planned = finish(command.args(["plan", "--config"]).arg(&path));
+    assert_ended(&planned, 2);
+    assert_eq!(world.targets(), Vec::<String>::new(), "nothing is written to AWS");
+}
+
+#[test]
+#[ignore = "needs moto: tests/run provides it"]
 fn a_sync_swaps_the_target_when_dns_has_changed() {
     let world = World::new();
     assert_ended(&finish(&mut world.bound("sync", &world.arn)), 0);

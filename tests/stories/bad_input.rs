@@ -102,7 +102,7 @@ fn nothing_to_do_and_what_nobody_knows() {
 #[test]
 fn half_a_binding_and_two_of_them() {
     refused_lines(&[
-        ("plan ENDPOINT", &["--endpoint needs --target-group ARN"]),
+        ("plan ENDPOINT", &["--endpoint needs --target-group NAME|ARN"]),
         ("run GROUP", &["--target-group needs --endpoint HOST:PORT"]),
         ("sync ENDPOINT GROUP GROUP", &["--target-group", "twice"]),
         (
@@ -183,8 +183,20 @@ fn endpoints_that_cannot_be_followed() {
 fn arns_that_name_no_target_group() {
     refused_lines(&[
         (
-            "plan ENDPOINT --target-group orders",
-            &["--target-group", "targetgroup/NAME/"],
+            "plan ENDPOINT --target-group or_ders",
+            &[
+                "--target-group",
+                "\"or_ders\" is neither the name nor the ARN",
+                "targetgroup/NAME/",
+            ],
+        ),
+        (
+            "sync ENDPOINT --target-group orders-",
+            &["--target-group", "begins or ends with a hyphen"],
+        ),
+        (
+            "run ENDPOINT --target-group a-name-that-has-more-than-thirty-two",
+            &["--target-group", "longer than 32"],
         ),
         (
             "sync ENDPOINT --target-group BALANCER",
@@ -894,7 +906,7 @@ fn help_and_version_go_to_standard_output() {
         ("--help", "Usage: rds-tether"),
         ("-h", "Exit codes"),
         ("help", "Usage: rds-tether"),
-        ("sync --help", "--target-group <ARN>"),
+        ("sync --help", "--target-group <NAME|ARN>"),
         ("plan --help", "RDS_TETHER_ENDPOINT"),
         ("run --help", "--forget <DURATION>"),
         ("--version", env!("CARGO_PKG_VERSION")),

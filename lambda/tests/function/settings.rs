@@ -88,6 +88,14 @@ fn bad_settings_fail_the_start_and_say_why() {
             64,
         ),
         (
+            vec![
+                ("RDS_TETHER_ENDPOINT", endpoint.as_str()),
+                ("RDS_TETHER_TARGET_GROUP", "orders"),
+            ],
+            vec!["\"orders\" is given by its name", "give its ARN"],
+            64,
+        ),
+        (
             vec![("RDS_TETHER_ENDPOINT", WRITER), ("RDS_TETHER_TARGET_GROUP", &world.arn)],
             vec!["RDS_TETHER_ENDPOINT", "port"],
             64,

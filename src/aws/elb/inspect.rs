@@ -232,7 +232,7 @@ fn attributes<'a>(pairs: impl Iterator<Item = (Option<&'a str>, Option<&'a str>)
         .collect()
 }
 
-fn read_detail(arn: &Arn, group: &TargetGroup) -> Detail {
+pub(super) fn read_detail(arn: &Arn, group: &TargetGroup) -> Detail {
     let number = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok()).unwrap_or_default();
     Detail {
         group: plain_group(arn, group),

@@ -3,6 +3,7 @@
 mod clients;
 mod error;
 mod inspect;
+mod list;
 mod place;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 pub use clients::{ClientKey, Clients};
 pub use error::{Error, not_asked};
 pub use inspect::{Attributes, Balancer, Detail, Forward, HealthCheck, Listener, Rule, Takes};
+pub use list::PAGES_MAX;
 pub use place::place_of;
 
 use crate::aws::arn::Arn;
@@ -30,10 +32,6 @@ use crate::planner::target::{Family, Listed, State, Target, ZONE_ALL, Zone};
 
 /// Targets of one write; larger batches are rejected at times.
 const BATCH_MAX: usize = 100;
-/// Target groups of one page, the most that ELB gives (DescribeTargetGroups).
-const PAGE: i32 = 400;
-/// Pages of a list: ELB lets a region have 3,000 target groups, or more if asked.
-const PAGES_MAX: usize = 50;
 /// Target groups that one call describes, or the tags of which (ELB, DescribeTags).
 pub const DESCRIBED_MAX: usize = 20;
 
@@ -149,8 +147,7 @@ impl Client {
         }
     }
 
-    /// Makes a call, which the turn is for: counts it, times it, and reads its failure, which throttles the calls that follow
-    /// if AWS says so. If it is dropped, nobody knows what became of the call, and it is not counted.
+    /// Makes a call about a group, see [`Client::call_for_any`].
     async fn call<T, E>(
         &self,
         action: &'static str,
@@ -161,14 +158,16 @@ impl Client {
     where
         E: sdk::error::ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        self.call_of_all(action, turn, sent).await.map_err(|failure| {
-            let group = group.clone();
-            Error { group, failure }
+        let ended = self.call_for_any(action, turn, sent).await;
+        ended.map_err(|failure| Error {
+            group: group.clone(),
+            failure,
         })
     }
 
-    /// The same for a call that is about no group in particular.
-    async fn call_of_all<T, E>(
+    /// Makes a call, which the turn is for: counts it, times it, and reads its failure, which throttles the calls that follow
+    /// if AWS says so. If it is dropped, nobody knows what became of the call, and it is not counted.
+    async fn call_for_any<T, E>(
         &self,
         action: &'static str,
         _turn: Turn,
@@ -181,33 +180,10 @@ impl Client {
         let ended = sent.await.map_err(|error| Failure::of(action, self.role(), &error));
         let outcome = ended.as_ref().map_or_else(|failure| failure.kind.word(), |_| "ok");
         self.calls.note(action, started.elapsed(), outcome);
-        ended.inspect_err(|failure| {
-            if failure.kind == Kind::Throttled {
-                self.bucket.throttled();
-            }
-        })
-    }
-
-    /// All target groups of the region whose targets are addresses.
-    pub async fn list_groups(&self) -> Result<Vec<Arn>, Failure> {
-        const ACTION: &str = "DescribeTargetGroups";
-        let (mut groups, mut marker) = (Vec::new(), None);
-        for _ in 0..PAGES_MAX {
-            let turn = self.turn(Urgency::Look).await;
-            let request = self.sdk.describe_target_groups().page_size(PAGE).set_marker(marker);
-            let page = self.call_of_all(ACTION, turn, request.send()).await?;
-            let of_ip = page
-                .target_groups()
-                .iter()
-                .filter(|group| group.target_type() == Some(&TargetTypeEnum::Ip));
-            groups.extend(of_ip.filter_map(|group| group.target_group_arn()?.parse().ok()));
-            marker = page.next_marker().map(str::to_owned);
-            if marker.is_none() {
-                return Ok(groups);
-            }
+        if ended.as_ref().is_err_and(|failure| failure.kind == Kind::Throttled) {
+            self.bucket.throttled();
         }
-        let message = format!("the list has more than {PAGES_MAX} pages");
-        Err(Failure::here(ACTION, Kind::Other, UNREADABLE, message))
+        ended
     }
 
     /// All tags of groups, of which there are at most [`DESCRIBED_MAX`]. One call, which fails as a whole if one of them does not exist.
@@ -223,7 +199,7 @@ impl Client {
         for arn in arns {
             let mut described = output.tag_descriptions().iter();
             let tags = described.find(|description| description.resource_arn() == Some(arn.as_str()));
-            let tags = tags.ok_or_else(|| not_listed(arn))?.tags().iter();
+            let tags = tags.into_iter().flat_map(|described| described.tags());
             let tags = tags.filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())));
             all.insert(arn.clone(), tags.collect());
         }
@@ -243,22 +219,9 @@ impl Client {
     /// The values of a tag of the groups, of which there are at most [`DESCRIBED_MAX`]; empty where there is no such tag.
     /// One call, which fails as a whole if one of the groups does not exist.
     pub async fn tags(&self, arns: &[Arn], key: &str) -> Result<BTreeMap<Arn, String>, Error> {
-        let Some(first) = arns.first() else {
-            return Ok(BTreeMap::new());
-        };
-        let turn = self.turn(Urgency::Look).await;
-        let names = arns.iter().map(Arn::to_string).collect();
-        let request = self.sdk.describe_tags().set_resource_arns(Some(names));
-        let output = self.call("DescribeTags", first, turn, request.send()).await?;
-        let value = |arn: &Arn| {
-            let mut described = output.tag_descriptions().iter();
-            let tags = described.find(|description| description.resource_arn() == Some(arn.as_str()))?;
-            let tag = tags.tags().iter().find(|tag| tag.key() == Some(key))?;
-            tag.value().map(str::to_owned)
-        };
-        Ok(arns
-            .iter()
-            .map(|arn| (arn.clone(), value(arn).unwrap_or_default()))
+        let all = self.list_tags(arns).await?.into_iter();
+        Ok(all
+            .map(|(arn, mut tags)| (arn, tags.remove(key).unwrap_or_default()))
             .collect())
     }
 

@@ -6,6 +6,7 @@ use crate::aws::arn::RoleArn;
 use crate::exit::Exit;
 use crate::settings::{Error, Flags, Settings};
 use crate::verbs::iam::{self, Use};
+use crate::verbs::named;
 use crate::verbs::out::{remark, say};
 
 /// Whose policy to print.
@@ -37,13 +38,23 @@ impl IamFlags {
     }
 
     /// Prints the policy: standard output is the document and nothing else.
-    pub fn print(&self) -> anyhow::Result<Exit> {
-        let settings = self.settings()?;
+    pub async fn print(&self) -> anyhow::Result<Exit> {
+        let flags = Self {
+            flags: named::patterned(&self.flags).await?,
+            ..self.clone()
+        };
+        let settings = flags.settings()?;
         let role = self.role(&settings)?;
         let policy = iam::policy(&settings, self.caller, role);
         say(&policy.json())?;
         for note in iam::notes(&policy, &settings, self.caller, role) {
             remark(&format!("rds-tether: {note}"));
+        }
+        if !self.flags.group_names().is_empty() {
+            remark(
+                "rds-tether: a name tells neither the account nor the ID of a target group, for which * stands: give its ARN for a \
+                 policy without",
+            );
         }
         Ok(Exit::Settled)
     }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::aws::arn::Arn;
+use crate::aws::arn::{Arn, partition_of};
 use crate::follow::binding::Binding;
 use crate::function::tag;
 use crate::lead::{Lead, Secret};
@@ -305,16 +305,6 @@ fn database_users(settings: &Settings, caller: Use) -> BTreeSet<String> {
 fn regions<'a>(lead: &'a Lead, endpoint: &'a Endpoint) -> BTreeSet<Option<&'a str>> {
     let members = lead.members.iter().map(String::as_str);
     [endpoint.host()].into_iter().chain(members).map(region_of).collect()
-}
-
-/// The partition that a region is in.
-fn partition_of(region: Option<&str>) -> &'static str {
-    match region.unwrap_or_default() {
-        region if region.starts_with("cn-") => "aws-cn",
-        region if region.starts_with("us-gov-") => "aws-us-gov",
-        region if region.starts_with("eusc-") => "aws-eusc",
-        _ => "aws",
-    }
 }
 
 /// The roles that are assumed.

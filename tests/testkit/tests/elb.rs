@@ -556,7 +556,28 @@ async fn groups_are_described_by_arn_and_page_by_page() {
         );
     }
     assert_eq!(sizes, [2, 2, 1]);
-    assert_eq!(seen, arns.into_iter().collect());
+    assert_eq!(seen, arns.iter().cloned().collect());
+
+    // By name, in the region of the signature alone; and pages may be smaller than is asked for.
+    let there = server.add_group(Group::named("alpha").region("us-east-1"));
+    let named = |name: &str| aws.0.describe_target_groups().names(name).send();
+    let one = named("alpha").await.unwrap();
+    let arns_of = one.target_groups().iter().filter_map(|group| group.target_group_arn());
+    assert_eq!(arns_of.collect::<Vec<_>>(), [arns[0].as_str()], "and not {there}");
+    let unknown = refused(named("omega").await).unwrap_err();
+    assert_eq!(unknown, (400, "TargetGroupNotFound".to_owned()));
+    let both = aws
+        .0
+        .describe_target_groups()
+        .names("alpha")
+        .target_group_arns(&arns[0]);
+    assert_eq!(
+        refused(both.send().await).unwrap_err(),
+        (400, "ValidationError".to_owned())
+    );
+    server.model(|model, _| model.page_max = Some(3));
+    let page = aws.0.describe_target_groups().page_size(400).send().await.unwrap();
+    assert_eq!((page.target_groups().len(), page.next_marker()), (3, Some("3")));
 }
 
 #[test]
@@ -772,8 +793,8 @@ fn an_action_that_is_not_modelled_is_refused() {
     let server = Server::start();
     assert!(post(&server, "AKIDTEST", "Action=DeleteEverything").contains("<Code>InvalidAction</Code>"));
     assert!(post(&server, "AKIDTEST", "").contains("<Code>InvalidAction</Code>"));
-    let by_name = "Action=DescribeTargetGroups&Names.member.1=orders";
-    assert!(post(&server, "AKIDTEST", by_name).contains("<Code>NotModelled</Code>"));
+    let by_balancer = "Action=DescribeTargetGroups&LoadBalancerArn=balancer";
+    assert!(post(&server, "AKIDTEST", by_balancer).contains("<Code>NotModelled</Code>"));
 }
 
 /// The tags that DescribeTags tells of each group, as `KEY=VALUE`.

@@ -270,21 +270,25 @@ impl World {
 
     fn describe_target_groups(&self, request: &Request) -> Result<String, Refusal> {
         // Answering with all groups instead would be wrong in silence.
-        if request
-            .get("Names.member.1")
-            .or(request.get("LoadBalancerArn"))
-            .is_some()
-        {
+        if request.get("LoadBalancerArn").is_some() {
             return Err(Refusal::new(
                 501,
                 "NotModelled",
-                "DescribeTargetGroups is modelled by ARNs only",
+                "DescribeTargetGroups is modelled by ARNs and names only",
             ));
         }
-        let arns: Vec<String> = request.list("TargetGroupArns").map(str::to_owned).collect();
-        let (groups, next) = self
-            .model
-            .describe_target_groups(&arns, request.page_size()?, request.get("Marker"))?;
+        let list = |name| request.list(name).map(str::to_owned).collect::<Vec<String>>();
+        let (arns, names) = (list("TargetGroupArns"), list("Names"));
+        let region = request.region.as_deref();
+        let (groups, next) = match (arns.is_empty(), names.is_empty()) {
+            (true, true) => (self.model).target_groups_of(region, request.page_size()?, request.get("Marker"))?,
+            (true, false) => self.model.target_groups_named(region, &names)?,
+            (false, true) => self.model.describe_target_groups(&arns, None, None)?,
+            (false, false) => {
+                let message = "Target group names and target group ARNs cannot be specified at the same time";
+                return Err(Refusal::validation(message));
+            }
+        };
         Ok(wire::target_groups(&groups, next.as_deref()))
     }
 

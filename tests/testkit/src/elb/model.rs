@@ -10,12 +10,6 @@ use super::refusal::Refusal;
 use super::tags::Tags;
 use super::target::{TargetDescription, TargetView};
 
-/// One page of DescribeTargetGroups: the groups, and the marker of the next page.
-pub type Page<'a> = (Vec<(&'a str, &'a Group)>, Option<String>);
-
-/// The largest page of DescribeTargetGroups, and what a call gets that names no size.
-const MAX_PAGE_SIZE: usize = 400;
-
 /// All target groups of an account; pure and deterministic.
 ///
 /// Every `now` is the time since the model's start and must not go backwards between calls. The methods in
@@ -25,6 +19,8 @@ const MAX_PAGE_SIZE: usize = 400;
 pub struct Model {
     pub(super) groups: BTreeMap<String, Members>,
     dead: BTreeSet<String>,
+    /// How many target groups a page has, if fewer than its caller asks for.
+    pub page_max: Option<usize>,
     /// How many entries a page of EC2's lists has, if not all.
     pub ec2_page: Option<usize>,
 }
@@ -116,41 +112,6 @@ impl Model {
             }
         };
         Ok(named.iter().map(view).collect())
-    }
-
-    /// DescribeTargetGroups: those with the given ARNs, or all, page by page.
-    pub fn describe_target_groups(
-        &self,
-        arns: &[String],
-        page_size: Option<usize>,
-        marker: Option<&str>,
-    ) -> Result<Page<'_>, Refusal> {
-        if arns.is_empty() {
-            return self.page(page_size.unwrap_or(MAX_PAGE_SIZE), marker);
-        }
-        let find = |arn: &String| match self.groups.get_key_value(arn) {
-            Some((arn, members)) => Ok((arn.as_str(), &members.group)),
-            None => Err(Refusal::group_not_found(arn)),
-        };
-        let groups = arns.iter().map(find).collect::<Result<_, _>>()?;
-        Ok((groups, None))
-    }
-
-    fn page(&self, size: usize, marker: Option<&str>) -> Result<Page<'_>, Refusal> {
-        if !(1..=MAX_PAGE_SIZE).contains(&size) {
-            let message = format!("'{size}' is not a valid page size: it must be between 1 and {MAX_PAGE_SIZE}");
-            return Err(Refusal::validation(message));
-        }
-        let start = match marker {
-            None => 0,
-            Some(marker) => marker
-                .parse()
-                .map_err(|_| Refusal::validation(format!("Invalid marker '{marker}'")))?,
-        };
-        let groups = self.groups.iter().map(|(arn, members)| (arn.as_str(), &members.group));
-        let end = size.saturating_add(start);
-        let next_marker = (end < self.groups.len()).then(|| end.to_string());
-        Ok((groups.skip(start).take(size).collect(), next_marker))
     }
 
     pub(super) fn surroundings(&self) -> Surroundings<'_> {
