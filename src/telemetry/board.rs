@@ -1,7 +1,9 @@
 //! The latest report of every binding, and what has changed lately: the pages and the metrics are made from it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::aws::arn::Arn;
 use crate::clock::Clock;
@@ -12,15 +14,24 @@ use crate::lead::crew::Crews;
 use crate::lead::standing::Standing;
 use crate::planner::endpoint::Endpoint;
 use crate::planner::serving::Serving;
+use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
 use crate::proxy::health::View;
 use crate::proxy::{self, Moment};
 use crate::telemetry::document::{self, Change, Document, Refused, Text};
+use crate::telemetry::page::Timelines;
 use crate::telemetry::rules::{self, Rules};
 use crate::telemetry::shown::texts;
+use crate::telemetry::timeline::{Glance, Look, Timeline};
 
 /// Changes that are remembered, the oldest of which goes first.
 const CHANGES_MAX: usize = 100;
+/// What is the same again within this time is not told again: what flutters would be all that is remembered.
+const TOLD_APART: Duration = Duration::from_secs(60);
+/// Troubles of one target group that are told.
+const TROUBLES_MAX: usize = 8;
+/// Characters of one that are told.
+const TROUBLE_MAX_CHARS: usize = 200;
 
 /// Where everything stands.
 pub struct Board {
@@ -30,6 +41,8 @@ pub struct Board {
     lines: Mutex<BTreeMap<Arn, Line>>,
     changes: Mutex<VecDeque<Change>>,
     proxies: Mutex<Vec<View>>,
+    /// What became of the proxies, by where they listen according to the settings.
+    watched: Mutex<BTreeMap<SocketAddr, Arc<Timeline>>>,
     crews: Mutex<Option<Arc<Crews>>>,
     dns: Mutex<Rules>,
     refused: Mutex<Option<Refused>>,
@@ -48,6 +61,10 @@ pub struct Line {
     pub listed: Option<Timestamp>,
     /// When each endpoint was last resolved, however many looks have failed since.
     pub answered: BTreeMap<Endpoint, Timestamp>,
+    /// What became of it lately.
+    pub timeline: Arc<Timeline>,
+    /// What is wrong with it, as it was told first, by what never varies of it.
+    pub troubles: BTreeMap<String, String>,
 }
 
 impl Board {
@@ -60,6 +77,7 @@ impl Board {
             lines: Mutex::default(),
             changes: Mutex::default(),
             proxies: Mutex::default(),
+            watched: Mutex::default(),
             crews: Mutex::default(),
             dns: Mutex::default(),
             refused: Mutex::default(),
@@ -78,10 +96,18 @@ impl Board {
         let mut lines = lock(&self.lines);
         let before = lines.remove(&report.binding.arn);
         let was_out = before.as_ref().is_some_and(|line| line.nothing_serves_since.is_some());
+        let known = before.as_ref().map(|line| line.troubles.clone()).unwrap_or_default();
         let line = Line::new(before, report);
         let is_out = line.nothing_serves_since.is_some();
+        let troubles = line.troubles.clone();
         lines.insert(report.binding.arn.clone(), line);
         drop(lines);
+        for (_, trouble) in troubles.iter().filter(|(key, _)| !known.contains_key(*key)) {
+            self.tell(report.ended, report.binding.arn.name(), trouble.clone());
+        }
+        for (_, trouble) in known.iter().filter(|(key, _)| !troubles.contains_key(*key)) {
+            self.tell(report.ended, report.binding.arn.name(), format!("no longer: {trouble}"));
+        }
         match report.plan.serving.nothing() {
             Some(nothing) if !was_out => self.tell(report.ended, report.binding.arn.name(), nothing.to_string()),
             None if was_out && !is_out => {
@@ -96,6 +122,9 @@ impl Board {
 
     /// Takes note of what befell a proxy's endpoint.
     pub fn note_proxy(&self, moment: &Moment) {
+        let mut watched = lock(&self.watched);
+        Arc::make_mut(watched.entry(moment.listen).or_default()).befell(moment);
+        drop(watched);
         if let Some(text) = moment.what.text(moment.role) {
             let subject = proxy::name(moment.listen);
             self.tell(moment.at, &subject, format!("{} {text}", moment.endpoint));
@@ -104,6 +133,13 @@ impl Board {
 
     fn tell(&self, at: Timestamp, subject: &str, text: String) {
         let mut changes = lock(&self.changes);
+        let is_again = |change: &Change| {
+            let is_same = change.subject == *subject && change.text == *text.as_str();
+            is_same && change.at.is_some_and(|told| at.since(told) < TOLD_APART)
+        };
+        if changes.iter().rev().any(is_again) {
+            return;
+        }
         if changes.len() == CHANGES_MAX {
             changes.pop_front();
         }
@@ -149,7 +185,42 @@ impl Board {
 
     /// These proxies are served from now on, and no others.
     pub fn serve(&self, proxies: Vec<View>) {
+        let listening: BTreeSet<SocketAddr> = proxies.iter().map(|view| view.settings().listen).collect();
+        lock(&self.watched).retain(|listen, _| listening.contains(listen));
         *lock(&self.proxies) = proxies;
+    }
+
+    /// Looks how the proxies are, to be told later.
+    pub fn sample(&self) {
+        let now = self.clock.now();
+        for view in self.proxies() {
+            let port = view.endpoint().port();
+            let glance = Glance {
+                targets: view.addresses().into_iter().map(|ip| Target { ip, port }).collect(),
+                is_ready: view.ready().is_ok(),
+                open: view.tally().open,
+            };
+            let mut watched = lock(&self.watched);
+            Arc::make_mut(watched.entry(view.settings().listen).or_default()).sample(&glance, now);
+        }
+    }
+
+    /// What became of each, by the names that the document has for them.
+    pub fn timelines(&self) -> Timelines {
+        let groups = lock(&self.lines);
+        let groups = groups
+            .iter()
+            .map(|(arn, line)| (arn.to_string(), Arc::clone(&line.timeline)));
+        let groups = groups.collect();
+        let watched = lock(&self.watched).clone();
+        let proxies = self.proxies().into_iter().filter_map(|view| {
+            let timeline = watched.get(&view.settings().listen)?;
+            Some((view.address().to_string(), Arc::clone(timeline)))
+        });
+        Timelines {
+            groups,
+            proxies: proxies.collect(),
+        }
     }
 
     /// DNS is looked at by these settings from now on.
@@ -206,6 +277,17 @@ impl Board {
 impl Line {
     fn new(before: Option<Self>, report: &Report) -> Self {
         let nothing_serves_since = before.as_ref().and_then(|line| line.nothing_serves_since);
+        let mut timeline = before
+            .as_ref()
+            .map(|line| Arc::clone(&line.timeline))
+            .unwrap_or_default();
+        Arc::make_mut(&mut timeline).note(&Look::of(report));
+        let told = before.as_ref().map(|line| line.troubles.clone()).unwrap_or_default();
+        let troubles = troubles(report).into_iter().map(|(key, text)| {
+            let text = told.get(&key).cloned().unwrap_or(text);
+            (key, text)
+        });
+        let troubles = troubles.collect();
         let (in_sync_since, listed, mut answered) = before.map_or((None, None, BTreeMap::new()), |line| {
             (line.in_sync_since, line.listed, line.answered)
         });
@@ -224,8 +306,28 @@ impl Line {
             },
             listed: report.listed.or(listed),
             answered,
+            timeline,
+            troubles,
         }
     }
+}
+
+/// What is wrong with a target group, by what never varies of it.
+fn troubles(report: &Report) -> BTreeMap<String, String> {
+    let errors = report.errors().map(|error| {
+        let text = format!("{} fails: {}", error.failure.action, error.failure.code);
+        (text.clone(), text)
+    });
+    let holds = report
+        .holds()
+        .into_iter()
+        .filter(|hold| hold.reason.class().is_trouble());
+    let holds = holds.map(|hold| {
+        let text = format!("{} {}", hold.what, hold.reason);
+        (format!("{} {}", hold.what, hold.reason.name()), text)
+    });
+    let short = |(key, text): (String, String)| (key, text.chars().take(TROUBLE_MAX_CHARS).collect());
+    errors.chain(holds).map(short).take(TROUBLES_MAX).collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

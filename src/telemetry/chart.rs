@@ -1,0 +1,379 @@
+//! Draws a timeline as SVG: a line for each thing that was so, with the times below and the durations that matter beside. Along the
+//! time everything is measured in hundredths of the width, so that it is as wide as there is room, and letters keep their size.
+
+use std::fmt::{Result, Write as _};
+use std::time::Duration;
+
+use crate::planner::target::Target;
+use crate::planner::time::Timestamp;
+use crate::telemetry::timeline::{KEPT, Lane, Span, Timeline};
+use crate::text::{span, took};
+
+/// Targets that are drawn; how many more there are is said.
+const TARGETS_MAX: usize = 8;
+/// The height of a line, of a title, and of the sessions.
+const LINE: u32 = 20;
+const TITLE: u32 = 16;
+const SESSIONS: u32 = 34;
+/// The height of the times below.
+const AXIS: u32 = 18;
+/// What a close look shows at least.
+const CLOSE_MIN: Duration = Duration::from_secs(10);
+/// The steps between times, in seconds.
+const STEPS: [u64; 14] = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
+/// Times along the width, at most: so many fit on a phone, to the minute and to the second.
+const TICKS_MAX: (u64, u64) = (6, 4);
+/// What is no wider, in hundredths of the width, would not be seen.
+const WIDTH_MIN: f64 = 0.4;
+/// About how wide a letter is, in hundredths of a width that is rather narrow.
+const LETTER: f64 = 1.1;
+
+/// The time that is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// From.
+    pub from: Timestamp,
+    /// To.
+    pub to: Timestamp,
+}
+
+impl Window {
+    /// The last hour; less if the first look is not as long ago.
+    pub fn hour(timeline: &Timeline, now: Timestamp) -> Self {
+        let from = before(now, KEPT);
+        let since = timeline.since().unwrap_or(from).min(before(now, CLOSE_MIN));
+        Self {
+            from: from.max(since),
+            to: now,
+        }
+    }
+
+    /// What it shows, where it ends now.
+    pub fn title(&self) -> String {
+        match self.lasts() >= KEPT {
+            true => "The last hour".to_owned(),
+            false => format!("The last {}, since the first look", span(self.lasts())),
+        }
+    }
+
+    /// The last change close up, if there was one: with a little of what was before, and of what came after.
+    pub fn close_up(timeline: &Timeline, now: Timestamp) -> Option<Self> {
+        let passage = timeline.passage()?;
+        let ended = passage.ended.unwrap_or(now).min(passage.began + KEPT);
+        let lasts = ended.since(passage.began).max(CLOSE_MIN);
+        Some(Self {
+            from: before(passage.began, lasts / 10),
+            to: passage.began + lasts + lasts / 5,
+        })
+    }
+
+    fn lasts(&self) -> Duration {
+        self.to.since(self.from)
+    }
+
+    /// Where a moment is, in hundredths of the width.
+    fn x(&self, at: Timestamp) -> f64 {
+        let at = at.clamp(self.from, self.to);
+        at.since(self.from).as_secs_f64() * 100.0 / self.lasts().as_secs_f64().max(0.001)
+    }
+
+    fn has(&self, span: &Span) -> bool {
+        span.from <= self.to && span.until.is_none_or(|until| until >= self.from)
+    }
+}
+
+fn before(at: Timestamp, lasts: Duration) -> Timestamp {
+    let millis = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
+    Timestamp::from_millis(at.as_millis().saturating_sub(millis))
+}
+
+/// Draws what became of a target group or a proxy within a window, below a title.
+pub fn write(out: &mut String, title: &str, timeline: &Timeline, window: Window, now: Timestamp) -> Result {
+    let mut chart = Chart {
+        labels: String::new(),
+        plot: String::new(),
+        y: 0,
+        timeline,
+        window,
+        now,
+    };
+    chart.fill()?;
+    let height = chart.y + AXIS;
+    chart.axis()?;
+    let Chart { labels, plot, .. } = chart;
+    write!(
+        out,
+        "<figure><figcaption>{title}</figcaption><div class=chart><svg class=key height={height} aria-hidden=true>{labels}</svg>\
+         <svg class=plot height={height} role=img aria-label=\"{title}\">{plot}</svg></div></figure>\n"
+    )
+}
+
+struct Chart<'a> {
+    labels: String,
+    plot: String,
+    /// How far down it is drawn.
+    y: u32,
+    timeline: &'a Timeline,
+    window: Window,
+    now: Timestamp,
+}
+
+impl Chart<'_> {
+    fn fill(&mut self) -> Result {
+        let is_of_proxy = self.timeline.samples().next().is_some();
+        let mut targets: Vec<Target> = Vec::new();
+        for span in self.timeline.spans().iter().filter(|span| self.window.has(span)) {
+            if let Some(target) = span.target.filter(|target| !targets.contains(target)) {
+                targets.push(target);
+            }
+        }
+        let more = targets.len().saturating_sub(TARGETS_MAX);
+        // The latest matter most.
+        for target in targets.iter().skip(more) {
+            write!(self.plot, "<text class=t y={}>{target}</text>", self.y + 12)?;
+            self.y += TITLE;
+            match is_of_proxy {
+                true => self.line("goes there", Lane::Named, Some(*target))?,
+                false => {
+                    for (name, lane) in [
+                        ("DNS", Lane::Named),
+                        ("proven", Lane::Proven),
+                        ("registered", Lane::Registered),
+                        ("healthy", Lane::Healthy),
+                        ("draining", Lane::Draining),
+                    ] {
+                        self.line(name, lane, Some(*target))?;
+                    }
+                }
+            }
+        }
+        if more > 0 {
+            write!(
+                self.plot,
+                "<text class=t y={}>and {more} more before</text>",
+                self.y + 12
+            )?;
+            self.y += TITLE;
+        }
+        if targets.is_empty() && !is_of_proxy {
+            self.line("targets", Lane::Named, None)?;
+            write!(self.plot, "<text class=t x=4 y={}>none was seen</text>", self.y - 6)?;
+        }
+        if is_of_proxy {
+            self.y += 4;
+            self.line("ready", Lane::Ready, None)?;
+            self.sessions()?;
+        }
+        Ok(())
+    }
+
+    /// One line; none if there is nothing to be drawn, of a target.
+    fn line(&mut self, name: &str, lane: Lane, target: Option<Target>) -> Result {
+        let all = self.timeline.spans().iter();
+        let spans: Vec<Span> = all
+            .filter(|span| (span.lane, span.target) == (lane, target) && self.window.has(span))
+            .copied()
+            .collect();
+        if spans.is_empty() && target.is_some() {
+            return Ok(());
+        }
+        self.label(name, 17)?;
+        let y = self.y;
+        let mut free = 0.0;
+        for span in &spans {
+            let until = span.until.unwrap_or(self.now).min(self.window.to);
+            let (x, width) = self.place(span.from, until);
+            let (class, when) = (class(lane), self.when(name, span));
+            write!(
+                self.plot,
+                "<rect class={class} x={x:.2}% y={} width={width:.2}% height=7><title>{when}</title></rect>",
+                y + 11
+            )?;
+            let note = self.remark(span).filter(|_| span.from >= self.window.from);
+            if let Some(note) = note {
+                let length = note.chars().count() as f64 * LETTER;
+                let is_left = x > 60.0;
+                let (begins, ends) = if is_left { (x - length, x) } else { (x, x + length) };
+                if begins >= free {
+                    let anchor = if is_left { " text-anchor=end" } else { "" };
+                    write!(self.plot, "<text x={x:.2}% y={}{anchor}>{note}</text>", y + 9)?;
+                    free = ends;
+                }
+            }
+        }
+        let gaps = all_gaps(self.timeline, lane, self.window.from, self.now);
+        for (from, until) in gaps
+            .into_iter()
+            .filter(|(from, until)| *until >= self.window.from && *from <= self.window.to)
+        {
+            let (x, width) = self.place(from, until.min(self.window.to));
+            let (end, middle) = (x + width, y + 14);
+            write!(
+                self.plot,
+                "<rect class=void x={x:.2}% y={} width={width:.2}% height=9 /><line class=gap x1={x:.2}% x2={end:.2}% y1={middle} \
+                 y2={middle}><title>not known for {}</title></line>",
+                y + 10,
+                span_of(from, until),
+            )?;
+        }
+        self.y += LINE;
+        Ok(())
+    }
+
+    fn sessions(&mut self) -> Result {
+        let window = self.window;
+        let mut samples: Vec<_> = self
+            .timeline
+            .samples()
+            .filter(|sample| sample.at <= window.to)
+            .collect();
+        let earlier = samples.iter().filter(|sample| sample.at < window.from).count();
+        samples.drain(..earlier.saturating_sub(1));
+        let most = samples.iter().map(|sample| sample.open).max().unwrap_or_default();
+        let mut path = String::new();
+        let height = |open: u32| 100.0 - f64::from(open) * 90.0 / f64::from(most.max(1));
+        for (index, sample) in samples.iter().enumerate() {
+            let (x, y) = (window.x(sample.at) * 10.0, height(sample.open));
+            match index {
+                0 => write!(path, "M{x:.0} {y:.0}")?,
+                _ => write!(path, "H{x:.0}V{y:.0}")?,
+            }
+        }
+        let end = window.x(self.now) * 10.0;
+        self.label("sessions", SESSIONS - 4)?;
+        let (y, inner) = (self.y, SESSIONS - 6);
+        write!(
+            self.plot,
+            "<svg x=0 y={y} width=100% height={inner} viewBox=\"0 0 1000 100\" preserveAspectRatio=none><path class=sessions \
+             d=\"{path}H{end:.0}\" /></svg><text x=100% y={} text-anchor=end>at most {most}</text>",
+            y + 10
+        )?;
+        self.y += SESSIONS;
+        Ok(())
+    }
+
+    fn axis(&mut self) -> Result {
+        let (lasts, y) = (self.window.lasts().as_secs().max(1), self.y);
+        let fits = |step: &u64| lasts / step <= if *step < 60 { TICKS_MAX.1 } else { TICKS_MAX.0 };
+        let step = STEPS.into_iter().find(fits).unwrap_or(lasts);
+        write!(self.plot, "<line class=axis x1=0 x2=100% y1={} y2={} />", y + 3, y + 3)?;
+        // Times are those of the wall clock.
+        let first = self.window.from.written().div_ceil(step * 1000) * step;
+        for second in (first..).step_by(usize::try_from(step).unwrap_or(usize::MAX)) {
+            let at = Timestamp::from_written(second * 1000);
+            if at > self.window.to {
+                break;
+            }
+            let x = self.window.x(at);
+            write!(self.plot, "<line class=axis x1={x:.2}% x2={x:.2}% y1=0 y2={} />", y + 6)?;
+            // Near an edge there is no room for it.
+            if (8.0..92.0).contains(&x) {
+                let time = time_of_day(second, step < 60);
+                write!(
+                    self.plot,
+                    "<text x={x:.2}% y={} text-anchor=middle>{time}</text>",
+                    y + 16
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    fn label(&mut self, name: &str, below: u32) -> Result {
+        write!(self.labels, "<text y={}>{name}</text>", self.y + below)
+    }
+
+    fn place(&self, from: Timestamp, until: Timestamp) -> (f64, f64) {
+        let (from, until) = (self.window.x(from), self.window.x(until));
+        let width = (until - from).max(WIDTH_MIN);
+        (from.min(100.0 - width), width)
+    }
+
+    fn when(&self, name: &str, span: &Span) -> String {
+        let time = |at: Timestamp| time_of_day(at.written() / 1000, true);
+        let until = span.until.map_or_else(|| "now".to_owned(), time);
+        let lasts = span_of(span.from, span.until.unwrap_or(self.now));
+        format!("{name} from {} to {until} ({lasts})", time(span.from))
+    }
+
+    /// How long it took to come to that.
+    fn remark(&self, new: &Span) -> Option<String> {
+        let of_it = || self.timeline.spans().iter().filter(|span| span.target == new.target);
+        let under_way = |lane: Lane| {
+            let mut spans = of_it().filter(move |span| span.lane == lane && span.from < new.from);
+            spans
+                .find(|span| span.until.is_none_or(|until| until >= new.from))
+                .map(|span| span.from)
+        };
+        let (named, proven) = (under_way(Lane::Named), under_way(Lane::Proven));
+        let after = |from: Timestamp| took(new.from.since(from));
+        let word = if new.lane == Lane::Healthy {
+            "healthy"
+        } else {
+            "registered"
+        };
+        // It was so before, and DNS has named it all the time: it came back.
+        let before = of_it()
+            .filter(|span| span.lane == new.lane && Some(span.from) >= named)
+            .filter_map(|span| span.until);
+        let before = before.filter(|until| *until <= new.from).max();
+        match new.lane {
+            Lane::Named => Some(format!("{} after it was proven", after(proven?))),
+            Lane::Proven => Some(format!("{} after DNS", after(named?))),
+            Lane::Registered | Lane::Healthy => Some(match (before, named, proven) {
+                (Some(before), Some(_), _) => format!("{word} again after {}", after(before)),
+                (_, Some(named), proven) if proven.is_none_or(|proven| named <= proven) => {
+                    format!("{word} {} after DNS", after(named))
+                }
+                (_, _, proven) => format!("{word} {} after it was proven", after(proven?)),
+            }),
+            Lane::Draining => {
+                let left = of_it()
+                    .filter(|span| span.lane == Lane::Named)
+                    .filter_map(|span| span.until);
+                let left = left.filter(|until| *until <= new.from).max()?;
+                Some(format!("deregistered {} after DNS", after(left)))
+            }
+            Lane::Ready | Lane::Unresolved | Lane::Unlisted | Lane::Unseen => None,
+        }
+    }
+}
+
+fn class(lane: Lane) -> &'static str {
+    match lane {
+        Lane::Named => "named",
+        Lane::Proven => "proven",
+        Lane::Registered => "registered",
+        Lane::Healthy | Lane::Ready => "healthy",
+        Lane::Draining | Lane::Unresolved | Lane::Unlisted | Lane::Unseen => "draining",
+    }
+}
+
+/// When it was not known whether that was so.
+fn all_gaps(timeline: &Timeline, lane: Lane, begins: Timestamp, now: Timestamp) -> Vec<(Timestamp, Timestamp)> {
+    let hides = |gap: Lane| match lane {
+        Lane::Named => matches!(gap, Lane::Unresolved | Lane::Unseen),
+        Lane::Registered | Lane::Healthy | Lane::Draining => matches!(gap, Lane::Unlisted | Lane::Unseen),
+        _ => gap == Lane::Unseen,
+    };
+    let gaps = timeline.spans().iter().filter(|span| hides(span.lane));
+    let gaps = gaps.map(|span| (span.from, span.until.unwrap_or(now)));
+    let unseen = timeline
+        .since()
+        .map(|since| (begins, since))
+        .filter(|(begins, since)| since > begins);
+    unseen.into_iter().chain(gaps).collect()
+}
+
+fn span_of(from: Timestamp, until: Timestamp) -> String {
+    span(until.since(from))
+}
+
+/// The time of day, in UTC.
+fn time_of_day(secs: u64, to_the_second: bool) -> String {
+    let (hours, minutes) = (secs / 3600 % 24, secs / 60 % 60);
+    match to_the_second {
+        true => format!("{hours:02}:{minutes:02}:{:02}", secs % 60),
+        false => format!("{hours:02}:{minutes:02}"),
+    }
+}
