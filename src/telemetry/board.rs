@@ -19,8 +19,8 @@ use crate::planner::time::Timestamp;
 use crate::proxy::health::View;
 use crate::proxy::{self, Moment};
 use crate::telemetry::document::{self, Change, Document, Refused, Text};
-use crate::telemetry::page::Timelines;
 use crate::telemetry::rules::{self, Rules};
+use crate::telemetry::scene::Timelines;
 use crate::telemetry::shown::texts;
 use crate::telemetry::timeline::{Glance, Look, Timeline};
 

@@ -3,8 +3,9 @@
 use std::fmt::{Result, Write as _};
 
 use crate::telemetry::chart::{self, Window};
-use crate::telemetry::document::{Change, Document, Group, Lead, NothingServes, Proxy, Sighted, Text};
-use crate::telemetry::page::{Entry, Part, Subject, ago, class, html, maybe};
+use crate::telemetry::document::{Change, Document, Group, Lead, NothingServes, Proxy, Sighted};
+use crate::telemetry::markup::{ago, class, html, maybe};
+use crate::telemetry::scene::{Entry, Part, Subject};
 use crate::telemetry::state::State;
 use crate::text::{join, some};
 
@@ -13,55 +14,9 @@ const CHANGES_MAX: usize = 5;
 /// Targets that are named in a line.
 const TARGETS_MAX: usize = 4;
 
-impl Entry<'_> {
-    /// What people call it, and where it has a page of its own.
-    fn name(&self) -> (String, String) {
-        match self.subject {
-            Subject::Group(group) => (group.name.to_string(), format!("group/{}", group.name)),
-            Subject::Proxy(proxy) => (proxy.listen.to_string(), format!("proxy/{}", proxy.listen)),
-        }
-    }
-
-    /// What it is called where its changes are told.
-    fn subject(&self) -> String {
-        match self.subject {
-            Subject::Group(group) => group.name.to_string(),
-            Subject::Proxy(proxy) => format!("proxy {}", proxy.listen),
-        }
-    }
-
-    /// The endpoints that it follows.
-    pub(super) fn endpoints(&self) -> Vec<&Text> {
-        match self.subject {
-            Subject::Group(group) => group.endpoints.iter().map(|sighted| &sighted.endpoint).collect(),
-            Subject::Proxy(proxy) => vec![&proxy.endpoint],
-        }
-    }
-
-    /// By what it is found.
-    fn words(&self) -> String {
-        let (name, _) = self.name();
-        let (kind, more) = match self.subject {
-            Subject::Group(group) => (
-                "target group",
-                join(
-                    group
-                        .region()
-                        .into_iter()
-                        .map(str::to_owned)
-                        .chain(group.targets.iter().flatten().map(|target| target.target.to_string())),
-                ),
-            ),
-            Subject::Proxy(proxy) => ("proxy", join(&proxy.addresses)),
-        };
-        let words = format!("{name} {} {} {kind} {more}", self.state.name(), join(self.endpoints()));
-        html(words.to_lowercase())
-    }
-}
-
 /// Draws all of it.
 pub(super) fn write(out: &mut String, entry: &Entry<'_>, document: &Document, part: Part<'_>, up: &str) -> Result {
-    let (id, words) = (html(&entry.id), entry.words());
+    let (id, words) = (html(&entry.id), html(entry.words()));
     writeln!(
         out,
         "<section class=\"card {}\" id=\"{id}\" data-find=\"{words}\">",
@@ -131,7 +86,7 @@ pub(super) fn write(out: &mut String, entry: &Entry<'_>, document: &Document, pa
 /// Draws it in a line.
 pub(super) fn write_row(out: &mut String, entry: &Entry<'_>, document: &Document, up: &str) -> Result {
     let (name, path) = entry.name();
-    let (id, words, class, state) = (html(&entry.id), entry.words(), class(entry.state), entry.state);
+    let (id, words, class, state) = (html(&entry.id), html(entry.words()), class(entry.state), entry.state);
     let (name, link, endpoints) = (
         html(name),
         html(format!("{up}{path}")),

@@ -26,7 +26,6 @@ pub use crate::telemetry::shown::Text;
 use crate::telemetry::shown::texts;
 pub use crate::telemetry::sighted::{Said, Sighted};
 pub use crate::telemetry::source::{Process, Refused, Source};
-use crate::telemetry::state::State;
 use crate::telemetry::verdict::{self, Dns};
 use crate::text::{self, join};
 
@@ -308,15 +307,6 @@ impl Document {
             Some(Process::NoAnswer | Process::NotAsked) => Exit::Unavailable,
             None if self.settled && self.settings_refused.is_none() => Exit::Settled,
             Some(Process::Elsewhere) | None => Exit::Pending,
-        }
-    }
-
-    /// How a target group is, by what the members of its databases say, too.
-    pub fn state_of(&self, group: &Group) -> State {
-        let follows = |lead: &Lead| group.endpoints.iter().any(|sighted| sighted.endpoint == lead.endpoint);
-        match self.leads.iter().any(|lead| lead.is_trouble && follows(lead)) {
-            true => State::Trouble,
-            false => State::of_group(group),
         }
     }
 

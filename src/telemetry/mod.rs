@@ -2,7 +2,7 @@
 //!
 //! - [`board`]: the latest report of every target group, the proxies, and the last changes.
 //! - [`document`]: all of that as one value, with the [`rules`] of each and its [`source`]; [`page`] draws it as HTML
-//!   (`card` one target group or proxy, `chart` its [`timeline`]), [`output`] as text, serde as JSON.
+//!   (`card` one target group or proxy of a `scene`, `chart` its [`timeline`]), [`output`] as text, serde as JSON.
 //! - [`metrics`]: counters taken from reports, and gauges read off the board. [`http`] serves pages and metrics.
 //! - [`journal`]: the log of `run`. [`verdict`] has the phrases that all of them say.
 
@@ -12,11 +12,13 @@ mod chart;
 pub mod document;
 pub mod http;
 pub mod journal;
+mod markup;
 mod members;
 pub mod metrics;
 pub mod output;
 pub mod page;
 pub mod rules;
+mod scene;
 mod shown;
 mod sighted;
 pub mod source;

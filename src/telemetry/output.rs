@@ -176,7 +176,7 @@ fn write_status(out: &mut String, document: &Document) -> Result {
             document
                 .target_groups
                 .iter()
-                .filter(|group| document.state_of(group) == state)
+                .filter(|group| State::of(document, group) == state)
         };
         match is_many && state == State::Well {
             true => write_well(out, of_it(), document)?,

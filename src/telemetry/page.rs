@@ -1,17 +1,19 @@
 //! The page for people: everything that `/status` says, what is wrong first, in one look. Nothing comes from elsewhere, and without its
 //! script, which only keeps it fresh and filters it, it says the same.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::{Display, Result, Write as _};
-use std::sync::{Arc, LazyLock};
+use std::collections::BTreeSet;
+use std::fmt::{Result, Write as _};
+use std::sync::LazyLock;
 
 use sha2::{Digest as _, Sha256};
 
 use crate::planner::time::Timestamp;
 use crate::telemetry::card;
-use crate::telemetry::document::{Document, Group, Lead, Proxy, Text};
+use crate::telemetry::document::{Document, Group, Lead, Text};
+use crate::telemetry::markup::{ago, class, html, maybe};
+use crate::telemetry::scene::Entry;
+pub use crate::telemetry::scene::{Part, Scene, Timelines};
 use crate::telemetry::state::{State, Totals};
-use crate::telemetry::timeline::Timeline;
 use crate::text::some;
 
 const STYLE: &str = include_str!("page.css");
@@ -32,55 +34,9 @@ pub static POLICY: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// What became of each.
-#[derive(Clone, Debug, Default)]
-pub struct Timelines {
-    /// Target groups, by their ARNs.
-    pub groups: BTreeMap<String, Arc<Timeline>>,
-    /// Proxies, by where they listen.
-    pub proxies: BTreeMap<String, Arc<Timeline>>,
-}
-
-/// What is drawn.
-#[derive(Clone, Debug, Default)]
-pub struct Scene {
-    /// Where everything stands.
-    pub document: Document,
-    /// What became of it.
-    pub timelines: Timelines,
-    /// The name of this machine.
-    pub host: Option<String>,
-}
-
-/// How much of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part<'a> {
-    /// All.
-    All,
-    /// The target groups of this name.
-    Group(&'a str),
-    /// The proxy that listens there.
-    Proxy(&'a str),
-}
-
-/// A target group or a proxy.
-pub(super) enum Subject<'a> {
-    Group(&'a Group),
-    Proxy(&'a Proxy),
-}
-
-/// One of them, as it is shown.
-pub(super) struct Entry<'a> {
-    pub subject: Subject<'a>,
-    pub state: State,
-    /// Its anchor.
-    pub id: String,
-    pub timeline: Option<&'a Timeline>,
-}
-
 /// Draws the page, or a part; none if there is no such part.
 pub fn draw(scene: &Scene, part: Part<'_>) -> Option<String> {
-    let entries = entries(scene, part);
+    let entries = scene.entries(part);
     if part != Part::All && entries.is_empty() {
         return None;
     }
@@ -88,48 +44,6 @@ pub fn draw(scene: &Scene, part: Part<'_>) -> Option<String> {
     // Writing to a String cannot fail.
     let _ = write_page(&mut out, scene, part, &entries);
     Some(out)
-}
-
-/// The entries of a part, the worst first.
-fn entries<'a>(scene: &'a Scene, part: Part<'_>) -> Vec<Entry<'a>> {
-    let document = &scene.document;
-    let mut names: BTreeMap<String, usize> = BTreeMap::new();
-    for group in &document.target_groups {
-        *names.entry(group.name.to_string()).or_default() += 1;
-    }
-    let group_id = |group: &Group| {
-        let name = group.name.to_string();
-        match (names.get(&name), group.arn.0.rsplit('/').next()) {
-            (Some(2..), Some(end)) => format!("group-{name}-{end}"),
-            _ => format!("group-{name}"),
-        }
-    };
-    let is_wanted = |group: &&Group| match part {
-        Part::All => true,
-        Part::Group(name) => group.name == *name,
-        Part::Proxy(_) => false,
-    };
-    let groups = document.target_groups.iter().filter(is_wanted).map(|group| Entry {
-        subject: Subject::Group(group),
-        state: document.state_of(group),
-        id: group_id(group),
-        timeline: scene.timelines.groups.get(&group.arn.0).map(|timeline| &**timeline),
-    });
-    let is_wanted = |proxy: &&Proxy| match part {
-        Part::All => true,
-        Part::Proxy(listen) => proxy.listen == *listen,
-        Part::Group(_) => false,
-    };
-    let proxies = document.proxies.iter().flatten().filter(is_wanted);
-    let proxies = proxies.map(|proxy| Entry {
-        subject: Subject::Proxy(proxy),
-        state: State::of_proxy(proxy),
-        id: format!("proxy-{}", proxy.listen),
-        timeline: scene.timelines.proxies.get(&proxy.listen.0).map(|timeline| &**timeline),
-    });
-    let mut entries: Vec<Entry<'a>> = groups.chain(proxies).collect();
-    entries.sort_by_key(|entry| entry.state);
-    entries
 }
 
 fn write_page(out: &mut String, scene: &Scene, part: Part<'_>, entries: &[Entry<'_>]) -> Result {
@@ -251,31 +165,6 @@ fn write_entries(out: &mut String, scene: &Scene, part: Part<'_>, entries: &[Ent
         card::write_row(out, entry, document, up)?;
     }
     writeln!(out, "</table>")
-}
-
-/// The class of what is so.
-pub(super) fn class(state: State) -> &'static str {
-    match state {
-        State::Trouble => "no",
-        State::Waiting => "wait",
-        State::Well => "ok",
-    }
-}
-
-/// How long ago, which stays on one line.
-pub(super) fn ago(document: &Document, then: Option<Timestamp>) -> String {
-    format!("<span class=nb>{}</span>", document.ago(then))
-}
-
-/// A text with nothing in it that HTML would take for its own.
-pub(super) fn html(text: impl Display) -> String {
-    let escaped = text.to_string().replace('&', "&amp;").replace('<', "&lt;");
-    escaped.replace('>', "&gt;").replace('"', "&quot;")
-}
-
-/// The same of what may not be there.
-pub(super) fn maybe(text: &Option<impl Display>) -> String {
-    text.as_ref().map(html).unwrap_or_default()
 }
 
 /// By what a policy knows a text (Content Security Policy Level 3, 2.3.1).

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::planner::protocol::carries;
-use crate::telemetry::document::{Document, Group, Proxy};
+use crate::telemetry::document::{Document, Group, Lead, Proxy};
 
 /// How something is, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,8 +20,17 @@ impl State {
     /// All of them, the worst first.
     pub const ALL: [Self; 3] = [Self::Trouble, Self::Waiting, Self::Well];
 
-    /// How a target group is. A process of an older version says nothing of trouble but what failed.
-    pub fn of_group(group: &Group) -> Self {
+    /// How a target group of a document is, by what the members of its databases say, too.
+    pub fn of(document: &Document, group: &Group) -> Self {
+        let follows = |lead: &Lead| group.endpoints.iter().any(|sighted| sighted.endpoint == lead.endpoint);
+        match document.leads.iter().any(|lead| lead.is_trouble && follows(lead)) {
+            true => Self::Trouble,
+            false => Self::of_group(group),
+        }
+    }
+
+    /// How a target group is by itself. A process of an older version says nothing of trouble but what failed.
+    fn of_group(group: &Group) -> Self {
         let is_unfit = group
             .protocol
             .as_ref()
@@ -79,7 +88,7 @@ impl Totals {
 
     /// The target groups of a document; those that have not been looked at yet wait.
     pub fn of_groups(document: &Document) -> Self {
-        let mut totals = Self::of(document.target_groups.iter().map(|group| document.state_of(group)));
+        let mut totals = Self::of(document.target_groups.iter().map(|group| State::of(document, group)));
         totals.0[State::Waiting as usize] += document.not_looked_at_yet.iter().flatten().count();
         totals
     }
