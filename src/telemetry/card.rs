@@ -4,7 +4,7 @@ use std::fmt::{Result, Write as _};
 
 use crate::telemetry::chart::{self, Window};
 use crate::telemetry::document::{Change, Document, Group, Lead, NothingServes, Proxy, Sighted};
-use crate::telemetry::markup::{ago, class, html, maybe};
+use crate::telemetry::markup::{ago, class, html, maybe, sentence};
 use crate::telemetry::scene::{Entry, Part, Subject};
 use crate::telemetry::state::State;
 use crate::text::{join, some};
@@ -122,24 +122,24 @@ fn write_trouble(out: &mut String, group: &Group, document: &Document) -> Result
         let since = nothing
             .since
             .map_or_else(String::new, |since| format!(" (for {})", ago(document, Some(since))));
-        writeln!(out, "<p class=no>{}{since}", html(&nothing.text))?;
+        writeln!(out, "<p class=no>{}{since}", sentence(&nothing.text))?;
     }
     for error in &group.errors {
-        writeln!(out, "<p><span class=no>Error:</span> {}", html(&error.text))?;
+        writeln!(out, "<p><span class=no>Error:</span> {}", sentence(&error.text))?;
     }
     if let Some(removed) = group.removed_text(document) {
         writeln!(
             out,
             "<p><span class=no>Removed by somebody else:</span> {}",
-            html(removed)
+            sentence(removed)
         )?;
     }
     for hold in group.telling_holds() {
         let class = if hold.is_trouble { "no" } else { "wait" };
-        writeln!(out, "<p><span class={class}>Held:</span> {}", html(&hold.text))?;
+        writeln!(out, "<p><span class={class}>Held:</span> {}", sentence(&hold.text))?;
     }
     for note in &group.notes {
-        writeln!(out, "<p><span class=dim>Note:</span> {}", html(note))?;
+        writeln!(out, "<p><span class=dim>Note:</span> {}", sentence(note))?;
     }
     Ok(())
 }
@@ -209,7 +209,7 @@ fn write_proxy(out: &mut String, proxy: &Proxy, link: &str, class: &str) -> Resu
          cut because their address was gone from DNS",
         html(&proxy.listen),
         html(&proxy.endpoint),
-        html(&proxy.why),
+        sentence(&proxy.why),
         counts.open,
         counts.held,
         counts.sessions,
@@ -263,7 +263,7 @@ pub(super) fn write_changes(out: &mut String, document: &Document, of: Option<(&
         writeln!(out, "<tr><td class=dim>none since the start")?;
     }
     for change in changes {
-        let (at, what) = (maybe(&change.at), html(&change.text));
+        let (at, what) = (maybe(&change.at), sentence(&change.text));
         let ago = document.ago(change.at);
         // What stands with its subject does not repeat it.
         let subject = if is_own {

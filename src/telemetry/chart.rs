@@ -27,6 +27,8 @@ const TICKS_MAX: (u64, u64) = (6, 4);
 const WIDTH_MIN: f64 = 0.4;
 /// About how wide a letter is, in hundredths of a width that is rather narrow.
 const LETTER: f64 = 1.1;
+/// From here on, in hundredths of the width, what is said of a beginning stands before it: on a phone it would run off.
+const MIDDLE: f64 = 50.0;
 
 /// The time that is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +93,7 @@ fn before(at: Timestamp, lasts: Duration) -> Timestamp {
 pub fn write(out: &mut String, title: &str, timeline: &Timeline, window: Window, now: Timestamp) -> Result {
     let mut chart = Chart {
         labels: String::new(),
+        grid: String::new(),
         plot: String::new(),
         y: 0,
         timeline,
@@ -100,16 +103,18 @@ pub fn write(out: &mut String, title: &str, timeline: &Timeline, window: Window,
     chart.fill()?;
     let height = chart.y + AXIS;
     chart.axis()?;
-    let Chart { labels, plot, .. } = chart;
-    write!(
+    let Chart { labels, grid, plot, .. } = chart;
+    writeln!(
         out,
         "<figure><figcaption>{title}</figcaption><div class=chart><svg class=key height={height} aria-hidden=true>{labels}</svg>\
-         <svg class=plot height={height} role=img aria-label=\"{title}\">{plot}</svg></div></figure>\n"
+         <svg class=plot height={height} role=img aria-label=\"{title}\">{grid}{plot}</svg></div></figure>"
     )
 }
 
 struct Chart<'a> {
     labels: String,
+    /// What is below the lines.
+    grid: String,
     plot: String,
     /// How far down it is drawn.
     y: u32,
@@ -133,7 +138,7 @@ impl Chart<'_> {
             write!(self.plot, "<text class=t y={}>{target}</text>", self.y + 12)?;
             self.y += TITLE;
             match is_of_proxy {
-                true => self.line("goes there", Lane::Named, Some(*target))?,
+                true => self.line("in use", Lane::Named, Some(*target))?,
                 false => {
                     for (name, lane) in [
                         ("DNS", Lane::Named),
@@ -191,8 +196,13 @@ impl Chart<'_> {
             )?;
             let note = self.remark(span).filter(|_| span.from >= self.window.from);
             if let Some(note) = note {
-                let length = note.chars().count() as f64 * LETTER;
-                let is_left = x > 60.0;
+                let letters = note
+                    .replace("<tspan class=w>", "")
+                    .replace("</tspan>", "")
+                    .chars()
+                    .count();
+                let length = letters as f64 * LETTER;
+                let is_left = x > MIDDLE;
                 let (begins, ends) = if is_left { (x - length, x) } else { (x, x + length) };
                 if begins >= free {
                     let anchor = if is_left { " text-anchor=end" } else { "" };
@@ -256,7 +266,7 @@ impl Chart<'_> {
         let (lasts, y) = (self.window.lasts().as_secs().max(1), self.y);
         let fits = |step: &u64| lasts / step <= if *step < 60 { TICKS_MAX.1 } else { TICKS_MAX.0 };
         let step = STEPS.into_iter().find(fits).unwrap_or(lasts);
-        write!(self.plot, "<line class=axis x1=0 x2=100% y1={} y2={} />", y + 3, y + 3)?;
+        write!(self.grid, "<line class=axis x1=0 x2=100% y1={} y2={} />", y + 3, y + 3)?;
         // Times are those of the wall clock.
         let first = self.window.from.written().div_ceil(step * 1000) * step;
         for second in (first..).step_by(usize::try_from(step).unwrap_or(usize::MAX)) {
@@ -265,12 +275,12 @@ impl Chart<'_> {
                 break;
             }
             let x = self.window.x(at);
-            write!(self.plot, "<line class=axis x1={x:.2}% x2={x:.2}% y1=0 y2={} />", y + 6)?;
+            write!(self.grid, "<line class=axis x1={x:.2}% x2={x:.2}% y1=0 y2={} />", y + 6)?;
             // Near an edge there is no room for it.
             if (8.0..92.0).contains(&x) {
                 let time = time_of_day(second, step < 60);
                 write!(
-                    self.plot,
+                    self.grid,
                     "<text x={x:.2}% y={} text-anchor=middle>{time}</text>",
                     y + 16
                 )?;
@@ -307,10 +317,10 @@ impl Chart<'_> {
         };
         let (named, proven) = (under_way(Lane::Named), under_way(Lane::Proven));
         let after = |from: Timestamp| took(new.from.since(from));
-        let word = if new.lane == Lane::Healthy {
-            "healthy"
-        } else {
-            "registered"
+        // Where there is little room it is left out: the line has its name.
+        let word = match new.lane {
+            Lane::Healthy => "<tspan class=w>healthy </tspan>",
+            _ => "<tspan class=w>registered </tspan>",
         };
         // It was so before, and DNS has named it all the time: it came back.
         let before = of_it()
@@ -318,21 +328,21 @@ impl Chart<'_> {
             .filter_map(|span| span.until);
         let before = before.filter(|until| *until <= new.from).max();
         match new.lane {
-            Lane::Named => Some(format!("{} after it was proven", after(proven?))),
+            Lane::Named => Some(format!("{} after proof", after(proven?))),
             Lane::Proven => Some(format!("{} after DNS", after(named?))),
             Lane::Registered | Lane::Healthy => Some(match (before, named, proven) {
-                (Some(before), Some(_), _) => format!("{word} again after {}", after(before)),
+                (Some(before), Some(_), _) => format!("{word}again after {}", after(before)),
                 (_, Some(named), proven) if proven.is_none_or(|proven| named <= proven) => {
-                    format!("{word} {} after DNS", after(named))
+                    format!("{word}{} after DNS", after(named))
                 }
-                (_, _, proven) => format!("{word} {} after it was proven", after(proven?)),
+                (_, _, proven) => format!("{word}{} after proof", after(proven?)),
             }),
             Lane::Draining => {
                 let left = of_it()
                     .filter(|span| span.lane == Lane::Named)
                     .filter_map(|span| span.until);
                 let left = left.filter(|until| *until <= new.from).max()?;
-                Some(format!("deregistered {} after DNS", after(left)))
+                Some(format!("{} after DNS", after(left)))
             }
             Lane::Ready | Lane::Unresolved | Lane::Unlisted | Lane::Unseen => None,
         }

@@ -204,6 +204,26 @@ fn the_page_keeps_itself_fresh_and_filtered() {
     assert!(!console.contains("CONSOLE"), "{console}");
 }
 
+/// Fails if a refresh moves what somebody reads, or takes the keyboard from where it was.
+#[test]
+#[ignore = "needs Chromium: tests/run"]
+fn a_refresh_keeps_the_place() {
+    let scratch = Scratch::new();
+    let failing: Vec<usize> = (0..10).collect();
+    let (first, later) = (scene(100, &[]), scene(100, &failing));
+    let script = "const row = () => document.getElementById('group-orders-60'); const top = () => row().getBoundingClientRect().top; \
+                  row().querySelector('a').focus(); scrollTo(0, scrollY + top() - 80); const before = [top(), scrollY]; \
+                  new MutationObserver((_, observer) => { observer.disconnect(); setTimeout(() => { \
+                  const isFocused = document.activeElement === row().querySelector('a'); document.body.dataset.measured = \
+                  Math.abs(top() - before[0]) + (scrollY > before[1] ? 0 : 1000) + (isFocused ? 0 : 2000) }, 100) \
+                  }).observe(document.body, { childList: true }); return 'not yet'";
+    let served = Served::start(vec![measured(&drawn(&first), script), drawn(&later)], None);
+    let address = format!("http://{}/", served.address);
+    let output = browse(&address, &["--virtual-time-budget=12000"], &scratch.path("profile"));
+    let moved = measure(&dom(&output));
+    assert!(moved < 2.0, "by {moved}");
+}
+
 /// Fails if anything runs off a phone.
 #[test]
 #[ignore = "needs Chromium: tests/run"]
