@@ -138,7 +138,7 @@ impl Chart<'_> {
             write!(self.plot, "<text class=t y={}>{target}</text>", self.y + 12)?;
             self.y += TITLE;
             match is_of_proxy {
-                true => self.line("in use", Lane::Named, Some(*target))?,
+                true => self.line("in use", Lane::Used, Some(*target))?,
                 false => {
                     for (name, lane) in [
                         ("DNS", Lane::Named),
@@ -166,6 +166,9 @@ impl Chart<'_> {
         }
         if is_of_proxy {
             self.y += 4;
+            if self.timeline.spans().iter().any(|span| span.lane == Lane::Unresolved) {
+                self.line("DNS", Lane::Unresolved, None)?;
+            }
             self.line("ready", Lane::Ready, None)?;
             self.sessions()?;
         }
@@ -175,10 +178,19 @@ impl Chart<'_> {
     /// One line; none if there is nothing to be drawn, of a target.
     fn line(&mut self, name: &str, lane: Lane, target: Option<Target>) -> Result {
         let all = self.timeline.spans().iter();
-        let spans: Vec<Span> = all
+        let mut spans: Vec<Span> = all
             .filter(|span| (span.lane, span.target) == (lane, target) && self.window.has(span))
             .copied()
             .collect();
+        if lane == Lane::Unresolved {
+            // Whenever else somebody looked, it was resolved.
+            spans = Vec::from([Span {
+                lane: Lane::Named,
+                target,
+                from: self.timeline.since().unwrap_or(self.now),
+                until: None,
+            }]);
+        }
         if spans.is_empty() && target.is_some() {
             return Ok(());
         }
@@ -188,7 +200,7 @@ impl Chart<'_> {
         for span in &spans {
             let until = span.until.unwrap_or(self.now).min(self.window.to);
             let (x, width) = self.place(span.from, until);
-            let (class, when) = (class(lane), self.when(name, span));
+            let (class, when) = (class(span.lane), self.when(name, span));
             write!(
                 self.plot,
                 "<rect class={class} x={x:.2}% y={} width={width:.2}% height=7><title>{when}</title></rect>",
@@ -344,14 +356,14 @@ impl Chart<'_> {
                 let left = left.filter(|until| *until <= new.from).max()?;
                 Some(format!("{} after DNS", after(left)))
             }
-            Lane::Ready | Lane::Unresolved | Lane::Unlisted | Lane::Unseen => None,
+            Lane::Used | Lane::Ready | Lane::Unresolved | Lane::Unlisted | Lane::Unseen => None,
         }
     }
 }
 
 fn class(lane: Lane) -> &'static str {
     match lane {
-        Lane::Named => "named",
+        Lane::Named | Lane::Used => "named",
         Lane::Proven => "proven",
         Lane::Registered => "registered",
         Lane::Healthy | Lane::Ready => "healthy",
@@ -362,7 +374,7 @@ fn class(lane: Lane) -> &'static str {
 /// When it was not known whether that was so.
 fn all_gaps(timeline: &Timeline, lane: Lane, begins: Timestamp, now: Timestamp) -> Vec<(Timestamp, Timestamp)> {
     let hides = |gap: Lane| match lane {
-        Lane::Named => matches!(gap, Lane::Unresolved | Lane::Unseen),
+        Lane::Named | Lane::Unresolved => matches!(gap, Lane::Unresolved | Lane::Unseen),
         Lane::Registered | Lane::Healthy | Lane::Draining => matches!(gap, Lane::Unlisted | Lane::Unseen),
         _ => gap == Lane::Unseen,
     };
@@ -385,5 +397,163 @@ fn time_of_day(secs: u64, to_the_second: bool) -> String {
     match to_the_second {
         true => format!("{hours:02}:{minutes:02}:{:02}", secs % 60),
         false => format!("{hours:02}:{minutes:02}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+    use crate::planner::target::State;
+    use crate::telemetry::timeline::Look;
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(1_795_000_000_000 + millis)
+    }
+
+    fn target(last: u8) -> Target {
+        Target {
+            ip: [10, 0, 0, last].into(),
+            port: 5432,
+        }
+    }
+
+    fn look(millis: u64, named: u8, proven: Option<u8>, healthy: &[u8]) -> Look {
+        let states: BTreeMap<Target, State> = healthy.iter().map(|last| (target(*last), State::Healthy)).collect();
+        Look {
+            at: at(millis),
+            ended: at(millis),
+            is_of_readers: false,
+            named: BTreeSet::from([target(named)]),
+            is_blind: false,
+            seeing_since: None,
+            proven: proven.map(target).into_iter().collect(),
+            listed: Some((at(millis), states)),
+            registered: BTreeSet::new(),
+            deregistered: BTreeSet::new(),
+            begins: false,
+            ends: false,
+            is_progress: false,
+        }
+    }
+
+    /// The texts of a drawing, without those of marks.
+    fn texts(timeline: &Timeline, window: Window, now: Timestamp) -> Vec<String> {
+        let mut drawn = String::new();
+        write(&mut drawn, "A title", timeline, window, now).expect("a String takes all");
+        let texts = drawn.split("<text").skip(1).map(|rest| {
+            let (_, text) = rest.split_once('>').expect("an end of the mark");
+            let text = text.split("</text>").next().unwrap_or_default();
+            text.replace("<tspan class=w>", "").replace("</tspan>", "")
+        });
+        texts.collect()
+    }
+
+    #[test]
+    fn what_a_change_took_stands_beside_it() {
+        let begins = |look| Look { begins: true, ..look };
+        let registers = |millis: u64, look| Look {
+            ended: at(millis),
+            registered: BTreeSet::from([target(2)]),
+            ..look
+        };
+        for (case, looks, expect) in [
+            (
+                "DNS was first",
+                [
+                    begins(registers(10_210, look(10_000, 2, None, &[1]))),
+                    look(21_000, 2, Some(2), &[1, 2]),
+                    look(22_000, 2, Some(2), &[1, 2]),
+                ],
+                [
+                    "11.0 s after DNS",
+                    "registered 210 ms after DNS",
+                    "healthy 11.0 s after DNS",
+                ],
+            ),
+            (
+                "the member was first",
+                [
+                    begins(registers(10_400, look(10_000, 1, Some(2), &[1]))),
+                    look(21_000, 2, Some(2), &[1, 2]),
+                    look(22_000, 2, Some(2), &[1, 2]),
+                ],
+                [
+                    "11.0 s after proof",
+                    "registered 400 ms after proof",
+                    "healthy 11.0 s after proof",
+                ],
+            ),
+            (
+                "its health came and went",
+                [
+                    begins(registers(10_050, look(10_000, 2, None, &[1, 2]))),
+                    look(12_000, 2, None, &[1]),
+                    look(15_000, 2, None, &[1, 2]),
+                ],
+                [
+                    "10.0.0.2:5432",
+                    "registered again after 3.0 s",
+                    "healthy again after 3.0 s",
+                ],
+            ),
+        ] {
+            let mut timeline = Timeline::default();
+            timeline.note(&look(0, 1, None, &[1]));
+            looks.iter().for_each(|look| timeline.note(look));
+            let window = Window::close_up(&timeline, at(25_000)).expect("a change");
+            let texts = texts(&timeline, window, at(25_000));
+            for text in expect {
+                assert!(
+                    texts.iter().any(|drawn| drawn == text),
+                    "{case}: no {text} in {texts:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_window_is_an_hour_and_its_times_are_round() {
+        let mut timeline = Timeline::default();
+        timeline.note(&look(0, 1, None, &[1]));
+        let young = Window::hour(&timeline, at(45_000));
+        assert_eq!(
+            (young.lasts(), young.title()),
+            (
+                Duration::from_secs(45),
+                "The last 45 s, since the first look".to_owned()
+            )
+        );
+        let now = at(7_200_000);
+        let window = Window::hour(&timeline, now);
+        assert_eq!((window.lasts(), window.title()), (KEPT, "The last hour".to_owned()));
+        let texts = texts(&timeline, window, now);
+        let times: Vec<&String> = texts
+            .iter()
+            .filter(|text| text.contains(':') && !text.contains('.'))
+            .collect();
+        assert_eq!(times.len(), 5, "{texts:?}");
+        assert!(
+            times.iter().all(|time| time.ends_with('0') && time.len() == 5),
+            "{texts:?}"
+        );
+        assert_eq!(Window::close_up(&timeline, now), None);
+    }
+
+    #[test]
+    fn what_nobody_knows_is_dashed() {
+        let mut timeline = Timeline::default();
+        timeline.note(&look(0, 1, None, &[1]));
+        timeline.note(&Look {
+            is_blind: true,
+            ..look(10_000, 1, None, &[1])
+        });
+        timeline.note(&look(20_000, 1, None, &[1]));
+        let mut drawn = String::new();
+        let now = at(100_000);
+        write(&mut drawn, "A title", &timeline, Window::hour(&timeline, now), now).expect("a String takes all");
+        assert_eq!(drawn.matches("class=gap").count(), 1, "of DNS alone: {drawn}");
+        assert!(drawn.contains("<rect class=void x=10.00% y=26 width=10.00%"), "{drawn}");
     }
 }

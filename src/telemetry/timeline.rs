@@ -38,7 +38,7 @@ const BEFORE: Duration = Duration::from_secs(60);
 /// What a span is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lane {
-    /// DNS names the target; of a proxy, clients are connected to it.
+    /// DNS names the target.
     Named,
     /// The target has shown what it has to: that it is the writer (`lead`), or that the database is there (`probe`).
     Proven,
@@ -48,6 +48,8 @@ pub enum Lane {
     Healthy,
     /// It is draining.
     Draining,
+    /// The proxy connects clients to it.
+    Used,
     /// The proxy wants clients.
     Ready,
     /// DNS cannot be asked.
@@ -177,10 +179,8 @@ impl Look {
             ended: report.ended,
             is_of_readers: report.plan.role == Role::Reader,
             named,
-            is_blind: report
-                .sights
-                .values()
-                .any(|sight| sight.seen.is_err() && sight.is_looked_at()),
+            // Where the group is not known, nobody has looked at its names either.
+            is_blind: report.sights.is_empty() || report.sights.values().any(|sight| sight.seen.is_err()),
             seeing_since: seeing_since.into_iter().max(),
             proven,
             listed: listed.map(|(targets, at)| {
@@ -303,7 +303,7 @@ impl Timeline {
         if let Some(seen) = self.seen.filter(|seen| at.since(*seen) > UNCOUNTED) {
             self.push(Lane::Unseen, None, seen, Some(at));
         }
-        self.hold(Lane::Named, &glance.targets, at, Duration::ZERO);
+        self.hold(Lane::Used, &glance.targets, at, Duration::ZERO);
         match glance.is_ready {
             true => self.open(Lane::Ready, None, at, Duration::ZERO),
             false => self.close(Lane::Ready, None, at),
@@ -329,7 +329,7 @@ impl Timeline {
             Happening::Moved { from, to, .. } => {
                 let port = moment.endpoint.port();
                 let targets = to.iter().map(|ip| Target { ip: *ip, port }).collect();
-                self.hold(Lane::Named, &targets, at, Duration::ZERO);
+                self.hold(Lane::Used, &targets, at, Duration::ZERO);
                 // Each answer of a reader endpoint is another of its members.
                 if !from.is_empty() && moment.role == Role::Writer {
                     let ended = Some(at);
@@ -448,7 +448,14 @@ impl Timeline {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::aws::arn::Arn;
+    use crate::aws::elb;
+    use crate::aws::failure::{Failure, Kind};
+    use crate::follow::binding::Binding;
+    use crate::follow::reconcile::group_unknown;
 
     fn at(secs: u64) -> Timestamp {
         Timestamp::from_millis(1_000_000_000 + secs * 1000)
@@ -581,6 +588,36 @@ mod tests {
     }
 
     #[test]
+    fn a_group_that_could_not_be_described_tells_nothing_of_its_names() {
+        let arn: Arn = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/0123456789abcdef"
+            .parse()
+            .expect("an ARN");
+        let binding = Binding {
+            arn: arn.clone(),
+            endpoints: BTreeSet::new(),
+            policy: Default::default(),
+            observe: false,
+            assume_role: None,
+            trust: None,
+            lead: None,
+        };
+        let failure = Failure {
+            action: "DescribeTargetGroups",
+            kind: Kind::Denied,
+            code: "AccessDenied".into(),
+            message: "no".into(),
+        };
+        let error = elb::Error { group: arn, failure };
+        let report = group_unknown(&Arc::new(binding), error, at(10), at(10));
+        let mut timeline = Timeline::default();
+        timeline.note(&look(0, &[1], &[1]));
+        timeline.note(&Look::of(&report));
+        let seen = ["Named 10.0.0.1 0-", "Registered 10.0.0.1 0-", "Healthy 10.0.0.1 0-"];
+        let unseen = ["Unresolved 10-", "Unlisted 10-"];
+        assert_eq!(told(&timeline), [seen.as_slice(), &unseen].concat());
+    }
+
+    #[test]
     fn a_reader_that_misses_some_answers_is_there_all_the_time() {
         let mut timeline = Timeline::default();
         let reader = |secs, named: &[u8]| Look {
@@ -662,10 +699,7 @@ mod tests {
         };
         (30..40).for_each(|secs| timeline.sample(&glance, at(secs)));
         assert_eq!(timeline.samples().count(), 13);
-        assert_eq!(
-            told(&timeline),
-            ["Named 10.0.0.1 0-30", "Ready 0-", "Named 10.0.0.2 30-"]
-        );
+        assert_eq!(told(&timeline), ["Used 10.0.0.1 0-30", "Ready 0-", "Used 10.0.0.2 30-"]);
         (40..9000).for_each(|secs| timeline.sample(&glance, at(secs)));
         assert!(timeline.samples().count() <= SAMPLES_MAX);
     }
