@@ -26,7 +26,7 @@ use crate::telemetry::timeline::{Glance, Look, Timeline};
 
 /// Changes that are remembered, the oldest of which goes first.
 const CHANGES_MAX: usize = 100;
-/// What is the same again within this time is not told again: what flutters would be all that is remembered.
+/// Trouble that is the same again within this time takes the place of what was told: what flutters would be all that is remembered.
 const TOLD_APART: Duration = Duration::from_secs(60);
 /// Troubles of one target group that are told.
 const TROUBLES_MAX: usize = 8;
@@ -103,10 +103,10 @@ impl Board {
         lines.insert(report.binding.arn.clone(), line);
         drop(lines);
         for (_, trouble) in troubles.iter().filter(|(key, _)| !known.contains_key(*key)) {
-            self.tell(report.ended, report.binding.arn.name(), trouble.clone());
+            self.tell_trouble(report.ended, report.binding.arn.name(), trouble.clone());
         }
         for (_, trouble) in known.iter().filter(|(key, _)| !troubles.contains_key(*key)) {
-            self.tell(report.ended, report.binding.arn.name(), format!("no longer: {trouble}"));
+            self.tell_trouble(report.ended, report.binding.arn.name(), format!("no longer: {trouble}"));
         }
         match report.plan.serving.nothing() {
             Some(nothing) if !was_out => self.tell(report.ended, report.binding.arn.name(), nothing.to_string()),
@@ -131,15 +131,17 @@ impl Board {
         }
     }
 
+    /// Tells of trouble, or of its end, in the place of the same that was told just now.
+    fn tell_trouble(&self, at: Timestamp, subject: &str, text: String) {
+        lock(&self.changes).retain(|change| {
+            let is_same = change.subject == *subject && change.text == *text.as_str();
+            !is_same || change.at.is_none_or(|told| at.since(told) >= TOLD_APART)
+        });
+        self.tell(at, subject, text);
+    }
+
     fn tell(&self, at: Timestamp, subject: &str, text: String) {
         let mut changes = lock(&self.changes);
-        let is_again = |change: &Change| {
-            let is_same = change.subject == *subject && change.text == *text.as_str();
-            is_same && change.at.is_some_and(|told| at.since(told) < TOLD_APART)
-        };
-        if changes.iter().rev().any(is_again) {
-            return;
-        }
         if changes.len() == CHANGES_MAX {
             changes.pop_front();
         }
@@ -332,4 +334,67 @@ fn troubles(report: &Report) -> BTreeMap<String, String> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::elb;
+    use crate::aws::failure::{Failure, Kind};
+    use crate::follow::binding::Binding;
+    use crate::follow::reconcile::group_unknown;
+
+    #[tokio::test(start_paused = true)]
+    async fn trouble_that_flutters_is_told_as_it_is_now() {
+        let board = Board::new(Clock::start());
+        let arn: Arn = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/0123456789abcdef"
+            .parse()
+            .expect("an ARN");
+        let binding = Arc::new(Binding {
+            arn: arn.clone(),
+            endpoints: BTreeSet::new(),
+            policy: Default::default(),
+            observe: false,
+            assume_role: None,
+            trust: None,
+            lead: None,
+        });
+        let fails = |secs, code: &str| {
+            let failure = Failure {
+                action: "DescribeTargetHealth",
+                kind: Kind::Denied,
+                code: code.into(),
+                message: String::new(),
+            };
+            let error = elb::Error {
+                group: arn.clone(),
+                failure,
+            };
+            let at = Timestamp::from_millis(1_000_000 + secs * 1000);
+            board.note(&group_unknown(&binding, error, at, at));
+        };
+        let told = || {
+            let changes = board.document().changes.unwrap_or_default();
+            changes.iter().map(|change| change.text.to_string()).collect::<Vec<_>>()
+        };
+        for secs in 0..60_u64 {
+            fails(
+                secs,
+                if secs < 59 && secs.is_multiple_of(2) {
+                    "Throttling"
+                } else {
+                    "AccessDenied"
+                },
+            );
+        }
+        let now = [
+            "DescribeTargetHealth fails: Throttling",
+            "no longer: DescribeTargetHealth fails: AccessDenied",
+            "DescribeTargetHealth fails: AccessDenied",
+            "no longer: DescribeTargetHealth fails: Throttling",
+        ];
+        assert_eq!(told(), now);
+        fails(200, "Throttling");
+        assert_eq!(told()[4..], now[..2], "what was long ago stays");
+    }
 }

@@ -21,7 +21,7 @@ const SCRIPT: &str = include_str!("page.js");
 /// With more target groups and proxies than this, those that are well and have not changed take one line each.
 pub const CARDS_ALL: usize = 20;
 /// So many are told in full then; the others in trouble have one line each, too.
-pub const CARDS_MAX: usize = 60;
+pub const CARDS_MAX: usize = 40;
 /// Names of those that have not been looked at yet, as far as they are told.
 const UNSEEN_MAX: usize = 10;
 
@@ -77,9 +77,6 @@ fn write_page(out: &mut String, scene: &Scene, part: Part<'_>, entries: &[Entry<
         Part::Group(_) | Part::Proxy(_) => writeln!(out, "<p><a href=\"../\">all target groups and proxies</a>")?,
     }
     write_entries(out, scene, part, entries, up)?;
-    if part == Part::All {
-        card::write_changes(out, document, None)?;
-    }
     writeln!(
         out,
         "<p class=dim>Up for {}; as of {}. Times are UTC; a dashed line is time for which nobody knows. Also <a \
@@ -153,6 +150,9 @@ fn write_entries(out: &mut String, scene: &Scene, part: Part<'_>, entries: &[Ent
     let is_alone = |lead: &&Lead| part == Part::All && !followed.contains(&lead.endpoint);
     for lead in document.leads.iter().filter(is_alone) {
         card::write_lead(out, lead, document)?;
+    }
+    if part == Part::All {
+        card::write_changes(out, document, None)?;
     }
     if rest.is_empty() {
         return Ok(());

@@ -1,5 +1,7 @@
 //! The page for people as a browser shows it: Debian's Chromium, without a window.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -7,8 +9,11 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use rds_tether::planner;
+use rds_tether::planner::time::Timestamp;
 use rds_tether::telemetry::document::{Document, Group, Held, Sighted, Target, Text};
 use rds_tether::telemetry::page::{self, CARDS_ALL, CARDS_MAX, POLICY, Part, Scene};
+use rds_tether::telemetry::timeline::{Look, SPANS_MAX, Timeline};
 use testkit::program::provided;
 
 use super::world::*;
@@ -75,6 +80,7 @@ impl Served {
 
 /// What the browser has made of an address, and what it says.
 fn browse(address: &str, more: &[&str], folder: &Path) -> Output {
+    fs::create_dir(folder).unwrap();
     let mut command = Command::new(provided("RDS_TETHER_TEST_CHROMIUM"));
     command
         .args([
@@ -92,6 +98,7 @@ fn browse(address: &str, more: &[&str], folder: &Path) -> Output {
         ])
         .arg(format!("--user-data-dir={}", folder.display()))
         .env("HOME", folder)
+        .env("TMPDIR", folder)
         .args(more)
         .arg("--dump-dom")
         .arg(address);
@@ -160,6 +167,37 @@ fn scene(groups: usize, failing: &[usize]) -> Scene {
     }
 }
 
+/// The timeline of a group to which as much has happened as is remembered.
+fn busy() -> (Timestamp, Arc<Timeline>) {
+    let mut timeline = Timeline::default();
+    let at = |secs: u64| Timestamp::from_millis(1_795_000_000_000 + secs * 1000);
+    let ends = 10 * SPANS_MAX as u64;
+    for secs in (0..=ends).step_by(10) {
+        let target = planner::target::Target {
+            ip: [10, 0, 0, (secs / 10 % 8) as u8].into(),
+            port: 5432,
+        };
+        let is_new = secs == ends - 200;
+        timeline.note(&Look {
+            at: at(secs),
+            ended: at(secs + 1),
+            is_of_readers: false,
+            named: BTreeSet::from([target]),
+            is_blind: secs % 70 == 0,
+            seeing_since: None,
+            proven: BTreeSet::from([target]),
+            listed: Some((at(secs), BTreeMap::from([(target, planner::target::State::Healthy)]))),
+            registered: BTreeSet::new(),
+            deregistered: BTreeSet::new(),
+            begins: is_new,
+            ends: secs == ends - 10,
+            is_progress: is_new,
+        });
+    }
+    assert_eq!(timeline.spans().len(), SPANS_MAX);
+    (at(ends), Arc::new(timeline))
+}
+
 fn drawn(scene: &Scene) -> String {
     page::draw(scene, Part::All).unwrap()
 }
@@ -204,6 +242,27 @@ fn the_page_keeps_itself_fresh_and_filtered() {
     assert!(!console.contains("CONSOLE"), "{console}");
 }
 
+/// Fails if a page that nobody keeps fresh any more looks as if somebody did.
+#[test]
+#[ignore = "needs Chromium: tests/run"]
+fn a_page_that_gets_no_answer_says_so_and_stays() {
+    let scratch = Scratch::new();
+    let served = Served::start(
+        vec![drawn(&scene(3, &[])), "no page of ours".to_owned()],
+        Some(POLICY.clone()),
+    );
+    let address = format!("http://{}/", served.address);
+    let output = browse(&address, &["--virtual-time-budget=12000"], &scratch.path("profile"));
+    assert_says(
+        &dom(&output),
+        &[
+            "No answer since ",
+            "what is shown is from then",
+            "id=\"group-orders-2\"",
+        ],
+    );
+}
+
 /// Fails if a refresh moves what somebody reads, or takes the keyboard from where it was.
 #[test]
 #[ignore = "needs Chromium: tests/run"]
@@ -246,16 +305,26 @@ fn nothing_runs_off_a_phone() {
 #[ignore = "needs Chromium: tests/run"]
 fn a_thousand_groups_are_shown_at_once() {
     let scratch = Scratch::new();
+    // All that can be drawn, of more than are told in full.
     let failing: Vec<usize> = (0..100).collect();
-    let page = drawn(&scene(1000, &failing));
+    let mut scene = scene(1000, &failing);
+    let (now, timeline) = busy();
+    scene.document.at = Some(now);
+    for group in &scene.document.target_groups {
+        let arn = group.arn.to_string();
+        scene.timelines.groups.insert(arn, Arc::clone(&timeline));
+    }
+    let page = drawn(&scene);
     assert!(page.len() < PAGE_MAX_BYTES, "{}", page.len());
     assert_eq!(page.matches("<section class=\"card no\"").count(), CARDS_MAX);
+    assert_eq!(page.matches("<figure>").count(), 2 * CARDS_MAX);
     let script = "const began = performance.getEntriesByType('navigation')[0].responseEnd; document.body.offsetHeight; return \
                   performance.now() - began";
     let served = Served::start(vec![measured(&page, script)], None);
     let address = format!("http://{}/", served.address);
-    let output = browse(&address, &[], &scratch.path("profile"));
-    let took = measure(&dom(&output));
+    // The machine may have other things to do now and then.
+    let runs = ["first", "second", "third"].map(|run| measure(&dom(&browse(&address, &[], &scratch.path(run)))));
+    let took = runs.into_iter().fold(f64::INFINITY, f64::min);
     println!("{} bytes, laid out in {took:.0} ms", page.len());
     assert!(took < LAID_OUT_MAX_MS, "{took} ms");
 }
