@@ -27,6 +27,7 @@
 //! - [`notify`]: what is worth a message to an SNS topic, and its sending, which nothing waits for.
 //! - [`follow`]: one follower per target group, which knows when to take the next step; a step observes, decides and applies.
 //!   Nothing else changes a target group; `doctor`, when asked to, sends two writes that change nothing.
+//! - [`discover`]: target groups that are found by their tags.
 //! - [`proxy`]: the other way to reach a database that moves: listens on a stable address and carries bytes to it.
 //! - [`function`]: for the Lambda function of the `lambda` package: what woke it, and what it remembers.
 //! - [`lead`] asks the members of a database who the writer is, and [`database`] talks to them.
@@ -58,6 +59,7 @@ pub mod aws;
 pub mod clock;
 pub mod counts;
 pub mod database;
+pub mod discover;
 pub mod dns;
 pub mod doctor;
 pub mod exit;

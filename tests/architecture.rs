@@ -156,7 +156,7 @@ const FLOORS: &[&[&str]] = &[
     &["follow", "proxy"],
     &["notify"],
     &["settings"],
-    &["logging", "telemetry"],
+    &["discover", "logging", "telemetry"],
     &["doctor"],
     &["verbs"],
     &["lib", "main"],

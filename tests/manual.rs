@@ -174,6 +174,9 @@ fn a_default_that_is_told_is_the_one_that_holds() {
         let sections = tables.iter().map(|table| match table.header {
             "[[target_group]]" => group.clone(),
             "[[proxy]]" => proxy.clone(),
+            "[[discover]]" => {
+                "[[discover]]\nregion = \"eu-west-1\"\nallow_endpoints = [\"*.example.com\"]\n".to_owned()
+            }
             "[notify]" => "[notify]\nsns_topic_arn = \"arn:aws:sns:eu-west-1:111122223333:database\"\n".to_owned(),
             header => format!("{header}\n"),
         });

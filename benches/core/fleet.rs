@@ -59,11 +59,17 @@ impl Reaction {
 impl Fleet {
     /// Groups that are as DNS says, with a TTL in seconds by index.
     pub fn new(build: &Build, count: usize, ttl: impl Fn(usize) -> u32) -> Self {
+        Self::in_accounts(build, count, 1, ttl)
+    }
+
+    /// The same in so many accounts, one group after the other.
+    pub fn in_accounts(build: &Build, count: usize, accounts: usize, ttl: impl Fn(usize) -> u32) -> Self {
         let (dns, elb) = (dns::Server::start(), elb::Server::start());
         dns.caching(true);
         let bind = |index| {
             let name = format!("orders-{index}.cluster-abc123.eu-west-1.rds.amazonaws.com");
-            let arn = elb.add_group(Group::named(&format!("orders-{index}")));
+            let account = format!("{:012}", 111_122_223_333 + (index % accounts) as u64);
+            let arn = elb.add_group(Group::named(&format!("orders-{index}")).account(&account));
             elb.put_target(&arn, OLD, 5432);
             dns.set(&name, Behaviour::a(OLD, ttl(index)));
             let ttl = Duration::from_secs(ttl(index).into());

@@ -1,5 +1,5 @@
-//! The figures of docs/figures.md: `cargo bench --bench core`, or with `-- plan`, `-- answers`, `-- reaction`, `-- run-1000`, `-- scrape` only
-//! those parts.
+//! The figures of docs/figures.md: `cargo bench --bench core`, or with `-- plan`, `-- answers`, `-- reaction`, `-- run-1000`, `-- scrape`,
+//! `-- accounts` only those parts.
 //!
 //! Everything is on loopback: the servers are the testkit's, in this process; the program is the built binary in processes
 //! of its own, so that nothing of the servers counts as its. `cargo bench` builds that binary with the profile `bench`,
@@ -12,6 +12,7 @@
     reason = "it measures real processes in real time, over windows of time"
 )]
 
+mod accounts;
 mod answers;
 mod figures;
 mod fleet;
@@ -29,7 +30,7 @@ use std::process::ExitCode;
 use crate::figures::load;
 use crate::process::Build;
 
-const PARTS: [&str; 5] = ["plan", "answers", "reaction", "run-1000", "scrape"];
+const PARTS: [&str; 6] = ["plan", "answers", "reaction", "run-1000", "scrape", "accounts"];
 
 fn main() -> ExitCode {
     let given: Vec<String> = env::args().skip(1).collect();
@@ -72,6 +73,9 @@ fn main() -> ExitCode {
     }
     for build in builds.iter().filter(|_| wanted("scrape")) {
         scrape::run(quick, build);
+    }
+    if wanted("accounts") {
+        accounts::run(quick, &builds);
     }
     println!("\nload average at the end: {}", load());
     ExitCode::SUCCESS

@@ -108,7 +108,8 @@ impl Cluster {
         cluster
     }
 
-    /// A proxy with lead, one without, and HAProxy, if that is installed; a client writes through each.
+    /// A proxy with lead, one without, and HAProxy, if that is installed; a client writes through each, and another one, that connects
+    /// for each write, through the first.
     pub fn lanes(&mut self) -> Vec<Lane> {
         let mut lanes = Vec::new();
         let lead = format!(
@@ -130,6 +131,9 @@ impl Cluster {
             let listen: SocketAddr = proxy.told_after("listening on ").parse().expect("an address");
             self.proxies.push(proxy);
             lanes.push(Lane::start(name, listen));
+            if !lead.is_empty() {
+                lanes.push(Lane::start_anew("lead, new", listen));
+            }
         }
         match Command::new("haproxy").arg("-v").output() {
             Ok(_) => {

@@ -1,4 +1,4 @@
-//! A client that writes through one proxy, and connects anew whenever its session ends.
+//! A client that writes through one proxy, and connects anew whenever its session ends, or for each write.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,6 +15,9 @@ use crate::cluster::MEMBERS;
 
 /// Between two writes, and before a new connection.
 const APART: Duration = Duration::from_millis(5);
+
+/// How long a connection for one write may take.
+const GIVEN_UP: Duration = Duration::from_millis(200);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -39,8 +42,17 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// Writes until the process ends.
+    /// Writes until the process ends, in one session for as long as that lasts.
     pub fn start(name: &'static str, via: SocketAddr) -> Self {
+        Self::go(name, via, false)
+    }
+
+    /// The same with a connection for each write, of which one that takes a while is given up.
+    pub fn start_anew(name: &'static str, via: SocketAddr) -> Self {
+        Self::go(name, via, true)
+    }
+
+    fn go(name: &'static str, via: SocketAddr, is_anew: bool) -> Self {
         let lane = Self {
             name,
             seen: Arc::default(),
@@ -50,7 +62,12 @@ impl Lane {
         thread::spawn(move || {
             runtime().block_on(async {
                 loop {
-                    if let Err(Failed::Refused(error)) = write(via, &seen).await
+                    let writing = write(via, &seen, is_anew);
+                    let ended = match is_anew {
+                        true => tokio::time::timeout(GIVEN_UP, writing).await.unwrap_or(Ok(())),
+                        false => writing.await,
+                    };
+                    if let Err(Failed::Refused(error)) = ended
                         && error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION)
                     {
                         wrong.fetch_add(1, Ordering::Relaxed);
@@ -91,7 +108,7 @@ impl Lane {
     }
 }
 
-async fn write(via: SocketAddr, seen: &(Mutex<Seen>, Condvar)) -> Result<(), Failed> {
+async fn write(via: SocketAddr, seen: &(Mutex<Seen>, Condvar), is_once: bool) -> Result<(), Failed> {
     let (client, connection) = connect(via).await?;
     let written = async {
         loop {
@@ -108,6 +125,9 @@ async fn write(via: SocketAddr, seen: &(Mutex<Seen>, Condvar)) -> Result<(), Fai
                     guard.at = Some((server, now));
                 }
                 seen.1.notify_all();
+            }
+            if is_once {
+                return Ok(());
             }
             tokio::time::sleep(APART).await;
         }

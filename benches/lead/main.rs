@@ -4,7 +4,8 @@
 //! `cargo bench --bench lead -- [--rounds N] [--beside N]`, with PostgreSQL's programs in the folder that RDS_TETHER_TEST_POSTGRES names.
 //! Everything is on loopback. In each round another member is promoted; in the first ones (`--beside`) DNS names it 20 s later, flaps
 //! back at 22 s and is right from 26 s on, in the others at once when the lead has been measured. `lost` ends the former writer's
-//! sessions, as a failover does; `frozen` leaves them, as a host does that nobody hears any more.
+//! sessions, as a failover does; `frozen` leaves them, as a host does that nobody hears any more, and begins when all has been calm for a
+//! while, which takes half a minute a round.
 #![allow(clippy::print_stdout, reason = "figures are printed")]
 #![allow(clippy::disallowed_methods, reason = "real processes fail over in real time")]
 
@@ -23,6 +24,12 @@ use crate::lane::Lane;
 const LAG: Duration = Duration::from_secs(20);
 const BACK: Duration = Duration::from_secs(22);
 const RIGHT: Duration = Duration::from_secs(26);
+/// So many of the lanes go by the lead.
+const LED: usize = 2;
+/// A TTL, and a second.
+const SETTLED: Duration = Duration::from_secs(6);
+/// How long members are asked often after a change.
+const CALM: Duration = Duration::from_secs(32);
 /// How long a lane is waited for at the new writer; a figure of as much means that it was not there.
 const LANE_MAX: Duration = Duration::from_secs(90);
 
@@ -70,10 +77,19 @@ fn measure(failing: Failing, rounds: usize, beside: usize) {
         let (from, to) = cluster.next();
         let lags = round < beside;
         // Where DNS does not lag, who follows it is not measured.
-        let measured = if lags { lanes.len() } else { 1 };
+        let measured = if lags { lanes.len() } else { LED };
         for lane in &lanes[..measured] {
             lane.wait_at(from, Instant::now() + LANE_MAX);
         }
+        // Everybody has been heard, and DNS, since the round before. Of a host that stands still nobody tells, so nothing is in doubt any more
+        // either, and members are asked once a second, wherever in it the failover falls.
+        let calm = if matches!(failing, Failing::Frozen) {
+            CALM
+        } else {
+            SETTLED
+        };
+        let tenth = Duration::from_millis(100).saturating_mul(u32::try_from(round % 10).expect("a digit"));
+        std::thread::sleep(calm + tenth);
         lanes.iter().for_each(Lane::forget);
         let promoted = cluster.fail_over(failing);
         if lags {
@@ -83,13 +99,15 @@ fn measure(failing: Failing, rounds: usize, beside: usize) {
                 cluster.name(name);
             }
         } else {
-            lanes[0].wait_at(to, promoted + LANE_MAX);
+            for lane in &lanes[..LED] {
+                lane.wait_at(to, promoted + LANE_MAX);
+            }
             cluster.name(to);
         }
         for (lane, tally) in lanes.iter().zip(&mut tallies).take(measured) {
             let first = lane.wait_at(to, promoted + LANE_MAX);
             let after = first.map_or(LANE_MAX, |first| first.saturating_duration_since(promoted));
-            if lane.name == "lead" && after > Duration::from_secs(1) {
+            if lane.name.starts_with("lead") && after > Duration::from_secs(3) {
                 println!("round {round}, {from} -> {to}: {after:?}; {}", cluster.log());
             }
             match lags {
@@ -112,7 +130,7 @@ fn measure(failing: Failing, rounds: usize, beside: usize) {
         let mut all: Vec<Duration> = tally.lagging.iter().chain(&tally.prompt).copied().collect();
         let late = [quantile(&mut tally.lagging, 0.5), quantile(&mut tally.lagging, 0.99)];
         let all = [quantile(&mut all, 0.5), quantile(&mut all, 0.99)];
-        let all = if n == 0 { all } else { ["-".to_owned(), "-".to_owned()] };
+        let all = if n < LED { all } else { ["-".to_owned(), "-".to_owned()] };
         println!(
             "{:<10}{:>22}{:>12}{:>12}{:>12}{:>18}",
             lane.name, late[0], late[1], all[0], all[1], tally.wrong

@@ -8,12 +8,13 @@ use lambda_runtime::{Diagnostic, LambdaEvent};
 use rds_tether::aws::elb::{self, Client, ClientKey, Clients};
 use rds_tether::clock::Clock;
 use rds_tether::counts::Notifications;
+use rds_tether::discover::Unseen;
 use rds_tether::dns::watch::Watchers;
 use rds_tether::exit::Exit;
 use rds_tether::follow::binding::Binding;
 use rds_tether::follow::report::Report;
 use rds_tether::follow::{self, Follower};
-use rds_tether::function::event::{Command, Doorbell, Scope};
+use rds_tether::function::event::{Command, Doorbell, Phase, Scope};
 use rds_tether::function::tag::Seal;
 use rds_tether::lead::crew::Crews;
 use rds_tether::notify::Notifier;
@@ -29,6 +30,7 @@ use tracing::{Instrument, info, info_span, warn};
 use crate::clocks::{Remembered, TAG_READ_MAX, TAG_WRITE_MAX};
 use crate::emf;
 use crate::looking::{Looking, Telling, Until};
+use crate::tagged::Tagged;
 
 /// Kept free at the end of an invocation for its last lines and the response.
 const RESERVE: Duration = Duration::from_secs(2);
@@ -45,6 +47,7 @@ const UNSETTLED: &str = "Unsettled";
 pub struct Function {
     settings: Settings,
     clients: tokio::sync::Mutex<Clients>,
+    tagged: tokio::sync::Mutex<Tagged>,
     remembered: Arc<Remembered>,
     notifier: Arc<Mutex<Notifier>>,
 }
@@ -83,6 +86,7 @@ impl Function {
             settings,
             notifier: Arc::new(Mutex::new(notifier)),
             clients: tokio::sync::Mutex::new(clients),
+            tagged: tokio::sync::Mutex::default(),
             remembered: Arc::new(Remembered::sealing(seal)),
         }
     }
@@ -97,7 +101,10 @@ impl Function {
     async fn answer(&self, event: LambdaEvent<Box<RawValue>>) -> Result<Value, Diagnostic> {
         let clock = Clock::start();
         let mut doorbell = Doorbell::read(event.payload.get());
-        let configured = self.settings.bindings.iter().flat_map(|binding| &binding.endpoints);
+        let left = Until::new(&doorbell, event.context.deadline, RESERVE, clock.now()).deadline();
+        let left = left.since(clock.now());
+        let (followed, unknown) = self.followed(&doorbell, clock, left / 2).await;
+        let configured = followed.iter().flat_map(|binding| &binding.endpoints);
         doorbell.scope = doorbell.scope.among(configured);
         info!(phase = ?doorbell.phase, scope = ?doorbell.scope, "woken by {doorbell}");
         let watchers = Watchers::of(&self.settings.dns, clock).map_err(|error| unsettled(error.to_string()))?;
@@ -117,12 +124,27 @@ impl Function {
             remembered: Arc::clone(&self.remembered),
         };
         let mut batches = JoinSet::new();
-        for batch in self.batches(&invocation.doorbell.scope).await {
+        for batch in self.batches(&followed, &invocation.doorbell.scope).await {
             batches.spawn(invocation.clone().answer_all(batch).in_current_span());
         }
         let reports: BTreeMap<usize, Report> = batches.join_all().await.into_iter().flatten().collect();
         self.send_messages(clock, until).await;
+        let unknown: Vec<String> = unknown.iter().map(ToString::to_string).collect();
+        if !unknown.is_empty() {
+            return Err(unsettled(unknown.join("; ")));
+        }
         conclude(&reports.into_values().collect::<Vec<_>>())
+    }
+
+    /// What is to be followed, and the places that might have more of it and could not be looked at.
+    async fn followed(&self, doorbell: &Doorbell, clock: Clock, limit: Duration) -> (Vec<Arc<Binding>>, Vec<Unseen>) {
+        let mut tagged = self.tagged.lock().await;
+        let mut clients = self.clients.lock().await;
+        let are_new = doorbell.is_of_tags || doorbell.command.is_some();
+        let has_leisure = doorbell.phase == Phase::Other;
+        tagged
+            .followed(&self.settings, &mut clients, (are_new, has_leisure), clock.now(), limit)
+            .await
     }
 
     /// Lets the messages of this invocation be sent before Lambda freezes the process. What does not go now may go with the
@@ -144,12 +166,12 @@ impl Function {
     }
 
     /// The bindings that the event is about, with those that share a client together.
-    async fn batches(&self, scope: &Scope) -> Vec<Batch> {
-        let concerned = |binding: &&Binding| binding.endpoints.iter().any(|endpoint| scope.covers(endpoint));
+    async fn batches(&self, followed: &[Arc<Binding>], scope: &Scope) -> Vec<Batch> {
+        let concerned = |binding: &&Arc<Binding>| binding.endpoints.iter().any(|endpoint| scope.covers(endpoint));
         let mut by_client: BTreeMap<ClientKey, Vec<(usize, Arc<Binding>)>> = BTreeMap::new();
-        for (index, binding) in self.settings.bindings.iter().filter(concerned).enumerate() {
+        for (index, binding) in followed.iter().filter(concerned).enumerate() {
             let bindings = by_client.entry(binding.client_key()).or_default();
-            bindings.push((index, Arc::new(binding.clone())));
+            bindings.push((index, Arc::clone(binding)));
         }
         let mut clients = self.clients.lock().await;
         let mut batches = Vec::new();

@@ -4,6 +4,7 @@ mod clocks;
 mod emf;
 mod invocation;
 mod looking;
+mod tagged;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -20,6 +20,25 @@ pub struct TopicArn(Arc<str>);
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RoleArn(Arc<str>);
 
+/// The name of a region, such as `eu-west-1`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Region(pub String);
+
+impl FromStr for Region {
+    type Err = Wrong;
+
+    fn from_str(text: &str) -> Result<Self, Wrong> {
+        let text = text.trim();
+        match is_like_a_region(text) {
+            true => Ok(Self(text.to_owned())),
+            false => Err(Wrong::new(
+                format!("{text:?} has not the form of a region"),
+                "write one such as eu-west-1",
+            )),
+        }
+    }
+}
+
 impl Arn {
     /// The partition of AWS, `aws` for most.
     pub fn partition(&self) -> &str {
@@ -70,6 +89,11 @@ impl TopicArn {
 }
 
 impl RoleArn {
+    /// The account that it belongs to.
+    pub fn account(&self) -> &str {
+        self.0.split(':').nth(4).unwrap_or_default()
+    }
+
     fn check(text: &str) -> Result<(), &'static str> {
         let name = resource(text, "iam", false)?.strip_prefix("role/");
         name.filter(|name| !name.is_empty())

@@ -1,4 +1,4 @@
-//! One budget of AWS calls for the whole process: the account's limits are shared with every other tool in it.
+//! One budget of AWS calls for each account and region: its limits are shared with every other tool there.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

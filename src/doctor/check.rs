@@ -13,6 +13,8 @@ pub const SETTINGS: &str = "settings";
 /// Every check, with what it is about, in the order in which people read them.
 pub const NAMES: &[(&str, &str)] = &[
     (SETTINGS, "flags, environment and file make settings"),
+    ("discover.look", "target groups can be looked for by their tags"),
+    ("discover.tags", "the tags of each say what can be followed"),
     (
         "dns.servers",
         "which name servers are asked, and whether a cache stands before them",

@@ -19,7 +19,7 @@ const FLAP: Duration = Duration::from_secs(35);
 /// What the settings ask for.
 pub fn settings(settings: &Settings) -> Outcome {
     let (bindings, proxies) = (settings.bindings.len(), settings.proxies.len());
-    if bindings + proxies == 0 {
+    if bindings + proxies + settings.discover.len() == 0 {
         return Outcome::skipped("nothing is followed: only the database is looked at");
     }
     let is_short = |binding: &&Binding| binding.policy.forget(Role::Writer) < FLAP;

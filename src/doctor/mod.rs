@@ -20,6 +20,7 @@ mod local;
 pub mod look;
 pub mod reach;
 pub mod service;
+mod tagged;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -89,17 +90,19 @@ struct Cloud {
 /// Looks at everything that is asked for and judges it.
 pub async fn examine(read: Result<Settings, settings::Error>, order: &Order) -> Vec<Section> {
     let end = Instant::now() + order.limit;
-    let (settings, first) = match read {
+    let (settings, first, tagged) = match read {
         Ok(settings) => {
             let check = Check::new(check::SETTINGS, local::settings(&settings));
-            (Some(settings), check)
+            let (settings, tagged) = tagged::look(settings, &order.selection, order.limit / 2).await;
+            (Some(settings), check, tagged)
         }
-        Err(error) => (None, Check::new(check::SETTINGS, local::bad_settings(&error))),
+        Err(error) => (None, Check::new(check::SETTINGS, local::bad_settings(&error)), None),
     };
     let mut sections = vec![Section {
         title: "settings".into(),
         checks: vec![first],
     }];
+    sections.extend(tagged);
     let (followed, database) = tokio::join!(
         async {
             match &settings {
@@ -350,14 +353,7 @@ fn wanted<'a>(binding: &'a Binding, family: Family, endpoints: &BTreeMap<Endpoin
 
 fn draw_callers(settings: &Settings, cloud: &Cloud) -> Vec<Section> {
     let section = |(key, reply): (&ClientKey, &Reply)| {
-        let ClientKey { region, role } = key;
-        let accounts = settings.bindings.iter().filter(|binding| binding.client_key() == *key);
-        let accounts: BTreeSet<&str> = accounts.map(|binding| binding.arn.account()).collect();
-        let own = reply
-            .caller
-            .as_ref()
-            .map(|caller| caller.account.as_str())
-            .unwrap_or_default();
+        let ClientKey { account, region, role } = key;
         let of_key = |arn: &Arn| {
             settings
                 .bindings
@@ -368,15 +364,13 @@ fn draw_callers(settings: &Settings, cloud: &Cloud) -> Vec<Section> {
             let failed = seen.detail.as_ref().err();
             of_key(arn) && failed.is_none_or(|error| error.failure.kind != Kind::Unavailable)
         });
-        // If there is one that is not the caller's, that is the one to tell of.
-        let account = accounts.iter().find(|account| **account != own).or(accounts.first());
         let role = role
             .as_ref()
             .map(|role| format!(" as {}", role.arn))
             .unwrap_or_default();
         Section {
             title: format!("AWS {region}{role}"),
-            checks: aws::judge(reply, account.copied().unwrap_or_default(), is_answered),
+            checks: aws::judge(reply, account, is_answered),
         }
     };
     cloud.callers.iter().map(section).collect()

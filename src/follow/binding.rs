@@ -45,6 +45,7 @@ impl Binding {
     /// Which client makes the calls about the group.
     pub fn client_key(&self) -> ClientKey {
         ClientKey {
+            account: self.arn.account().to_owned(),
             region: self.arn.region().to_owned(),
             role: self.assume_role.clone(),
         }

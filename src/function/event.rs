@@ -22,6 +22,8 @@ pub struct Doorbell {
     pub at: Option<Timestamp>,
     /// A person's command.
     pub command: Option<Command>,
+    /// Whether it tells that tags have changed (`aws.tag`).
+    pub is_of_tags: bool,
     /// The event in words, for the log.
     pub reason: String,
 }
@@ -226,6 +228,7 @@ impl Doorbell {
             scope: Scope::All,
             at: None,
             command: None,
+            is_of_tags: false,
             reason: reason.to_owned(),
         }
     }
@@ -249,6 +252,7 @@ impl Doorbell {
             scope: self.scope.join(other.scope),
             at,
             command: Command::join(self.command, other.command),
+            is_of_tags: self.is_of_tags || other.is_of_tags,
             reason,
         }
     }
@@ -363,6 +367,7 @@ fn eventbridge(event: &Fields<'_>) -> Option<Doorbell> {
     if source != "aws.rds" {
         let mut doorbell = Doorbell::unknown(&shorten(&format!("{detail_type} of {source}")));
         doorbell.at = at;
+        doorbell.is_of_tags = source == "aws.tag";
         return Some(doorbell);
     }
     let detail = event.get("detail").unwrap_or(RawValue::NULL);
@@ -433,6 +438,7 @@ impl Found {
             },
             at: self.at.as_deref().and_then(moment),
             command: None,
+            is_of_tags: false,
             reason: self.reason(id),
         }
     }

@@ -30,6 +30,8 @@ use crate::text::span;
 const OPENING_MAX: Duration = Duration::from_secs(2);
 /// How long a member that has never been heard may be on its way.
 const MISSED: Duration = Duration::from_secs(5);
+/// In a doubt something is heard ten times a second; who hears nothing for as long was suspended.
+const ASLEEP: Duration = Duration::from_millis(500);
 /// While nothing changes, all members are asked at once, and what they say is taken together: who follows them wakes once.
 const GATHERED_FOR: Duration = Duration::from_millis(50);
 /// Words that wait to be heard: each asker has one at a time.
@@ -188,6 +190,7 @@ impl Crews {
             showings: BTreeMap::new(),
             heard: BTreeSet::new(),
             doubted: None,
+            awake: self.clock.now(),
             voices: BTreeMap::new(),
             voice: Voice::default(),
         };
@@ -226,6 +229,8 @@ struct Captain {
     heard: BTreeSet<IpAddr>,
     /// Since when something has been changing.
     doubted: Option<Timestamp>,
+    /// When something was last heard.
+    awake: Timestamp,
     /// What the log was told of each, and of what follows from it.
     voices: BTreeMap<IpAddr, Voice<&'static str>>,
     voice: Voice<(&'static str, Option<IpAddr>)>,
@@ -417,7 +422,12 @@ impl Captain {
     fn publish(&mut self, sight: &Sight) {
         let mut members = self.watches.values();
         let all_looked = sight.is_looked_at() && members.all(|member| member.sights.borrow().is_looked_at());
-        self.doubted = self.is_in_doubt().then(|| self.doubted.unwrap_or(self.clock.now()));
+        let now = self.clock.now();
+        // Who was not awake for a while has heard nobody meanwhile, and members get their time anew.
+        let was_awake = now.since(self.awake) <= ASLEEP;
+        self.awake = now;
+        let doubted = self.doubted.filter(|_| was_awake);
+        self.doubted = self.is_in_doubt().then(|| doubted.unwrap_or(now));
         let shown = Shown {
             doubted: self.doubted,
             members: self.showings.clone(),
@@ -468,9 +478,11 @@ impl Captain {
     fn note_standing(&mut self, standing: &Standing, now: Timestamp) {
         let (endpoint, text) = (&standing.endpoint, standing.text());
         let verdict = &standing.verdict;
-        if let Some(untold) = self.voice.tell((verdict.name(), verdict.writer()), now) {
+        let is_trouble = standing.is_trouble();
+        let word = (verdict.name(), verdict.writer());
+        if let Some(untold) = self.voice.tell(word, is_trouble, now) {
             let after = after(untold);
-            match standing.is_trouble() {
+            match is_trouble {
                 true => warn!(%endpoint, "{text}{after}"),
                 false => info!(%endpoint, "{text}{after}"),
             }
@@ -488,7 +500,8 @@ impl Captain {
 
     fn note(&mut self, ip: IpAddr, word: &Word) {
         let voice = self.voices.entry(ip).or_default();
-        let Some(untold) = voice.tell(word.says.name(), word.at) else {
+        let is_for_people = matches!(word.says, Says::Denied(_) | Says::Impostor(_));
+        let Some(untold) = voice.tell(word.says.name(), is_for_people, word.at) else {
             return;
         };
         let (endpoint, after) = (&self.quest.endpoint, after(untold));

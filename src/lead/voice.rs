@@ -7,6 +7,8 @@ use crate::planner::time::Timestamp;
 
 /// Changes that are told at once, however close they are: a failover has fewer.
 const AT_ONCE: u64 = 8;
+/// The same for those that somebody should hear of, whatever else flutters.
+const URGENT_AT_ONCE: u64 = 2 * AT_ONCE;
 /// One more is told each time.
 const APART: Duration = Duration::from_secs(60);
 
@@ -34,7 +36,7 @@ impl<W> Default for Voice<W> {
 
 impl<W: PartialEq + Copy> Voice<W> {
     /// Whether this is to be told now, and after how many changes that were not.
-    pub fn tell(&mut self, word: W, now: Timestamp) -> Option<u64> {
+    pub fn tell(&mut self, word: W, is_urgent: bool, now: Timestamp) -> Option<u64> {
         if self.now.replace(word) != Some(word) {
             self.untold += 1;
         }
@@ -43,7 +45,8 @@ impl<W: PartialEq + Copy> Voice<W> {
             self.spent = self.spent.saturating_sub(regained);
             self.at = now;
         }
-        if self.told == self.now || self.spent >= AT_ONCE {
+        let at_once = if is_urgent { URGENT_AT_ONCE } else { AT_ONCE };
+        if self.told == self.now || self.spent >= at_once {
             return None;
         }
         self.spent += 1;
@@ -70,18 +73,20 @@ mod tests {
         let mut voice = Voice::default();
         let at = |seconds: u64| Timestamp::from_millis(1_700_000_000_000 + seconds * 1000);
         for (word, second) in [("writer", 0), ("silent", 9), ("reader", 10)] {
-            assert_eq!(voice.tell(word, at(second)), Some(0), "{word}");
-            assert_eq!(voice.tell(word, at(second)), None, "{word}");
+            assert_eq!(voice.tell(word, false, at(second)), Some(0), "{word}");
+            assert_eq!(voice.tell(word, false, at(second)), None, "{word}");
         }
-        let flutter = |second: u64| if second % 2 == 0 { "reader" } else { "silent" };
+        let flutter = |second: u64| if second.is_multiple_of(2) { "reader" } else { "silent" };
         let told: Vec<u64> = (11..611)
-            .filter(|s| voice.tell(flutter(*s), at(*s)).is_some())
+            .filter(|s| voice.tell(flutter(*s), false, at(*s)).is_some())
             .collect();
         assert_eq!(told.len(), 5 + 10, "{told:?}");
+        assert!(
+            voice.tell("contested", true, at(610)).is_some(),
+            "trouble is told even so"
+        );
         // Told or not, the last word comes when it rests.
-        let last = *told.last().expect("lines");
-        let rests = flutter(last + 1);
-        let due: Vec<_> = (611..700).filter_map(|s| voice.tell(rests, at(s))).collect();
+        let due: Vec<_> = (611..740).filter_map(|s| voice.tell("reader", false, at(s))).collect();
         assert_eq!(due.len(), 1);
         assert!(due[0] <= 60, "{due:?}");
     }

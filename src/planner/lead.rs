@@ -30,11 +30,15 @@ use super::time::Timestamp;
 /// who does not says so by its silence. What is older than both was asked by nobody who is still there.
 pub const FRESH: Duration = Duration::from_millis(2_200);
 
+/// A claim that is no older than this belongs to the failover that has silenced the former writer.
+const NEW_CLAIM: Duration = Duration::from_secs(4);
+
 /// How old a claim to be the writer may be while another member makes a newer one: everybody is asked ten times a second then, and has a
 /// second to answer.
 pub const FRESH_BESIDE_ANOTHER: Duration = Duration::from_millis(1_100);
 
-/// How long after the beginning of a doubt all members that are well have been heard again.
+/// How long after the beginning of a doubt members that are well have been heard again. One that is slower than that and makes a claim of
+/// its own is passed over until its answer comes: for new connections, since old ones are left in peace until it is silent.
 pub const HEARD_AGAIN: Duration = Duration::from_millis(100);
 
 /// What a member says of itself.
@@ -133,13 +137,14 @@ impl Shown {
         was_asked_again && at.is_some_and(|at| now.since(at) > FRESH_BESIDE_ANOTHER)
     }
 
-    /// Whether the address, which is not the writer's, says that it is a reader, or does not answer any more.
-    pub fn is_out(&self, ip: IpAddr, now: Timestamp) -> bool {
+    /// Whether the address says that it is a reader, or has fallen silent while the writer became it. Of one that the writer has contradicted
+    /// for longer, a missing answer says nothing.
+    pub fn is_out(&self, ip: IpAddr, writer: IpAddr, now: Timestamp) -> bool {
+        let claimed = self.members.get(&writer).map(|showing| showing.since);
         match self.members.get(&ip).map(|showing| &showing.says) {
             Some(Says::Reader) => self.fresh(ip, now).is_some(),
-            Some(Says::Silent(_)) => true,
-            Some(Says::Writer) => self.has_lapsed(ip, now),
-            Some(Says::Neither(_) | Says::Denied(_) | Says::Impostor(_)) | None => false,
+            Some(Says::Silent(_)) => claimed.is_some_and(|since| now.since(since) <= NEW_CLAIM),
+            Some(Says::Writer | Says::Neither(_) | Says::Denied(_) | Says::Impostor(_)) | None => false,
         }
     }
 

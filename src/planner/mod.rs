@@ -18,6 +18,7 @@ pub mod guard;
 pub mod history;
 pub mod lead;
 pub mod memory;
+pub mod pattern;
 pub mod plan;
 pub mod policy;
 pub mod protocol;

@@ -48,12 +48,14 @@ pub struct Route {
     pub is_rotating: bool,
     /// What the members make of it, where they are asked.
     pub verdict: Option<Verdict>,
+    /// The writer by whose own word the addresses are what they are.
+    pub led_by: Option<IpAddr>,
 }
 
 /// A move to other addresses, and what is known of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Move {
-    /// When DNS named them first.
+    /// When DNS named them first, or their own word began to stand for them.
     pub at: Timestamp,
     /// Whether the sessions that are left behind end as soon as a new address takes sessions and DNS has named it again: by default a writer's do, unless
     /// the name comes back to an address that it left lately. Names flap after a failover, and one of two such moves is wrong.
@@ -238,6 +240,7 @@ impl Rules {
             is_disputed: false,
             is_rotating: false,
             verdict: None,
+            led_by: None,
         }
     }
 
@@ -301,13 +304,9 @@ impl Rules {
         for ip in std::mem::take(&mut route.vouched) {
             route.gone.insert(ip, now);
         }
-        let moved = route.moved.map(|moved| moved.at);
-        let just_left = route.gone.iter().filter(|(_, since)| Some(**since) >= moved);
-        let mut left = route
-            .addresses
-            .iter()
-            .chain(just_left.map(|(ip, _)| ip))
-            .filter(|ip| **ip != writer);
+        let just_left = route.gone.iter().filter(|(_, since)| now.since(**since) < FLAPS);
+        let left = route.addresses.iter().chain(just_left.map(|(ip, _)| ip));
+        let mut left = left.filter(|ip| **ip != writer);
         let of_all_left = left.all(|ip| is_out(*ip));
         self.take(route, [writer], check, By::Proof { of_all_left }, now)
     }
@@ -338,7 +337,9 @@ impl Rules {
         route.refused.clear();
         let before = std::mem::replace(&mut route.addresses, addresses);
         let has_changed = before != route.addresses;
-        if has_changed {
+        let led_by = route.addresses.first().copied().filter(|_| by != By::Dns);
+        let has_proof = led_by.is_some() && led_by != std::mem::replace(&mut route.led_by, led_by);
+        if has_changed || has_proof {
             let left = |ip: &IpAddr| route.gone.get(ip).is_some_and(|since| now.since(*since) < FLAPS);
             let is_proven = by != By::Dns;
             let is_return = !is_proven && route.addresses.iter().any(left);
@@ -349,7 +350,6 @@ impl Rules {
                 is_proven,
             });
         } else if let Some(moved) = &mut route.moved {
-            moved.is_proven |= by != By::Dns;
             moved.is_confirmed |= now.since(moved.at) >= CONFIRMED_AFTER || by == By::Proof { of_all_left: true };
         }
         for ip in before {
@@ -630,6 +630,29 @@ mod tests {
             ask(&mut route, 12);
             assert_eq!(route.ends(ip("10.0.0.1")), after_all, "{linger:?} {is_out}");
             assert_eq!(route.addresses, [ip("10.0.0.2")]);
+        }
+    }
+
+    /// Fails if what DNS moved to and fro before a proof decides how soon the sessions that it leaves behind end.
+    #[test]
+    fn a_proof_counts_from_its_own_beginning() {
+        let prove = |route: &mut Route, secs, is_out: bool| {
+            route.verdict = Some(Verdict::Agrees(ip("10.0.0.1")));
+            rules().led(route, ip("10.0.0.1"), legal(&rules()), |_| is_out, at(secs));
+        };
+        for (is_out, ends) in [(true, [20, 20, 20]), (false, [25, 20, 20])] {
+            let (mut route, mut inquiry) = (rules().start(HOST, 5432), Inquiry::default());
+            // The name comes back, so that the sessions to what it named meanwhile have the whole 5 s.
+            for (secs, address) in [(0, "10.0.0.1"), (10, "10.0.0.2"), (20, "10.0.0.1")] {
+                let answer = answer(&mut inquiry, &[], &[address], secs);
+                rules().answered(&mut route, HOST, legal(&rules()), &answer, at(secs));
+            }
+            assert_eq!(route.ends(ip("10.0.0.2")), Some(at(25)));
+            let found = [21, 22, 23].map(|secs| {
+                prove(&mut route, secs, is_out);
+                route.ends(ip("10.0.0.2"))
+            });
+            assert_eq!(found, ends.map(|secs| Some(at(secs))), "is out: {is_out}");
         }
     }
 

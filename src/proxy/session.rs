@@ -305,10 +305,14 @@ impl Sessions {
                 }
                 let cut = self.cut(ip);
                 self.shared.counts.cut.fetch_add(cut as u64, Ordering::Relaxed);
+                let why = match current.writer() {
+                    Some(writer) => format!(": {writer} is the writer"),
+                    None => ", which DNS no longer names".to_owned(),
+                };
                 info!(
                     endpoint = %self.shared.endpoint(),
                     sessions = cut,
-                    "closed {cut} {} to {ip}, which DNS no longer names",
+                    "closed {cut} {} to {ip}{why}",
                     if cut == 1 { "session" } else { "sessions" },
                 );
             }

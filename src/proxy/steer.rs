@@ -174,7 +174,7 @@ impl Steering {
         let rules = &self.proxy.rules;
         let was_steered = before.waits() || before.writer().is_some();
         let effect = match (self.route.writer(), &sight.seen) {
-            (Some(writer), _) => rules.led(&mut self.route, writer, check, |ip| shown.is_out(ip, now), now),
+            (Some(writer), _) => rules.led(&mut self.route, writer, check, |ip| shown.is_out(ip, writer, now), now),
             // What DNS said holds again.
             (None, Ok(answer)) if was_steered => rules.answered(&mut self.route, host, check, answer, now),
             (None, _) => Effect::None,
@@ -206,7 +206,9 @@ impl Steering {
                 let own = self.own.borrow_and_update().clone();
                 let check = |ip| self.proxy.may_reach(ip, &own);
                 let rules = &self.proxy.rules;
-                let effect = rules.answered(&mut self.route, endpoint.host(), check, answer, sight.at);
+                // A proof is of now, however old the answer is.
+                let at = self.route.writer().map_or(sight.at, |_| shared.clock.now());
+                let effect = rules.answered(&mut self.route, endpoint.host(), check, answer, at);
                 self.moved(before, &effect, sight, shared, route);
                 if self.blind_since.take().is_some() {
                     self.tell(shared, sight, Happening::Resolved);

@@ -80,8 +80,9 @@ impl File {
                 }
             }
         }
-        if reading.errors.is_empty() && reading.options.target_group.is_empty() && reading.options.proxy.is_empty() {
-            let fix = "add a [[target_group]] with arn and endpoints, or a [[proxy]] with listen and endpoint";
+        if reading.errors.is_empty() && reading.options.is_empty() {
+            let fix = "add a [[target_group]] with arn and endpoints, a [[discover]] with region and allow_endpoints, or a [[proxy]] with \
+                       listen and endpoint";
             reading
                 .errors
                 .push(self.error(0, "there is nothing to follow", Some(fix)));

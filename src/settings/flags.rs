@@ -183,7 +183,7 @@ impl Flags {
             .ok()
             .flatten()
             .map(Bundle::Read);
-        if said.target_group.is_empty() && errors.is_empty() && file.is_some() {
+        if said.target_group.is_empty() && said.discover.is_empty() && errors.is_empty() && file.is_some() {
             errors.extend(group.said().into_iter().map(|long| {
                 let what = format!("--{long} is about target groups, and the settings have none");
                 Error::usage(what, "leave it out (or its variable)".to_owned())
@@ -202,6 +202,7 @@ impl Flags {
         };
         let merged = Options {
             target_group: said.target_group.into_iter().map(over).collect(),
+            discover: said.discover,
             proxy: said.proxy,
             dns: self.dns.clone().over(said.dns),
             http: self.http.clone().over(said.http),
@@ -221,13 +222,18 @@ impl Flags {
             }));
             Settings::default()
         });
-        reaching_aws(settings, errors)
+        let discover = settings
+            .discover
+            .into_iter()
+            .map(|discover| discover.under(&group))
+            .collect();
+        reaching_aws(Settings { discover, ..settings }, errors)
     }
 }
 
 /// The settings, if nothing is wrong and AWS can be trusted as the environment says, should it be called at all.
 fn reaching_aws(settings: Settings, mut errors: Vec<Error>) -> Result<Settings, Error> {
-    if !settings.bindings.is_empty() || settings.notify.topic.is_some() {
+    if !settings.bindings.is_empty() || !settings.discover.is_empty() || settings.notify.topic.is_some() {
         errors.extend(ca::from_env().err().map(Error::from));
         errors.extend(variables::wrong().into_iter().map(Error::from));
         let of_file = |Wrong { what, fix }| Error::file(what, fix);
@@ -263,6 +269,7 @@ impl ProxyFlags {
         let given = self.clone();
         let options = Options {
             target_group: Vec::new(),
+            discover: Vec::new(),
             proxy: vec![given.proxy],
             dns: given.dns,
             http: given.http,

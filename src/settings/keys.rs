@@ -27,7 +27,7 @@ pub struct Key {
 }
 
 /// The keys that have no flag: table, name, value, default (nothing where it must be given), and what it is for.
-const WITHOUT_FLAG: [[&str; 5]; 7] = [
+const WITHOUT_FLAG: [[&str; 5]; 13] = [
     [GROUP, "arn", "\"ARN\"", "", "The target group"],
     [
         GROUP,
@@ -52,6 +52,42 @@ const WITHOUT_FLAG: [[&str; 5]; 7] = [
          password, and database, members and patience may be given; needs ca_bundle",
     ],
     [
+        DISCOVER,
+        "region",
+        "\"REGION\"",
+        "",
+        "Where to look for tagged target groups",
+    ],
+    [
+        DISCOVER,
+        "allow_endpoints",
+        "[\"PATTERN\", ...]",
+        "",
+        "Endpoints that a tag may name, a star for any characters: \"*.abc123.eu-west-1.rds.amazonaws.com\"",
+    ],
+    [
+        DISCOVER,
+        "assume_role",
+        "{ arn = \"ARN\", external_id = \"TEXT\" }",
+        "none",
+        "IAM role to assume, in whose account they are; external_id may be left out",
+    ],
+    [
+        DISCOVER,
+        "allow_cidrs",
+        "[\"CIDR\", ...]",
+        "everywhere",
+        "Register only addresses within these networks, which a tag may narrow",
+    ],
+    [DISCOVER, "every", "\"DURATION\"", "5m", "How often to look for them"],
+    [
+        DISCOVER,
+        "defaults",
+        "{ KEY = VALUE, ... }",
+        "none",
+        "What holds where a tag says nothing: keys of [[target_group]]",
+    ],
+    [
         PROXY,
         "lead",
         "{ user = \"NAME\", password_file = \"FILE\" }",
@@ -69,13 +105,20 @@ const WITHOUT_FLAG: [[&str; 5]; 7] = [
     ],
 ];
 const GROUP: &str = "[[target_group]]";
+const DISCOVER: &str = "[[discover]]";
 const PROXY: &str = "[[proxy]]";
 const DNS: &str = "[dns]";
 
 /// All tables.
-pub fn tables() -> [Table; 5] {
+pub fn tables() -> [Table; 6] {
     [
         table::<TargetGroup>(GROUP),
+        table_of(
+            DISCOVER,
+            Command::new(DISCOVER).about(
+                "Target groups of an account and region that say by their tags what they follow; once for each account and region",
+            ),
+        ),
         table::<Proxy>(PROXY),
         table::<Dns>(DNS),
         table::<Http>("[http]"),
@@ -84,7 +127,10 @@ pub fn tables() -> [Table; 5] {
 }
 
 fn table<T: Args>(header: &'static str) -> Table {
-    let flags = T::augment_args(Command::new(header));
+    table_of(header, T::augment_args(Command::new(header)))
+}
+
+fn table_of(header: &'static str, flags: Command) -> Table {
     let others = WITHOUT_FLAG.iter().filter(|[table, ..]| *table == header);
     let others = others.map(|[_, name, value, default, about]| Key {
         name: (*name).to_owned(),

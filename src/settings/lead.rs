@@ -17,7 +17,7 @@ use crate::probe::Trust;
 pub(super) const NEEDS_BUNDLE: &str = "needs ca_bundle";
 
 /// How the members of a database are asked who the writer is.
-#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[derive(Args, Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(
     default,
     deny_unknown_fields,

@@ -4,6 +4,7 @@
 //! `command_line`. `flags` merges them. [`keys`] is what the manual says.
 
 mod command_line;
+pub mod discover;
 mod file;
 mod flags;
 pub mod keys;
@@ -13,6 +14,8 @@ pub mod value;
 
 use std::fmt;
 use std::net::SocketAddr;
+
+pub use discover::Discover;
 
 pub use command_line::{Refused, TAG_KEY, command_line, read_command_line};
 pub use flags::{Flags, OneShot, Output, ProxyFlags, without_command_line};
@@ -30,6 +33,8 @@ use crate::{dns, notify};
 pub struct Settings {
     /// Target groups to keep equal to endpoints.
     pub bindings: Vec<Binding>,
+    /// Where to look for more of them, which say by their tags what they follow.
+    pub discover: Vec<Discover>,
     /// Addresses to listen on for endpoints.
     pub proxies: Vec<Proxy>,
     /// How to look at DNS.
@@ -50,6 +55,11 @@ impl Settings {
     pub fn counted(&self) -> String {
         let counted = [
             (self.bindings.len(), "target group", "target groups"),
+            (
+                self.discover.len(),
+                "place to look for tagged target groups",
+                "places to look for tagged target groups",
+            ),
             (self.proxies.len(), "proxy", "proxies"),
         ];
         let counted = counted.into_iter().filter(|(count, ..)| *count > 0);

@@ -12,10 +12,12 @@ use clap::builder::{PathBufValueParser, TypedValueParser as _};
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::Settings;
 use super::lead::{Lead, NEEDS_BUNDLE};
-use super::value::{Bundle, Cidr, Deadline, Dial, Interval, Lasting, Listen, NameServer, ProbeInterval, Wait};
-use crate::aws::arn::{Arn, RoleArn, TopicArn};
+use super::value::{
+    AssumeRole, Bundle, Cidr, Deadline, Dial, Interval, Lasting, Listen, NameServer, ProbeInterval, Wait,
+};
+use super::{Settings, discover};
+use crate::aws::arn::{Arn, TopicArn};
 use crate::aws::ca;
 use crate::follow::binding::Binding;
 use crate::planner::answer::Quorum;
@@ -26,13 +28,14 @@ use crate::planner::target::Family;
 use crate::planner::wrong::Wrong;
 use crate::proxy::route::{Linger, Rules};
 use crate::proxy::{Probes, Readiness};
-use crate::{aws, dns, notify, proxy};
+use crate::{dns, notify, proxy};
 
 /// All tables, as a file has them.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
     pub target_group: Vec<TargetGroup>,
+    pub discover: Vec<discover::Table>,
     pub proxy: Vec<Proxy>,
     pub dns: Dns,
     pub http: Http,
@@ -40,7 +43,7 @@ pub struct Options {
 }
 
 /// A target group of type ip and the endpoints it follows; once for each group.
-#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[derive(Args, Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct TargetGroup {
     #[arg(skip)]
@@ -84,14 +87,6 @@ pub struct TargetGroup {
     pub assume_role: Option<AssumeRole>,
     #[command(flatten)]
     pub lead: Option<Lead>,
-}
-
-/// A role to assume.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table: { arn = \"...\", external_id = \"...\" }")]
-pub struct AssumeRole {
-    pub arn: RoleArn,
-    pub external_id: Option<String>,
 }
 
 /// An address to listen on and the endpoint that its connections are carried to; once for each proxy.
@@ -202,6 +197,11 @@ impl Fault {
 }
 
 impl Options {
+    /// Whether they name nothing to follow, and nowhere to look for it.
+    pub fn is_empty(&self) -> bool {
+        self.target_group.is_empty() && self.discover.is_empty() && self.proxy.is_empty()
+    }
+
     /// What they come to, with the defaults; or all that no bindings and proxies can be made of.
     pub fn settings(self) -> Result<Settings, Vec<Fault>> {
         let mut faults = Vec::new();
@@ -242,6 +242,18 @@ impl Options {
                 continue;
             }
             settings.bindings.push(binding);
+        }
+        for (index, table) in self.discover.into_iter().enumerate() {
+            let fault = |(key, wrong)| Fault {
+                table: "discover",
+                index,
+                key,
+                wrong,
+            };
+            match table.settings() {
+                Ok(discover) => settings.discover.push(discover),
+                Err(wrong) => faults.extend(wrong.into_iter().map(fault)),
+            }
         }
         for (index, proxy) in self.proxy.into_iter().enumerate() {
             let (table, listen) = ("proxy", proxy.listen.0);
@@ -316,7 +328,7 @@ impl TargetGroup {
             .collect()
     }
 
-    fn binding(self) -> Result<Binding, Vec<(&'static str, Wrong)>> {
+    pub(super) fn binding(self) -> Result<Binding, Vec<(&'static str, Wrong)>> {
         let Self {
             arn,
             endpoints,
@@ -397,7 +409,7 @@ impl TargetGroup {
                 probe_patience,
             },
             observe,
-            assume_role: assume_role.map(|AssumeRole { arn, external_id }| aws::AssumeRole { arn, external_id }),
+            assume_role: assume_role.map(AssumeRole::settings),
             trust,
             lead,
         })

@@ -10,11 +10,13 @@ use ipnet::IpNet;
 use jiff::SignedDuration;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
-use crate::aws::arn::{Arn, RoleArn, TopicArn};
+use crate::aws;
+use crate::aws::arn::{Arn, Region, RoleArn, TopicArn};
 use crate::planner::answer::Quorum;
 use crate::planner::candidate::{Probe, ProbePatience};
 use crate::planner::endpoint::{Endpoint, Role};
 use crate::planner::history::GAP;
+use crate::planner::pattern::Pattern;
 use crate::planner::target::Family;
 use crate::planner::wrong::Wrong;
 use crate::probe::Trust;
@@ -197,7 +199,7 @@ impl FromStr for Listen {
 
 /// CA certificates: a file's name as the command line gives it, which is read with the settings, each time anew; or what the
 /// file holds that a settings file names.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bundle {
     /// To be read.
     In(PathBuf),
@@ -220,6 +222,23 @@ impl FromStr for Bundle {
 
     fn from_str(path: &str) -> Result<Self, Wrong> {
         Trust::in_file(Path::new(path)).map(Self::Read)
+    }
+}
+
+/// A role to assume.
+#[derive(Clone, Debug, serde::Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, expecting = "a table: { arn = \"...\", external_id = \"...\" }")]
+pub struct AssumeRole {
+    /// The role.
+    pub arn: RoleArn,
+    /// What its trust policy asks for, if it does.
+    pub external_id: Option<String>,
+}
+
+impl AssumeRole {
+    pub(super) fn settings(self) -> aws::AssumeRole {
+        let Self { arn, external_id } = self;
+        aws::AssumeRole { arn, external_id }
     }
 }
 
@@ -264,7 +283,9 @@ read_as_texts!(
     Linger,
     Family,
     Readiness,
-    ProbeInterval
+    ProbeInterval,
+    Pattern,
+    Region
 );
 read_as_texts!(Cidr, NameServer, Listen, Bundle);
 

@@ -1,6 +1,7 @@
 //! The command line: its verbs, each with its own flags. `doctor` has a room of its own.
 
 pub mod check;
+mod finders;
 pub mod iam;
 pub mod manual;
 pub mod once;
@@ -17,7 +18,7 @@ use crate::doctor::flags::DoctorFlags;
 use crate::exit::Exit;
 use crate::logging::{self, LogFormat, Logging};
 use crate::settings::{self, Flags, OneShot, Output, ProxyFlags};
-use crate::{dns, doctor, proxy};
+use crate::{discover, dns, doctor, proxy};
 use out::{paint, print, remark, say};
 
 /// Keeps the IP target groups of a Network Load Balancer equal to the address an RDS or Aurora endpoint has now.
@@ -157,6 +158,8 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
         may_pass(error.may_pass())
     } else if let Some(error) = error.downcast_ref::<proxy::Error>() {
         may_pass(error.may_pass())
+    } else if let Some(error) = error.downcast_ref::<discover::Unseen>() {
+        error.exit()
     } else if error.is::<status::NobodyKnows>() {
         Exit::Unavailable
     } else {

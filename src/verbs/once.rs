@@ -9,10 +9,12 @@ use anyhow::Context as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tracing::warn;
 
 use crate::aws::arn::Arn;
 use crate::aws::elb::Clients;
 use crate::clock::Clock;
+use crate::discover;
 use crate::dns;
 use crate::dns::watch::Watchers;
 use crate::exit::Exit;
@@ -30,6 +32,8 @@ use crate::verbs::out::say;
 
 /// How long a dry run may take by default, besides the time that many bindings take.
 const PLAN_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long the look for tagged target groups may take by default.
+const FIND_TIMEOUT: Duration = Duration::from_secs(30);
 /// How much longer than the clocks of a removal a sync may take by default.
 const SYNC_MARGIN: Duration = Duration::from_secs(60);
 /// The time that each further binding may take: two calls of a process that keeps within the account's limits.
@@ -43,13 +47,13 @@ const LIVE_LINE_MAX: usize = 79;
 impl OneShot {
     /// Looks once and prints what would change.
     pub async fn plan(&self) -> anyhow::Result<Exit> {
-        let reports = plan(&self.with_groups()?, self.timeout.map(Duration::from)).await?;
+        let reports = plan(&self.with_groups().await?, self.timeout.map(Duration::from)).await?;
         self.print("plan", &reports, Report::plan_exit)
     }
 
     /// Converges and prints what was done.
     pub async fn sync(&self) -> anyhow::Result<Exit> {
-        let reports = sync(&self.with_groups()?, self.timeout.map(Duration::from)).await?;
+        let reports = sync(&self.with_groups().await?, self.timeout.map(Duration::from)).await?;
         // What is only observed is not waited for.
         let exit = |report: &Report| {
             if report.binding.observe {
@@ -62,12 +66,20 @@ impl OneShot {
     }
 
     /// What looks at target groups needs some.
-    fn with_groups(&self) -> Result<Settings, settings::Error> {
-        let settings = self.flags.settings()?;
-        if settings.bindings.is_empty() {
+    async fn with_groups(&self) -> anyhow::Result<Settings> {
+        let mut settings = self.flags.settings()?;
+        if settings.bindings.is_empty() && settings.discover.is_empty() {
             let what = "the settings have no [[target_group]]";
             let fix = "plan and sync look at target groups only, run serves proxies";
-            return Err(settings::Error::file(what, fix.to_owned()));
+            return Err(settings::Error::file(what, fix.to_owned()).into());
+        }
+        if !settings.discover.is_empty() {
+            let limit = self.timeout.map_or(FIND_TIMEOUT, Duration::from);
+            let (found, troubles) = discover::find_all(settings, &mut Clients::start(), limit).await?;
+            for trouble in troubles {
+                warn!("{trouble}");
+            }
+            settings = found;
         }
         Ok(settings)
     }

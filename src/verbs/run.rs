@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -16,15 +16,18 @@ use tracing::{debug, error, info, warn};
 use crate::aws::arn::Arn;
 use crate::aws::elb::{self, Clients};
 use crate::clock::Clock;
+use crate::discover::Found;
 use crate::dns;
 use crate::dns::resolv_conf::THIS_HOST;
 use crate::dns::watch::Watchers;
 use crate::exit::Exit;
 use crate::follow::binding::Binding;
 use crate::follow::report::Report;
+use crate::follow::tracker::Tracker;
 use crate::follow::{Follower, introduce};
 use crate::lead::crew::Crews;
 use crate::notify::Notifier;
+use crate::planner::memory::Memory;
 use crate::proxy::{Moment, Proxies, descriptors};
 use crate::settings::{self, Settings};
 use crate::telemetry::board::Board;
@@ -32,6 +35,7 @@ use crate::telemetry::http::{self, Site};
 use crate::telemetry::journal::Journal;
 use crate::telemetry::metrics::Metrics;
 use crate::text::{join, shown};
+use crate::verbs::finders::Finders;
 
 /// How often a settled daemon says that it lives.
 const SUMMARY: Duration = Duration::from_secs(5 * 60);
@@ -68,10 +72,10 @@ pub async fn run(read: impl Fn() -> Result<Settings, settings::Error>, replaces:
         .proxies
         .set(&daemon.settings.proxies, daemon.settings.http, &daemon.crews)
         .await?;
-    daemon.start_all(None).await;
-    daemon.show().await;
+    daemon.look_for_groups().await;
+    daemon.follow_all(true).await;
     info!(
-        target_groups = daemon.settings.bindings.len(),
+        target_groups = daemon.bindings.len(),
         proxies = daemon.proxies.len(),
         "started rds-tether {}",
         env!("CARGO_PKG_VERSION")
@@ -86,7 +90,11 @@ pub async fn run(read: impl Fn() -> Result<Settings, settings::Error>, replaces:
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => daemon.reload(read()).await,
+            _ = hangup.recv() => {
+                daemon.reload(read()).await;
+                daemon.look_for_groups().await;
+            }
+            found = daemon.finders.next() => daemon.found(found).await,
             Some(report) = reports.recv() => daemon.note(&report),
             Some(moment) = befallen.recv() => {
                 daemon.board.note_proxy(&moment);
@@ -118,6 +126,9 @@ pub async fn run(read: impl Fn() -> Result<Settings, settings::Error>, replaces:
 
 struct Daemon {
     settings: Settings,
+    /// What is followed: what the settings name, and what was found by its tags.
+    bindings: Vec<Arc<Binding>>,
+    finders: Finders,
     clock: Clock,
     clients: Clients,
     crews: Arc<Crews>,
@@ -137,7 +148,11 @@ struct Daemon {
 struct Running {
     task: AbortHandle,
     binding: Arc<Binding>,
+    left: Left,
 }
+
+/// What a follower would leave for the next one.
+type Left = Arc<Mutex<Option<(Memory, Tracker)>>>;
 
 impl Daemon {
     fn new(
@@ -152,6 +167,7 @@ impl Daemon {
         let site = Arc::new(Site::new(&board, &metrics));
         metrics.settings_in_force(clock.now());
         let proxies = Proxies::new(clock, moments, replaces);
+        let finders = Finders::default();
         Ok(Self {
             clock,
             clients: Clients::counted(&metrics.calls),
@@ -167,21 +183,72 @@ impl Daemon {
             site,
             http: None,
             shown: String::new(),
+            bindings: Vec::new(),
+            finders,
             settings,
         })
     }
 
-    /// Starts the bindings that do not run yet. Those that share a client are introduced together, so that a start with
-    /// many of them does not spend its calls on descriptions.
-    async fn start_all(&mut self, pause: Option<Duration>) {
+    /// Follows what a look has found. After one that failed everything is as before.
+    async fn found(&mut self, found: Found) {
+        if self.finders.take(found, &mut self.clients).await {
+            self.follow_all(true).await;
+        }
+    }
+
+    /// Looks for tagged target groups anew, wherever the settings say.
+    async fn look_for_groups(&mut self) {
+        self.finders.set(&self.settings.discover);
+        self.finders.send_out(&mut self.clients).await;
+    }
+
+    /// Stops what is not to be followed any more, and starts what is not followed yet; `goes_on` says whether what has not changed goes
+    /// on. How many went on, were started and were stopped.
+    async fn follow_all(&mut self, goes_on: bool) -> [usize; 3] {
+        let in_force = self.running.iter().map(|(arn, running)| (arn, &*running.binding));
+        let bindings = self.finders.followed(&self.settings, &in_force.collect());
+        let wanted: BTreeMap<&Arn, &Binding> = bindings.iter().map(|binding| (&binding.arn, binding)).collect();
+        let is_same = |running: &Running| goes_on && wanted.get(&running.binding.arn) == Some(&&*running.binding);
+        let stopped: Vec<Arn> = (self.running.iter())
+            .filter(|(_, running)| !is_same(running))
+            .map(|(arn, _)| arn.clone())
+            .collect();
+        let mut left = BTreeMap::new();
+        for arn in &stopped {
+            let next = wanted.get(arn);
+            let Some(running) = self.stop(arn) else { continue };
+            match next {
+                // Whose names are the same has the clocks that it had.
+                Some(next) if goes_on && next.endpoints == running.binding.endpoints => {
+                    let memory = running.left.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    left.extend(memory.map(|memory| (arn.clone(), memory)));
+                }
+                Some(_) => {}
+                None if self.settings.discover.is_empty() => {}
+                None => info!(group = arn.name(), "is not followed any more, and left as it is"),
+            }
+        }
+        let kept = self.running.len();
+        self.bindings = bindings.into_iter().map(Arc::new).collect();
+        self.start_all(None, left).await;
+        self.show().await;
+        [kept, self.running.len() - kept, stopped.len()]
+    }
+
+    /// Starts the bindings that do not run yet, some with what others have left. Those that share a client are introduced together, so that
+    /// a start with many of them does not spend its calls on descriptions.
+    async fn start_all(&mut self, pause: Option<Duration>, mut left: BTreeMap<Arn, (Memory, Tracker)>) {
         let mut by_client: BTreeMap<_, Vec<Follower>> = BTreeMap::new();
-        for binding in &self.settings.bindings {
+        for binding in &self.bindings {
             if self.running.contains_key(&binding.arn) {
                 continue;
             }
             let key = binding.client_key();
             let client = self.clients.of(&key).await;
-            let mut follower = Follower::new(Arc::new(binding.clone()), client, Arc::clone(&self.crews), self.clock);
+            let mut follower = Follower::new(Arc::clone(binding), client, Arc::clone(&self.crews), self.clock);
+            if let Some((memory, tracker)) = left.remove(&binding.arn) {
+                follower.recall(memory, tracker);
+            }
             pause.into_iter().for_each(|pause| follower.hold_off(pause));
             by_client.entry(key).or_default().push(follower);
         }
@@ -199,13 +266,16 @@ impl Daemon {
         for follower in &followers {
             let (hand_over, handed_over) = tokio::sync::oneshot::channel();
             let sender = self.sender.clone();
+            let left = Left::default();
+            let leaves = Arc::clone(&left);
             let task = self.tasks.spawn(async move {
                 if let Ok(follower) = handed_over.await {
-                    follow(follower, sender).await;
+                    follow(follower, leaves, sender).await;
                 }
             });
             let binding = Arc::clone(follower.binding());
-            self.running.insert(binding.arn.clone(), Running { task, binding });
+            self.running
+                .insert(binding.arn.clone(), Running { task, binding, left });
             waiting.push(hand_over);
         }
         tokio::spawn(async move {
@@ -229,13 +299,15 @@ impl Daemon {
         }
     }
 
-    fn stop(&mut self, arn: &Arn) {
-        if let Some(running) = self.running.remove(arn) {
+    fn stop(&mut self, arn: &Arn) -> Option<Running> {
+        let running = self.running.remove(arn);
+        if let Some(running) = &running {
             running.task.abort();
         }
         self.journal.forget(arn);
         self.board.forget(arn);
         self.notifier.forget(arn);
+        running
     }
 
     /// Takes new settings as a whole. Bindings that did not change go on with their clocks; a change of how to look at DNS
@@ -261,26 +333,16 @@ impl Daemon {
         let crews = if same_dns { Arc::clone(&self.crews) } else { crews };
         self.proxies.set(&settings.proxies, settings.http, &crews).await?;
         self.crews = crews;
-        let goes_on = |binding: &Binding| same_dns && settings.bindings.contains(binding);
-        let stopped: Vec<Arn> = (self.running.values())
-            .filter(|running| !goes_on(&running.binding))
-            .map(|running| running.binding.arn.clone())
-            .collect();
-        for arn in &stopped {
-            self.stop(arn);
-        }
-        let kept = self.running.len();
         let listening: BTreeSet<SocketAddr> = settings.proxies.iter().map(|proxy| proxy.listen).collect();
         self.notifier.set(&settings.notify);
         self.notifier.keep_proxies(&listening);
         self.settings = settings;
-        self.start_all(None).await;
-        self.show().await;
-        let started = self.running.len() - kept;
+        self.finders.set(&self.settings.discover);
+        let [kept, started, stopped] = self.follow_all(same_dns).await;
         info!(
             kept,
             started,
-            stopped = stopped.len(),
+            stopped,
             proxies = self.proxies.len(),
             "settings reloaded"
         );
@@ -305,7 +367,7 @@ impl Daemon {
 
     /// Serves the pages where the settings say.
     async fn show(&mut self) {
-        let followed = self.settings.bindings.iter().map(|binding| binding.arn.clone());
+        let followed = self.bindings.iter().map(|binding| binding.arn.clone());
         self.board.follow(followed);
         self.board.ask(&self.crews);
         self.board.look(&self.settings.dns);
@@ -326,7 +388,9 @@ impl Daemon {
     /// Followers stop at once: a step that was under way is repeated by the next process.
     fn stop_all(&mut self) {
         let all: Vec<Arn> = self.running.keys().cloned().collect();
-        all.iter().for_each(|arn| self.stop(arn));
+        for arn in &all {
+            self.stop(arn);
+        }
     }
 
     /// Followers end by being stopped alone; one that ends otherwise is started anew.
@@ -347,15 +411,16 @@ impl Daemon {
             ended.err()
         );
         self.stop(&arn);
-        self.start_all(Some(RESTART_PAUSE)).await;
+        self.start_all(Some(RESTART_PAUSE), BTreeMap::new()).await;
     }
 
     fn summary(&self) -> String {
         let mut parts = Vec::new();
-        if !self.settings.bindings.is_empty() {
-            parts.push(self.journal.summary(self.settings.bindings.len()));
+        if !self.bindings.is_empty() || !self.settings.discover.is_empty() {
+            parts.push(self.journal.summary(self.bindings.len()));
         }
-        let observed = self.settings.bindings.iter().filter(|binding| binding.observe).count();
+        parts.extend(self.finders.troubles());
+        let observed = self.bindings.iter().filter(|binding| binding.observe).count();
         if observed > 0 {
             parts.push(format!("{observed} only observed"));
         }
@@ -389,9 +454,11 @@ fn crews(
     Ok(Arc::new(Crews::new(Arc::new(watchers), clock).avoiding(is_ours)))
 }
 
-async fn follow(mut follower: Follower, sender: mpsc::Sender<Report>) {
+async fn follow(mut follower: Follower, left: Left, sender: mpsc::Sender<Report>) {
     loop {
         let report = follower.next().await;
+        let (memory, tracker) = follower.memory();
+        *left.lock().unwrap_or_else(PoisonError::into_inner) = Some((memory.clone(), tracker.clone()));
         if sender.send(report).await.is_err() {
             return;
         }

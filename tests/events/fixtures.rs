@@ -116,6 +116,13 @@ const READ: &[Read] = &[
     read("bridge-drill", Other, "all", AT_SECOND, "RDS DB Instance Event of drill.rds"),
     read("bridge-control-characters", Start, "instance orders-1", AT, "first line  {\"level\":\"ERROR\"} [2K  reversed"),
     // Schedules.
+    read(
+        "bridge-tag-change",
+        Other,
+        "all",
+        "2026-11-23T06:41:00Z",
+        "Tag Change on Resource of aws.tag",
+    ),
     read("tick-rule", Other, "all", "2026-11-23T06:41:00Z", "Scheduled Event of aws.events"),
     read("tick-scheduler", Other, "all", "2026-11-23T06:41:00Z", "Scheduled Event of aws.scheduler"),
     unknown("input-scheduler", "unknown form"),

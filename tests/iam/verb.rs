@@ -35,6 +35,44 @@ fn sids(policy: &Value) -> Vec<&str> {
     statements.map(|statement| statement["Sid"].as_str().unwrap()).collect()
 }
 
+/// Fails if whoever may follow what is tagged may change what is not.
+#[test]
+fn what_is_tagged_alone_may_be_changed() {
+    let scratch = Scratch::new();
+    let place = "[[discover]]\nregion = \"eu-west-1\"\nallow_endpoints = [\"*.example.com\"]\n";
+    let there = format!("{place}assume_role = {{ arn = \"{ROLE}\", external_id = \"orders\" }}\n");
+    let file = scratch.write("config.toml", &format!("{place}{there}"));
+    let file = file.to_str().unwrap();
+    let (policy, notes) = printed(&["--config", file]);
+    assert_eq!(sids(&policy), ["Look", "AssumeRoles", "LookForTagged", "ChangeTagged"]);
+    assert_eq!(
+        policy["Statement"][3],
+        json!({
+            "Sid": "ChangeTagged", "Effect": "Allow",
+            "Action": ["elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets"],
+            "Resource": "arn:aws:elasticloadbalancing:eu-west-1:*:targetgroup/*/*",
+            "Condition": { "Null": { "aws:ResourceTag/rds-tether:endpoint": ["false"] } }
+        })
+    );
+    assert_says(&notes, &["sts:ExternalId orders"]);
+    let (policy, _) = printed(&["--config", file, "--assumed-role", ROLE, "--for", "lambda"]);
+    let all = [
+        "Look",
+        "OptionalReadClocks",
+        "LookForTagged",
+        "ChangeTagged",
+        "OptionalKeepClocksOfTagged",
+    ];
+    assert_eq!(sids(&policy), all);
+    assert_eq!(
+        policy["Statement"][3]["Resource"],
+        "arn:aws:elasticloadbalancing:eu-west-1:222233334444:targetgroup/*/*"
+    );
+    assert_eq!(policy["Statement"][4]["Condition"].as_object().unwrap().len(), 2);
+    let (policy, _) = printed(&["--config", file, "--for", "doctor"]);
+    assert!(!sids(&policy).contains(&"ChangeTagged"), "{policy}");
+}
+
 #[test]
 fn flags_are_enough() {
     let endpoint = format!("{WRITER}:5432");

@@ -40,7 +40,10 @@ fn every_key_of_the_example_is_taken_and_every_key_is_there() {
     let path = scratch.write("config.toml", &with_bundle);
     let mut command = bare_command("http://127.0.0.1:9");
     let said = assert_exit(command.args(["doctor", "--only", "settings", "--config"]).arg(path), 0);
-    assert_says(&said, &["1 target group, 1 proxy"]);
+    assert_says(
+        &said,
+        &["1 target group, 1 place to look for tagged target groups, 1 proxy"],
+    );
 
     let mut seen = BTreeSet::new();
     let mut table = "";

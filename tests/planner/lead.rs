@@ -173,23 +173,35 @@ fn of_two_claims_the_one_that_is_not_made_again_ends_after_a_second() {
     }
 }
 
+/// Who does not answer has fallen silent with the failover that made the writer, or is late once.
 #[test]
-fn who_is_a_reader_or_does_not_answer_is_out() {
-    for (word, is_out) in [
-        ("W", false),
-        ("W'", true),
-        ("w", true),
-        ("R", true),
-        ("r", false),
-        ("S", true),
-        ("s", true),
-        ("N", false),
-        ("D", false),
-        ("d", false),
-        ("I", false),
-        ("-", false),
+fn who_is_a_reader_or_falls_silent_as_another_becomes_the_writer_is_out() {
+    for (word, of_a_new_writer, of_an_old_one) in [
+        ("W", false, false),
+        ("W'", false, false),
+        ("w", false, false),
+        ("R", true, true),
+        ("r", false, false),
+        ("S", true, false),
+        ("s", true, false),
+        ("N", false, false),
+        ("D", false, false),
+        ("d", false, false),
+        ("I", false, false),
+        ("-", false, false),
     ] {
-        assert_eq!(shown(word, at(0)).is_out(member(0), at(0)), is_out, "{word}");
+        for (secs, is_out) in [(4, of_a_new_writer), (5, of_an_old_one)] {
+            let mut shown = shown(word, at(0));
+            let since = before(at(0), Duration::from_secs(secs));
+            shown.members.insert(
+                member(1),
+                Showing {
+                    since,
+                    ..showing('W', Duration::ZERO, at(0))
+                },
+            );
+            assert_eq!(shown.is_out(member(0), member(1), at(0)), is_out, "{word}, {secs} s");
+        }
     }
 }
 

@@ -10,3 +10,4 @@ mod notify;
 mod output;
 mod permissions;
 mod settings;
+mod tagged;

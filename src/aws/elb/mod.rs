@@ -30,6 +30,10 @@ use crate::planner::target::{Family, Listed, State, Target, ZONE_ALL, Zone};
 
 /// Targets of one write; larger batches are rejected at times.
 const BATCH_MAX: usize = 100;
+/// Target groups of one page, the most that ELB gives (DescribeTargetGroups).
+const PAGE: i32 = 400;
+/// Pages of a list: ELB lets a region have 3,000 target groups, or more if asked.
+const PAGES_MAX: usize = 50;
 /// Target groups that one call describes, or the tags of which (ELB, DescribeTags).
 pub const DESCRIBED_MAX: usize = 20;
 
@@ -151,9 +155,25 @@ impl Client {
         &self,
         action: &'static str,
         group: &Arn,
-        _turn: Turn,
+        turn: Turn,
         sent: impl Future<Output = Result<T, sdk::error::SdkError<E>>>,
     ) -> Result<T, Error>
+    where
+        E: sdk::error::ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        self.call_of_all(action, turn, sent).await.map_err(|failure| {
+            let group = group.clone();
+            Error { group, failure }
+        })
+    }
+
+    /// The same for a call that is about no group in particular.
+    async fn call_of_all<T, E>(
+        &self,
+        action: &'static str,
+        _turn: Turn,
+        sent: impl Future<Output = Result<T, sdk::error::SdkError<E>>>,
+    ) -> Result<T, Failure>
     where
         E: sdk::error::ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
@@ -161,13 +181,53 @@ impl Client {
         let ended = sent.await.map_err(|error| Failure::of(action, self.role(), &error));
         let outcome = ended.as_ref().map_or_else(|failure| failure.kind.word(), |_| "ok");
         self.calls.note(action, started.elapsed(), outcome);
-        ended.map_err(|failure| {
+        ended.inspect_err(|failure| {
             if failure.kind == Kind::Throttled {
                 self.bucket.throttled();
             }
-            let group = group.clone();
-            Error { group, failure }
         })
+    }
+
+    /// All target groups of the region whose targets are addresses.
+    pub async fn list_groups(&self) -> Result<Vec<Arn>, Failure> {
+        const ACTION: &str = "DescribeTargetGroups";
+        let (mut groups, mut marker) = (Vec::new(), None);
+        for _ in 0..PAGES_MAX {
+            let turn = self.turn(Urgency::Look).await;
+            let request = self.sdk.describe_target_groups().page_size(PAGE).set_marker(marker);
+            let page = self.call_of_all(ACTION, turn, request.send()).await?;
+            let of_ip = page
+                .target_groups()
+                .iter()
+                .filter(|group| group.target_type() == Some(&TargetTypeEnum::Ip));
+            groups.extend(of_ip.filter_map(|group| group.target_group_arn()?.parse().ok()));
+            marker = page.next_marker().map(str::to_owned);
+            if marker.is_none() {
+                return Ok(groups);
+            }
+        }
+        let message = format!("the list has more than {PAGES_MAX} pages");
+        Err(Failure::here(ACTION, Kind::Other, UNREADABLE, message))
+    }
+
+    /// All tags of groups, of which there are at most [`DESCRIBED_MAX`]. One call, which fails as a whole if one of them does not exist.
+    pub async fn list_tags(&self, arns: &[Arn]) -> Result<BTreeMap<Arn, BTreeMap<String, String>>, Error> {
+        let Some(first) = arns.first() else {
+            return Ok(BTreeMap::new());
+        };
+        let turn = self.turn(Urgency::Look).await;
+        let names = arns.iter().map(Arn::to_string).collect();
+        let request = self.sdk.describe_tags().set_resource_arns(Some(names));
+        let output = self.call("DescribeTags", first, turn, request.send()).await?;
+        let mut all: BTreeMap<Arn, BTreeMap<String, String>> = BTreeMap::new();
+        for arn in arns {
+            let mut described = output.tag_descriptions().iter();
+            let tags = described.find(|description| description.resource_arn() == Some(arn.as_str()));
+            let tags = tags.ok_or_else(|| not_listed(arn))?.tags().iter();
+            let tags = tags.filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())));
+            all.insert(arn.clone(), tags.collect());
+        }
+        Ok(all)
     }
 
     /// The role that its configuration assumes.

@@ -4,6 +4,7 @@
 //! is what the code really calls.
 
 pub mod flags;
+mod tagged;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -161,6 +162,11 @@ impl Use {
         ACTIONS.iter().filter(move |action| action.callers.contains(&self))
     }
 
+    /// Whether it writes to target groups.
+    fn changes(self) -> bool {
+        WRITING.contains(&self)
+    }
+
     /// The bindings that it follows.
     fn bindings(self, settings: &Settings) -> &[Binding] {
         if self == Self::Proxy { &[] } else { &settings.bindings }
@@ -240,9 +246,10 @@ pub fn policy(settings: &Settings, caller: Use, role: Option<&str>) -> Policy {
             BTreeMap::new()
         },
     };
+    let statements = groups.iter().map(statement);
     Policy {
         version: "2012-10-17",
-        statement: groups.iter().map(statement).collect(),
+        statement: statements.chain(tagged::statements(settings, caller, role)).collect(),
     }
 }
 
@@ -258,7 +265,10 @@ fn resources(on: On, settings: &Settings, caller: Use, role: Option<&str>) -> Ve
     let is_removed_from = |binding: &&Binding| is_written(binding) && (tries || !binding.policy.upsert_only);
     let arn = |binding: &Binding| binding.arn.as_str().to_owned();
     match on {
-        On::Everything => own.take(1).map(|_| "*".to_owned()).collect(),
+        On::Everything => {
+            let is_any = own.count() + tagged::places(settings, caller, role).count() > 0;
+            is_any.then(|| "*".to_owned()).into_iter().collect()
+        }
         On::Groups => own.filter(is_written).map(arn).collect(),
         On::GroupsRemovedFrom => own.filter(is_removed_from).map(arn).collect(),
         On::Topic if role.is_none() => settings.notify.topic.iter().map(ToString::to_string).collect(),
@@ -313,7 +323,9 @@ pub fn roles(settings: &Settings, caller: Use) -> BTreeSet<&str> {
         .bindings(settings)
         .iter()
         .filter_map(|binding| binding.assume_role.as_ref());
-    roles.map(|role| role.arn.as_str()).collect()
+    let roles = roles.map(|role| role.arn.as_str());
+    let places = settings.discover.iter().filter(|_| caller != Use::Proxy);
+    roles.chain(places.filter_map(tagged::role_of)).collect()
 }
 
 impl Policy {
@@ -382,11 +394,11 @@ pub fn notes(policy: &Policy, settings: &Settings, caller: Use, role: Option<&st
 }
 
 fn about_role(role: &str, settings: &Settings) -> String {
-    let assumed = settings
-        .bindings
-        .iter()
-        .filter_map(|binding| binding.assume_role.as_ref());
-    let ids = assumed
+    let of_groups = settings.bindings.iter().map(|binding| &binding.assume_role);
+    let of_places = settings.discover.iter().map(|place| &place.assume_role);
+    let ids = of_groups
+        .chain(of_places)
+        .flatten()
         .filter(|assumed| assumed.arn.as_str() == role)
         .filter_map(|assumed| assumed.external_id.as_deref());
     let ids: Vec<&str> = ids.collect::<BTreeSet<_>>().into_iter().collect();

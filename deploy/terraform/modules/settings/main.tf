@@ -30,6 +30,31 @@ locals {
     ]))
   ]
 
+  discover = [
+    for place in var.discover : join("\n", compact([
+      "[[discover]]",
+      "region = ${jsonencode(place.region)}",
+      "allow_endpoints = ${jsonencode(place.allow_endpoints)}",
+      length(place.allow_cidrs) == 0 ? "" : "allow_cidrs = ${jsonencode(place.allow_cidrs)}",
+      place.every == null ? "" : "every = ${jsonencode(place.every)}",
+      place.assume_role == null ? "" : format("assume_role = { %s }", join(", ", compact([
+        "arn = ${jsonencode(place.assume_role.arn)}",
+        place.assume_role.external_id == null ? "" : "external_id = ${jsonencode(place.assume_role.external_id)}",
+      ]))),
+      place.defaults == null ? "" : format("defaults = { %s }", join(", ", compact([
+        place.defaults.role == null ? "" : "role = ${jsonencode(place.defaults.role)}",
+        place.defaults.forget == null ? "" : "forget = ${jsonencode(place.defaults.forget)}",
+        place.defaults.patience == null ? "" : "patience = ${jsonencode(place.defaults.patience)}",
+        length(place.defaults.keep) == 0 ? "" : "keep = ${jsonencode(place.defaults.keep)}",
+        place.defaults.upsert_only ? "upsert_only = true" : "",
+        place.defaults.probe == null ? "" : "probe = ${jsonencode(place.defaults.probe)}",
+        place.defaults.probe_patience == null ? "" : "probe_patience = ${jsonencode(place.defaults.probe_patience)}",
+        place.defaults.ca_bundle == null ? "" : "ca_bundle = ${jsonencode(place.defaults.ca_bundle)}",
+        place.defaults.observe ? "observe = true" : "",
+      ]))),
+    ]))
+  ]
+
   proxies = [
     for proxy in var.proxies : join("\n", compact([
       "[[proxy]]",
@@ -72,6 +97,7 @@ locals {
 
   tables = concat(
     local.target_groups,
+    local.discover,
     local.proxies,
     length(local.dns) == 0 ? [] : [join("\n", concat(["[dns]"], local.dns))],
     var.http_listen == null ? [] : ["[http]\nlisten = ${jsonencode(var.http_listen)}"],

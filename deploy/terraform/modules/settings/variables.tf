@@ -111,6 +111,55 @@ variable "target_groups" {
   }
 }
 
+variable "discover" {
+  description = "Places to look for target groups that say by their tags what they follow, each under a name of your choice: `region` and `allow_endpoints` (patterns of endpoints that a tag may name), and what the settings file knows besides."
+  type = map(object({
+    region          = string
+    allow_endpoints = list(string)
+    allow_cidrs     = optional(list(string), [])
+    every           = optional(string)
+    assume_role = optional(object({
+      arn         = string
+      external_id = optional(string)
+    }))
+    defaults = optional(object({
+      role           = optional(string)
+      forget         = optional(string)
+      patience       = optional(string)
+      keep           = optional(list(string), [])
+      upsert_only    = optional(bool, false)
+      probe          = optional(string)
+      probe_patience = optional(string)
+      ca_bundle      = optional(string)
+      observe        = optional(bool, false)
+    }))
+  }))
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = alltrue([for place in var.discover : length(place.allow_endpoints) > 0])
+    error_message = "allow_endpoints is empty: list the endpoints that a tag may name, such as \"*.cluster-abc123.eu-west-1.rds.amazonaws.com\"."
+  }
+  validation {
+    condition = alltrue(flatten([
+      for place in var.discover : [
+        for pattern in place.allow_endpoints :
+        can(regex("^([A-Za-z0-9_.*-]*\\*)?(\\.?[A-Za-z0-9_-]+)(\\.[A-Za-z0-9_-]+)+\\.?(:[0-9]{1,5})?$", pattern))
+      ]
+    ]))
+    error_message = "Each of allow_endpoints is a pattern that ends in a domain: \"*.cluster-abc123.eu-west-1.rds.amazonaws.com\"."
+  }
+  validation {
+    condition     = alltrue([for place in var.discover : can(regex("^[a-z]{2,}(-[a-z]+)+-[0-9]+$", place.region))])
+    error_message = "region is the name of a region: \"eu-west-1\"."
+  }
+  validation {
+    condition     = alltrue([for place in var.discover : place.every == null || can(regex("^([0-9]+(ms|s|m|h))+$", place.every))])
+    error_message = "every is a duration with a unit: \"5m\"."
+  }
+}
+
 variable "proxies" {
   description = "Proxies to run, each under a name of your choice: `listen` (ADDR:PORT) and `endpoint` (HOST:PORT), and what the settings file knows besides."
   type = map(object({

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::faults::{CALLER_ARN, Failure, Faults};
-use super::limits::Buckets;
+use super::limits::Limits;
 use super::model::Model;
 use super::refusal::Refusal;
 use super::target::TargetDescription;
@@ -87,7 +87,7 @@ impl Role {
 pub(super) struct World {
     pub(super) model: Model,
     pub(super) faults: Faults,
-    pub(super) limits: Option<Buckets>,
+    pub(super) limits: Option<Limits>,
     pub(super) calls: VecDeque<Call>,
     pub(super) external_ids: BTreeMap<String, String>,
     /// How many seconds the server's clock is ahead of this host's.
@@ -214,7 +214,12 @@ impl World {
         if request.is_of_ec2() {
             return self.ec2(request);
         }
-        if self.limits.as_mut().is_some_and(|limits| !limits.take(action, now)) {
+        let place = request.place();
+        if self
+            .limits
+            .as_mut()
+            .is_some_and(|limits| !limits.take(&place, action, now))
+        {
             return Err(Refusal::new(400, "Throttling", "Rate exceeded"));
         }
         let arn = || request.need("TargetGroupArn");

@@ -1,6 +1,31 @@
 //! The request rate limits of the ELBv2 API, which every tool of an account and region shares.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// The limits of all accounts and regions.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    since: Duration,
+    places: BTreeMap<String, Buckets>,
+}
+
+impl Limits {
+    /// Buckets that are full at `now`, wherever they are.
+    pub fn full_at(now: Duration) -> Self {
+        let places = BTreeMap::new();
+        Self { since: now, places }
+    }
+
+    /// Whether a call of `action` about something of an account and region is let through at `now`.
+    pub fn take(&mut self, place: &str, action: &str, now: Duration) -> bool {
+        let full = || Buckets::full_at(self.since);
+        self.places
+            .entry(place.to_owned())
+            .or_insert_with(full)
+            .take(action, now)
+    }
+}
 
 /// The token buckets of one account and region ("API request throttling" in the Elastic Load Balancing API
 /// reference).

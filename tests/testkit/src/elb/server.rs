@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::api::{Call, Reply, Taker, World};
 use super::faults::Failure;
 use super::group::Group;
-use super::limits::Buckets;
+use super::limits::Limits;
 use super::model::Model;
 use super::refusal::Refusal;
 use super::tags::Tags;
@@ -261,9 +261,9 @@ impl Server {
         self.change(|world, _| world.faults.clear());
     }
 
-    /// Switches the request rate limits of the API on, with full buckets, or off.
+    /// Switches the request rate limits of the API on, with full buckets for each account and region, or off.
     pub fn limits(&self, on: bool) {
-        self.change(|world, now| world.limits = on.then(|| Buckets::full_at(now)));
+        self.change(|world, now| world.limits = on.then(|| Limits::full_at(now)));
     }
 
     /// Sets the server's clock ahead of this host's, or back by a negative number.

@@ -64,6 +64,19 @@ impl Request {
             .collect()
     }
 
+    /// The region and the account of what it is about, which its limits count for.
+    pub(super) fn place(&self) -> String {
+        let others = ["LoadBalancerArn", "ListenerArn"]
+            .into_iter()
+            .filter_map(|name| self.get(name));
+        let lists = ["LoadBalancerArns", "ListenerArns", "RuleArns"]
+            .into_iter()
+            .flat_map(|name| self.list(name));
+        let first = self.arns().into_iter().chain(others).chain(lists).next();
+        let parts: Vec<&str> = first.unwrap_or_default().split(':').collect();
+        parts.get(3..5).map(|place| place.join(":")).unwrap_or_default()
+    }
+
     /// The values of `NAME.member.1`, `NAME.member.2` and so on.
     pub(super) fn list<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         (1..).map_while(move |index| self.get(&format!("{name}.member.{index}")))

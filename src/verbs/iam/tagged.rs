@@ -1,0 +1,91 @@
+//! What the following of tagged target groups is allowed: to look for them everywhere, and to change those alone that are tagged.
+
+use std::collections::BTreeMap;
+
+use super::{Condition, KEEP_CLOCKS, OneOrMore, Statement, Use, partition_of};
+use crate::aws::arn::RoleArn;
+use crate::function::tag;
+use crate::settings::discover::ENDPOINT;
+use crate::settings::{Discover, Settings};
+
+/// The condition key of a target group's tag; a target group that has no such tag is not changed.
+const TAGGED: &str = "aws:ResourceTag/rds-tether:endpoint";
+const _: () = assert!(TAGGED.len() == "aws:ResourceTag/".len() + ENDPOINT.len());
+
+/// The places that an identity looks at.
+pub(super) fn places<'a>(
+    settings: &'a Settings,
+    caller: Use,
+    role: Option<&'a str>,
+) -> impl Iterator<Item = &'a Discover> {
+    let is_own = move |place: &&Discover| role_of(place) == role;
+    settings
+        .discover
+        .iter()
+        .filter(move |_| caller != Use::Proxy)
+        .filter(is_own)
+}
+
+/// The role that is assumed for a place.
+pub(super) fn role_of(place: &Discover) -> Option<&str> {
+    place.assume_role.as_ref().map(|role| role.arn.as_str())
+}
+
+/// The statements that these places take beside those of all target groups.
+pub(super) fn statements(settings: &Settings, caller: Use, role: Option<&str>) -> Vec<Statement> {
+    let mut groups: Vec<String> = places(settings, caller, role).map(groups_of).collect();
+    groups.dedup();
+    if groups.is_empty() {
+        return Vec::new();
+    }
+    let statement = |sid, actions: &[&str], resources: &[String], condition| Statement {
+        sid,
+        effect: "Allow",
+        action: OneOrMore::new(actions.iter().copied()),
+        resource: OneOrMore::new(resources.to_vec()),
+        condition,
+    };
+    let everywhere = ["*".to_owned()];
+    let mut statements = vec![statement(
+        "LookForTagged",
+        &["elasticloadbalancing:DescribeTags"],
+        &everywhere,
+        Condition::new(),
+    )];
+    let is_tagged = || ("Null", BTreeMap::from([(TAGGED, vec!["false"])]));
+    if caller.changes() {
+        statements.push(statement(
+            "ChangeTagged",
+            &[
+                "elasticloadbalancing:RegisterTargets",
+                "elasticloadbalancing:DeregisterTargets",
+            ],
+            &groups,
+            Condition::from([is_tagged()]),
+        ));
+    }
+    if caller == Use::Lambda {
+        let keys = (
+            "ForAllValues:StringEquals",
+            BTreeMap::from([("aws:TagKeys", vec![tag::KEY])]),
+        );
+        let sid = "OptionalKeepClocksOfTagged";
+        debug_assert!(sid.starts_with(KEEP_CLOCKS));
+        let conditions = Condition::from([is_tagged(), keys]);
+        statements.push(statement(sid, &["elasticloadbalancing:AddTags"], &groups, conditions));
+    }
+    statements
+}
+
+/// All target groups of a place: whose account it is, only a role tells.
+fn groups_of(place: &Discover) -> String {
+    let region = &place.region;
+    let account = place
+        .assume_role
+        .as_ref()
+        .map_or("*", |role| RoleArn::account(&role.arn));
+    format!(
+        "arn:{}:elasticloadbalancing:{region}:{account}:targetgroup/*/*",
+        partition_of(Some(region))
+    )
+}
