@@ -39,6 +39,8 @@ pub struct Board {
     started: Timestamp,
     followed: Mutex<BTreeSet<Arn>>,
     lines: Mutex<BTreeMap<Arn, Line>>,
+    /// What became of target groups that are followed anew: by other rules, or because their follower ended.
+    resting: Mutex<BTreeMap<Arn, Arc<Timeline>>>,
     changes: Mutex<VecDeque<Change>>,
     proxies: Mutex<Vec<View>>,
     /// What became of the proxies, by where they listen according to the settings.
@@ -75,6 +77,7 @@ impl Board {
             started: clock.now(),
             followed: Mutex::default(),
             lines: Mutex::default(),
+            resting: Mutex::default(),
             changes: Mutex::default(),
             proxies: Mutex::default(),
             watched: Mutex::default(),
@@ -88,6 +91,7 @@ impl Board {
     pub fn follow(&self, arns: impl IntoIterator<Item = Arn>) {
         let followed: BTreeSet<Arn> = arns.into_iter().collect();
         lock(&self.lines).retain(|arn, _| followed.contains(arn));
+        lock(&self.resting).retain(|arn, _| followed.contains(arn));
         *lock(&self.followed) = followed;
     }
 
@@ -97,7 +101,11 @@ impl Board {
         let before = lines.remove(&report.binding.arn);
         let was_out = before.as_ref().is_some_and(|line| line.nothing_serves_since.is_some());
         let known = before.as_ref().map(|line| line.troubles.clone()).unwrap_or_default();
-        let line = Line::new(before, report);
+        let timeline = match &before {
+            Some(line) => Arc::clone(&line.timeline),
+            None => lock(&self.resting).remove(&report.binding.arn).unwrap_or_default(),
+        };
+        let line = Line::new(before, timeline, report);
         let is_out = line.nothing_serves_since.is_some();
         let troubles = line.troubles.clone();
         lines.insert(report.binding.arn.clone(), line);
@@ -167,9 +175,11 @@ impl Board {
         lock(&self.crews).iter().flat_map(|crews| crews.standings()).collect()
     }
 
-    /// Forgets what was seen of a binding.
+    /// Forgets how a binding is, but not what became of its target group for as long as that is followed.
     pub fn forget(&self, arn: &Arn) {
-        lock(&self.lines).remove(arn);
+        if let Some(line) = lock(&self.lines).remove(arn) {
+            lock(&self.resting).insert(arn.clone(), line.timeline);
+        }
     }
 
     /// Where each binding stands that has been looked at.
@@ -277,12 +287,8 @@ impl Board {
 }
 
 impl Line {
-    fn new(before: Option<Self>, report: &Report) -> Self {
+    fn new(before: Option<Self>, mut timeline: Arc<Timeline>, report: &Report) -> Self {
         let nothing_serves_since = before.as_ref().and_then(|line| line.nothing_serves_since);
-        let mut timeline = before
-            .as_ref()
-            .map(|line| Arc::clone(&line.timeline))
-            .unwrap_or_default();
         Arc::make_mut(&mut timeline).note(&Look::of(report));
         let told = before.as_ref().map(|line| line.troubles.clone()).unwrap_or_default();
         let troubles = troubles(report).into_iter().map(|(key, text)| {
@@ -344,14 +350,15 @@ mod tests {
     use crate::follow::binding::Binding;
     use crate::follow::reconcile::group_unknown;
 
-    #[tokio::test(start_paused = true)]
-    async fn trouble_that_flutters_is_told_as_it_is_now() {
-        let board = Board::new(Clock::start());
-        let arn: Arn = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/0123456789abcdef"
-            .parse()
-            .expect("an ARN");
+    fn arn() -> Arn {
+        let arn = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/0123456789abcdef";
+        arn.parse().expect("an ARN")
+    }
+
+    /// A report of a look that AWS did not allow.
+    fn failed(secs: u64, code: &str) -> Report {
         let binding = Arc::new(Binding {
-            arn: arn.clone(),
+            arn: arn(),
             endpoints: BTreeSet::new(),
             policy: Default::default(),
             observe: false,
@@ -359,20 +366,39 @@ mod tests {
             trust: None,
             lead: None,
         });
-        let fails = |secs, code: &str| {
-            let failure = Failure {
-                action: "DescribeTargetHealth",
-                kind: Kind::Denied,
-                code: code.into(),
-                message: String::new(),
-            };
-            let error = elb::Error {
-                group: arn.clone(),
-                failure,
-            };
-            let at = Timestamp::from_millis(1_000_000 + secs * 1000);
-            board.note(&group_unknown(&binding, error, at, at));
+        let failure = Failure {
+            action: "DescribeTargetHealth",
+            kind: Kind::Denied,
+            code: code.into(),
+            message: String::new(),
         };
+        let error = elb::Error { group: arn(), failure };
+        let at = Timestamp::from_millis(1_000_000 + secs * 1000);
+        group_unknown(&binding, error, at, at)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_became_of_a_group_is_known_for_as_long_as_it_is_followed() {
+        let board = Board::new(Clock::start());
+        board.follow([arn()]);
+        board.note(&failed(0, "AccessDenied"));
+        board.forget(&arn());
+        board.note(&failed(9, "AccessDenied"));
+        let since = || {
+            let timelines = board.timelines().groups;
+            timelines.get(arn().as_str()).and_then(|timeline| timeline.since())
+        };
+        assert_eq!(since(), Some(Timestamp::from_millis(1_000_000)));
+        board.forget(&arn());
+        board.follow([]);
+        board.note(&failed(10, "AccessDenied"));
+        assert_eq!(since(), Some(Timestamp::from_millis(1_010_000)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn trouble_that_flutters_is_told_as_it_is_now() {
+        let board = Board::new(Clock::start());
+        let fails = |secs, code: &str| board.note(&failed(secs, code));
         let told = || {
             let changes = board.document().changes.unwrap_or_default();
             changes.iter().map(|change| change.text.to_string()).collect::<Vec<_>>()
