@@ -1,7 +1,9 @@
 //! The latest report of every binding, and what has changed lately: the pages and the metrics are made from it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::aws::arn::Arn;
 use crate::clock::Clock;
@@ -12,15 +14,24 @@ use crate::lead::crew::Crews;
 use crate::lead::standing::Standing;
 use crate::planner::endpoint::Endpoint;
 use crate::planner::serving::Serving;
+use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
 use crate::proxy::health::View;
 use crate::proxy::{self, Moment};
 use crate::telemetry::document::{self, Change, Document, Refused, Text};
 use crate::telemetry::rules::{self, Rules};
+use crate::telemetry::scene::Timelines;
 use crate::telemetry::shown::texts;
+use crate::telemetry::timeline::{Glance, Look, Timeline};
 
 /// Changes that are remembered, the oldest of which goes first.
 const CHANGES_MAX: usize = 100;
+/// Trouble that is the same again within this time takes the place of what was told: what flutters would be all that is remembered.
+const TOLD_APART: Duration = Duration::from_secs(60);
+/// Troubles of one target group that are told.
+const TROUBLES_MAX: usize = 8;
+/// Characters of one that are told.
+const TROUBLE_MAX_CHARS: usize = 200;
 
 /// Where everything stands.
 pub struct Board {
@@ -28,8 +39,12 @@ pub struct Board {
     started: Timestamp,
     followed: Mutex<BTreeSet<Arn>>,
     lines: Mutex<BTreeMap<Arn, Line>>,
+    /// What became of target groups that are followed anew: by other rules, or because their follower ended.
+    resting: Mutex<BTreeMap<Arn, Arc<Timeline>>>,
     changes: Mutex<VecDeque<Change>>,
     proxies: Mutex<Vec<View>>,
+    /// What became of the proxies, by where they listen according to the settings.
+    watched: Mutex<BTreeMap<SocketAddr, Arc<Timeline>>>,
     crews: Mutex<Option<Arc<Crews>>>,
     dns: Mutex<Rules>,
     refused: Mutex<Option<Refused>>,
@@ -48,6 +63,10 @@ pub struct Line {
     pub listed: Option<Timestamp>,
     /// When each endpoint was last resolved, however many looks have failed since.
     pub answered: BTreeMap<Endpoint, Timestamp>,
+    /// What became of it lately.
+    pub timeline: Arc<Timeline>,
+    /// What is wrong with it, as it was told first, by what never varies of it.
+    pub troubles: BTreeMap<String, String>,
 }
 
 impl Board {
@@ -58,8 +77,10 @@ impl Board {
             started: clock.now(),
             followed: Mutex::default(),
             lines: Mutex::default(),
+            resting: Mutex::default(),
             changes: Mutex::default(),
             proxies: Mutex::default(),
+            watched: Mutex::default(),
             crews: Mutex::default(),
             dns: Mutex::default(),
             refused: Mutex::default(),
@@ -70,6 +91,7 @@ impl Board {
     pub fn follow(&self, arns: impl IntoIterator<Item = Arn>) {
         let followed: BTreeSet<Arn> = arns.into_iter().collect();
         lock(&self.lines).retain(|arn, _| followed.contains(arn));
+        lock(&self.resting).retain(|arn, _| followed.contains(arn));
         *lock(&self.followed) = followed;
     }
 
@@ -78,10 +100,22 @@ impl Board {
         let mut lines = lock(&self.lines);
         let before = lines.remove(&report.binding.arn);
         let was_out = before.as_ref().is_some_and(|line| line.nothing_serves_since.is_some());
-        let line = Line::new(before, report);
+        let known = before.as_ref().map(|line| line.troubles.clone()).unwrap_or_default();
+        let timeline = match &before {
+            Some(line) => Arc::clone(&line.timeline),
+            None => lock(&self.resting).remove(&report.binding.arn).unwrap_or_default(),
+        };
+        let line = Line::new(before, timeline, report);
         let is_out = line.nothing_serves_since.is_some();
+        let troubles = line.troubles.clone();
         lines.insert(report.binding.arn.clone(), line);
         drop(lines);
+        for (_, trouble) in troubles.iter().filter(|(key, _)| !known.contains_key(*key)) {
+            self.tell_trouble(report.ended, report.binding.arn.name(), trouble.clone());
+        }
+        for (_, trouble) in known.iter().filter(|(key, _)| !troubles.contains_key(*key)) {
+            self.tell_trouble(report.ended, report.binding.arn.name(), format!("no longer: {trouble}"));
+        }
         match report.plan.serving.nothing() {
             Some(nothing) if !was_out => self.tell(report.ended, report.binding.arn.name(), nothing.to_string()),
             None if was_out && !is_out => {
@@ -96,10 +130,22 @@ impl Board {
 
     /// Takes note of what befell a proxy's endpoint.
     pub fn note_proxy(&self, moment: &Moment) {
+        let mut watched = lock(&self.watched);
+        Arc::make_mut(watched.entry(moment.listen).or_default()).befell(moment);
+        drop(watched);
         if let Some(text) = moment.what.text(moment.role) {
             let subject = proxy::name(moment.listen);
             self.tell(moment.at, &subject, format!("{} {text}", moment.endpoint));
         }
+    }
+
+    /// Tells of trouble, or of its end, in the place of the same that was told just now.
+    fn tell_trouble(&self, at: Timestamp, subject: &str, text: String) {
+        lock(&self.changes).retain(|change| {
+            let is_same = change.subject == *subject && change.text == *text.as_str();
+            !is_same || change.at.is_none_or(|told| at.since(told) >= TOLD_APART)
+        });
+        self.tell(at, subject, text);
     }
 
     fn tell(&self, at: Timestamp, subject: &str, text: String) {
@@ -129,9 +175,11 @@ impl Board {
         lock(&self.crews).iter().flat_map(|crews| crews.standings()).collect()
     }
 
-    /// Forgets what was seen of a binding.
+    /// Forgets how a binding is, but not what became of its target group for as long as that is followed.
     pub fn forget(&self, arn: &Arn) {
-        lock(&self.lines).remove(arn);
+        if let Some(line) = lock(&self.lines).remove(arn) {
+            lock(&self.resting).insert(arn.clone(), line.timeline);
+        }
     }
 
     /// Where each binding stands that has been looked at.
@@ -149,7 +197,42 @@ impl Board {
 
     /// These proxies are served from now on, and no others.
     pub fn serve(&self, proxies: Vec<View>) {
+        let listening: BTreeSet<SocketAddr> = proxies.iter().map(|view| view.settings().listen).collect();
+        lock(&self.watched).retain(|listen, _| listening.contains(listen));
         *lock(&self.proxies) = proxies;
+    }
+
+    /// Looks how the proxies are, to be told later.
+    pub fn sample(&self) {
+        let now = self.clock.now();
+        for view in self.proxies() {
+            let port = view.endpoint().port();
+            let glance = Glance {
+                targets: view.addresses().into_iter().map(|ip| Target { ip, port }).collect(),
+                is_ready: view.ready().is_ok(),
+                open: view.tally().open,
+            };
+            let mut watched = lock(&self.watched);
+            Arc::make_mut(watched.entry(view.settings().listen).or_default()).sample(&glance, now);
+        }
+    }
+
+    /// What became of each, by the names that the document has for them.
+    pub fn timelines(&self) -> Timelines {
+        let groups = lock(&self.lines);
+        let groups = groups
+            .iter()
+            .map(|(arn, line)| (arn.to_string(), Arc::clone(&line.timeline)));
+        let groups = groups.collect();
+        let watched = lock(&self.watched).clone();
+        let proxies = self.proxies().into_iter().filter_map(|view| {
+            let timeline = watched.get(&view.settings().listen)?;
+            Some((view.address().to_string(), Arc::clone(timeline)))
+        });
+        Timelines {
+            groups,
+            proxies: proxies.collect(),
+        }
     }
 
     /// DNS is looked at by these settings from now on.
@@ -204,8 +287,15 @@ impl Board {
 }
 
 impl Line {
-    fn new(before: Option<Self>, report: &Report) -> Self {
+    fn new(before: Option<Self>, mut timeline: Arc<Timeline>, report: &Report) -> Self {
         let nothing_serves_since = before.as_ref().and_then(|line| line.nothing_serves_since);
+        Arc::make_mut(&mut timeline).note(&Look::of(report));
+        let told = before.as_ref().map(|line| line.troubles.clone()).unwrap_or_default();
+        let troubles = troubles(report).into_iter().map(|(key, text)| {
+            let text = told.get(&key).cloned().unwrap_or(text);
+            (key, text)
+        });
+        let troubles = troubles.collect();
         let (in_sync_since, listed, mut answered) = before.map_or((None, None, BTreeMap::new()), |line| {
             (line.in_sync_since, line.listed, line.answered)
         });
@@ -224,10 +314,113 @@ impl Line {
             },
             listed: report.listed.or(listed),
             answered,
+            timeline,
+            troubles,
         }
     }
 }
 
+/// What is wrong with a target group, by what never varies of it.
+fn troubles(report: &Report) -> BTreeMap<String, String> {
+    let errors = report.errors().map(|error| {
+        let text = format!("{} fails: {}", error.failure.action, error.failure.code);
+        (text.clone(), text)
+    });
+    let holds = report
+        .holds()
+        .into_iter()
+        .filter(|hold| hold.reason.class().is_trouble());
+    let holds = holds.map(|hold| {
+        let text = format!("{} {}", hold.what, hold.reason);
+        (format!("{} {}", hold.what, hold.reason.name()), text)
+    });
+    let short = |(key, text): (String, String)| (key, text.chars().take(TROUBLE_MAX_CHARS).collect());
+    errors.chain(holds).map(short).take(TROUBLES_MAX).collect()
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::elb;
+    use crate::aws::failure::{Failure, Kind};
+    use crate::follow::binding::Binding;
+    use crate::follow::reconcile::group_unknown;
+
+    fn arn() -> Arn {
+        let arn = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/orders/0123456789abcdef";
+        arn.parse().expect("an ARN")
+    }
+
+    /// A report of a look that AWS did not allow.
+    fn failed(secs: u64, code: &str) -> Report {
+        let binding = Arc::new(Binding {
+            arn: arn(),
+            endpoints: BTreeSet::new(),
+            policy: Default::default(),
+            observe: false,
+            assume_role: None,
+            trust: None,
+            lead: None,
+        });
+        let failure = Failure {
+            action: "DescribeTargetHealth",
+            kind: Kind::Denied,
+            code: code.into(),
+            message: String::new(),
+        };
+        let error = elb::Error { group: arn(), failure };
+        let at = Timestamp::from_millis(1_000_000 + secs * 1000);
+        group_unknown(&binding, error, at, at)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_became_of_a_group_is_known_for_as_long_as_it_is_followed() {
+        let board = Board::new(Clock::start());
+        board.follow([arn()]);
+        board.note(&failed(0, "AccessDenied"));
+        board.forget(&arn());
+        board.note(&failed(9, "AccessDenied"));
+        let since = || {
+            let timelines = board.timelines().groups;
+            timelines.get(arn().as_str()).and_then(|timeline| timeline.since())
+        };
+        assert_eq!(since(), Some(Timestamp::from_millis(1_000_000)));
+        board.forget(&arn());
+        board.follow([]);
+        board.note(&failed(10, "AccessDenied"));
+        assert_eq!(since(), Some(Timestamp::from_millis(1_010_000)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn trouble_that_flutters_is_told_as_it_is_now() {
+        let board = Board::new(Clock::start());
+        let fails = |secs, code: &str| board.note(&failed(secs, code));
+        let told = || {
+            let changes = board.document().changes.unwrap_or_default();
+            changes.iter().map(|change| change.text.to_string()).collect::<Vec<_>>()
+        };
+        for secs in 0..60_u64 {
+            fails(
+                secs,
+                if secs < 59 && secs.is_multiple_of(2) {
+                    "Throttling"
+                } else {
+                    "AccessDenied"
+                },
+            );
+        }
+        let now = [
+            "DescribeTargetHealth fails: Throttling",
+            "no longer: DescribeTargetHealth fails: AccessDenied",
+            "DescribeTargetHealth fails: AccessDenied",
+            "no longer: DescribeTargetHealth fails: Throttling",
+        ];
+        assert_eq!(told(), now);
+        fails(200, "Throttling");
+        assert_eq!(told()[4..], now[..2], "what was long ago stays");
+    }
 }

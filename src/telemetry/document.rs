@@ -136,6 +136,8 @@ pub struct Group {
     pub nothing_serves: Option<NothingServes>,
     /// Since when each report of the process has been settled.
     pub in_sync_since: Option<Timestamp>,
+    /// Whether somebody should look: a call failed, or something is held that ought not to be.
+    pub is_trouble: bool,
 }
 
 /// A target as it was listed.
@@ -222,6 +224,8 @@ pub struct Held {
     pub until: Option<Timestamp>,
     /// Whether something else in the document says it already, such as the error of a failed call.
     pub told_elsewhere: bool,
+    /// Whether somebody should look.
+    pub is_trouble: bool,
 }
 
 /// A call of AWS that failed.
@@ -342,6 +346,7 @@ impl Group {
             text: Text::of(text::hold(hold, report.at)),
             until: hold.until,
             told_elsewhere: hold.reason.class() == Class::ToldElsewhere,
+            is_trouble: hold.reason.class().is_trouble(),
         };
         let error = |error: &elb::Error| Failed {
             action: Text::of(error.failure.action),
@@ -382,7 +387,14 @@ impl Group {
             removed_by_others: plan.taken.as_ref().map(RemovedByOthers::of),
             nothing_serves: plan.serving.nothing().map(NothingServes::of),
             in_sync_since: None,
+            is_trouble: report.trouble().is_some()
+                || report.holds().iter().any(|hold| hold.reason.class().is_trouble()),
         }
+    }
+
+    /// The region that it is in, as its ARN has it.
+    pub fn region(&self) -> Option<&str> {
+        self.arn.0.split(':').nth(3).filter(|region| !region.is_empty())
     }
 
     /// Its verdict where that stands above what it is about.

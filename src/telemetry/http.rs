@@ -25,7 +25,7 @@ use tracing::{debug, info, warn};
 use crate::proxy::health::View;
 use crate::telemetry::board::Board;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::page;
+use crate::telemetry::page::{self, Part, Scene};
 use crate::text::shown;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
@@ -34,7 +34,7 @@ const JSON: &str = "application/json";
 /// Prometheus' text format.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// All pages, for whoever asks for another.
-const PAGES: &str = "/, /status, /metrics, /healthz, /readyz and /readyz/PORT";
+const PAGES: &str = "/, /group/NAME, /proxy/ADDRESS:PORT, /status, /metrics, /healthz, /readyz and /readyz/PORT";
 /// A taken port is tried again this often.
 const RETRY: Duration = Duration::from_secs(2);
 /// How long accepting rests after a failure.
@@ -117,6 +117,14 @@ impl Site {
         }
     }
 
+    fn scene(&self) -> Scene {
+        Scene {
+            document: self.board.document(),
+            timelines: self.board.timelines(),
+            host: hostname(),
+        }
+    }
+
     /// What shows everything is for those who ask by a name of this machine. Health and metrics are for everybody: load balancers and
     /// scrapers have names for this machine that nobody here knows. The former look at the status alone, so no more is told; metrics
     /// name groups, endpoints and name servers, but neither an address of a database nor anything that lets somebody in.
@@ -130,6 +138,11 @@ impl Site {
         }
         let is_meant = is_meant(request);
         let path = request.uri().path();
+        let part = match (path.strip_prefix("/group/"), path.strip_prefix("/proxy/")) {
+            (Some(name), _) => Some(Part::Group(name)),
+            (_, Some(listen)) => Some(Part::Proxy(listen)),
+            (None, None) => None,
+        };
         let port = path.strip_prefix("/readyz/").and_then(|port| port.parse().ok());
         let plain = |(status, body): (_, String)| answer_with(status, PLAIN, body.into());
         let drawn = |page, content_type, draw: &dyn Fn() -> String| {
@@ -137,7 +150,12 @@ impl Site {
         };
         match (path, port) {
             ("/" | "/status", None) if !is_meant => plain((StatusCode::MISDIRECTED_REQUEST, not_meant())),
-            ("/", None) => drawn("/", HTML, &|| page::draw(&self.board.document())),
+            _ if part.is_some() && !is_meant => plain((StatusCode::MISDIRECTED_REQUEST, not_meant())),
+            _ if let Some(part) = part => match page::draw(&self.scene(), part) {
+                Some(page) => answer_with(StatusCode::OK, HTML, page.into()),
+                None => plain((StatusCode::NOT_FOUND, format!("{} is followed here\n", none_of(part)))),
+            },
+            ("/", None) => drawn("/", HTML, &|| page::draw(&self.scene(), Part::All).unwrap_or_default()),
             ("/healthz", None) => plain((StatusCode::OK, "alive\n".into())),
             ("/metrics", None) => drawn("/metrics", PROMETHEUS, &|| self.metrics.page()),
             ("/readyz", None) => plain(self.ready(None, is_meant)),
@@ -148,6 +166,15 @@ impl Site {
                 format!("there is no such page; there are {PAGES}\n"),
             )),
         }
+    }
+}
+
+/// What there is not.
+fn none_of(part: Part<'_>) -> &'static str {
+    match part {
+        Part::All => "nothing",
+        Part::Group(_) => "no target group of that name",
+        Part::Proxy(_) => "no proxy at that address",
     }
 }
 
@@ -163,10 +190,10 @@ fn answer_with(status: StatusCode, content_type: &'static str, body: Bytes) -> R
         headers.insert(name, HeaderValue::from_static(value));
     }
     if content_type == HTML {
-        headers.insert(
-            CONTENT_SECURITY_POLICY,
-            HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'"),
-        );
+        // It is made of what a header may have.
+        if let Ok(policy) = HeaderValue::from_str(&page::POLICY) {
+            headers.insert(CONTENT_SECURITY_POLICY, policy);
+        }
     }
     response
 }

@@ -3,7 +3,11 @@
 use std::fmt::{Result, Write as _};
 
 use crate::telemetry::document::{Document, Group, Process, Proxy, Sighted, Target, Text};
+use crate::telemetry::state::{State, Totals};
 use crate::text::{join, span};
+
+/// With more target groups and proxies than this, those groups that are well take a line each.
+const IN_FULL_ALL: usize = 20;
 
 /// Draws what `plan` and `sync` saw, would change or have changed, what is held, and why.
 pub fn plan(document: &Document) -> String {
@@ -160,16 +164,51 @@ fn write_status(out: &mut String, document: &Document) -> Result {
     if let Some(refused) = &document.settings_refused {
         writeln!(out, "older settings: {}", refused.text(&document.ago(refused.since)))?;
     }
-    for arn in document.not_looked_at_yet.iter().flatten() {
-        writeln!(out, "\ntarget group {arn}\n  not looked at yet")?;
+    let (groups, proxies) = (Totals::of_groups(document), Totals::of_proxies(document));
+    for (what, totals) in [("target groups", groups), ("proxies", proxies)] {
+        if totals.all() > 1 {
+            writeln!(out, "{} {what}: {}", totals.all(), totals.text())?;
+        }
     }
-    for group in &document.target_groups {
-        write_group(out, group, document)?;
-    }
-    for proxy in document.proxies.iter().flatten() {
-        write_proxy(out, proxy)?;
+    let is_many = groups.all() + proxies.all() > IN_FULL_ALL;
+    for state in State::ALL {
+        let of_it = || {
+            document
+                .target_groups
+                .iter()
+                .filter(|group| State::of(document, group) == state)
+        };
+        match is_many && state == State::Well {
+            true => write_well(out, of_it(), document)?,
+            false => of_it().try_for_each(|group| write_group(out, group, document))?,
+        }
+        if state == State::Waiting {
+            for arn in document.not_looked_at_yet.iter().flatten() {
+                writeln!(out, "\ntarget group {arn}\n  not looked at yet")?;
+            }
+        }
+        let proxies = document.proxies.iter().flatten();
+        for proxy in proxies.filter(|proxy| State::of_proxy(proxy) == state) {
+            write_proxy(out, proxy)?;
+        }
     }
     write_leads(out, document)
+}
+
+/// A line for each of many that are well.
+fn write_well<'a>(out: &mut String, groups: impl Iterator<Item = &'a Group>, document: &Document) -> Result {
+    let rows = groups.map(|group| {
+        let endpoints = join(group.endpoints.iter().map(|sighted| &sighted.endpoint));
+        let targets = group.targets.iter().flatten();
+        let targets = join(targets.map(|target| format!("{} {}", target.target, target.state)));
+        let since = group.in_sync_since.map(|since| document.ago(Some(since)));
+        [group.name.to_string(), endpoints, targets, since.unwrap_or_default()]
+    });
+    let mut rows = rows.peekable();
+    if rows.peek().is_some() {
+        writeln!(out)?;
+    }
+    write_table(out, ["TARGET GROUP", "ENDPOINTS", "TARGETS", "IN SYNC FOR"], rows)
 }
 
 /// What is to be said first of a process that is of no use.

@@ -1,213 +1,198 @@
-//! The page for people: everything that `/status` says, in one look. No script, nothing from elsewhere.
+//! The page for people: everything that `/status` says, what is wrong first, in one look. Nothing comes from elsewhere, and without its
+//! script, which only keeps it fresh and filters it, it says the same.
 
-use std::fmt::{Display, Result, Write as _};
+use std::collections::BTreeSet;
+use std::fmt::{Result, Write as _};
+use std::sync::LazyLock;
 
-use crate::telemetry::document::{Document, Group, Lead, NothingServes, Proxy};
-use crate::text::join;
+use sha2::{Digest as _, Sha256};
 
-const HEAD: &str = r#"<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta http-equiv="refresh" content="5">
-<style>
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 62em; padding: 0 1em; color: #1c2733; background: #fff }
-h1 { font-size: 1.3em } h2 { font-size: 1.05em; margin: 1.6em 0 .3em }
-table { border-collapse: collapse; width: 100%; margin: .3em 0 } td, th { text-align: left; padding: .2em .8em .2em 0; vertical-align: top }
-th { font-weight: 600; color: #5a6b7b; border-bottom: 1px solid #d5dde5 }
-a { color: inherit } h1 small { font-weight: normal } .ok { color: #17703a } .no { color: #a8260f } .dim { color: #5a6b7b } code { font-size: .95em }
-@media (prefers-color-scheme: dark) { body { color: #dce4ec; background: #14191f } .ok { color: #67c98b } .no { color: #ff8a70 }
-th, .dim { color: #93a4b4 } th { border-color: #33404d } }
-</style>
-"#;
+use crate::planner::time::Timestamp;
+use crate::telemetry::card;
+use crate::telemetry::document::{Document, Group, Lead, Text};
+use crate::telemetry::markup::{ago, class, html, maybe};
+use crate::telemetry::scene::Entry;
+pub use crate::telemetry::scene::{Part, Scene, Timelines};
+use crate::telemetry::state::{State, Totals};
+use crate::text::some;
 
-/// Draws the page from the document of `/status`.
-pub fn draw(document: &Document) -> String {
-    let mut out = String::from(HEAD);
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+/// With more target groups and proxies than this, those that are well and have not changed take one line each.
+pub const CARDS_ALL: usize = 20;
+/// So many are told in full then; the others in trouble have one line each, too.
+pub const CARDS_MAX: usize = 40;
+/// Names of those that have not been looked at yet, as far as they are told.
+const UNSEEN_MAX: usize = 10;
+
+/// What the browser may do with the page: run and draw by what it brings, and ask for it again.
+pub static POLICY: LazyLock<String> = LazyLock::new(|| {
+    let (style, script) = (hash(STYLE), hash(SCRIPT));
+    format!(
+        "default-src 'none'; script-src '{script}'; style-src '{style}'; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+         frame-ancestors 'none'"
+    )
+});
+
+/// Draws the page, or a part; none if there is no such part.
+pub fn draw(scene: &Scene, part: Part<'_>) -> Option<String> {
+    let entries = scene.entries(part);
+    if part != Part::All && entries.is_empty() {
+        return None;
+    }
+    let mut out = String::new();
     // Writing to a String cannot fail.
-    let _ = write_page(&mut out, document);
-    out
+    let _ = write_page(&mut out, scene, part, &entries);
+    Some(out)
 }
 
-fn write_page(out: &mut String, document: &Document) -> Result {
-    writeln!(
+fn write_page(out: &mut String, scene: &Scene, part: Part<'_>, entries: &[Entry<'_>]) -> Result {
+    let document = &scene.document;
+    // Where the whole page is, from this one.
+    let up = if part == Part::All { "" } else { "../" };
+    let regions: BTreeSet<&str> = document.target_groups.iter().filter_map(Group::region).collect();
+    let host = scene.host.as_ref().map(|host| format!(" on {}", html(host)));
+    let regions: Vec<&str> = regions.into_iter().collect();
+    let regions = match regions.is_empty() {
+        true => String::new(),
+        false => format!(" · {}", html(some(&regions, 4))),
+    };
+    let host = host.unwrap_or_default();
+    write!(
         out,
-        "<title>{} · rds-tether</title>\n<h1>rds-tether <small class=dim>{}</small></h1>\n<p class=dim>Up for {}; as of {}. \
-         Also <a href=\"status\">status</a> (JSON), <a href=\"metrics\">metrics</a>, <a href=\"readyz\">readyz</a>",
+        "<!doctype html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n<meta name=viewport content=\"width=device-width, \
+         initial-scale=1\">\n<noscript><meta http-equiv=refresh content=5></noscript>\n<title>{}{host} · rds-tether</title>\n\
+         <style>{STYLE}</style>\n</head>\n<body>\n<h1>rds-tether <small class=dim>{}{host}{regions}</small></h1>\n",
         title(document),
         maybe(&document.version),
-        document.ago(document.started),
-        maybe(&document.at),
     )?;
+    write!(
+        out,
+        "<p id=stale class=no role=status hidden></p>\n<div id=tools role=search hidden><input id=find type=search autocomplete=off \
+         placeholder=\"Filter: name, endpoint, state\" aria-label=\"Filter by name, endpoint or state\"> <span id=found class=dim \
+         role=status></span></div>\n<main>\n"
+    )?;
+    match part {
+        Part::All => write_top(out, document)?,
+        Part::Group(_) | Part::Proxy(_) => writeln!(out, "<p><a href=\"../\">all target groups and proxies</a>")?,
+    }
+    write_entries(out, scene, part, entries, up)?;
+    writeln!(
+        out,
+        "<p class=dim>Up for {}; as of {}. Times are UTC; a dashed line is time for which nobody knows. Also <a \
+         href=\"{up}status\">status</a> (JSON), <a href=\"{up}metrics\">metrics</a>, <a href=\"{up}readyz\">readyz</a>\n</main>\n\
+         <script>{SCRIPT}</script>\n</body>\n</html>",
+        ago(document, document.started),
+        maybe(&document.at),
+    )
+}
+
+/// All of it in a few words.
+fn title(document: &Document) -> String {
+    let troubled =
+        Totals::of_groups(document).count(State::Trouble) + Totals::of_proxies(document).count(State::Trouble);
+    let mut groups = document.target_groups.iter();
+    match (document.settled, groups.any(|group| group.nothing_serves.is_some())) {
+        (_, true) => "nothing serves".to_owned(),
+        (true, _) if troubled == 0 => "settled".to_owned(),
+        _ if troubled == 0 => "not settled".to_owned(),
+        _ => format!("{troubled} in trouble"),
+    }
+}
+
+fn write_top(out: &mut String, document: &Document) -> Result {
+    write!(out, "<p class=totals>")?;
+    let (groups, proxies) = (Totals::of_groups(document), Totals::of_proxies(document));
+    for (what, of_one, totals) in [("target groups", "target group", groups), ("proxies", "proxy", proxies)] {
+        let counts = State::ALL
+            .into_iter()
+            .filter(|state| totals.count(*state) > 0)
+            .map(|state| {
+                let (class, count) = (class(state), totals.count(state));
+                format!("<b class={class}>{count} {state}</b>")
+            });
+        let counts: Vec<String> = counts.collect();
+        match totals.all() {
+            0 => {}
+            1 => write!(out, "<span class=nb>1 {of_one}: {}.</span> ", counts.join(", "))?,
+            all => write!(out, "<span>{all} {what}: {}.</span> ", counts.join(", "))?,
+        }
+    }
+    writeln!(out)?;
     if let Some(refused) = &document.settings_refused {
         let text = refused.text(&document.ago(refused.since));
         writeln!(out, "<p><span class=no>Older settings:</span> {}", html(text))?;
     }
     let unseen = document.not_looked_at_yet.as_deref().unwrap_or_default();
     if !unseen.is_empty() {
-        let unseen = html(join(unseen));
-        writeln!(out, "<p><span class=no>Not looked at yet:</span> {unseen}")?;
-    }
-    for group in &document.target_groups {
-        write_group(out, group, document)?;
-    }
-    for proxy in document.proxies.iter().flatten() {
-        write_proxy(out, proxy)?;
-    }
-    for lead in &document.leads {
-        write_lead(out, lead, document)?;
-    }
-    writeln!(out, "<h2>Last changes</h2><table>")?;
-    let changes = document.changes.as_deref().unwrap_or_default();
-    if changes.is_empty() {
-        writeln!(out, "<tr><td class=dim>none since the start")?;
-    }
-    for change in changes.iter().rev() {
-        let (at, subject, what) = (maybe(&change.at), html(&change.subject), html(&change.text));
-        let ago = document.ago(change.at);
-        writeln!(out, "<tr><td class=dim title=\"{at}\">{ago} ago<td>{subject}<td>{what}")?;
-    }
-    writeln!(out, "</table>")
-}
-
-fn write_lead(out: &mut String, lead: &Lead, document: &Document) -> Result {
-    let class = match (lead.is_trouble, &lead.writer) {
-        (true, _) => "no",
-        (false, Some(_)) => "ok",
-        (false, None) => "dim",
-    };
-    let since = (lead.since).map_or_else(String::new, |at| format!(", for {}", document.ago(Some(at))));
-    let (endpoint, text) = (html(&lead.endpoint), html(&lead.text));
-    writeln!(
-        out,
-        "<h2>Members of {endpoint}</h2>\n<p><span class={class}>{text}</span>{since}"
-    )?;
-    writeln!(out, "<table><tr><th>Member<th>Says<th>For<th>Why")?;
-    for member in &lead.members {
-        let (address, says, why) = (html(&member.address), html(&member.says), maybe(&member.why));
-        let (class, ago) = (
-            if member.says == *"writer" { "ok" } else { "dim" },
-            document.ago(member.since),
-        );
-        writeln!(
-            out,
-            "<tr><td>{address}<td><span class={class}>{says}</span><td>{ago}<td>{why}"
-        )?;
-    }
-    writeln!(out, "</table>")
-}
-
-/// All of it in two words.
-fn title(document: &Document) -> &'static str {
-    let mut groups = document.target_groups.iter();
-    match (document.settled, groups.any(|group| group.nothing_serves.is_some())) {
-        (true, _) => "settled",
-        (false, true) => "nothing serves",
-        (false, false) => "not settled",
-    }
-}
-
-fn write_group(out: &mut String, group: &Group, document: &Document) -> Result {
-    let class = if group.is_well() { "ok" } else { "no" };
-    let since = (group.in_sync_since).map_or_else(String::new, |at| format!(" for {}", document.ago(Some(at))));
-    let (name, verdict) = (html(&group.name), html(group.heading()));
-    writeln!(
-        out,
-        "<h2>Target group {name}: <span class={class}>{verdict}</span>{since}</h2>"
-    )?;
-    let (arn, role) = (html(&group.arn), html(&group.role));
-    writeln!(out, "<p class=dim><code>{arn}</code>, follows as {role}")?;
-    if !group.endpoints.is_empty() {
-        writeln!(out, "<table><tr><th>Endpoint<th>Name server<th>Says<th>TTL")?;
-    }
-    for endpoint in &group.endpoints {
-        let name = html(&endpoint.endpoint);
-        if endpoint.name_servers.is_empty() {
-            writeln!(out, "<tr><td>{name}<td><td class=no>{}", maybe(&endpoint.blind))?;
-        }
-        for server in &endpoint.name_servers {
-            let said = match &server.failure {
-                None => html(join(&server.addresses)),
-                Some(failure) => format!("<span class=no>{}</span>", html(failure)),
-            };
-            let (address, ttl) = (html(&server.address), server.ttl());
-            writeln!(out, "<tr><td>{name}<td>{address}<td>{said}<td>{ttl}")?;
-        }
-    }
-    writeln!(out, "</table>\n<table><tr><th>Target<th>State<th>Zone<th>DNS")?;
-    match &group.targets {
-        None => writeln!(out, "<tr><td class=dim>could not be listed")?,
-        Some(targets) if targets.is_empty() => writeln!(out, "<tr><td class=dim>none")?,
-        Some(_) => {}
-    }
-    for target in group.targets.iter().flatten() {
-        let is_out = |nothing: &NothingServes| nothing.targets.contains(&target.target);
-        let class = match target.state == *"healthy" {
-            true => "ok",
-            false if group.nothing_serves.as_ref().is_some_and(is_out) => "no",
-            false => "dim",
-        };
-        let (what, state, zone) = (html(&target.target), html(&target.state), maybe(&target.zone));
-        let (reason, named) = (html(target.reason_in_brackets()), target.named_by_dns());
-        writeln!(
-            out,
-            "<tr><td>{what}<td><span class={class}>{state}</span>{reason}<td>{zone}<td>{named}"
-        )?;
-    }
-    writeln!(out, "</table>")?;
-    if let Some(nothing) = &group.nothing_serves {
-        let since = nothing
-            .since
-            .map_or_else(String::new, |since| format!(" (for {})", document.ago(Some(since))));
-        writeln!(out, "<p class=no>{}{since}", html(&nothing.text))?;
-    }
-    if let Some(removed) = group.removed_text(document) {
-        writeln!(
-            out,
-            "<p><span class=no>Removed by somebody else:</span> {}",
-            html(removed)
-        )?;
-    }
-    for note in &group.notes {
-        writeln!(out, "<p><span class=dim>Note:</span> {}", html(note))?;
-    }
-    let holds = group.telling_holds().map(|hold| ("Held", "dim", &hold.text));
-    let errors = group.errors.iter().map(|error| ("Error", "no", &error.text));
-    for (title, class, text) in holds.chain(errors) {
-        writeln!(out, "<p><span class={class}>{title}:</span> {}", html(text))?;
+        let unseen = html(some(unseen, UNSEEN_MAX));
+        writeln!(out, "<p><span class=wait>Not looked at yet:</span> {unseen}")?;
     }
     Ok(())
 }
 
-fn write_proxy(out: &mut String, proxy: &Proxy) -> Result {
-    let (class, word) = if proxy.ready == Some(true) {
-        ("ok", "ready")
-    } else {
-        ("no", "not ready")
-    };
-    let counts = proxy.counts.unwrap_or_default();
+/// Those that matter now in full, the others in a line each.
+fn write_entries(out: &mut String, scene: &Scene, part: Part<'_>, entries: &[Entry<'_>], up: &str) -> Result {
+    let document = &scene.document;
+    let now = document.at.unwrap_or(Timestamp::from_millis(0));
+    let is_all = part != Part::All || entries.len() <= CARDS_ALL;
+    let has_changed = |entry: &Entry<'_>| entry.timeline.is_some_and(|timeline| timeline.has_changed(now));
+    let is_full = |entry: &&Entry<'_>| is_all || entry.state != State::Well || has_changed(entry);
+    let most = if is_all { usize::MAX } else { CARDS_MAX };
+    let (full, mut rest): (Vec<_>, Vec<_>) = entries.iter().partition(is_full);
+    let shown = full.len().min(most);
+    for entry in &full[..shown] {
+        card::write(out, entry, document, part, up)?;
+    }
+    rest.extend(&full[shown..]);
+    rest.sort_by_key(|entry| entry.state);
+    let followed: BTreeSet<&Text> = entries.iter().flat_map(Entry::endpoints).collect();
+    let is_alone = |lead: &&Lead| part == Part::All && !followed.contains(&lead.endpoint);
+    for lead in document.leads.iter().filter(is_alone) {
+        card::write_lead(out, lead, document)?;
+    }
+    if part == Part::All {
+        card::write_changes(out, document, None)?;
+    }
+    if rest.is_empty() {
+        return Ok(());
+    }
     writeln!(
         out,
-        "<h2>Proxy {}: <span class={class}>{word}</span></h2>\n<p class=dim>to <code>{}</code>\n<p>{}\n<p class=dim>{} open \
-         now, {} of them waiting for the database; sessions so far: {}; {} refused, {} cut because their address was gone from DNS",
-        html(&proxy.listen),
-        html(&proxy.endpoint),
-        html(&proxy.why),
-        counts.open,
-        counts.held,
-        counts.sessions,
-        counts.refused,
-        counts.cut,
-    )
+        "<h3>The others</h3>\n<table>\n<tr><th>Name<th>State<th>Endpoint<th>Targets<th>For"
+    )?;
+    for entry in rest {
+        card::write_row(out, entry, document, up)?;
+    }
+    writeln!(out, "</table>")
 }
 
-/// A text with nothing in it that HTML would take for its own.
-fn html(text: impl Display) -> String {
-    let escaped = text.to_string().replace('&', "&amp;").replace('<', "&lt;");
-    escaped.replace('>', "&gt;").replace('"', "&quot;")
+/// By what a policy knows a text (Content Security Policy Level 3, 2.3.1).
+fn hash(text: &str) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut hash = String::from("sha256-");
+    for three in Sha256::digest(text).chunks(3) {
+        let bits = (0..3).fold(0_u32, |bits, index| {
+            bits << 8 | u32::from(three.get(index).copied().unwrap_or_default())
+        });
+        for index in 0..4 {
+            let letter = LETTERS[(bits >> (18 - 6 * index) & 63) as usize];
+            hash.push(if index <= three.len() { char::from(letter) } else { '=' });
+        }
+    }
+    hash
 }
 
-/// The same of what may not be there.
-fn maybe(text: &Option<impl Display>) -> String {
-    text.as_ref().map(html).unwrap_or_default()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_known_by_its_hash() {
+        // The example of the standard.
+        assert_eq!(
+            hash("alert('Hello, world.');"),
+            "sha256-qznLcsROx4GACP2dm0UCKCzCG+HiZ1guq6ZZDob/Tng="
+        );
+    }
 }

@@ -104,6 +104,7 @@ pub async fn run(read: impl Fn() -> Result<Settings, settings::Error>, replaces:
             _ = summary.tick() => info!("{}", daemon.summary()),
             _ = status.tick() => {
                 daemon.show_status();
+                daemon.board.sample();
                 daemon.notifier.tick(daemon.clock.now());
                 daemon.find_name_servers().await;
             }

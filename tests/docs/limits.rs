@@ -133,6 +133,14 @@ fn limits() -> Vec<(&'static str, String, &'static str, &'static str)> {
             format!("{} a minute", telemetry::journal::LINES_MAX),
             ("tests/stories/hostile.rs", "what_names_do_does_not_fill_the_log"),
         ),
+        (
+            "spans of time that the [page](status.md#the-page) draws of a target group or proxy, for an hour",
+            telemetry::timeline::SPANS_MAX.to_string(),
+            (
+                "src/telemetry/timeline.rs",
+                "what_is_remembered_is_bounded_and_an_hour_old_at_most_but_for_the_last_change",
+            ),
+        ),
     ];
     rows.map(|(input, most, (path, test))| (input, most, path, test)).into()
 }

@@ -83,6 +83,7 @@ fn the_schema_only_grows() {
             "in_sync_since",
             "removed_by_others",
             "nothing_serves",
+            "is_trouble",
         ],
     );
     has(
@@ -111,7 +112,7 @@ fn the_schema_only_grows() {
     );
     has(
         "/target_groups/0/holds/0",
-        &["what", "reason", "text", "until", "told_elsewhere"],
+        &["what", "reason", "text", "until", "told_elsewhere", "is_trouble"],
     );
     has(
         "/proxies/0",
@@ -196,7 +197,7 @@ fn a_proxy_of_no_use_is_not_settled() {
     let status = site.wait_for_status("/proxies/0/ready", false);
     assert_eq!((&status["settled"], &status["exit_code"]), (&json!(false), &json!(2)));
     assert_eq!(status["target_groups"][0]["settled"], true);
-    assert_says(&site.get("/").body, &["<title>not settled", "not ready"]);
+    assert_says(&site.get("/").body, &["<title>1 in trouble", "not ready"]);
 }
 
 /// Fails if what befell a proxy is not among the last changes.

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
 mod alarms;
+mod browser;
 mod deploy;
 mod document;
 mod metrics;

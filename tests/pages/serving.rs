@@ -18,6 +18,7 @@ fn every_page_has_its_type_and_is_never_kept() {
     site.wait_for_status("/proxies/0/ready", true);
     for (path, content_type) in [
         ("/", "text/html; charset=utf-8"),
+        ("/group/orders", "text/html; charset=utf-8"),
         ("/status", "application/json"),
         ("/metrics", "text/plain; version=0.0.4; charset=utf-8"),
         ("/healthz", "text/plain; charset=utf-8"),

@@ -461,3 +461,50 @@ fn a_watch_shows_it_again_and_again() {
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(2));
 }
+
+/// Fails if what is wrong does not come first, or how many are how is not told.
+#[test]
+fn the_worst_comes_first() {
+    let world = World::settled();
+    let reports = world.elb.add_group(testkit::elb::Group::named("reports"));
+    let failing = "failing.cluster-abc123.eu-west-1.rds.amazonaws.com";
+    world.dns.set(failing, Behaviour::ServFail);
+    let text = testkit::settings::target_group(&world.arn, &format!("{WRITER}:5432"))
+        .and(testkit::settings::target_group(&reports, &format!("{failing}:5432")))
+        .and(dns(world.dns.addr()));
+    let scratch = Scratch::new();
+    let mut command = bare_command(&world.elb.url());
+    let path = scratch.write("config.toml", &text);
+    let shown = assert_exit(command.args(["status", "--config"]).arg(path), 2);
+    assert_says(&shown, &["2 target groups: 1 in trouble, 1 well"]);
+    let place = |what: &str| shown.find(what).unwrap_or_else(|| panic!("no {what} in {shown}"));
+    assert!(place("target group reports") < place("target group orders"), "{shown}");
+    let many: Vec<String> = (0..20)
+        .map(|number| {
+            world
+                .elb
+                .add_group(testkit::elb::Group::named(&format!("many-{number}")))
+        })
+        .collect();
+    let text = many.iter().fold(text, |text, arn| {
+        world.elb.put_target(arn, OLD, 5432);
+        text.and(testkit::settings::target_group(arn, &format!("{WRITER}:5432")))
+    });
+    world.elb.reset_lowest(&world.arn);
+    let mut command = bare_command(&world.elb.url());
+    let path = scratch.write("many.toml", &text);
+    let shown = assert_exit(command.args(["status", "--config"]).arg(path), 2);
+    assert_says(
+        &shown,
+        &[
+            "22 target groups: 1 in trouble, 21 well",
+            "TARGET GROUP  ENDPOINTS",
+            "target group reports\n",
+        ],
+    );
+    let line = shown
+        .lines()
+        .find(|line| line.trim_start().starts_with("many-7 "))
+        .unwrap();
+    assert_says(line, &[WRITER, &format!("{OLD}:5432 healthy")]);
+}

@@ -146,9 +146,25 @@ fn who_asks_by_a_name_of_somebody_else_s_learns_no_more_than_health() {
         "host: \r\n",
         "host: \u{fc}\r\n",
     ];
-    let paths = ["/", "/status", "/readyz", "/readyz/1", "/healthz", "/metrics"];
-    let rows = ours.iter().map(|host| (*host, [200, 200, 200, 404, 200, 200], true));
-    let rows = rows.chain(others.iter().map(|host| (*host, [421, 421, 200, 404, 200, 200], false)));
+    let own = format!("/proxy/{}", proxy.address);
+    let paths = [
+        "/",
+        "/status",
+        "/readyz",
+        "/readyz/1",
+        "/healthz",
+        "/metrics",
+        &own,
+        "/group/1",
+    ];
+    let rows = ours
+        .iter()
+        .map(|host| (*host, [200, 200, 200, 404, 200, 200, 200, 404], true));
+    let rows = rows.chain(
+        others
+            .iter()
+            .map(|host| (*host, [421, 421, 200, 404, 200, 200, 421, 421], false)),
+    );
     for (host, statuses, is_ours) in rows {
         for (path, status) in paths.iter().zip(statuses) {
             let page = ask_with("GET", site, path, host);
