@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use serde_json::Value;
+
 use testkit::dns::Behaviour;
 use testkit::elb::{Failure, Group};
 use testkit::world::{
@@ -259,4 +261,23 @@ fn fifty_tags_and_forty_groups_are_read_whole() {
     tagged.wait_registered(&others[39]);
     let calls = tagged.world.elb.calls();
     assert!(calls.iter().filter(|call| call.action == "DescribeTags").count() >= 3);
+}
+
+/// Fails if the rule of EventBridge that the page gives would not let an event of a changed tag through.
+#[test]
+fn the_rule_of_the_page_lets_a_changed_tag_through() {
+    fn matches(pattern: &Value, event: &Value) -> bool {
+        match pattern {
+            Value::Object(keys) => keys.iter().all(|(key, pattern)| matches(pattern, &event[key])),
+            Value::Array(values) => values.contains(event),
+            _ => false,
+        }
+    }
+    let page = include_str!("../../docs/discover.md");
+    let block = page.split("```json\n").nth(1).and_then(|rest| rest.split("```").next());
+    let pattern: Value = serde_json::from_str(block.expect("a block")).expect("JSON");
+    let event: Value = serde_json::from_str(include_str!("../events/bridge-tag-change.json")).expect("JSON");
+    assert!(matches(&pattern, &event));
+    let other: Value = serde_json::from_str(include_str!("../events/tick-rule.json")).expect("JSON");
+    assert!(!matches(&pattern, &other));
 }

@@ -156,6 +156,7 @@ const RULES: &[Rule] = &[
         Check(commands::is_where_the_program_says),
     ),
     // Documents.
+    rule("docs/discover.md", "json", "", Suite("tests/discover/mod.rs")),
     rule("docs/notifications.md", "json", "", Suite("tests/notify/page.rs")),
     rule("lambda/README.md", "json", "", Suite("tests/iam/documents.rs")),
     rule("deploy/iam/README.md", "json", "", Suite("tests/iam/documents.rs")),

@@ -14,7 +14,7 @@ use super::world::{Listener, OLD, PATIENCE, Proxy, World};
 
 const MIB: u64 = 1024 * 1024;
 /// What the process may hold in memory while it carries bulk, in KiB: itself, and not what it carries.
-const RESIDENT_MAX_KIB: u64 = 32 * 1024;
+const RESIDENT_MAX_KIB: u64 = 48 * 1024;
 /// A writer that cannot write for so long is held up.
 const HELD_UP: Duration = Duration::from_millis(500);
 /// Replays one random conversation.
