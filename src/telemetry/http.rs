@@ -153,7 +153,7 @@ impl Site {
             _ if part.is_some() && !is_meant => plain((StatusCode::MISDIRECTED_REQUEST, not_meant())),
             _ if let Some(part) = part => match page::draw(&self.scene(), part) {
                 Some(page) => answer_with(StatusCode::OK, HTML, page.into()),
-                None => plain((StatusCode::NOT_FOUND, format!("{} is followed here\n", none_of(part)))),
+                None => plain((StatusCode::NOT_FOUND, format!("{}\n", none_of(part)))),
             },
             ("/", None) => drawn("/", HTML, &|| page::draw(&self.scene(), Part::All).unwrap_or_default()),
             ("/healthz", None) => plain((StatusCode::OK, "alive\n".into())),
@@ -172,9 +172,9 @@ impl Site {
 /// What there is not.
 fn none_of(part: Part<'_>) -> &'static str {
     match part {
-        Part::All => "nothing",
-        Part::Group(_) => "no target group of that name",
-        Part::Proxy(_) => "no proxy at that address",
+        Part::All => "nothing is followed here",
+        Part::Group(_) => "no target group of that name is followed here, or it has not been looked at yet",
+        Part::Proxy(_) => "no proxy at that address is followed here",
     }
 }
 

@@ -16,6 +16,7 @@ use super::world::*;
 fn every_page_has_its_type_and_is_never_kept() {
     let site = Site::settled();
     site.wait_for_status("/proxies/0/ready", true);
+    site.wait_for_status("/settled", true);
     for (path, content_type) in [
         ("/", "text/html; charset=utf-8"),
         ("/group/orders", "text/html; charset=utf-8"),
