@@ -101,8 +101,8 @@ impl Function {
     async fn answer(&self, event: LambdaEvent<Box<RawValue>>) -> Result<Value, Diagnostic> {
         let clock = Clock::start();
         let mut doorbell = Doorbell::read(event.payload.get());
-        let left = Until::new(&doorbell, event.context.deadline, RESERVE, clock.now()).deadline();
-        let left = left.since(clock.now());
+        let until = Until::new(&doorbell, event.context.deadline, RESERVE, clock.now());
+        let left = until.deadline().since(clock.now());
         let (followed, unknown) = self.followed(&doorbell, clock, left / 2).await;
         let configured = followed.iter().flat_map(|binding| &binding.endpoints);
         doorbell.scope = doorbell.scope.among(configured);
@@ -113,7 +113,6 @@ impl Function {
             notifier: Arc::clone(&self.notifier),
             trigger: doorbell.to_string().into(),
         };
-        let until = Until::new(&doorbell, event.context.deadline, RESERVE, clock.now());
         let invocation = Invocation {
             clock,
             until,

@@ -7,6 +7,7 @@ use super::Swept;
 use crate::aws::arn::Arn;
 use crate::follow::binding::Binding;
 use crate::planner::wrong::Wrong;
+use crate::settings::discover::ENDPOINT;
 use crate::settings::{Discover, Settings};
 
 /// What was found so far, for each place that is looked at.
@@ -71,15 +72,19 @@ impl Fleet {
 
     /// The account that the groups of a place are in, if any was found.
     pub fn account(&self, place: &Discover) -> Option<&str> {
-        let (_, swept) = self.found.iter().find(|(known, _)| known == place)?;
-        Some(swept.as_ref()?.keys().next()?.account())
+        Some(self.swept(place)?.keys().next()?.account())
     }
 
     /// How many groups were found at a place; nothing before the first look that was good.
     pub fn tagged(&self, place: &Discover) -> Option<usize> {
-        let (place, swept) = self.found.iter().find(|(known, _)| known == place)?;
-        let is_tagged = |(arn, tags): &(&Arn, &_)| place.read(arn, tags).is_some();
-        Some(swept.as_ref()?.iter().filter(is_tagged).count())
+        let tags = self.swept(place)?.values();
+        Some(tags.filter(|tags| tags.contains_key(ENDPOINT)).count())
+    }
+
+    /// What was found at a place.
+    fn swept(&self, place: &Discover) -> Option<&Swept> {
+        let (_, swept) = self.found.iter().find(|(known, _)| known == place)?;
+        swept.as_ref()
     }
 
     /// What is to be followed, where `in_force` is what is followed now. What the settings name goes before tags, and a place before
@@ -126,7 +131,7 @@ impl Fleet {
 
 fn of_both(arn: &Arn) -> String {
     format!(
-        "{} has a [[target_group]] as well as tags, and goes by the former; remove the tag rds-tether:endpoint or the table",
+        "{} has a [[target_group]] as well as tags, and goes by the former; remove the tag {ENDPOINT} or the table",
         arn.name()
     )
 }

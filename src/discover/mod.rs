@@ -13,9 +13,9 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 pub use fleet::{Fleet, Followed, Trouble};
-pub use sweep::{Account, Swept, sweep};
+pub use sweep::{Swept, sweep};
 
-use crate::aws::elb::{Client, Clients};
+use crate::aws::elb::{Client, Clients, remedy_of};
 use crate::aws::failure::Failure;
 use crate::exit::Exit;
 use crate::settings::{Discover, Settings};
@@ -55,7 +55,7 @@ impl Unseen {
 
     /// How to mend it.
     pub fn remedy(&self) -> String {
-        self.failure.remedy_at("elasticloadbalancing", "the ELB API", "*")
+        remedy_of(&self.failure)
     }
 }
 

@@ -1,11 +1,10 @@
 //! One look for target groups and their tags.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::future::Future;
 
 use crate::aws::arn::Arn;
 use crate::aws::bucket::Urgency;
-use crate::aws::elb::{Client, ClientKey, DESCRIBED_MAX, Error};
+use crate::aws::elb::{Client, ClientKey, DESCRIBED_MAX};
 use crate::aws::failure::{Failure, Kind};
 use crate::settings::Discover;
 use crate::settings::discover::Tags;
@@ -13,41 +12,22 @@ use crate::settings::discover::Tags;
 /// All target groups of type ip in a region of an account, with their tags.
 pub type Swept = BTreeMap<Arn, Tags>;
 
-/// One account and region, as it is asked for its target groups and their tags.
-pub trait Account: Sync {
-    /// All target groups whose targets are addresses.
-    fn groups(&self) -> impl Future<Output = Result<Vec<Arn>, Failure>> + Send;
-
-    /// All tags of some of them, [`DESCRIBED_MAX`] at most; fails as a whole if one is gone.
-    fn tags(&self, arns: &[Arn]) -> impl Future<Output = Result<BTreeMap<Arn, Tags>, Error>> + Send;
-}
-
-impl Account for Client {
-    async fn groups(&self) -> Result<Vec<Arn>, Failure> {
-        let (all, has_more) = self.all_groups(Urgency::Look).await?;
-        if has_more {
-            let message = format!("there are more than {} target groups", all.len());
-            return Err(Failure::here("DescribeTargetGroups", Kind::Limit, "TooMany", message));
-        }
-        let of_ip = all.into_iter().filter(|detail| detail.target_type == "ip");
-        Ok(of_ip.map(|detail| detail.group.arn).collect())
-    }
-
-    fn tags(&self, arns: &[Arn]) -> impl Future<Output = Result<BTreeMap<Arn, Tags>, Error>> + Send {
-        self.list_tags(arns)
-    }
-}
-
 /// Lists all target groups, and asks for their tags: for 1,000 of them 53 calls.
 ///
 /// # Errors
 /// The first call that failed: then nothing is known.
-pub async fn sweep(account: &impl Account) -> Result<Swept, Failure> {
-    let groups = account.groups().await?;
+pub async fn sweep(client: &Client) -> Result<Swept, Failure> {
+    let (all, has_more) = client.all_groups(Urgency::Look).await?;
+    if has_more {
+        let message = format!("there are more than {} target groups", all.len());
+        return Err(Failure::here("DescribeTargetGroups", Kind::Limit, "TooMany", message));
+    }
+    let of_ip = all.into_iter().filter(|detail| detail.target_type == "ip");
+    let groups: Vec<Arn> = of_ip.map(|detail| detail.group.arn).collect();
     let mut swept = Swept::new();
     let mut parts: VecDeque<Vec<Arn>> = groups.chunks(DESCRIBED_MAX).map(<[Arn]>::to_vec).collect();
     while let Some(mut part) = parts.pop_front() {
-        match account.tags(&part).await {
+        match client.list_tags(&part).await {
             Ok(tags) => swept.extend(tags),
             // One has gone since they were listed: the others are asked for without it.
             Err(error) if error.failure.kind == Kind::NotFound => {

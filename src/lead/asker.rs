@@ -206,7 +206,7 @@ impl Asker {
     }
 
     fn is_in_doubt(&self) -> bool {
-        self.doubt.borrow().is_some_and(|until| Instant::now() < until)
+        is_doubt(&self.doubt.borrow())
     }
 
     async fn tell(&self, at: Timestamp, says: Says, told: Option<(Flavour, Answer)>) -> Result<(), ()> {
@@ -221,9 +221,13 @@ impl Asker {
     }
 }
 
+/// Whether something is changing, if it does until then.
+pub(super) fn is_doubt(until: &Option<Instant>) -> bool {
+    until.is_some_and(|until| Instant::now() < until)
+}
+
 /// Waits until something changes.
 async fn doubted(doubt: &mut watch::Receiver<Option<Instant>>) {
-    let is_doubt = |until: &Option<Instant>| until.is_some_and(|until| Instant::now() < until);
     if doubt.wait_for(is_doubt).await.is_err() {
         std::future::pending::<()>().await;
     }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{info, warn};
 
 use super::Lead;
-use super::asker::{Asker, Word};
+use super::asker::{Asker, Word, is_doubt};
 use super::members::Members;
 use super::standing::{LATE, Standing};
 use super::voice::{Voice, after};
@@ -302,7 +302,7 @@ impl Captain {
     }
 
     fn is_in_doubt(&self) -> bool {
-        self.doubt.borrow().is_some_and(|until| Instant::now() < until)
+        is_doubt(&self.doubt.borrow())
     }
 
     /// Asks whoever DNS gives now, and nobody any more whom it has not given for a while.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::aws::arn::Arn;
-use crate::aws::elb::{Client, ClientKey, Clients};
+use crate::aws::elb::{Client, ClientKey, Clients, remedy_of};
 use crate::aws::failure::Failure;
 use crate::aws::region::Region;
 use crate::exit::Exit;
@@ -111,7 +111,7 @@ pub async fn arn(client: &Client, name: &str, region: &Region, limit: Option<Dur
 
 /// Why nothing was found out about `subject`.
 pub fn unanswered(subject: &str, failure: &Failure) -> Error {
-    let fix = failure.remedy_at("elasticloadbalancing", "the ELB API", "*");
+    let fix = remedy_of(failure);
     Error {
         exit: failure.kind.exit(),
         ..Error::usage(format!("{subject} cannot be looked up: {failure}"), fix)

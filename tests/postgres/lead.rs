@@ -72,6 +72,16 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
+    /// Without functions that know the members, so that the settings name them; all have been heard.
+    fn of_plain_postgres(stage: &Stage) -> Self {
+        let others = format!(", members = [\"{}\", \"{}\"]", MEMBERS[1].1, MEMBERS[2].1);
+        let cluster = Self::new(stage, "", &others);
+        cluster.wait_for_word(0, "writer");
+        cluster.wait_for_word(1, "reader");
+        cluster.wait_for_word(2, "reader");
+        cluster
+    }
+
     /// The first is the writer, and DNS says so. `topology` is what knows the members in SQL; `lead` is what the settings say of asking besides how to log in.
     pub(super) fn new(stage: &Stage, topology: &str, lead: &str) -> Self {
         for (ip, _) in MEMBERS.iter().chain([&SPARE]) {
@@ -346,11 +356,7 @@ fn a_topology_names_members_and_no_member_is_the_writer_by_the_word_of_others() 
 #[ignore = "needs PostgreSQL and root: tests/run provides them"]
 fn clients_wait_while_dns_names_a_reader_and_nobody_is_the_writer() {
     play(|stage| {
-        let others = format!(", members = [\"{}\", \"{}\"]", MEMBERS[1].1, MEMBERS[2].1);
-        let mut cluster = Cluster::new(stage, "", &others);
-        cluster.wait_for_word(0, "writer");
-        cluster.wait_for_word(1, "reader");
-        cluster.wait_for_word(2, "reader");
+        let mut cluster = Cluster::of_plain_postgres(stage);
         cluster.members[0].kill();
         cluster.dns.set(WRITER, Behaviour::cname(MEMBERS[2].1, 1));
         cluster
@@ -418,11 +424,7 @@ fn a_member_that_does_not_let_us_in_decides_nothing() {
 #[ignore = "needs PostgreSQL and root: tests/run provides them"]
 fn what_shows_nothing_changes_nothing() {
     play(|stage| {
-        let others = format!(", members = [\"{}\", \"{}\"]", MEMBERS[1].1, MEMBERS[2].1);
-        let mut cluster = Cluster::new(stage, "", &others);
-        cluster.wait_for_word(0, "writer");
-        cluster.wait_for_word(1, "reader");
-        cluster.wait_for_word(2, "reader");
+        let mut cluster = Cluster::of_plain_postgres(stage);
         let holds = |cluster: &Cluster, member: usize, word: &str| {
             cluster.wait_for_word(member, word);
             assert_eq!(cluster.leads_to(), MEMBERS[0].0, "{word}");

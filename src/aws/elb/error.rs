@@ -26,6 +26,11 @@ pub fn not_asked(group: &Arn, limit: &str) -> Error {
     Error { group, failure }
 }
 
+/// How to mend a call that is about no target group in particular.
+pub fn remedy_of(failure: &Failure) -> String {
+    failure.remedy_at("elasticloadbalancing", "the ELB API", "*")
+}
+
 impl Error {
     /// How to mend it.
     pub fn remedy(&self) -> String {

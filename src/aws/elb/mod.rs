@@ -18,7 +18,7 @@ use sdk::types::{
 use tokio::time::Instant;
 
 pub use clients::{ClientKey, Clients};
-pub use error::{Error, not_asked};
+pub use error::{Error, not_asked, remedy_of};
 pub use inspect::{Attributes, Balancer, Detail, Forward, HealthCheck, Listener, Rule, Takes};
 pub use list::PAGES_MAX;
 pub use place::place_of;

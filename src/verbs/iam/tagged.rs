@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Condition, KEEP_CLOCKS, OneOrMore, Statement, Use, partition_of};
+use super::{Condition, OneOrMore, Statement, Use, partition_of};
 use crate::aws::arn::RoleArn;
 use crate::function::tag;
 use crate::settings::discover::ENDPOINT;
@@ -70,7 +70,6 @@ pub(super) fn statements(settings: &Settings, caller: Use, role: Option<&str>) -
             BTreeMap::from([("aws:TagKeys", vec![tag::KEY])]),
         );
         let sid = "OptionalKeepClocksOfTagged";
-        debug_assert!(sid.starts_with(KEEP_CLOCKS));
         let conditions = Condition::from([is_tagged(), keys]);
         statements.push(statement(sid, &["elasticloadbalancing:AddTags"], &groups, conditions));
     }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use super::candidate::{Seen, Sought, TAG};
 use crate::aws::arn::{Arn, GroupName};
 use crate::aws::bucket::Urgency;
-use crate::aws::elb::{Client, DESCRIBED_MAX, Detail, TargetGroups as _};
+use crate::aws::elb::{Client, DESCRIBED_MAX, Detail, TargetGroups as _, remedy_of};
 use crate::aws::failure::Failure;
 use crate::aws::region::Region;
 use crate::dns::{self, Names as _};
@@ -116,7 +116,7 @@ pub async fn survey(client: &Client, region: &Region, end: Instant) -> Result<Su
             }
             Ok(Err(error)) => {
                 let failure = &error.failure;
-                let fix = failure.remedy_at("elasticloadbalancing", "the ELB API", "*");
+                let fix = remedy_of(failure);
                 survey
                     .unseen
                     .insert(format!("their tags are not seen: {failure}; {fix}"));
