@@ -14,7 +14,7 @@ pub enum Exit {
     Pending = 2,
     /// Refused by a guard or by ELB.
     Refused = 3,
-    /// Still waiting when the time was over.
+    /// Still waiting when the time was over, or somebody ended it.
     Waiting = 4,
     /// Wrong use of the command line.
     Usage = 64,

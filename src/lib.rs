@@ -21,6 +21,7 @@
 //!
 //! - [`verbs`]: `run`, `plan` and `sync`, `status`, `iam`, the man pages; and [`doctor`], named checks of all that has to be
 //!   right, whose looks are apart from its judgements too.
+//! - [`drill`]: measures a failover that somebody else triggers; what was seen is apart from what follows from it.
 //! - [`telemetry`]: what people and programs get to see of a running process: the document, and from it pages,
 //!   text and JSON; metrics and the log.
 //! - [`settings`]: flags, environment and file become one struct.
@@ -62,6 +63,7 @@ pub mod database;
 pub mod discover;
 pub mod dns;
 pub mod doctor;
+pub mod drill;
 pub mod exit;
 pub mod file;
 pub mod follow;

@@ -157,7 +157,7 @@ const FLOORS: &[&[&str]] = &[
     &["notify"],
     &["settings"],
     &["discover", "logging", "telemetry"],
-    &["doctor"],
+    &["doctor", "drill"],
     &["verbs"],
     &["lib", "main"],
 ];

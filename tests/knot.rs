@@ -6,14 +6,12 @@
 #![allow(clippy::disallowed_methods)]
 
 use std::collections::BTreeSet;
-use std::io::Write;
-use std::net::{Ipv4Addr, UdpSocket};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use testkit::elb::{self, Group};
-use testkit::program::{assert_ended, on_a_free_port, provided};
-use testkit::scratch::Scratch;
+use testkit::knot::Knot;
+use testkit::program::assert_ended;
 use testkit::world::{Daemon, NEW, OLD, WRITER, bare_command, bind, finish, is, said};
 
 const ZONE: &str = "eu-west-1.rds.amazonaws.com";
@@ -22,92 +20,14 @@ const NEW_INSTANCE: &str = "orders-2.abc123.eu-west-1.rds.amazonaws.com";
 /// How soon a change must show at a TTL of 1 s, on a machine that is busy with other tests.
 const SOON: Duration = Duration::from_secs(10);
 
-struct Knot {
-    _program: Daemon,
-    port: u16,
-    _folder: Scratch,
+/// Serves the writer endpoint with one address.
+fn of_writer(ip: &str) -> Knot {
+    Knot::start(ZONE, &[format!("{WRITER}. 1 A {ip}")])
 }
 
-impl Knot {
-    /// Serves the zone with these records besides its own.
-    fn start(records: &[String]) -> Self {
-        let folder = Scratch::new();
-        let own = ["@ 1 SOA ns admin 1 3600 600 86400 1", "@ 1 NS ns", "ns 1 A 127.0.0.1"].map(str::to_owned);
-        let lines: Vec<String> = own.iter().chain(records).cloned().collect();
-        folder.write("zone", &format!("$ORIGIN {ZONE}.\n{}\n", lines.join("\n")));
-        let (program, port) = on_a_free_port(|port| {
-            // It is free for TCP.
-            UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
-            let config = folder.write("knot.conf", &config(&folder, port));
-            let mut command = Command::new(provided("RDS_TETHER_TEST_KNOTD"));
-            let command = command.env_clear().arg("--config").arg(config);
-            let ready = ["server started", "cannot bind"];
-            let (program, line) = Daemon::serve(command, &ready).unwrap_or_else(|said| panic!("knotd ended:\n{said}"));
-            line.contains("server started").then_some((program, port))
-        });
-        Self {
-            _program: program,
-            port,
-            _folder: folder,
-        }
-    }
-
-    /// Serves the writer endpoint with one address.
-    fn of_writer(ip: &str) -> Self {
-        Self::start(&[format!("{WRITER}. 1 A {ip}")])
-    }
-
-    /// Changes the zone as one update, such as `delete NAME A` or `add NAME 1 A 10.0.0.1`; returns when it is in force.
-    #[track_caller]
-    fn update(&self, changes: &[String]) {
-        let mut command = Command::new(provided("RDS_TETHER_TEST_KNSUPDATE"));
-        let piped = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = piped.env_clear().spawn().expect("knsupdate starts");
-        let changes: String = changes.iter().map(|change| format!("update {change}\n")).collect();
-        let script = format!("server 127.0.0.1 {}\nzone {ZONE}.\n{changes}send\nanswer\n", self.port);
-        let mut input = child.stdin.take().expect("piped");
-        input.write_all(script.as_bytes()).expect("knsupdate reads");
-        drop(input);
-        let output = child.wait_with_output().expect("knsupdate ends");
-        let done = output.status.success() && said(&output).contains("NOERROR");
-        assert!(done, "{script}\n{}", said(&output));
-    }
-
-    /// The writer's address changes.
-    fn move_writer(&self, ip: &str) {
-        self.update(&[format!("delete {WRITER}. A"), format!("add {WRITER}. 1 A {ip}")]);
-    }
-}
-
-fn config(folder: &Scratch, port: u16) -> String {
-    let folder = folder.folder().display();
-    format!(
-        "server:
-  rundir: \"{folder}\"
-  listen: 127.0.0.1@{port}
-  udp-workers: 1
-  tcp-workers: 1
-  background-workers: 1
-log:
-  - target: stderr
-    any: info
-database:
-  storage: \"{folder}\"
-acl:
-  - id: tests
-    address: 127.0.0.1
-    action: update
-zone:
-  - domain: {ZONE}
-    storage: \"{folder}\"
-    file: zone
-    acl: tests
-    zonefile-sync: -1
-"
-    )
+/// The writer's address changes.
+fn move_writer(knot: &Knot, ip: &str) {
+    knot.update(&[format!("delete {WRITER}. A"), format!("add {WRITER}. 1 A {ip}")]);
 }
 
 struct World {
@@ -125,16 +45,14 @@ impl World {
 
     /// The writer endpoint names the old address, which is registered.
     fn settled() -> Self {
-        let world = Self::new(Knot::of_writer(OLD), Group::named("orders"));
+        let world = Self::new(of_writer(OLD), Group::named("orders"));
         world.elb.put_target(&world.arn, OLD, 5432);
         world
     }
 
     fn bound(&self, verb: &str) -> Command {
         let mut command = bare_command(&self.elb.url());
-        command
-            .arg(verb)
-            .args(["--nameserver", &format!("127.0.0.1:{}", self.knot.port)]);
+        command.arg(verb).args(["--nameserver", &self.knot.addr().to_string()]);
         bind(&mut command, &format!("{WRITER}:5432"), &self.arn);
         command
     }
@@ -168,7 +86,7 @@ fn run_follows_a_dynamic_update() {
     let daemon = Daemon::start(world.bound("run").args(["--forget", "2s"]));
     daemon.wait_for_log(&["settled"]);
 
-    world.knot.move_writer(NEW);
+    move_writer(&world.knot, NEW);
     world.wait_for("Register", NEW, &daemon);
     world.wait_for("Deregister", OLD, &daemon);
     assert_eq!(world.registered(), set(&[NEW]));
@@ -210,11 +128,14 @@ fn run_holds_while_the_name_is_gone_and_follows_when_it_is_back() {
 #[test]
 #[ignore = "needs knot: tests/run provides it"]
 fn a_cluster_endpoint_is_followed_from_instance_to_instance() {
-    let knot = Knot::start(&[
-        format!("{WRITER}. 1 CNAME {OLD_INSTANCE}."),
-        format!("{OLD_INSTANCE}. 1 A {OLD}"),
-        format!("{NEW_INSTANCE}. 1 A {NEW}"),
-    ]);
+    let knot = Knot::start(
+        ZONE,
+        &[
+            format!("{WRITER}. 1 CNAME {OLD_INSTANCE}."),
+            format!("{OLD_INSTANCE}. 1 A {OLD}"),
+            format!("{NEW_INSTANCE}. 1 A {NEW}"),
+        ],
+    );
     let world = World::new(knot, Group::named("orders"));
 
     let planned = finish(&mut world.bound("plan"));
@@ -238,7 +159,7 @@ fn an_answer_too_large_for_a_datagram_is_read_whole() {
     // At 28 octets for each, the 1232 octets that Knot puts into a datagram at most do not hold them.
     let addresses: Vec<String> = (1..=64).map(|host| format!("2600:1f18:0:1::{host}")).collect();
     let records: Vec<String> = (addresses.iter()).map(|ip| format!("{WRITER}. 1 AAAA {ip}")).collect();
-    let world = World::new(Knot::start(&records), Group::named("orders").ipv6());
+    let world = World::new(Knot::start(ZONE, &records), Group::named("orders").ipv6());
 
     assert_ended(&finish(&mut world.bound("sync")), 0);
     assert_eq!(world.registered(), addresses.into_iter().collect());
@@ -248,7 +169,10 @@ fn an_answer_too_large_for_a_datagram_is_read_whole() {
 #[ignore = "needs knot: tests/run provides it"]
 fn an_ipv6_group_gets_the_ipv6_address() {
     const IPV6: &str = "2600:1f18:0:1::5";
-    let knot = Knot::start(&[format!("{WRITER}. 1 A {OLD}"), format!("{WRITER}. 1 AAAA {IPV6}")]);
+    let knot = Knot::start(
+        ZONE,
+        &[format!("{WRITER}. 1 A {OLD}"), format!("{WRITER}. 1 AAAA {IPV6}")],
+    );
     let world = World::new(knot, Group::named("orders").ipv6());
 
     assert_ended(&finish(&mut world.bound("sync")), 0);

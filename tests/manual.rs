@@ -213,7 +213,7 @@ fn on_terminal(arguments: &str, programs: &str, variables: &[(&str, &str)]) -> S
     let mut command = Command::new("script");
     command.args(["--quiet", "--return", "--command"]);
     command.arg(format!("PATH='{programs}' exec {} {arguments}", binary.display()));
-    command.arg("/dev/null").env_clear();
+    command.arg("/dev/null").env_clear().envs(testkit::program::counts());
     command.envs([("TERM", "xterm"), ("SHELL", "/bin/sh")]);
     command.env("PATH", std::env::var_os("PATH").unwrap());
     command.envs(variables.iter().copied()).stdin(Stdio::null());

@@ -4,6 +4,7 @@
 mod discover;
 mod docs;
 mod doctor;
+mod drill;
 mod iam;
 mod manual;
 mod notify;

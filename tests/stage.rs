@@ -4,12 +4,14 @@
 use std::any::type_name;
 use std::env;
 use std::fs::{self, OpenOptions};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio, exit};
 use std::thread;
 use std::time::Duration;
 
+use testkit::namespace;
+pub use testkit::namespace::BlackHole;
 use testkit::program::{comes_true, said};
 use testkit::scratch::Scratch;
 
@@ -20,7 +22,7 @@ const TOLD: &str = "told";
 /// There when the test has come to its end.
 const PLAYED: &str = "played";
 /// No test takes longer, on any machine.
-const PLAY_MAX: Duration = Duration::from_secs(170);
+const PLAY_MAX: Duration = Duration::from_secs(300);
 
 /// Where a test plays.
 pub struct Stage {
@@ -45,17 +47,7 @@ pub fn play<F: FnOnce(&Stage)>(test: F) {
     let (_, name) = name.split_once("::").expect("a path within this program");
     let folder = Scratch::new();
     let program = env::current_exe().expect("this program has a path");
-    let mut inside = Command::new("unshare")
-        .args([
-            "--net",
-            "--pid",
-            "--ipc",
-            "--fork",
-            "--kill-child",
-            "--mount-proc",
-            "--",
-        ])
-        .arg(program)
+    let mut inside = namespace::command(&program)
         .args(["--exact", name, "--ignored", "--nocapture"])
         .env(INSIDE, folder.folder())
         .stdin(Stdio::piped())
@@ -97,51 +89,17 @@ impl Stage {
 
     /// An address of the stage's own, which exists nowhere else.
     pub fn address(&self, ip: &str) {
-        run(Command::new("ip").args(["address", "add", ip, "dev", "lo"]), "");
-    }
-
-    /// Packets from and to the address of [`Stage::black_hole`] arrive again.
-    pub fn fill_hole(&self) {
-        run(Command::new("nft").args(["delete", "table", "ip", "hole"]), "");
-    }
-
-    /// From now on, packets from and to this address vanish.
-    pub fn black_hole(&self, ip: &str) {
-        let rules = format!(
-            "table ip hole {{
-                chain input {{
-                    type filter hook input priority 0;
-                    ip daddr {ip} drop;
-                    ip saddr {ip} drop;
-                }}
-            }}
-"
-        );
-        run(Command::new("nft").args(["-f", "-"]), &rules);
+        namespace::run(Command::new("ip").args(["address", "add", ip, "dev", "lo"]), "");
     }
 }
 
 fn set() {
     thread::spawn(|| {
-        // Its end is that of the process outside.
-        let _ = std::io::stdin().read_to_end(&mut Vec::new());
-        exit(1);
-    });
-    thread::spawn(|| {
         thread::sleep(PLAY_MAX);
         let _ = writeln!(std::io::stderr(), "it takes longer than {PLAY_MAX:?}");
         exit(1);
     });
-    run(Command::new("ip").args(["link", "set", "lo", "up"]), "");
-}
-
-#[track_caller]
-fn run(command: &mut Command, input: &str) {
-    let spawned = command.stdin(Stdio::piped()).spawn();
-    let mut child = spawned.unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let written = child.stdin.take().expect("piped").write_all(input.as_bytes());
-    let ended = child.wait().expect("its end");
-    assert!(written.is_ok() && ended.success(), "{command:?}: {ended}");
+    namespace::set();
 }
 
 /// Polls: for what has no event that could be waited for.

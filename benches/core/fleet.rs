@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rds_tether::planner::cadence::APART;
+use rds_tether::settings::discover::ENDPOINT;
 use testkit::dns::{self, Answered, Behaviour, Query};
 use testkit::elb::{self, Call, Group};
 
@@ -85,7 +86,26 @@ impl Fleet {
         self.follow_and_serve(bound, settings_file, None)
     }
 
-    /// The same, with its pages served at an address.
+    /// Starts a daemon that finds all of it by tags.
+    pub fn follow_tagged(&self, settings_file: &str) -> Running {
+        for Bound { name, arn, .. } in &self.bound {
+            self.elb.set_tag(arn, ENDPOINT, &format!("{name}:5432"));
+        }
+        let dns = self.dns.addr();
+        let settings = format!(
+            "dns = {{ nameservers = [\"{dns}\"] }}\n[[discover]]\nregion = \"eu-west-1\"\n\
+             allow_endpoints = [\"*.cluster-abc123.eu-west-1.rds.amazonaws.com\"]\ndefaults = {{ upsert_only = true }}\n"
+        );
+        self.start(&settings, settings_file)
+    }
+
+    fn start(&self, settings: &str, settings_file: &str) -> Running {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{settings_file}", self.build.name));
+        fs::write(&path, settings).expect("the target folder can be written to");
+        Running::start(self.build.command(&self.elb.url()).arg("run").arg("--config").arg(path))
+    }
+
+    /// The same as [`Self::follow`], with its pages served at an address.
     pub fn follow_and_serve(&self, bound: &[Bound], settings_file: &str, http: Option<SocketAddr>) -> Running {
         let mut settings = format!("dns = {{ nameservers = [\"{}\"] }}\n", self.dns.addr());
         settings.extend(http.map(|http| format!("http = {{ listen = \"{http}\" }}\n")));
@@ -96,9 +116,7 @@ impl Fleet {
             );
             written.expect("a string grows");
         }
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{settings_file}", self.build.name));
-        fs::write(&path, settings).expect("the target folder can be written to");
-        Running::start(self.build.command(&self.elb.url()).arg("run").arg("--config").arg(path))
+        self.start(&settings, settings_file)
     }
 
     /// Waits until every group has been looked at.

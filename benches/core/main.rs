@@ -29,6 +29,7 @@ use std::process::ExitCode;
 
 use crate::figures::load;
 use crate::process::Build;
+use crate::run_1000::Known;
 
 const PARTS: [&str; 6] = ["plan", "answers", "reaction", "run-1000", "scrape", "accounts"];
 
@@ -63,8 +64,12 @@ fn main() -> ExitCode {
         answers::run(quick, &builds);
     }
     // Its first looks take minutes, because calls are rationed; the reaction is measured meanwhile, which can only slow it.
-    let many = wanted("run-1000").then(|| builds.iter().map(|build| run_1000::Run::start(quick, build)));
-    let many: Vec<run_1000::Run> = many.into_iter().flatten().collect();
+    let mut many = Vec::new();
+    if wanted("run-1000") {
+        let configured = |build| run_1000::Run::start(quick, build, Known::Configured);
+        many.extend(builds.iter().map(configured));
+        many.push(run_1000::Run::start(quick, &builds[0], Known::Tagged));
+    }
     for build in builds.iter().filter(|_| wanted("reaction")) {
         reaction::run(quick, build);
     }

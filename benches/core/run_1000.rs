@@ -18,8 +18,18 @@ const CHANGE_MAX: Duration = Duration::from_secs(20);
 /// Such changes.
 const CHANGES: usize = 20;
 
+/// How a daemon knows its groups.
+#[derive(Clone, Copy)]
+pub enum Known {
+    /// Its settings name them.
+    Configured,
+    /// It finds them by their tags.
+    Tagged,
+}
+
 /// A daemon on its way to rest.
 pub struct Run {
+    known: Known,
     fleet: Fleet,
     daemon: Running,
     started: Instant,
@@ -28,12 +38,17 @@ pub struct Run {
 
 impl Run {
     /// Starts it.
-    pub fn start(quick: bool, build: &Build) -> Self {
+    pub fn start(quick: bool, build: &Build, known: Known) -> Self {
         let (count, window) = if quick { (150, 10) } else { (1000, 60) };
         let fleet = Fleet::new(build, count, |_| TTL_SECONDS);
         let started = Instant::now();
+        let daemon = match known {
+            Known::Configured => fleet.follow(&fleet.bound, "bench-run-1000.toml"),
+            Known::Tagged => fleet.follow_tagged("bench-run-1000-tagged.toml"),
+        };
         Self {
-            daemon: fleet.follow(&fleet.bound, "bench-run-1000.toml"),
+            known,
+            daemon,
             fleet,
             started,
             window: Duration::from_secs(window),
@@ -46,9 +61,13 @@ impl Run {
         let first_looks = self.started.elapsed();
         sleep(CALM);
         title(&format!(
-            "run-1000 of {}: {} endpoints and groups, TTL {TTL_SECONDS} s, nothing changes, for {} s",
+            "run-1000 of {}: {} endpoints and groups{}, TTL {TTL_SECONDS} s, nothing changes, for {} s",
             self.fleet.build.name,
             self.fleet.bound.len(),
+            match self.known {
+                Known::Configured => "",
+                Known::Tagged => ", found by tags",
+            },
             self.window.as_secs()
         ));
         let (start, cpu) = (Instant::now(), self.daemon.cpu());

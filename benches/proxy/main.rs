@@ -91,7 +91,7 @@ fn main() -> ExitCode {
         }
     };
     if !inside {
-        return stage::enter(&arguments);
+        return stage::enter(&arguments, &[]);
     }
     stage::set();
     let descriptors = process::raise_descriptor_limit();

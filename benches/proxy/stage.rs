@@ -1,17 +1,18 @@
-//! A network and PID namespace of its own, in which everything happens, and which leaves nothing behind.
+//! Namespaces of its own for the network, processes and shared memory, in which everything happens, and which leave nothing behind.
 //!
 //! Its loopback device is subject to no firewall and no congestion control of the machine: with BBR, for example, loopback is
 //! paced, which hides every difference between proxies.
 
 use std::env;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::Ipv4Addr;
 use std::panic::{set_hook, take_hook};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio, exit};
-use std::thread;
 
 use rustix::process::geteuid;
+use testkit::namespace;
+pub use testkit::namespace::BlackHole;
+use testkit::scratch::Scratch;
 
 /// What `main` is given when it is called to play on the stage.
 pub const INSIDE: &str = "inside";
@@ -29,18 +30,19 @@ const SETTINGS: &[(&str, &str)] = &[
 /// Runs this program again, on the stage.
 ///
 /// It is the first process of its PID namespace, so that its end, however it comes, ends all that it has started; and it ends
-/// when its standard input does, which this process holds open.
-pub fn enter(arguments: &[String]) -> ExitCode {
+/// when its standard input does, which this process holds open. Its temporary files go when it does.
+pub fn enter(arguments: &[String], environment: &[(&str, PathBuf)]) -> ExitCode {
     if !geteuid().is_root() {
         println!("only root may make a network namespace: run it as root, or with sudo -E");
         return ExitCode::FAILURE;
     }
     let program = env::current_exe().expect("the program has a path");
-    let spawned = Command::new("unshare")
-        .args(["--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--"])
-        .arg(program)
+    let scratch = Scratch::new();
+    let spawned = namespace::command(&program)
         .arg(INSIDE)
         .args(arguments)
+        .env("TMPDIR", scratch.folder())
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::piped())
         .spawn();
     let mut inside = match spawned {
@@ -65,49 +67,10 @@ pub fn set() {
         told(panic);
         exit(1);
     }));
-    thread::spawn(|| {
-        let _ = std::io::stdin().read_to_end(&mut Vec::new());
-        exit(1);
-    });
-    run(Command::new("ip").args(["link", "set", "lo", "up"]), "");
+    namespace::set();
+    // What a process that is killed leaves in shared memory goes with the namespace.
+    namespace::run(Command::new("mount").args(["-t", "tmpfs", "tmpfs", "/dev/shm"]), "");
     for (name, value) in SETTINGS {
         fs::write(format!("/proc/sys/net/ipv4/{name}"), value).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
-}
-
-/// An address whose packets vanish, both ways, until this is dropped.
-pub struct BlackHole;
-
-impl BlackHole {
-    /// # Panics
-    /// If nftables (Debian package nftables) is missing.
-    pub fn open(address: Ipv4Addr) -> Self {
-        let rules = format!(
-            "add table ip hole
-             add chain ip hole input {{ type filter hook input priority 0; }}
-             add rule ip hole input ip daddr {address} drop
-             add rule ip hole input ip saddr {address} drop
-"
-        );
-        run(Command::new("nft").args(["-f", "-"]), &rules);
-        Self
-    }
-}
-
-impl Drop for BlackHole {
-    fn drop(&mut self) {
-        run(Command::new("nft").args(["delete", "table", "ip", "hole"]), "");
-    }
-}
-
-#[track_caller]
-fn run(command: &mut Command, input: &str) {
-    let spawned = command.stdin(Stdio::piped()).spawn();
-    let mut child = spawned.unwrap_or_else(|error| panic!("{command:?}: {error}; benches/proxy/run installs it"));
-    let written = child.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes()));
-    let ended = child.wait();
-    assert!(
-        written.is_some_and(|written| written.is_ok()) && ended.is_ok_and(|status| status.success()),
-        "{command:?} failed"
-    );
 }

@@ -54,6 +54,7 @@ module "function" {
   package       = var.package
   architecture  = var.architecture
   target_groups = local.target_groups
+  discover      = var.discover
 
   event_subscriptions = var.event_subscriptions
   first_sync          = var.first_sync
@@ -62,6 +63,7 @@ module "function" {
 
   reserved_concurrency = var.reserved_concurrency
   vpc                  = var.vpc
+  database_user_arns   = var.database_user_arns
   permissions_boundary = var.permissions_boundary
 
   tags = var.tags
@@ -81,6 +83,7 @@ module "hosts" {
   )
 
   target_groups = var.follow_with == "hosts" ? local.target_groups : {}
+  discover      = var.discover
   proxies       = var.follow_with == "proxy" ? { (var.name) = { endpoint = var.endpoint, port = local.port, allow_cidrs = var.database_cidrs } } : {}
 
   load_balancer = var.follow_with != "proxy" ? null : {
@@ -88,7 +91,9 @@ module "hosts" {
     security_group_id = module.privatelink.security_group_id
   }
   database_security_group_ids = var.follow_with == "proxy" ? var.database_security_group_ids : []
+  extra_security_group_ids    = var.extra_security_group_ids
 
+  database_user_arns   = var.database_user_arns
   session_manager      = var.session_manager
   permissions_boundary = var.permissions_boundary
 

@@ -32,6 +32,43 @@ variable "follow_with" {
   }
 }
 
+# What is wrong with them is said by modules/settings.
+variable "discover" {
+  description = "Accounts and regions whose target groups are followed, too, if their tags say so, each under a name of your choice: what modules/function and modules/hosts take. Not with proxies."
+  type = map(object({
+    region          = string
+    allow_endpoints = list(string)
+    allow_cidrs     = optional(list(string), [])
+    every           = optional(string)
+    assume_role = optional(object({
+      arn         = string
+      external_id = optional(string)
+    }))
+    defaults = optional(object({
+      role           = optional(string)
+      forget         = optional(string)
+      patience       = optional(string)
+      allow_cidrs    = optional(list(string), [])
+      keep           = optional(list(string), [])
+      upsert_only    = optional(bool, false)
+      probe          = optional(string)
+      probe_patience = optional(string)
+      ca_bundle      = optional(string)
+      observe        = optional(bool, false)
+      lead = optional(object({
+        user          = string
+        iam           = optional(bool, false)
+        password_file = optional(string)
+        database      = optional(string)
+        members       = optional(list(string), [])
+        patience      = optional(string)
+      }))
+    }), {})
+  }))
+  default  = {}
+  nullable = false
+}
+
 variable "package" {
   description = "What to install. The function's zip: `file`, or `s3_bucket` and `s3_key` (and `s3_object_version`). The hosts' .rpm: `s3_bucket`, `s3_key` (and `s3_object_version`) and `sha256`."
   type = object({
@@ -100,6 +137,30 @@ variable "database_security_group_ids" {
   validation {
     condition     = alltrue([for id in var.database_security_group_ids : can(regex("^sg-[0-9a-f]+$", id))])
     error_message = "database_security_group_ids are IDs of security groups: [\"sg-0123456789abcdef0\"]."
+  }
+}
+
+variable "extra_security_group_ids" {
+  description = "Further security groups of the hosts, such as one that the database lets in already."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for id in var.extra_security_group_ids : can(regex("^sg-[0-9a-f]+$", id))])
+    error_message = "extra_security_group_ids are IDs of security groups: [\"sg-0123456789abcdef0\"]."
+  }
+}
+
+variable "database_user_arns" {
+  description = "Users of databases that lead logs in as with iam = true, each as ARN with the resource ID of its cluster or instance; `arn:aws:rds-db:eu-west-1:111122223333:dbuser:cluster-ABCDEFGHIJKL01234/rds_tether`."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for arn in var.database_user_arns : can(regex("^arn:[A-Za-z0-9_-]+:rds-db:[a-z0-9-]+:[0-9]{12}:dbuser:(cluster|db)-[A-Z0-9]+/[^*?]+$", arn))])
+    error_message = "Each of database_user_arns is the ARN of a database's user, with the resource ID of the cluster or instance: arn:aws:rds-db:eu-west-1:111122223333:dbuser:cluster-ABCDEFGHIJKL01234/rds_tether."
   }
 }
 

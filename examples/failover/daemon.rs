@@ -46,7 +46,7 @@ pub fn run() -> ExitCode {
     });
     rds_tether::logging::start(&given.logging, LogFormat::Text);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let run = |runtime: Runtime| runtime.block_on(rds_tether::verbs::run::run(|| given.flags.settings(), false));
+    let run = |runtime: Runtime| runtime.block_on(rds_tether::verbs::run::run(async || given.flags.settings(), false));
     match runtime.map(run) {
         Ok(Ok(_)) => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,

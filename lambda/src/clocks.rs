@@ -1,7 +1,7 @@
 //! The absence clocks from one invocation to the next: in this process and, for the next one, in a tag on the target group.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rds_tether::aws::arn::Arn;
@@ -104,9 +104,10 @@ impl Remembered {
 
     /// Leaves the absence clocks for the next invocation. A tag that could not be read is replaced, because what it says may
     /// no longer be so.
-    pub async fn keep(&self, follower: &Follower, client: &Client, tag: Option<String>, end: Instant) {
+    pub async fn keep(&self, follower: &mut Follower, client: &Client, tag: Option<String>, end: Instant) {
         const NOT_KEPT: &str = "absence clocks are not kept in the tag";
-        let (binding, (memory, under_way)) = (follower.binding(), follower.memory());
+        let binding = Arc::clone(follower.binding());
+        let (memory, under_way) = follower.memory();
         locked(&self.followers).insert(binding.arn.clone(), (memory.clone(), under_way.clone()));
         let (Some(seal), Some(clocks)) = (&self.seal, memory.clocks()) else {
             return;

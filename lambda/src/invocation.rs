@@ -234,7 +234,7 @@ impl Invocation {
         let report = looking.look(&mut follower).await;
         emf::write(&looking.measured(&report), self.clock.now(), &self.request_id);
         let end = self.clock.instant(self.until.deadline()) + TAG_WRITE_MAX;
-        self.remembered.keep(&follower, client, tag, end).await;
+        self.remembered.keep(&mut follower, client, tag, end).await;
         report
     }
 

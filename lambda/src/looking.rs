@@ -28,6 +28,9 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(900);
 /// The time-out then: emulators, cargo-lambda's for one, hand over a constant.
 const TIMEOUT_UNTOLD: Duration = Duration::from_secs(60);
 
+/// What a step takes at the slowest that is not a failure: a write that the deadline cuts short may have been made or not.
+const STEP_ROOM: Duration = Duration::from_millis(500);
+
 /// What sets the time, for messages.
 const TIME_LEFT: &str = "the function's time-out";
 
@@ -40,6 +43,8 @@ pub struct Until {
     ends_with_change: bool,
     /// Whether to go on until everything is settled, because a person asked for that.
     insists: bool,
+    /// After this no further step begins: it is left to the next invocation.
+    last_start: Timestamp,
     /// After this there is no time left.
     deadline: Timestamp,
 }
@@ -54,6 +59,7 @@ impl Until {
             told
         };
         let deadline = now + end.since(now + reserve);
+        let last_start = now + end.since(now + reserve + STEP_ROOM);
         let expected = match doorbell.phase {
             // A clock that is ahead must not prolong the expectation.
             Phase::Start => doorbell.at.map_or(now, |at| at.min(now)) + START_AGE,
@@ -61,9 +67,10 @@ impl Until {
             Phase::Other => now,
         };
         Self {
-            expected: expected.min(deadline),
+            expected: expected.min(last_start),
             ends_with_change: doorbell.phase == Phase::Start,
             insists: doorbell.command == Some(Command::Sync),
+            last_start,
             deadline,
         }
     }
@@ -162,23 +169,23 @@ impl Looking {
     /// How long to wait for the next step after this report, if at all.
     fn next_end(&self, report: &Report) -> Option<Timestamp> {
         let now = self.clock.now();
-        if now >= self.until.deadline {
+        if now >= self.until.last_start {
             return None;
         }
         if self.is_worth_going_on(report, now) {
-            return Some(self.until.deadline);
+            return Some(self.until.last_start);
         }
         let expects = self.until.expects_change(now, self.has_written, report.is_settled());
         expects.then_some(self.until.expected)
     }
 
-    /// Whether something that is not settled can be so before the deadline.
+    /// Whether something that is not settled can be so in this invocation.
     fn is_worth_going_on(&self, report: &Report, now: Timestamp) -> bool {
         if report.is_settled() {
             return false;
         }
         let holds = || report.plan.holds.iter();
-        let ends_in_time = |hold: &Hold| hold.until.is_some_and(|end| now < end && end < self.until.deadline);
+        let ends_in_time = |hold: &Hold| hold.until.is_some_and(|end| now < end && end < self.until.last_start);
         let hopeless = match report.trouble() {
             Some(Exit::Denied | Exit::Settings) => true,
             // What has to show something is waited for no longer than that can help in this invocation.
@@ -247,6 +254,21 @@ mod tests {
             (0, 58),
         ] {
             assert_eq!(left(deadline_millis).as_secs(), secs, "{deadline_millis}");
+        }
+    }
+
+    #[test]
+    fn no_step_begins_that_the_deadline_would_cut_short() {
+        let now = Timestamp::from_millis(1_795_000_000_000);
+        let event = r#"{"source": "aws.rds", "detail-type": "RDS DB Cluster Event",
+            "detail": {"EventID": "RDS-EVENT-0071", "SourceIdentifier": "orders", "SourceType": "CLUSTER"}}"#;
+        let complete = Doorbell::read(event);
+        assert_eq!(complete.phase, Phase::Complete);
+        for (left_millis, to_start) in [(60_000, 57_500), (4_500, 2_000), (2_400, 0), (0, 0)] {
+            let deadline_millis = now.as_millis() + left_millis;
+            let until = Until::new(&complete, deadline_millis, Duration::from_secs(2), now);
+            assert_eq!(until.last_start.since(now).as_millis(), to_start, "{left_millis}");
+            assert!(until.expected <= until.last_start, "{until:?}");
         }
     }
 }

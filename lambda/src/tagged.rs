@@ -7,15 +7,14 @@ use std::time::Duration;
 
 use rds_tether::aws::arn::Arn;
 use rds_tether::aws::elb::Clients;
-use rds_tether::aws::failure::Failure;
-use rds_tether::discover::{Fleet, Unseen, sweep};
+use rds_tether::discover::{Fleet, Unseen, look_at};
 use rds_tether::follow::binding::Binding;
 use rds_tether::planner::time::Timestamp;
 use rds_tether::settings::{Discover, Settings};
-use tokio::time::timeout;
+use tokio::time::Instant;
 use tracing::warn;
 
-/// What was found, and when. It lives as long as the process.
+/// What was found, and when it was last looked for. It lives as long as the process.
 #[derive(Default)]
 pub struct Tagged {
     fleet: Fleet,
@@ -25,8 +24,8 @@ pub struct Tagged {
 
 impl Tagged {
     /// What is to be followed now. Places that were looked at long ago are looked at anew only if there is leisure: what was found before
-    /// has to be followed first. All are if `are_new` says that tags have changed. Where a look fails, what was found before goes on; with
-    /// it come the places of which nothing is known.
+    /// has to be followed first. All are if `are_new` says that tags have changed. Where a look fails, what was found before goes on, and the
+    /// next look comes when one is due; with it come the places of which nothing is known.
     pub async fn followed(
         &mut self,
         settings: &Settings,
@@ -39,30 +38,35 @@ impl Tagged {
             return (settings.bindings.iter().cloned().map(Arc::new).collect(), Vec::new());
         }
         self.fleet.set(&settings.discover);
-        let mut unknown = Vec::new();
-        for place in &settings.discover {
-            let last = self
-                .looked
+        let last = |place: &Discover| {
+            self.looked
                 .iter()
                 .find(|(looked, _)| looked == place)
-                .map(|(_, at)| *at);
-            if !are_new && last.is_some_and(|at| !has_leisure || now.since(at) < place.every) {
-                continue;
-            }
-            let client = clients.of(&place.client_key(self.fleet.account(place))).await;
-            let late = |_| Failure::late("DescribeTags", "the time of this invocation");
-            match timeout(limit, sweep(&client)).await.map_err(late).flatten() {
-                Ok(swept) => {
-                    self.fleet.note(place, swept);
-                    self.looked.retain(|(looked, _)| looked != place);
-                    self.looked.push((place.clone(), now));
-                }
+                .map(|(_, at)| *at)
+        };
+        let is_due = |place: &&Discover| match last(place) {
+            None => true,
+            Some(at) => are_new || has_leisure && now.since(at) >= place.every,
+        };
+        let due: Vec<Discover> = settings.discover.iter().filter(is_due).cloned().collect();
+        let end = (Instant::now() + limit, "the time of this invocation");
+        let mut unknown = Vec::new();
+        for (place, swept) in look_at(&due, &self.fleet, clients, end).await {
+            let was_looked_at = self.looked.iter().any(|(looked, _)| *looked == place);
+            match swept {
+                Ok(swept) => self.fleet.note(&place, swept),
                 Err(failure) => {
-                    let unseen = Unseen::at(place, failure);
+                    let unseen = Unseen::at(&place, failure);
                     warn!("{unseen}; what was followed stays followed");
-                    unknown.extend(last.is_none().then_some(unseen));
+                    if !was_looked_at {
+                        // It is looked at again at once.
+                        unknown.push(unseen);
+                        continue;
+                    }
                 }
             }
+            self.looked.retain(|(looked, _)| *looked != place);
+            self.looked.push((place, now));
         }
         let in_force: BTreeMap<&Arn, &Binding> =
             self.followed.iter().map(|binding| (&binding.arn, &**binding)).collect();

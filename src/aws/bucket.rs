@@ -224,7 +224,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn throttling_spends_what_was_saved_and_then_registrations_go_before_removals_before_looks() {
         let bucket = Bucket::start();
         spend_all(&bucket).await;
@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(*order.lock().expect("lock"), expect);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn who_gave_up_costs_nothing() {
         let bucket = Bucket::start();
         spend_all(&bucket).await;

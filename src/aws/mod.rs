@@ -16,7 +16,7 @@ pub mod sts;
 pub mod token;
 pub mod variables;
 
-pub use process::{PRINTED_MAX, TIME_MAX};
+pub use process::{PRINTED_MAX, TIME_MAX, read as read_printed};
 pub use profiles::{PROFILES_MAX, TOKEN_MAX};
 
 use std::time::Duration;

@@ -131,8 +131,8 @@ struct Printed {
     expiration: Option<String>,
 }
 
-/// Reads what was printed; the error repeats nothing of it but a time. `now` is since 1970.
-fn read(printed: &[u8], now: Duration) -> Result<Credentials, String> {
+/// Reads what was printed; the error repeats nothing of it but a time. `now` is since 1970. Public for tests.
+pub fn read(printed: &[u8], now: Duration) -> Result<Credentials, String> {
     let no_credentials = || "it printed something else than credentials of version 1".to_owned();
     let printed: Map<String, Value> = serde_json::from_slice(printed).map_err(|_| no_credentials())?;
     let in_lower_case = printed

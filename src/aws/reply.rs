@@ -9,6 +9,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
+use aws_smithy_xml::decode::Document;
 use http_body_util::{BodyExt as _, Limited};
 
 /// The most that a reply may have, in bytes. A group of 5,000 targets, more than ELB allows, takes as much; read, they take eight times
@@ -55,7 +56,8 @@ async fn whole(mut response: HttpResponse) -> Result<HttpResponse, ConnectorErro
         false => unfit(format!("it cannot be read: {error}")),
     })?;
     let bytes = read.to_bytes();
-    if is_cut_short(&bytes) {
+    // What stands between may answer with a page of its own, whose status tells more.
+    if response.status().is_success() && is_cut_short(&bytes) {
         return Err(unfit("it ends in the middle".into()));
     }
     *response.body_mut() = SdkBody::from(bytes);
@@ -66,37 +68,18 @@ fn unfit(why: String) -> ConnectorError {
     ConnectorError::other(Unfit(why).into(), None)
 }
 
-/// Whether it is XML that does not end with the end of its first element.
+/// Whether it is XML that ends before its first element does.
 fn is_cut_short(body: &[u8]) -> bool {
-    let Some(mut rest) = str::from_utf8(body)
-        .ok()
-        .map(str::trim)
-        .filter(|text| text.starts_with('<'))
-    else {
+    // It may have been cut within a letter.
+    let text = String::from_utf8_lossy(body);
+    let text = text.trim_start_matches('\u{feff}').trim();
+    if !text.starts_with('<') {
         return false;
-    };
-    let whole = rest;
-    // What stands before the first element.
-    while rest.starts_with("<?") || rest.starts_with("<!") {
-        let Some((_, after)) = rest.split_once('>') else {
-            return true;
-        };
-        rest = after.trim_start();
     }
-    let name = rest
-        .trim_start_matches('<')
-        .split(|char: char| char.is_whitespace() || "/>".contains(char))
-        .next();
-    let closes = |name: &str| {
-        whole
-            .strip_suffix('>')
-            .map(str::trim_end)
-            .is_some_and(|text| text.ends_with(&format!("</{name}")))
-    };
-    let is_empty_element = rest
-        .find('>')
-        .is_some_and(|end| end + 1 == rest.len() && rest[..end].ends_with('/'));
-    !is_empty_element && !name.is_some_and(closes)
+    let has_element = Document::new(text).next_start_element().is_some();
+    // What stands in an element is one deeper than its end.
+    let end = Document::new(text).try_fold(0, |_, token| token.map(|(_, depth)| depth));
+    !has_element || !matches!(end, Ok(0))
 }
 
 #[cfg(test)]
@@ -109,17 +92,21 @@ mod tests {
         for (body, is_cut) in [
             (whole, false),
             ("<A/>", false),
+            ("\u{feff}<A><B/>", true),
             ("<A></A >", false),
             ("", false),
             ("{\"a\": [", false),
             ("plain text", false),
             ("<A><B/>", true),
             ("<A><A></A>x", true),
-            ("<AB></B>", true),
+            ("<A><!-- </A>", true),
+            ("<A b=\"</A>", true),
+            ("<A><![CDATA[</A>", true),
             ("<?xml version=\"1.0\"?>", true),
         ] {
             assert_eq!(is_cut_short(body.as_bytes()), is_cut, "{body}");
         }
+        assert!(is_cut_short(&"<A>\u{fc}".as_bytes()[..4]), "in the middle of a letter");
         let ends = (1..whole.trim_end().len()).filter(|end| !is_cut_short(&whole.as_bytes()[..*end]));
         assert_eq!(ends.collect::<Vec<_>>(), [0; 0]);
     }

@@ -208,6 +208,29 @@ impl Source {
             Trouble::TimedOut(stage) => late(&stage.to_string()),
             trouble => Refused::Trouble(address.to_string(), trouble),
         })?;
+        let begun = self.log_in(stream, is_encrypted, end).await;
+        // Who is asked for TLS has shown by that what it is.
+        let is_unknown = |refused: &Refused| {
+            self.security == Security::Plain
+                && matches!(refused, Refused::Other(_) | Refused::Breach(Breach::TooLong(_)))
+        };
+        match begun {
+            Err(refused) if is_unknown(&refused) => Err(other_engine(address, name, end).await.unwrap_or(refused)),
+            begun => begun,
+        }
+    }
+
+    /// Logs in to a server over a connection on which nothing of PostgreSQL's own protocol has been said, by then. Whoever calls it
+    /// has seen to its protection.
+    ///
+    /// # Errors
+    /// Why there is no session.
+    pub async fn log_in(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        is_encrypted: bool,
+        end: Instant,
+    ) -> Result<Session, Refused> {
         let protection = Protection {
             security: self.security,
             is_encrypted,
@@ -215,27 +238,18 @@ impl Source {
         };
         let breach = Arc::default();
         let stream = Conversation::new(stream, protection, Arc::clone(&breach));
-        let refused = match timeout_at(end, self.config.connect_raw(stream, NoTls)).await {
-            Ok(Ok((client, connection))) => {
-                return Ok(Session {
-                    client,
-                    is_encrypted,
-                    breach,
-                    connection: tokio::spawn(connection),
-                });
-            }
-            Ok(Err(error)) => match breach.get() {
+        match timeout_at(end, self.config.connect_raw(stream, NoTls)).await {
+            Ok(Ok((client, connection))) => Ok(Session {
+                client,
+                is_encrypted,
+                breach,
+                connection: tokio::spawn(connection),
+            }),
+            Ok(Err(error)) => Err(match breach.get() {
                 Some(breach) => Refused::Breach(breach.clone()),
                 None => Refused::of(&error),
-            },
-            Err(_) => late("to the log-in"),
-        };
-        // Who is asked for TLS has shown by that what it is.
-        let is_unknown = self.security == Security::Plain
-            && matches!(refused, Refused::Other(_) | Refused::Breach(Breach::TooLong(_)));
-        match is_unknown {
-            true => Err(other_engine(address, name, end).await.unwrap_or(refused)),
-            false => Err(refused),
+            }),
+            Err(_) => Err(late("to the log-in")),
         }
     }
 

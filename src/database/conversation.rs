@@ -26,6 +26,9 @@ const COLUMNS_MAX: u16 = 32;
 const QUESTION_MAX: usize = 4096;
 /// The fewest iterations of SCRAM (RFC 7677), which PostgreSQL has, too: with fewer a password is guessed as fast as with MD5.
 const ITERATIONS_MIN: u32 = 4096;
+/// The most: the client does them all at once, and while it does, nothing else in its thread. postgres-protocol does no more either, and
+/// says less of why.
+pub const ITERATIONS_MAX: u32 = 100_000;
 
 /// Why the conversation was ended from here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +45,8 @@ pub enum Breach {
     Md5,
     /// So few iterations of SCRAM were asked for.
     Guessable(u32),
+    /// So many.
+    Laborious(u32),
 }
 
 /// How the connection is protected.
@@ -162,8 +167,8 @@ impl Ear {
         }
     }
 
-    /// Whether the answer to a question for the password gives it away (PostgreSQL documentation, "Message Formats"). To a server
-    /// that has shown who it is, nothing is given away.
+    /// Whether the answer to a question for the password gives it away (PostgreSQL documentation, "Message Formats"), or takes too
+    /// long. To a server that has shown who it is, nothing is given away.
     fn weigh_question(&self, question: &[u8]) -> Result<(), Breach> {
         let Protection {
             security, is_encrypted, ..
@@ -172,6 +177,7 @@ impl Ear {
             return Ok(());
         };
         match (u32::from_be_bytes(*code), security) {
+            (11, _) if iterations(rest) > ITERATIONS_MAX => Err(Breach::Laborious(iterations(rest))),
             (_, Security::Verified) => Ok(()),
             (3, _) => Err(Breach::Cleartext(is_encrypted)),
             // Whoever has it can log in elsewhere with the same salt, and guess.
@@ -223,6 +229,11 @@ impl fmt::Display for Breach {
                 f,
                 "the server asks for a proof by which the password is easily guessed (SCRAM with {iterations} iterations, less than \
                  {ITERATIONS_MIN}), and no certificate was verified: {UNSENT}"
+            ),
+            Self::Laborious(iterations) => write!(
+                f,
+                "the server asks for a proof that takes too long (SCRAM with {iterations} iterations, more than {ITERATIONS_MAX}): \
+                 {UNSENT}"
             ),
         }
     }
@@ -312,6 +323,11 @@ mod tests {
                 message(b'R', b"\0\0\0\x0br=a,s=b,i=4096"),
                 message(b'R', b"\0\0\0\x0br=a,s=b,i=4095"),
                 Breach::Guessable(4095),
+            ),
+            (
+                message(b'R', b"\0\0\0\x0br=a,s=b,i=100000"),
+                message(b'R', b"\0\0\0\x0br=a,s=b,i=100001"),
+                Breach::Laborious(100_001),
             ),
         ] {
             assert_eq!(heard(&below), Ok(()), "{breach:?}");

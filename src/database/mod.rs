@@ -5,7 +5,7 @@ mod connect;
 mod conversation;
 
 pub use connect::{Login, Refused, Session, Source};
-pub use conversation::{Breach, CONVERSATION_MAX, MESSAGE_MAX};
+pub use conversation::{Breach, CONVERSATION_MAX, ITERATIONS_MAX, MESSAGE_MAX};
 
 /// The protection of the connection that the URL's sslmode and the CA bundle ask for together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

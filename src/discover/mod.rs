@@ -6,15 +6,17 @@
 pub mod fleet;
 mod sweep;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
 
 pub use fleet::{Fleet, Followed, Trouble};
 pub use sweep::{Swept, sweep};
 
+use crate::aws::arn::Arn;
 use crate::aws::elb::{Client, Clients, remedy_of};
 use crate::aws::failure::Failure;
 use crate::exit::Exit;
@@ -62,12 +64,21 @@ impl Unseen {
 /// What a look at a place came to.
 pub type Found = (Discover, Result<Swept, Failure>);
 
-/// Looks at a place again and again, for as long as somebody listens.
-pub async fn look_for(place: Discover, client: Client, pause: Duration, listener: mpsc::Sender<Found>) {
+/// Looks at a place again and again, for as long as somebody listens; `known` is what was found there before.
+pub async fn look_for(
+    place: Discover,
+    client: Client,
+    mut known: BTreeSet<Arn>,
+    pause: Duration,
+    listener: mpsc::Sender<Found>,
+) {
     sleep(pause).await;
     let mut again = AGAIN;
     loop {
-        let swept = sweep(&client).await;
+        let swept = sweep(&client, known.clone()).await;
+        if let Ok(swept) = &swept {
+            known = fleet::known(swept);
+        }
         let pause = match &swept {
             Ok(_) => place.every,
             Err(_) => again.min(place.every),
@@ -78,6 +89,28 @@ pub async fn look_for(place: Discover, client: Client, pause: Duration, listener
         }
         sleep(pause).await;
     }
+}
+
+/// One look at each of these places, all at the same time and until `end` at most; `limit` names what sets that.
+pub async fn look_at(
+    places: &[Discover],
+    fleet: &Fleet,
+    clients: &mut Clients,
+    (end, limit): (Instant, &'static str),
+) -> Vec<Found> {
+    let mut looks = JoinSet::new();
+    for (index, place) in places.iter().cloned().enumerate() {
+        let client = clients.of(&place.client_key(fleet.account(&place))).await;
+        let known = fleet.known(&place);
+        looks.spawn(async move {
+            let late = |_| Failure::late("DescribeTags", limit);
+            let swept = timeout_at(end, sweep(&client, known)).await.map_err(late).flatten();
+            (index, (place, swept))
+        });
+    }
+    let mut found = looks.join_all().await;
+    found.sort_by_key(|(index, _)| *index);
+    found.into_iter().map(|(_, found)| found).collect()
 }
 
 /// The settings with what is found by its tags now, and what of it is not as its tags say.
@@ -91,11 +124,9 @@ pub async fn find_all(
 ) -> Result<(Settings, Vec<Trouble>), Unseen> {
     let mut fleet = Fleet::default();
     fleet.set(&settings.discover);
-    for place in &settings.discover {
-        let client = clients.of(&place.client_key(None)).await;
-        let late = |_| Failure::late("DescribeTags", "--timeout");
-        let swept = timeout(limit, sweep(&client)).await.map_err(late).flatten();
-        fleet.note(place, swept.map_err(|failure| Unseen::at(place, failure))?);
+    let end = (Instant::now() + limit, "--timeout");
+    for (place, swept) in look_at(&settings.discover, &fleet, clients, end).await {
+        fleet.note(&place, swept.map_err(|failure| Unseen::at(&place, failure))?);
     }
     let Followed { bindings, troubles } = fleet.followed(&settings, &BTreeMap::new());
     Ok((Settings { bindings, ..settings }, troubles))

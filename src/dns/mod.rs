@@ -15,6 +15,7 @@ use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ProtocolConfig, ResolveHosts, ResolverConfig, ResolverOpts,
 };
 use hickory_resolver::lookup::Lookup;
+use hickory_resolver::net::runtime::RuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::rdata::opt::EdnsOption;
@@ -22,8 +23,7 @@ use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
-pub use crate::dns::runtime::ANSWER_MAX;
-use crate::dns::runtime::Connected;
+pub use crate::dns::runtime::{ANSWER_MAX, Bounded, Connected};
 use crate::planner::answer::{ADDRESSES_MAX, Failure, Quorum, Said};
 use crate::planner::evidence::is_above_rds;
 use crate::planner::target::Family;
@@ -150,19 +150,26 @@ pub struct Heard {
     pub kept: Option<Duration>,
 }
 
-/// Asks one name server.
+/// Asks one name server, through sockets of a kind.
 #[derive(Clone)]
-pub struct Client {
+pub struct Client<S: RuntimeProvider = Connected> {
     /// The name server.
     pub server: SocketAddr,
-    resolver: Hickory<Connected>,
+    resolver: Hickory<S>,
     deadline: Duration,
 }
 
 impl Client {
     /// Asks this name server; an answer takes no longer than `deadline`.
     pub fn new(server: SocketAddr, deadline: Duration) -> Result<Self, Error> {
-        let resolver = resolver(server, deadline).map_err(|error| Error::Client(server, error.to_string()))?;
+        Self::through(Connected::default(), server, deadline)
+    }
+}
+
+impl<S: RuntimeProvider> Client<S> {
+    /// The same through other sockets.
+    pub fn through(sockets: S, server: SocketAddr, deadline: Duration) -> Result<Self, Error> {
+        let resolver = resolver(sockets, server, deadline).map_err(|error| Error::Client(server, error.to_string()))?;
         Ok(Self {
             server,
             resolver,
@@ -251,7 +258,7 @@ impl Names for Resolver {
     }
 }
 
-fn resolver(server: SocketAddr, deadline: Duration) -> Result<Hickory<Connected>, NetError> {
+fn resolver<S: RuntimeProvider>(sockets: S, server: SocketAddr, deadline: Duration) -> Result<Hickory<S>, NetError> {
     let connections = [ProtocolConfig::Udp, ProtocolConfig::Tcp].map(|protocol| {
         let mut connection = ConnectionConfig::new(protocol);
         connection.port = server.port();
@@ -259,7 +266,7 @@ fn resolver(server: SocketAddr, deadline: Duration) -> Result<Hickory<Connected>
     });
     let name_server = NameServerConfig::new(server.ip(), true, connections.to_vec());
     let config = ResolverConfig::from_name_servers(vec![name_server]);
-    let mut builder = Hickory::builder_with_config(config, Connected::default());
+    let mut builder = Hickory::builder_with_config(config, sockets);
     let options: &mut ResolverOpts = builder.options_mut();
     // A cached answer could only be an older one.
     options.cache_size = 0;

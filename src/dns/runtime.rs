@@ -21,10 +21,10 @@ pub const ANSWER_MAX: usize = 8192;
 /// otherwise the same as a lost answer. hickory-net says not to connect them, for systems that send nothing to an address by a connected
 /// socket; Linux does.
 #[derive(Clone, Default)]
-pub(super) struct Connected(TokioRuntimeProvider);
+pub struct Connected(TokioRuntimeProvider);
 
 /// A connected socket.
-pub(super) struct Socket(UdpSocket);
+pub struct Socket(UdpSocket);
 
 impl RuntimeProvider for Connected {
     type Handle = TokioHandle;
@@ -60,8 +60,8 @@ impl RuntimeProvider for Connected {
 }
 
 /// A connection on which no answer larger than [`ANSWER_MAX`] is read. hickory-net reads each into a buffer of the length that was
-/// announced, and first of all asks for the whole.
-pub(super) struct Bounded<T>(T);
+/// announced, and first of all asks for the whole. Public for tests.
+pub struct Bounded<T>(pub T);
 
 impl<T: DnsTcpStream> DnsTcpStream for Bounded<T> {
     type Time = T::Time;

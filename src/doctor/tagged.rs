@@ -63,7 +63,7 @@ fn judge(troubles: &[Trouble]) -> Outcome {
         0 => String::new(),
         more => format!("; and {more} more"),
     };
-    let what = format!("target group {}: {}{more}", first.arn.name(), first.wrong.join("; "));
+    let what = format!("target group {}: {}{more}", first.arn.name(), first.told());
     Outcome::failure(
         Exit::Settings,
         what,

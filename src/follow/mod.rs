@@ -102,8 +102,8 @@ impl<G: TargetGroups> Follower<G> {
     }
 
     /// What is to be left for the next follower.
-    pub fn memory(&self) -> (&Memory, &Tracker) {
-        let known = self.known.as_ref().map(|known| known.reconciler.memory());
+    pub fn memory(&mut self) -> (&Memory, &Tracker) {
+        let known = self.known.as_mut().map(|known| known.reconciler.memory());
         (known.unwrap_or(&self.recalled), &self.tracker)
     }
 
@@ -313,6 +313,7 @@ impl<G: TargetGroups> Known<G> {
             };
             if clock.now() < at {
                 tokio::select! {
+                    biased;
                     () = sleep_until(clock.instant(at)) => self.reconciler.time_has_come(),
                     () = self.reconciler.eyes().news() => {}
                 }
@@ -328,6 +329,7 @@ impl<G: TargetGroups> Known<G> {
                 place => place.insert(queue()),
             };
             tokio::select! {
+                biased;
                 turn = turn => {
                     let is_for_change = urgency == Urgency::Register || agenda.is_new();
                     return Wake::Look { turn, is_for_change };

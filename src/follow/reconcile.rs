@@ -45,6 +45,8 @@ pub struct Eyes {
 struct Members {
     shown: watch::Receiver<Arc<lead::Shown>>,
     viewed: Option<Led>,
+    /// Who leads by the latest news, if that has not been viewed: without a listing nothing is decided, and so nothing viewed.
+    noticed: Option<Option<Led>>,
     /// Whether all have been heard once. A member that comes later holds nothing up.
     are_open: bool,
 }
@@ -54,9 +56,15 @@ impl Members {
         self.shown.borrow().led(clock.now())
     }
 
-    /// Waits until somebody else leads than was viewed.
+    /// Waits until somebody else leads than was viewed and than was noticed last.
     async fn changed(&mut self, clock: Clock) {
-        while self.led(clock) == self.viewed {
+        loop {
+            let led = self.led(clock);
+            let is_known = led == self.viewed || self.noticed.as_ref() == Some(&led);
+            self.noticed = Some(led);
+            if !is_known {
+                return;
+            }
             changed(&mut self.shown).await;
         }
     }
@@ -81,6 +89,7 @@ impl Eyes {
             let members = Members {
                 shown,
                 viewed: None,
+                noticed: None,
                 are_open: false,
             };
             (endpoint, members)
@@ -116,7 +125,7 @@ impl Eyes {
         self.sights.values().all(|sight| sight.borrow().is_looked_at())
     }
 
-    /// Waits until there is something newer than what was viewed last. Giving up waiting loses nothing.
+    /// Waits until there is something newer than what was viewed and what was waited for last. Giving up waiting loses nothing.
     pub async fn news(&mut self) {
         let clock = self.clock;
         let members = self
@@ -131,11 +140,23 @@ impl Eyes {
             if is_any { Poll::Ready(()) } else { Poll::Pending }
         });
         tokio::select! {
+            biased;
             () = any_changed(self.sights.values_mut()) => {}
             () = any_member => {}
             () = changed(&mut self.shown) => {}
         }
         self.has_heard = true;
+    }
+
+    /// Lets a memory know what has been named, whatever the latest look came to.
+    fn heard(&self, memory: &mut Memory) {
+        let newest: Vec<(&Endpoint, Arc<Sight>)> = (self.sights.iter())
+            .map(|(endpoint, sight)| (endpoint, Arc::clone(&sight.borrow())))
+            .collect();
+        let answers = newest
+            .iter()
+            .filter_map(|(endpoint, sight)| Some((*endpoint, sight.latest()?)));
+        memory.heard(&answers.collect());
     }
 
     /// The newest of everything, which is no news from now on.
@@ -148,6 +169,7 @@ impl Eyes {
         let shown = |(endpoint, members): (&Endpoint, &mut Members)| {
             let shown = Arc::clone(&members.shown.borrow_and_update());
             members.viewed = shown.led(now);
+            members.noticed = None;
             (endpoint.clone(), shown)
         };
         View {
@@ -224,8 +246,9 @@ impl<G: TargetGroups> Reconciler<G> {
         self.calling
     }
 
-    /// What is remembered.
-    pub fn memory(&self) -> &Memory {
+    /// What is remembered, with what was heard since the latest step.
+    pub fn memory(&mut self) -> &Memory {
+        self.eyes.heard(&mut self.memory);
         &self.memory
     }
 
@@ -482,5 +505,52 @@ pub fn group_unknown(binding: &Arc<Binding>, error: elb::Error, started: Timesta
         deregistered: Written::default(),
         reached: Vec::new(),
         late: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::planner::answer::{Quorum, Said};
+    use crate::planner::history::Inquiry;
+    use crate::planner::memory::Remembered;
+
+    /// What was named between the latest step and a look that failed is handed on (the simulation, seed 1025898: when settings were
+    /// read again just then, a target went earlier than it was to).
+    #[tokio::test]
+    async fn a_name_that_fails_now_has_named_what_it_named() {
+        let (at, server) = (Timestamp::from_millis, SocketAddr::from(([10, 9, 0, 2], 53)));
+        let endpoint: Endpoint = "orders.abc123.eu-west-1.rds.amazonaws.com:5432"
+            .parse()
+            .expect("an endpoint");
+        let ip = IpAddr::from([10, 0, 0, 1]);
+        let mut inquiry = Inquiry::default();
+        let mut hear = |said, now| inquiry.hear(endpoint.host(), &[(server, said)], Quorum::Any, now);
+        hear(Ok(Said::new(BTreeSet::from([ip]), Duration::from_secs(5))), at(9_000)).expect("an answer");
+        let seen = hear(Err(Failure::Refused), at(10_000));
+        let (_sights, sight) = watch::channel(Arc::new(Sight {
+            at: at(10_000),
+            seen,
+            said: Vec::new(),
+            blind_since: Some(at(10_000)),
+            last: inquiry.latest().cloned(),
+        }));
+        let (_shown, shown) = watch::channel(Shown::default());
+        let eyes = Eyes::new(
+            BTreeMap::from([(endpoint, sight)]),
+            BTreeMap::new(),
+            shown,
+            Clock::start(),
+        );
+        let remembered = Remembered {
+            since: at(0),
+            answers: 2,
+        };
+        let mut memory = Memory::recall(at(0), [(Target { ip, port: 5432 }, remembered)]);
+        eyes.heard(&mut memory);
+        let (_, clocks) = memory.clocks().expect("it has looked");
+        assert_eq!(clocks, BTreeMap::new());
     }
 }

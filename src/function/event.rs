@@ -7,6 +7,7 @@ use std::fmt;
 use serde_json::value::RawValue;
 
 use crate::function::json::{Fields, for_each};
+use crate::function::tag::{KEY as CLOCKS, PREFIX};
 use crate::planner::endpoint::{Endpoint, Kind};
 use crate::planner::time::Timestamp;
 use crate::text::is_unseen;
@@ -113,6 +114,14 @@ impl Scope {
             Self::Sources(sources) => {
                 Source::proven_by(endpoint).is_none_or(|owner| sources.iter().any(|source| source.may_concern(&owner)))
             }
+        }
+    }
+
+    /// Whether it is the endpoint's own, as far as its name tells: what happens to an instance may be no matter of its cluster's.
+    pub fn owns(&self, endpoint: &Endpoint) -> bool {
+        match self {
+            Self::All => true,
+            Self::Sources(sources) => Source::proven_by(endpoint).is_none_or(|owner| sources.contains(&owner)),
         }
     }
 
@@ -367,13 +376,21 @@ fn eventbridge(event: &Fields<'_>) -> Option<Doorbell> {
     if source != "aws.rds" {
         let mut doorbell = Doorbell::unknown(&shorten(&format!("{detail_type} of {source}")));
         doorbell.at = at;
-        doorbell.is_of_tags = source == "aws.tag";
+        doorbell.is_of_tags = source == "aws.tag" && concerns_us(event);
         return Some(doorbell);
     }
     let detail = event.get("detail").unwrap_or(RawValue::NULL);
     let mut doorbell = of_detail(&Fields::of(detail), &detail_type, Some(&detail_type));
     doorbell.at = doorbell.at.or(at);
     Some(doorbell)
+}
+
+/// Whether a tag of ours has changed, other than the one in which the function itself keeps its clocks.
+fn concerns_us(event: &Fields<'_>) -> bool {
+    let detail = event.get("detail").unwrap_or(RawValue::NULL);
+    let changed = Fields::of(detail).get("changed-tag-keys");
+    let changed: Option<Vec<String>> = changed.and_then(|keys| serde_json::from_str(keys.get()).ok());
+    changed.is_none_or(|keys| keys.iter().any(|key| key.starts_with(PREFIX) && key != CLOCKS))
 }
 
 /// Reads an event that a rule with the input path `$.detail` hands over.

@@ -7,7 +7,7 @@ use serde::de::{Deserializer as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The keys that any kind of event is read by.
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 22] = [
     "command",
     "Records",
     "detail-type",
@@ -29,6 +29,7 @@ const KEYS: [&str; 21] = [
     "Source ARN",
     "Event Time",
     "Event Message",
+    "changed-tag-keys",
 ];
 
 /// An object's fields that matter, unread. Of two with one key, the last counts.

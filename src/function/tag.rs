@@ -19,6 +19,8 @@ use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
 use crate::planner::wrong::Wrong;
 
+/// What the keys of all tags begin with that rds-tether reads or writes.
+pub const PREFIX: &str = "rds-tether:";
 /// The tag's key.
 pub const KEY: &str = "rds-tether:absent";
 /// The longest value of a tag.

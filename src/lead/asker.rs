@@ -1,7 +1,6 @@
 //! Asks one address, again and again, in one session.
 
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +8,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::question::{Answer, Flavour};
-use super::visit::{Door, Unheard, ask};
+use super::visit::{Door, Entrance, Member, Unheard};
 use super::{ANSWER_MAX, Lead};
 use crate::clock::Clock;
-use crate::database::{Refused, Session};
+use crate::database::Refused;
 use crate::planner::endpoint::Endpoint;
 use crate::planner::lead::Says;
 use crate::planner::time::Timestamp;
@@ -39,6 +38,7 @@ pub(super) struct Asker {
     /// The member's own name, where it is known: the one that IAM's tokens are for.
     pub name: watch::Receiver<Option<String>>,
     pub lead: Arc<Lead>,
+    pub entrance: Arc<dyn Entrance>,
     pub clock: Clock,
     pub words: mpsc::Sender<Word>,
     /// Until when something is changing.
@@ -95,7 +95,7 @@ impl Asker {
             let at = self.clock.now();
             let (at, over) = match self.log_in().await {
                 Ok((mut session, flavour)) => {
-                    let over = self.converse(&mut session, flavour, &mut failures).await;
+                    let over = self.converse(session.as_mut(), flavour, &mut failures).await;
                     // A server that is there ends its side by itself; of one that is not, nothing is waited for.
                     session.abandon();
                     (self.clock.now(), over)
@@ -109,6 +109,7 @@ impl Asker {
             failures = failures.saturating_add(1);
             let is_doubted = self.is_in_doubt();
             tokio::select! {
+                biased;
                 () = sleep_until(end) => {}
                 // Whatever changes may have changed this, too.
                 () = doubted(&mut self.doubt), if !is_doubted => {}
@@ -116,7 +117,7 @@ impl Asker {
         }
     }
 
-    async fn log_in(&self) -> Result<(Session, Flavour), Over> {
+    async fn log_in(&self) -> Result<(Box<dyn Member>, Flavour), Over> {
         let name = self.name.borrow().clone();
         let door = Door {
             address: self.address,
@@ -125,10 +126,8 @@ impl Asker {
             lead: &self.lead,
             clock: self.clock,
         };
-        let (session, functions) = door
-            .open(APPLICATION, ANSWER_MAX)
-            .await
-            .map_err(|unheard| of_unheard(&unheard))?;
+        let entered = self.entrance.log_in(door, APPLICATION, ANSWER_MAX).await;
+        let (session, functions) = entered.map_err(|unheard| of_unheard(&unheard))?;
         match Flavour::of(&functions, &self.lead.user) {
             Ok(flavour) => Ok((session, flavour)),
             Err(ungranted) => Err(Over {
@@ -139,7 +138,7 @@ impl Asker {
     }
 
     /// Asks until the session is over. An answer is the end of all failures.
-    async fn converse(&mut self, session: &mut Session, flavour: Flavour, failures: &mut u32) -> Over {
+    async fn converse(&mut self, session: &mut dyn Member, flavour: Flavour, failures: &mut u32) -> Over {
         loop {
             let (at, asked) = (self.clock.now(), Instant::now());
             match self.ask(session, flavour, at).await {
@@ -175,9 +174,9 @@ impl Asker {
 
     /// Asks once. A question that is late, or refused for a reason that passes, ends no session: it is told of, and the next one may go
     /// better.
-    async fn ask(&self, session: &Session, flavour: Flavour, at: Timestamp) -> Result<Option<Answer>, Over> {
-        let mut asking = pin!(ask(session, flavour, 2 * ANSWER_MAX));
-        let (answered, is_late) = match timeout(ANSWER_MAX, asking.as_mut()).await {
+    async fn ask(&self, session: &dyn Member, flavour: Flavour, at: Timestamp) -> Result<Option<Answer>, Over> {
+        let mut asking = session.ask(flavour, 2 * ANSWER_MAX);
+        let (answered, is_late) = match timeout(ANSWER_MAX, &mut asking).await {
             Ok(answered) => (answered, false),
             Err(_) => {
                 let _ = self.tell(at, silent("no answer in time").says, None).await;

@@ -15,6 +15,7 @@ use super::Lead;
 use super::asker::{Asker, Word, is_doubt};
 use super::members::Members;
 use super::standing::{LATE, Standing};
+use super::visit::{Entrance, Sessions};
 use super::voice::{Voice, after};
 use crate::clock::Clock;
 use crate::dns::watch::{Sight, Watch, Watchers, any_changed};
@@ -69,6 +70,7 @@ type Ours = Arc<dyn Fn(SocketAddr) -> bool + Send + Sync>;
 pub struct Crews {
     watchers: Arc<Watchers>,
     clock: Clock,
+    entrance: Arc<dyn Entrance>,
     ours: Ours,
     is_quiet: bool,
     running: Mutex<Vec<(Quest, Weak<Crew>)>>,
@@ -116,10 +118,18 @@ impl Crews {
         Self {
             watchers,
             clock,
+            entrance: Arc::new(Sessions),
             ours: Arc::new(|_| false),
             is_quiet: false,
             running: Mutex::default(),
         }
+    }
+
+    /// The same, with members that are asked in another way than in sessions of PostgreSQL: in tests.
+    #[must_use]
+    pub fn asking(mut self, entrance: impl Entrance) -> Self {
+        self.entrance = Arc::new(entrance);
+        self
     }
 
     /// The same, where nobody is asked of whom this is said.
@@ -174,6 +184,7 @@ impl Crews {
             members: Members::new(&quest.lead.members),
             lead: Arc::new(quest.lead.clone()),
             quest,
+            entrance: Arc::clone(&self.entrance),
             ours: Arc::clone(&self.ours),
             is_quiet: self.is_quiet,
             watchers: Arc::clone(&self.watchers),
@@ -206,6 +217,7 @@ impl Crews {
 
 struct Captain {
     quest: Quest,
+    entrance: Arc<dyn Entrance>,
     ours: Ours,
     is_quiet: bool,
     lead: Arc<Lead>,
@@ -269,6 +281,7 @@ impl Captain {
             self.publish(&sight);
             let members = self.watches.values_mut().map(|member| &mut member.sights);
             tokio::select! {
+                biased;
                 () = any_changed(members.chain([&mut sights])) => has_names = true,
                 Some(word) = heard.recv() => {
                     let is_news;
@@ -373,6 +386,7 @@ impl Captain {
             endpoint: self.quest.endpoint.clone(),
             name: known,
             lead: Arc::clone(&self.lead),
+            entrance: Arc::clone(&self.entrance),
             clock: self.clock,
             words: self.words.clone(),
             doubt: self.doubt.subscribe(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
@@ -109,6 +110,67 @@ pub struct Rights {
     pub table: String,
 }
 
+/// What a member, or the way to it, takes its time for.
+pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A session with a member, and which functions it has that tell of the topology, and whether they may be called.
+pub type Entered = (Box<dyn Member>, BTreeMap<String, bool>);
+
+/// How members are logged in to: [`Sessions`] of PostgreSQL, or in tests what stands in for them.
+pub trait Entrance: Send + Sync + 'static {
+    /// Logs in, and asks how the database knows its members, as [`FUNCTIONS`] does; each may take as long as `limit`.
+    fn log_in<'a>(
+        &'a self,
+        door: Door<'a>,
+        application: &'a str,
+        limit: Duration,
+    ) -> Later<'a, Result<Entered, Unheard>>;
+}
+
+/// A session with a member.
+pub trait Member: Send + Sync {
+    /// Asks for what [`Flavour::question`] asks.
+    fn ask(&self, flavour: Flavour, limit: Duration) -> Later<'_, Result<Answer, Unheard>>;
+
+    /// Waits for its end, and says why it has ended.
+    fn ended(&mut self) -> Later<'_, String>;
+
+    /// Leaves, without waiting for anybody.
+    fn abandon(self: Box<Self>);
+}
+
+/// Sessions of PostgreSQL.
+#[derive(Clone, Copy, Debug)]
+pub struct Sessions;
+
+impl Entrance for Sessions {
+    fn log_in<'a>(
+        &'a self,
+        door: Door<'a>,
+        application: &'a str,
+        limit: Duration,
+    ) -> Later<'a, Result<Entered, Unheard>> {
+        Box::pin(async move {
+            let (session, functions) = door.open(application, limit).await?;
+            Ok((Box::new(session) as Box<dyn Member>, functions))
+        })
+    }
+}
+
+impl Member for Session {
+    fn ask(&self, flavour: Flavour, limit: Duration) -> Later<'_, Result<Answer, Unheard>> {
+        Box::pin(ask(self, flavour, limit))
+    }
+
+    fn ended(&mut self) -> Later<'_, String> {
+        Box::pin(self.ended())
+    }
+
+    fn abandon(self: Box<Self>) {
+        (*self).abandon();
+    }
+}
+
 impl Door<'_> {
     /// Logs in, and asks how the database knows its members; each may take as long as `limit`.
     ///
@@ -126,9 +188,7 @@ impl Door<'_> {
         };
         let source = Source::at(self.address, self.endpoint.host(), &self.lead.trust, &login);
         let session = source.connect(end).await.map_err(Unheard::Refused)?;
-        let rows = rows(&session, FUNCTIONS, limit).await?;
-        let function = |row: &SimpleQueryRow| Some((row.get(0)?.to_owned(), row.get(1)? == "t"));
-        let functions = rows.iter().filter_map(function).collect();
+        let functions = functions(&session, limit).await?;
         Ok((session, functions))
     }
 
@@ -164,12 +224,26 @@ impl Door<'_> {
         })
     }
 
+    /// Logs in and asks once what it says of itself; each may take as long as `limit`.
+    pub async fn says(&self, application: &str, limit: Duration) -> Says {
+        let asked = async {
+            let (session, functions) = self.open(application, limit).await?;
+            let says = match Flavour::of(&functions, &self.lead.user) {
+                Ok(flavour) => ask(&session, flavour, limit).await?.says(flavour),
+                Err(ungranted) => Says::Denied(ungranted.to_string()),
+            };
+            session.abandon();
+            Ok::<Says, Unheard>(says)
+        };
+        asked.await.unwrap_or_else(|unheard| unheard.says())
+    }
+
     async fn password(&self, limit: Duration) -> Result<Vec<u8>, Unheard> {
         match &self.lead.secret {
             Secret::File(path) => password_in(path).map_err(Unheard::Secret),
             Secret::Iam => {
                 let host = self.name.unwrap_or(self.endpoint.host());
-                let token = token::of(host, self.address.port(), &self.lead.user, self.clock.now());
+                let token = token::of(host, self.endpoint.port(), &self.lead.user, self.clock.now());
                 match timeout(limit, token).await {
                     Ok(token) => token.map(String::into_bytes).map_err(Unheard::Secret),
                     Err(_) => Err(Unheard::SecretLate),
@@ -179,11 +253,23 @@ impl Door<'_> {
     }
 }
 
+/// Asks which functions there are, and whether they may be called, as [`Flavour::of`] takes it.
+///
+/// # Errors
+/// There is no answer.
+pub async fn functions(session: &Session, limit: Duration) -> Result<BTreeMap<String, bool>, Unheard> {
+    let rows = rows(session, FUNCTIONS, limit).await?;
+    let function = |row| Some((column(row, 0)?.to_owned(), column(row, 1)? == "t"));
+    Ok(rows.iter().filter_map(function).collect())
+}
+
 /// Asks for what [`Flavour::question`] asks.
-pub(super) async fn ask(session: &Session, flavour: Flavour, limit: Duration) -> Result<Answer, Unheard> {
+///
+/// # Errors
+/// There is no answer.
+pub async fn ask(session: &Session, flavour: Flavour, limit: Duration) -> Result<Answer, Unheard> {
     let rows = rows(session, flavour.question(), limit).await?;
-    let row = rows.first();
-    let column = |n: usize| row.and_then(|row| row.try_get(n).ok().flatten()).map(str::to_owned);
+    let column = |n| column(rows.first()?, n).map(str::to_owned);
     Ok(Answer {
         recovery: column(0),
         read_only: column(1),
@@ -208,8 +294,13 @@ async fn rows(session: &Session, question: &str, limit: Duration) -> Result<Vec<
     Ok(messages.into_iter().filter_map(row).collect())
 }
 
+/// The text of a column; none where the server has sent no such column, or no text.
+fn column(row: &SimpleQueryRow, n: usize) -> Option<&str> {
+    row.try_get(n).ok().flatten()
+}
+
 fn rights(row: &SimpleQueryRow) -> Rights {
-    let text = |n: usize| shortened(row.try_get(n).ok().flatten().unwrap_or_default());
+    let text = |n| shortened(column(row, n).unwrap_or_default());
     Rights {
         max_connections: text(0).parse().unwrap_or_default(),
         // -1 stands for none.

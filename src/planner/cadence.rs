@@ -171,6 +171,25 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_puts_off_the_next_look_but_not_while_the_writer_is_in_doubt() {
+        let interval = Duration::from_secs(5);
+        for (failures, urgency, millis) in [
+            (1, Urgency::Calm, 500),
+            (3, Urgency::Calm, 2000),
+            (3, Urgency::Unsettled, 2000),
+            (9, Urgency::Calm, 5000),
+            (9, Urgency::InDoubt, 500),
+        ] {
+            let expect = Duration::from_millis(millis);
+            assert_eq!(
+                after_failure(failures, urgency, interval),
+                expect,
+                "{failures} {urgency:?}"
+            );
+        }
+    }
+
+    #[test]
     fn failures_double_the_wait_up_to_the_most() {
         let most = Duration::from_secs(10);
         let waits: Vec<u128> = (0..8).map(|n| backoff(n, most).as_millis()).collect();

@@ -67,6 +67,9 @@ const WRITER_ANSWERS: u64 = 2;
 /// The same for each member of a reader endpoint: a random pick misses a live member of n in 14 n answers with a
 /// probability of at most e^-14 < 1e-6.
 const READER_ANSWERS_PER_MEMBER: u64 = 14;
+/// A look lasts 2 s unless a longer time is set, and comes again within a second while a target is to be removed: what is older than this
+/// was mostly seen by somebody who has not been awake since. Where looks take longer, removals wait for the next of them.
+const LOOKED_WITHIN: Duration = Duration::from_secs(10);
 /// Looks of this process that no memory of an earlier one can replace.
 const OWN_LOOKS: u64 = 2;
 
@@ -93,6 +96,7 @@ pub fn decide(policy: &Policy, mut memory: Memory, seen: &Seen, now: Timestamp) 
         taken: None,
         serving: Serving::Unknown,
     };
+    memory.heard(&named.answers);
     memory.takers.begin();
     match &seen.group {
         Err(why) => plan.holds.insert(
@@ -396,13 +400,14 @@ impl Surplus<'_> {
         }
         let forget = memory.forget(target, self.policy.forget(self.role));
         let clocks_end = self.clocks_end(&absent, forget);
-        let elapsed = self.now.since(absent.since);
+        let elapsed = self.unnamed_until(&absent).since(absent.since);
         if elapsed < forget {
             let reason = Reason::Forgetting {
                 absent: elapsed,
                 forget,
             };
-            return Some((reason, Some(clocks_end)));
+            // What nobody has looked at for a while is known again when somebody does, not by the passing of time.
+            return Some((reason, Some(clocks_end).filter(|end| self.now < *end)));
         }
         let missing = self.answers_missing(&absent);
         if missing > 0 {
@@ -417,9 +422,21 @@ impl Surplus<'_> {
         }
         let patience = self.policy.patience(self.role);
         if elapsed < forget.saturating_add(patience) && !self.replacement_is_healthy() {
-            return Some((Reason::AwaitsHealthy, Some(absent.since + forget + patience)));
+            let end = absent.since + forget + patience;
+            return Some((Reason::AwaitsHealthy, Some(end).filter(|end| self.now < *end)));
         }
         None
+    }
+
+    /// Until when the target is known not to have been named. Who stood still for a minute has missed what was said meanwhile.
+    fn unnamed_until(&self, absent: &Absent) -> Timestamp {
+        let looks = absent.without.iter().map(|without| without.answer.history.last_look);
+        let oldest = looks.min().unwrap_or(self.now);
+        if self.now.since(oldest) > LOOKED_WITHIN {
+            oldest
+        } else {
+            self.now
+        }
     }
 
     /// An endpoint none of whose current addresses is seen registered. A target that gets no traffic replaces only another

@@ -25,7 +25,7 @@ const ROTATES_FOR: u64 = 64;
 #[derive(Clone, Debug, Default)]
 pub struct Inquiry {
     witnesses: BTreeMap<SocketAddr, Witness>,
-    history: Option<History>,
+    latest: Option<Answer>,
 }
 
 impl Inquiry {
@@ -52,17 +52,36 @@ impl Inquiry {
         quorum: Quorum,
         now: Timestamp,
     ) -> Result<Answer, Blind> {
-        let resolution = combine(said, quorum)?;
-        let history = self.history.get_or_insert_with(|| History::new(now));
-        history.saw(host, said, &resolution, now);
-        if quorum != Quorum::Any {
-            // Who is outvoted does not matter.
-            history.differ_since = None;
+        let resolution = match combine(said, quorum) {
+            Ok(resolution) => resolution,
+            Err(blind) => {
+                self.overhear(host, said, quorum, now);
+                return Err(blind);
+            }
+        };
+        let before = self.latest.take().map(|latest| latest.history);
+        let mut history = before.unwrap_or_else(|| History::new(now));
+        history.saw(said, &resolution, now);
+        history.heard(host, said, quorum, now);
+        Ok(self.latest.insert(Answer { resolution, history }).clone())
+    }
+
+    /// Takes what was weighed and is no answer: what too few have named nobody may call unnamed.
+    pub fn overhear(
+        &mut self,
+        host: &str,
+        said: &[(SocketAddr, Result<Said, Failure>)],
+        quorum: Quorum,
+        now: Timestamp,
+    ) {
+        if let Some(latest) = &mut self.latest {
+            latest.history.heard(host, said, quorum, now);
         }
-        Ok(Answer {
-            resolution,
-            history: history.clone(),
-        })
+    }
+
+    /// The latest answer that there was, with all that has been named since.
+    pub fn latest(&self) -> Option<&Answer> {
+        self.latest.as_ref()
     }
 }
 
@@ -121,30 +140,28 @@ impl History {
         }
     }
 
-    /// Adds a look with an answer.
-    fn saw(
-        &mut self,
-        host: &str,
-        said: &[(SocketAddr, Result<Said, Failure>)],
-        resolution: &Resolution,
-        now: Timestamp,
-    ) {
+    /// Counts a look with an answer.
+    fn saw(&mut self, said: &[(SocketAddr, Result<Said, Failure>)], resolution: &Resolution, now: Timestamp) {
         if now.since(self.last_look) > GAP {
             self.seeing_since = now;
         }
         self.last_look = now;
         self.looks += 1;
-        let given = || {
-            said.iter()
-                .filter_map(|(server, said)| Some((server, said.as_ref().ok()?)))
-        };
-        if given().any(|(_, said)| said.is_fresh) {
+        if said.iter().flat_map(|(_, said)| said).any(|said| said.is_fresh) {
             self.answers += 1;
             self.fresh = (now, resolution.ttl);
         }
         if self.rotates.is_some_and(|since| self.answers - since > ROTATES_FOR) {
             self.rotates = None;
         }
+    }
+
+    /// Takes what each name server named.
+    fn heard(&mut self, host: &str, said: &[(SocketAddr, Result<Said, Failure>)], quorum: Quorum, now: Timestamp) {
+        let given = || {
+            said.iter()
+                .filter_map(|(server, said)| Some((server, said.as_ref().ok()?)))
+        };
         let mut named: BTreeMap<IpAddr, BTreeSet<String>> = BTreeMap::new();
         for (_, said) in given() {
             let names = said.names.iter().map(String::as_str).chain([host]);
@@ -170,7 +187,9 @@ impl History {
         }
         let words = self.standing_words();
         let differ = words.values().any(|word| Some(word) != words.values().next());
-        self.differ_since = self.differ_since.or(Some(now)).filter(|_| differ);
+        // Where a majority decides, who is outvoted does not matter.
+        let matters = differ && quorum == Quorum::Any;
+        self.differ_since = self.differ_since.or(Some(now)).filter(|_| matters);
         while self.named.len() > NAMED_MAX {
             let oldest = self.named.iter().min_by_key(|(_, named)| named.last).map(|(ip, _)| *ip);
             oldest.and_then(|ip| self.named.remove(&ip));
@@ -301,10 +320,30 @@ mod tests {
             let ip = IpAddr::from((0x0a00_0000 + n).to_be_bytes());
             let said = [(server, Ok(Said::new(BTreeSet::from([ip]), Duration::ZERO)))];
             let resolution = combine(&said, Quorum::Any).expect("an address");
-            history.saw(OWN, &said, &resolution, at(u64::from(n)));
+            history.saw(&said, &resolution, at(u64::from(n)));
+            history.heard(OWN, &said, Quorum::Any, at(u64::from(n)));
         }
         assert_eq!(history.named.len(), NAMED_MAX);
         assert_eq!(history.last_named(IpAddr::from([10, 0, 0, 0])), None);
+    }
+
+    /// Where no majority names anything, what each server named was named all the same (the simulation, seed 100008).
+    #[test]
+    fn what_too_few_have_named_is_not_unnamed() {
+        let mut inquiry = Inquiry::default();
+        let mut hear = |named: [Option<u8>; 3], secs: u64| {
+            let said = named.iter().zip(2..).map(|(last, n)| {
+                let said = last.map(|last| Said::new(BTreeSet::from([ip(last)]), Duration::from_secs(5)));
+                (SocketAddr::from(([10, 9, 0, n], 53)), said.ok_or(Failure::NxDomain))
+            });
+            let said = inquiry.weigh(OWN, said.collect(), at(secs), at(secs));
+            inquiry.hear(OWN, &said, Quorum::Majority, at(secs))
+        };
+        assert!(hear([Some(1), Some(1), Some(1)], 0).is_ok());
+        assert_eq!(hear([Some(1), Some(4), None], 5), Err(Blind::NoQuorum));
+        let answer = hear([Some(1), Some(1), None], 10).expect("a majority");
+        assert_eq!(answer.history.last_named(ip(4)), Some(at(5)));
+        assert_eq!((answer.history.looks, answer.history.answers), (2, 2));
     }
 
     /// A name whose answers name these addresses, one after the other, five seconds apart, by way of these names.

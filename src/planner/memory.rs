@@ -31,7 +31,7 @@ struct Absence {
     before: BTreeMap<Endpoint, Counters>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counters {
     answers: u64,
     looks: u64,
@@ -161,6 +161,12 @@ impl Memory {
             .retain(|_, removal| now.since(removal.touched) <= REMOVAL_REMEMBERED);
     }
 
+    /// Restarts the waiting for what has been named since it began, whatever else is known: whoever is asked next may have no history.
+    pub fn heard(&mut self, answers: &BTreeMap<&Endpoint, &Answer>) {
+        self.absences
+            .retain(|target, absence| last_named(*target, answers).is_none_or(|named| named < absence.since));
+    }
+
     /// Takes note of a target that is named: it is neither absent nor contested.
     pub(super) fn named(&mut self, target: Target) {
         self.absences.remove(&target);
@@ -190,14 +196,6 @@ impl Memory {
         {
             removal.gone = false;
             removal.returns = removal.returns.saturating_add(1);
-            self.absences.remove(&target);
-        }
-        let named_again = last_named(target, answers);
-        if self
-            .absences
-            .get(&target)
-            .is_some_and(|absence| named_again >= Some(absence.since))
-        {
             self.absences.remove(&target);
         }
         let absence = self.absences.entry(target).or_insert_with(|| Absence {
@@ -293,12 +291,90 @@ fn count(before: &mut BTreeMap<Endpoint, Counters>, endpoint: &Endpoint, answer:
         answers: history.answers.saturating_sub(1),
         looks: history.looks.saturating_sub(1),
     };
-    let before = match before.get(endpoint) {
-        Some(before) => *before,
-        None => *before.entry(endpoint.clone()).or_insert(start),
+    let known = before.get(endpoint).copied();
+    let began = match known {
+        Some(began) if began.answers <= history.answers && began.looks <= history.looks => began,
+        // Another watcher has begun to count, and all that it counts came later.
+        Some(_) => Counters::default(),
+        None => start,
     };
+    if known != Some(began) {
+        before.insert(endpoint.clone(), began);
+    }
     Counters {
-        answers: history.answers.saturating_sub(before.answers),
-        looks: history.looks.saturating_sub(before.looks),
+        answers: history.answers.saturating_sub(began.answers),
+        looks: history.looks.saturating_sub(began.looks),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::net::{IpAddr, SocketAddr};
+
+    use super::*;
+    use crate::planner::answer::{Quorum, Said};
+    use crate::planner::history::Inquiry;
+
+    const ENDPOINT: &str = "orders.cluster-abc123.eu-west-1.rds.amazonaws.com:5432";
+
+    fn at(secs: u64) -> Timestamp {
+        Timestamp::from_millis(1_000_000 + secs * 1000)
+    }
+
+    fn target(last: u8) -> Target {
+        Target {
+            ip: IpAddr::from([10, 0, 0, last]),
+            port: 5432,
+        }
+    }
+
+    /// What a watcher knows that has heard one address, every five seconds, in the seconds from one to the other.
+    fn watched(last: u8, from: u64, to: u64) -> Answer {
+        let (endpoint, mut inquiry): (Endpoint, _) = (ENDPOINT.parse().expect("an endpoint"), Inquiry::default());
+        let server = SocketAddr::from(([10, 9, 0, 2], 53));
+        let looks = (from..=to).step_by(5).map(|secs| {
+            let said = Said::new(BTreeSet::from([target(last).ip]), Duration::from_secs(5));
+            let said = inquiry.weigh(endpoint.host(), vec![(server, Ok(said))], at(secs), at(secs));
+            inquiry.hear(endpoint.host(), &said, Quorum::Any, at(secs))
+        });
+        looks.last().expect("a look").expect("an answer")
+    }
+
+    /// A watcher begins to count anew when settings are read again (the simulation, seed 100231: nothing was removed for as long as the
+    /// process had lived).
+    #[test]
+    fn what_another_watcher_counts_is_counted_from_its_beginning() {
+        let endpoint: Endpoint = ENDPOINT.parse().expect("an endpoint");
+        let mut memory = Memory::default();
+        let mut answers_without = |answer: &Answer, secs| {
+            let absent = memory.absent(target(1), &BTreeMap::from([(&endpoint, answer)]), at(secs));
+            (absent.without[0].answers, absent.without[0].looks)
+        };
+        assert_eq!(answers_without(&watched(2, 0, 1000), 1000), (1, 1));
+        assert_eq!(answers_without(&watched(2, 0, 1005), 1005), (2, 2));
+        assert_eq!(answers_without(&watched(2, 1010, 1010), 1010), (1, 1));
+        assert_eq!(answers_without(&watched(2, 1010, 1020), 1020), (3, 3));
+    }
+
+    /// One of two endpoints named it while the other could not be resolved (the simulation, seed 100045).
+    #[test]
+    fn what_is_named_is_not_absent_whatever_else_is_known() {
+        let endpoint: Endpoint = ENDPOINT.parse().expect("an endpoint");
+        for (last, is_absent) in [(1, false), (2, true)] {
+            let mut memory = Memory::recall(
+                at(0),
+                [(
+                    target(1),
+                    Remembered {
+                        since: at(0),
+                        answers: 9,
+                    },
+                )],
+            );
+            memory.heard(&BTreeMap::from([(&endpoint, &watched(last, 5, 10))]));
+            let (_, clocks) = memory.clocks().expect("it has seen");
+            assert_eq!(clocks.contains_key(&target(1)), is_absent, "{last}");
+        }
     }
 }

@@ -18,6 +18,11 @@ pub struct Pattern {
 const EXAMPLE: &str = "*.abc123.eu-west-1.rds.amazonaws.com";
 
 impl Pattern {
+    /// The names, with their stars.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Whether the endpoint is one of those.
     pub fn covers(&self, endpoint: &Endpoint) -> bool {
         self.port.is_none_or(|port| port == endpoint.port()) && covers(&self.host, endpoint.host())

@@ -70,7 +70,7 @@ pub type Zone = Option<String>;
 pub const ZONE_ALL: &str = "all";
 
 /// A target as DescribeTargetHealth shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     /// The zone, to be echoed in every write about this target.
     pub zone: Zone,
@@ -182,12 +182,6 @@ impl State {
     /// Whether the target is a member of the group; a draining one is not.
     pub fn is_registered(&self) -> bool {
         !matches!(self, Self::Draining | Self::NotRegistered)
-    }
-}
-
-impl Serialize for State {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
     }
 }
 

@@ -5,6 +5,7 @@
 //! the server asks who we are: an end of the connection there is not logged (PostgreSQL 15, `auth_failed`).
 
 use std::io;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -38,11 +39,12 @@ pub enum Answer {
     NotPostgres,
 }
 
-/// Asks a server, through TLS whose certificate `trust` believes. The connection is used up, whatever the answer.
+/// Asks a server, through TLS where it offers that: nothing is told to it that is not for everybody, so its certificate does not matter.
+/// The connection is used up, whatever the answer.
 ///
 /// `is_known` says that PostgreSQL has answered there before; of others it is waited for a moment whether they speak first.
 /// `about_sessions` says whether a start-up message is sent: a server that trusts everybody logs that it does not know us.
-pub async fn ask(mut stream: TcpStream, trust: &Trust, is_known: bool, about_sessions: bool) -> Answer {
+pub async fn ask(mut stream: TcpStream, is_known: bool, about_sessions: bool) -> Answer {
     let ended = |error: io::Error| Answer::Ended(plain(&error));
     let mut first = [0];
     if !is_known && let Ok(spoke) = timeout(SPEAKS_FIRST, stream.peek(&mut first)).await {
@@ -58,7 +60,7 @@ pub async fn ask(mut stream: TcpStream, trust: &Trust, is_known: bool, about_ses
     match ask_for_tls(&mut stream).await {
         Ok(()) => {
             let name = stream.peer_addr().map(|peer| peer.ip().to_string());
-            match trust.handshake(&name.unwrap_or_default(), stream).await {
+            match anybody().handshake(&name.unwrap_or_default(), stream).await {
                 Ok(stream) => start(stream, about_sessions).await,
                 Err(error) if is_end(&error) => ended(error),
                 // It cannot be asked, but is there.
@@ -70,6 +72,11 @@ pub async fn ask(mut stream: TcpStream, trust: &Trust, is_known: bool, about_ses
         Err(Trouble::Closed(_, why)) => Answer::Ended(why),
         Err(_) => Answer::NotPostgres,
     }
+}
+
+fn anybody() -> &'static Trust {
+    static ANYBODY: OnceLock<Trust> = OnceLock::new();
+    ANYBODY.get_or_init(Trust::anybody)
 }
 
 async fn start(mut stream: impl AsyncRead + AsyncWrite + Unpin, about_sessions: bool) -> Answer {

@@ -2,8 +2,8 @@
 //! to know, those that no session speaks for.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -14,8 +14,8 @@ use tokio::time::timeout;
 use super::shared::Shared;
 use super::socket;
 use super::standing::{Question, Showed, Wants};
+use crate::probe::Trouble;
 use crate::probe::ready::{self, Answer};
-use crate::probe::{Trouble, Trust};
 
 /// How long a connection may take: one that is lost on the way is soon tried again while somebody waits.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(700);
@@ -97,7 +97,7 @@ async fn ask(shared: Arc<Shared>, address: SocketAddr, question: Question, wants
         true => ANSWER_TIMEOUT,
         false => STRANGER_TIMEOUT,
     };
-    let answer = timeout(limit, ready::ask(stream, anybody(), is_known, about_sessions)).await;
+    let answer = timeout(limit, ready::ask(stream, is_known, about_sessions)).await;
     let ready = match question {
         Question::Session => Showed::Ready,
         _ => Showed::Accepted,
@@ -119,10 +119,4 @@ async fn ask(shared: Arc<Shared>, address: SocketAddr, question: Question, wants
         Ok(Answer::Ended(_)) | Err(_) => Showed::Silent,
     };
     told(showed);
-}
-
-/// Nothing is told to the server that is not for everybody, so its certificate does not matter.
-fn anybody() -> &'static Trust {
-    static ANYBODY: OnceLock<Trust> = OnceLock::new();
-    ANYBODY.get_or_init(Trust::anybody)
 }

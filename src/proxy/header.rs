@@ -1,6 +1,6 @@
 //! The PROXY protocol, version 2, as a Network Load Balancer sends it in front of a connection's bytes.
 //!
-//! Source: The PROXY protocol, versions 1 & 2 (HAProxy Technologies), section 2.2.
+//! Source: The PROXY protocol, versions 1 & 2 (HAProxy Technologies), section 2.2. Public for tests.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

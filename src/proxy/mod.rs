@@ -7,7 +7,7 @@
 //! - `listener`: sockets to accept from, `worker`: a thread each, with sessions of its own; `shared`: what threads share.
 //! - `standing`: which addresses take sessions (pure), as clients (`dial`), questions (`asker`) and the kernel (`silence`) show.
 //! - `session`: admitted, dialled (`dial`), carried (`relay`, `pipe`), and cut. `socket`: what each connection is set to.
-//! - `header`: the PROXY protocol of a load balancer in front.
+//! - [`header`]: the PROXY protocol of a load balancer in front.
 //! - `tick`: the clock that sessions share. `silence`: reads which peers still answer, and which vanished (`peers`).
 //! - [`health`]: whether to send clients here.
 //! - `claim`: which process serves which endpoint at an address. [`own`]: where this one listens, and so never connects to.
@@ -18,7 +18,7 @@ mod asker;
 mod claim;
 pub mod descriptors;
 mod dial;
-mod header;
+pub mod header;
 pub mod health;
 mod listener;
 mod moment;
@@ -46,7 +46,8 @@ pub use self::moment::{AHEAD, Happening, Moment, name};
 pub use self::session::UNANSWERED_MAX_BYTES;
 pub use self::set::{Error, Proxies};
 pub use self::shared::Tally;
-pub use self::standing::{Probes, Readiness};
+pub use self::standing::{Probes, Readiness, Showed};
+pub use self::steer::Steered;
 use crate::lead::Lead;
 use crate::lead::crew::Quest;
 use crate::planner::endpoint::Endpoint;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
@@ -16,7 +16,7 @@ use super::health::View;
 use super::listener::{Inherited, Listeners, taken};
 use super::moment::Moment;
 use super::own::Listens;
-use super::shared::{Counts, Health, Phase, Shared, Troubles};
+use super::shared::{Phase, Shared};
 use super::steer::steer;
 use super::worker::{Accepting, Job, Workers};
 use super::{Proxy, asker, claim, descriptors, silence};
@@ -222,15 +222,9 @@ impl Proxies {
             phase: phase_seen,
             peers: peers_seen,
             own: self.own.subscribe(),
-            address_failed: Notify::new(),
             moments: self.moments.clone(),
-            clock: self.clock,
-            health: Health::new(proxy.readiness),
-            counts: Counts::default(),
             seats: Arc::clone(workers.seats()),
-            troubles: Troubles::default(),
-            accepting: AtomicUsize::new(0),
-            idle: Notify::new(),
+            ..Shared::alone(&proxy, self.clock)
         });
         info!(endpoint = %proxy.endpoint, "listening on {}", listeners.address);
         let mut tasks = JoinSet::new();

@@ -54,6 +54,27 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// The state of a proxy that nothing reaches from outside, and that nobody is told of.
+    pub fn alone(proxy: &Arc<Proxy>, clock: Clock) -> Self {
+        let start = proxy.rules.start(proxy.endpoint.host(), proxy.endpoint.port());
+        Self {
+            settings: watch::channel(Arc::clone(proxy)).1,
+            route: watch::channel(Arc::new(start)).1,
+            phase: watch::channel(Phase::Open).1,
+            peers: watch::channel(Arc::default()).1,
+            own: watch::channel(Listens::default()).1,
+            address_failed: Notify::new(),
+            moments: mpsc::channel(1).0,
+            clock,
+            health: Health::new(proxy.readiness),
+            counts: Counts::default(),
+            seats: Arc::default(),
+            troubles: Troubles::default(),
+            accepting: AtomicUsize::new(0),
+            idle: Notify::new(),
+        }
+    }
+
     pub fn endpoint(&self) -> Endpoint {
         self.settings.borrow().endpoint.clone()
     }

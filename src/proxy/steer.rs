@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::Proxy;
@@ -12,6 +13,7 @@ use super::own::Listens;
 use super::route::{Effect, Route};
 use super::shared::Shared;
 use super::standing::{Showed, Standings};
+use crate::clock::Clock;
 use crate::dns::watch::{Sight, Watch};
 use crate::lead::crew::{Crew, Crews, all_heard};
 use crate::planner::answer::Blind;
@@ -46,6 +48,47 @@ pub(super) async fn steer(mut orders: Orders, shared: Arc<Shared>, route: watch:
         steering
             .follow(watch, crew.as_ref(), &shared, &route, &mut orders)
             .await;
+    }
+}
+
+/// A route that is steered, and nobody who goes by it: what a proxy does but for its sessions, for tests.
+pub struct Steered {
+    /// It steers for as long as there may be others.
+    _orders: watch::Sender<(Arc<Proxy>, Arc<Crews>)>,
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+impl Steered {
+    /// Steers for as long as this lives.
+    pub fn start(proxy: Proxy, crews: Arc<Crews>, clock: Clock) -> Self {
+        let proxy = Arc::new(proxy);
+        let alone = Shared::alone(&proxy, clock);
+        let (route, routed) = watch::channel(Arc::clone(&alone.route.borrow()));
+        let shared = Arc::new(Shared { route: routed, ..alone });
+        let (orders, obeyed) = watch::channel((proxy, crews));
+        let task = tokio::spawn(steer(obeyed, Arc::clone(&shared), route));
+        Self {
+            _orders: orders,
+            shared,
+            task,
+        }
+    }
+
+    /// The route, from now on.
+    pub fn route(&self) -> watch::Receiver<Arc<Route>> {
+        self.shared.route.clone()
+    }
+
+    /// Takes what a client met at an address.
+    pub fn showed(&self, ip: IpAddr, showed: Showed) {
+        self.shared.showed(ip, showed);
+    }
+}
+
+impl Drop for Steered {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 
@@ -133,8 +176,12 @@ impl Steering {
             hurry = is_hasty.then(|| hurry.take().unwrap_or_else(|| watch.hurry()));
             loop {
                 tokio::select! {
+                    // Always in this order, for simulations.
+                    biased;
+                    _ = orders.changed() => return,
                     Ok(()) = sights.changed() => break,
                     Ok(()) = self.own.changed() => break,
+                    shown = news(&mut shown) => self.heard(&sight, &shown, shared, route),
                     () = shared.health.answered.notified() => self.heed(shared, route),
                     () = shared.address_failed.notified() => {
                         watch.doubt();
@@ -142,8 +189,6 @@ impl Steering {
                             crew.doubt();
                         }
                     }
-                    shown = news(&mut shown) => self.heard(&sight, &shown, shared, route),
-                    _ = orders.changed() => return,
                 }
             }
         }

@@ -23,7 +23,7 @@ const LIKENESS_LEAST: f64 = 0.75;
 
 /// The flags that say nothing to a verb. They are not listed there, and who types one is told; their variables may be set,
 /// because verbs share an environment.
-const IGNORED: [(&str, &[&str]); 6] = [
+const IGNORED: [(&str, &[&str]); 7] = [
     ("init", &["interval"]),
     ("plan", &["interval", "http", "notify-topic", "notify-after"]),
     ("sync", &["http", "notify-topic", "notify-after"]),
@@ -36,6 +36,22 @@ const IGNORED: [(&str, &[&str]); 6] = [
             "notify-topic",
             "notify-after",
             "patience",
+            "probe-patience",
+        ],
+    ),
+    (
+        "drill",
+        &[
+            "interval",
+            "http",
+            "notify-topic",
+            "notify-after",
+            "forget",
+            "patience",
+            "keep",
+            "upsert-only",
+            "observe",
+            "probe",
             "probe-patience",
         ],
     ),
@@ -58,19 +74,22 @@ const IGNORED: [(&str, &[&str]); 6] = [
 ];
 
 /// The headings of the help, and the flags below each; others stand first.
-const HEADINGS: [(&str, &[&str]); 7] = [
+const HEADINGS: [(&str, &[&str]); 8] = [
     (
         "What to follow",
         &[
             "config",
             "endpoint",
             "target-group",
+            "discover",
+            "allow-endpoint",
             "listen",
             "role",
             "ip-family",
             "replace",
         ],
     ),
+    ("What to watch", &["through", "events", "triggered", "steady"]),
     ("DNS", &["nameserver", "interval"]),
     (
         "Targets",
@@ -116,11 +135,14 @@ const HEADINGS: [(&str, &[&str]); 7] = [
         &[
             "settings-file",
             "tags",
+            "append",
             "overwrite",
             "yes",
             "timeout",
             "output",
             "watch",
+            "svg",
+            "redact",
             "log-format",
             "verbose",
         ],

@@ -4,26 +4,27 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::time::Duration;
 
+use clap::Args;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use super::Error;
 use super::command_line::nearest;
+use super::lead::Lead;
 use super::table::TargetGroup;
 use super::value::{AssumeRole, Cidr, Lasting};
 use crate::aws;
 use crate::aws::arn::{Arn, RegionName};
 use crate::follow::binding::Binding;
-use crate::function::tag;
+use crate::function::tag::{self, PREFIX};
 use crate::planner::pattern::Pattern;
 use crate::planner::wrong::Wrong;
 use crate::text::join;
 
-/// How the tags begin that are meant for us.
-const PREFIX: &str = "rds-tether:";
 /// The tag that makes a target group one that is followed.
 pub const ENDPOINT: &str = "rds-tether:endpoint";
 /// The others, as they end.
-const OTHERS: [&str; 9] = [
+pub const OTHERS: [&str; 9] = [
     "role",
     "forget",
     "patience",
@@ -53,6 +54,94 @@ pub struct Table {
     defaults: TargetGroup,
 }
 
+/// The same on the command line: for this process's own account, and without all else that a table says.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Tagged {
+    /// Follow target groups that are tagged with rds-tether:endpoint, in this region; repeatable [default: the environment's region]
+    #[arg(long = "discover", value_name = "REGION", num_args = 0..=1, default_missing_value = "")]
+    regions: Vec<Where>,
+    /// Endpoint that a tag may name, a star for any characters; repeatable; --discover needs it
+    #[arg(long = "allow-endpoint", value_name = "PATTERN")]
+    allow_endpoints: Vec<Pattern>,
+}
+
+/// A region, if one is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Where(Option<RegionName>);
+
+impl FromStr for Where {
+    type Err = Wrong;
+
+    fn from_str(text: &str) -> Result<Self, Wrong> {
+        let region = Some(text).filter(|text| !text.is_empty()).map(str::parse);
+        region.transpose().map(Self)
+    }
+}
+
+impl Tagged {
+    /// Whether they say nothing.
+    pub fn is_empty(&self) -> bool {
+        self.regions.is_empty() && self.allow_endpoints.is_empty()
+    }
+
+    /// The same with a region where none is named, if `find` has one for a name that may lie in it.
+    ///
+    /// # Errors
+    /// Those of `find`.
+    pub async fn placed<E>(
+        &self,
+        find: impl AsyncFn(Option<&str>) -> Result<Option<RegionName>, E>,
+    ) -> Result<Self, E> {
+        let mut placed = self.clone();
+        for place in placed.regions.iter_mut().filter(|place| place.0.is_none()) {
+            place.0 = find(self.allow_endpoints.first().map(Pattern::host)).await?;
+        }
+        Ok(placed)
+    }
+
+    /// A table for each region.
+    ///
+    /// # Errors
+    /// What is missing, or there twice.
+    pub(super) fn tables(&self) -> Result<Vec<Table>, Error> {
+        let mut errors = Vec::new();
+        let mut wrong = |what: &str, fix: &str| errors.push(Error::usage(what, fix.to_owned()));
+        if !self.regions.is_empty() && self.allow_endpoints.is_empty() {
+            wrong(
+                "--discover needs --allow-endpoint PATTERN: whoever may tag a target group may name an endpoint",
+                "name what all yours end in, such as '*.abc123.eu-west-1.rds.amazonaws.com'",
+            );
+        }
+        if self.regions.is_empty() && !self.allow_endpoints.is_empty() {
+            wrong(
+                "--allow-endpoint needs --discover [REGION]: it is about target groups that are found by their tags",
+                "give both, or neither",
+            );
+        }
+        let mut tables: Vec<Table> = Vec::new();
+        for place in &self.regions {
+            match &place.0 {
+                None => wrong(
+                    "--discover has no region, and the environment names none",
+                    "write --discover REGION, or set AWS_REGION",
+                ),
+                Some(region) if tables.iter().any(|table| table.region == *region) => {
+                    wrong("--discover names the same region twice", "name each once");
+                }
+                Some(region) => tables.push(Table {
+                    region: region.clone(),
+                    allow_endpoints: self.allow_endpoints.clone(),
+                    assume_role: None,
+                    allow_cidrs: None,
+                    every: None,
+                    defaults: TargetGroup::default(),
+                }),
+            }
+        }
+        Error::all(errors).map_or(Ok(tables), Err)
+    }
+}
+
 /// Where to look for target groups, and what their tags may say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Discover {
@@ -71,7 +160,13 @@ pub struct Discover {
 }
 
 impl Table {
-    /// Where to look; `flags` beat what a tag says as they beat a file.
+    /// The same where the rules of the command line, for target groups, beat those of the file.
+    pub(super) fn under(self, flags: &TargetGroup) -> Self {
+        let defaults = flags.clone().over(self.defaults);
+        Self { defaults, ..self }
+    }
+
+    /// Where to look. What is in files is read here, once for all groups.
     ///
     /// # Errors
     /// The key, and what is wrong with it.
@@ -82,7 +177,7 @@ impl Table {
             assume_role,
             allow_cidrs,
             every,
-            defaults,
+            mut defaults,
         } = self;
         let mut faults = Vec::new();
         if allow_endpoints.is_empty() {
@@ -113,6 +208,13 @@ impl Table {
                 ));
             }
         }
+        match defaults.lead.map(Lead::read).transpose() {
+            Ok(lead) => defaults.lead = lead,
+            Err(wrong) => {
+                defaults.lead = None;
+                faults.push(("defaults", wrong));
+            }
+        }
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -128,12 +230,6 @@ impl Table {
 }
 
 impl Discover {
-    /// The same where the rules of the command line, for target groups, beat those of the file.
-    pub(super) fn under(mut self, flags: &TargetGroup) -> Self {
-        self.defaults = flags.clone().over(self.defaults);
-        self
-    }
-
     /// The region, and the role if there is one, for messages.
     pub fn name(&self) -> String {
         match &self.assume_role {
@@ -142,9 +238,25 @@ impl Discover {
         }
     }
 
+    /// The user that members are logged in to as with a token of IAM, if `defaults` says so.
+    pub fn iam_user(&self) -> Option<&str> {
+        let lead = self.defaults.lead.as_ref().filter(|lead| lead.iam)?;
+        lead.user.as_deref()
+    }
+
     /// Whether the same groups are looked for as the same identity.
     pub fn looks_like(&self, other: &Self) -> bool {
         self.region == other.region && self.assume_role == other.assume_role
+    }
+
+    /// The account that its groups are in, where a role tells it.
+    pub fn account(&self) -> Option<&str> {
+        self.assume_role.as_ref().map(|role| role.arn.account())
+    }
+
+    /// Whether the same groups are looked for, whoever looks.
+    pub fn sees_like(&self, other: &Self) -> bool {
+        self.region == other.region && self.account() == other.account()
     }
 
     /// What the tags of a group make of it; nothing, if it is not meant to be followed.
@@ -271,6 +383,9 @@ fn of_tag(key: &str, Wrong { what, fix }: Wrong) -> Wrong {
 
 #[cfg(test)]
 mod tests {
+    use testkit::certificate::Authority;
+    use testkit::scratch::Scratch;
+
     use super::*;
     use crate::planner::candidate::Probe;
     use crate::planner::endpoint::Role;
@@ -412,11 +527,31 @@ mod tests {
         );
     }
 
+    /// Fails if the files that `defaults` names are read for each group.
+    #[test]
+    fn files_are_read_once_for_all_groups() {
+        let scratch = Scratch::new();
+        let password = scratch.write("password", "secret\n");
+        let bundle = scratch.write("bundle.pem", &Authority::new().pem);
+        let discover = discover(&format!(
+            "[defaults]\nprobe = \"tls\"\nca_bundle = {bundle:?}\nlead = {{ user = \"tether\", password_file = {password:?} }}"
+        ));
+        std::fs::remove_file(&password).expect("the password file");
+        std::fs::remove_file(&bundle).expect("the bundle");
+        let read = discover.read(&arn(), &tags(&[(ENDPOINT, ORDERS)])).expect("meant");
+        let binding = read.unwrap_or_else(|wrong| panic!("{}", join(wrong)));
+        assert!(binding.lead.is_some() && binding.trust.is_some());
+    }
+
     #[test]
     fn what_has_no_place_is_told() {
         for (more, key) in [
             ("defaults = { endpoints = [\"a.example.com:1\"] }", "defaults"),
             ("allow_cidrs = []", "allow_cidrs"),
+            (
+                "defaults = { lead = { user = \"u\", password_file = \"/none\" } }",
+                "defaults",
+            ),
         ] {
             let text = format!("region = \"eu-west-1\"\nallow_endpoints = [\"*.example.com\"]\n{more}");
             let table: Table = toml::from_str(&text).expect("a table");

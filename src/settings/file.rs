@@ -8,10 +8,10 @@ use serde::Deserialize as _;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::Error;
 use super::command_line::nearest;
-use super::table::{Fault, Options};
+use super::options::{Fault, Options};
 use super::value::APART;
+use super::{Error, without_secrets};
 use crate::file;
 
 /// Characters of a message that are worth reading; some repeat what they are about.
@@ -93,6 +93,8 @@ impl File {
     fn error(&self, offset: usize, what: &str, fix: Option<&str>) -> Error {
         let before = &self.text.as_bytes()[..offset.min(self.text.len())];
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        // A secret is known by what stands before it.
+        let shorten = |text: &str| shorten(&without_secrets(text));
         let what = format!("{}:{line}: {}", self.path.display(), shorten(what));
         Error {
             line,

@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use clap::{ArgMatches, Args, Parser, ValueEnum};
 
 use super::command_line::{Refused, TAG_KEY, read_command_line};
+use super::discover::Tagged;
 use super::file::{File, Reading};
-use super::table::{Dns, Fault, Http, Notify, Options, Proxy, TargetGroup};
+use super::options::{Fault, Options};
+use super::table::{Dns, Http, Notify, Proxy, TargetGroup};
 use super::value::{Bundle, Limit};
 use super::{Error, Settings};
-use crate::aws::arn::{Arn, GroupName};
+use crate::aws::arn::{Arn, GroupName, RegionName};
 use crate::aws::{ca, profiles, variables};
+use crate::file::SETTINGS_MAX;
 use crate::function::tag::Seal;
 use crate::planner::endpoint::Endpoint;
 use crate::planner::wrong::Wrong;
@@ -32,6 +35,8 @@ pub struct Flags {
     /// Target group to keep equal to the endpoints, by its name or ARN; repeat it for several such groups
     #[arg(long = "target-group", value_name = "NAME|ARN")]
     target_groups: Vec<GroupName>,
+    #[command(flatten)]
+    tagged: Tagged,
     #[command(flatten)]
     dns: Dns,
     #[command(flatten)]
@@ -61,7 +66,7 @@ pub struct OneShot {
     /// What to look at.
     #[command(flatten)]
     pub flags: Flags,
-    /// Give up after this long [default: plan and status 15s, doctor 30s; sync forget + patience + 60s]
+    /// Give up after this long [default: plan and status 15s, doctor 30s, drill 30m; sync forget + patience + 60s]
     #[arg(long, value_name = "DURATION")]
     pub timeout: Option<Limit>,
     /// How to print the result
@@ -82,8 +87,24 @@ pub enum Output {
 impl Flags {
     /// Whether neither they nor a file say what to follow.
     pub fn name_nothing(&self) -> bool {
-        let is_empty = self.config.is_none() && self.endpoints.is_empty() && self.target_groups.is_empty();
-        is_empty && !Path::new(DEFAULT_FILE).exists()
+        self.config.is_none() && !self.bind() && !Path::new(DEFAULT_FILE).exists()
+    }
+
+    /// Whether they say what to follow themselves.
+    fn bind(&self) -> bool {
+        !(self.endpoints.is_empty() && self.target_groups.is_empty() && self.tagged.is_empty())
+    }
+
+    /// The same with a region wherever tagged target groups are looked for, see [`Tagged::placed`].
+    ///
+    /// # Errors
+    /// Those of `find`.
+    pub async fn placed<E>(
+        &self,
+        find: impl AsyncFn(Option<&str>) -> Result<Option<RegionName>, E>,
+    ) -> Result<Self, E> {
+        let tagged = self.tagged.placed(find).await?;
+        Ok(Self { tagged, ..self.clone() })
     }
 
     /// What binds target groups to an endpoint, as if it had been typed.
@@ -94,6 +115,47 @@ impl Flags {
             dns,
             ..Self::default()
         }
+    }
+
+    /// The settings that a file makes with this text, whatever is in it now.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn of_text(path: &Path, text: String) -> Result<Settings, Error> {
+        let flags = Self {
+            config: Some(path.to_owned()),
+            ..Self::default()
+        };
+        if text.len() as u64 > SETTINGS_MAX {
+            let what = format!(
+                "{} would have more than {} KiB, the most that it may have",
+                path.display(),
+                SETTINGS_MAX >> 10
+            );
+            return Err(Error::file(
+                what,
+                "let several processes follow some of the target groups each".to_owned(),
+            ));
+        }
+        let file = |path: &Path| {
+            let path = path.to_owned();
+            Ok(File { path, text })
+        };
+        flags.settings_from(file, None)
+    }
+
+    /// The same, where they name a file or the one that is read without one, without the target groups and endpoints that they name
+    /// besides; and those, which are some of the file's then.
+    pub fn choosing(&self) -> (Self, Vec<GroupName>, Vec<Endpoint>) {
+        let binds = !self.endpoints.is_empty() && !self.target_groups.is_empty();
+        let has_file = self.config.is_some() || (!binds && Path::new(DEFAULT_FILE).exists());
+        if !has_file {
+            return (self.clone(), Vec::new(), Vec::new());
+        }
+        let mut flags = self.clone();
+        let (groups, endpoints) = (&mut flags.target_groups, &mut flags.endpoints);
+        let chosen = (std::mem::take(groups), std::mem::take(endpoints));
+        (flags, chosen.0, chosen.1)
     }
 
     /// The endpoints that they name themselves.
@@ -157,32 +219,21 @@ impl Flags {
         named: impl FnOnce(&Path) -> Result<File, Error>,
         default: Option<&Path>,
     ) -> Result<Settings, Error> {
-        let file = match (
-            &self.config,
-            self.endpoints.is_empty(),
-            self.target_groups.is_empty(),
-            default,
-        ) {
-            (Some(path), true, true, _) => named(path)?,
-            (Some(_), ..) => {
+        let file = match (&self.config, self.bind(), default) {
+            (Some(path), false, _) => named(path)?,
+            (Some(_), true, _) => {
                 return Err(Error::usage(
-                    "--config does not go with --endpoint or --target-group (or their environment variables \
-                     RDS_TETHER_CONFIG, RDS_TETHER_ENDPOINT, RDS_TETHER_TARGET_GROUP)",
+                    "--config does not go with --endpoint, --target-group, --discover or --allow-endpoint (or their environment \
+                     variables RDS_TETHER_CONFIG, RDS_TETHER_ENDPOINT, RDS_TETHER_TARGET_GROUP, RDS_TETHER_DISCOVER, \
+                     RDS_TETHER_ALLOW_ENDPOINT)",
                     "give one or the other".to_owned(),
                 ));
             }
-            (None, false, false, _) => return self.over(self.bound()?, None),
-            (None, false, true, _) => {
-                let what = "--endpoint needs --target-group NAME|ARN: the group that is to follow it";
-                return Err(Error::usage(what, None));
-            }
-            (None, true, false, _) => {
-                let what = "--target-group needs --endpoint HOST:PORT: what it is to follow";
-                return Err(Error::usage(what, None));
-            }
-            (None, true, true, Some(default)) => File::read(default)?,
-            (None, true, true, None) => {
-                let fix = "give --endpoint HOST:PORT and --target-group NAME|ARN, or --config FILE, or write ";
+            (None, true, _) => return self.over(self.bound()?, None),
+            (None, false, Some(default)) => File::read(default)?,
+            (None, false, None) => {
+                let fix = "give --endpoint HOST:PORT and --target-group NAME|ARN, or --discover and --allow-endpoint PATTERN, or \
+                           --config FILE, or write ";
                 return Err(Error::usage(
                     "there is nothing to follow",
                     fix.to_owned() + DEFAULT_FILE,
@@ -196,6 +247,14 @@ impl Flags {
 
     /// What they bind themselves.
     fn bound(&self) -> Result<Options, Error> {
+        let half = match (self.endpoints.is_empty(), self.target_groups.is_empty()) {
+            (false, true) => Some("--endpoint needs --target-group NAME|ARN: the group that is to follow it"),
+            (true, false) => Some("--target-group needs --endpoint HOST:PORT: what it is to follow"),
+            _ => None,
+        };
+        if let Some(what) = half {
+            return Err(Error::usage(what, None));
+        }
         let groups: BTreeSet<_> = self.target_groups.iter().collect();
         if groups.len() < self.target_groups.len() {
             let what = "--target-group names the same group twice";
@@ -216,6 +275,7 @@ impl Flags {
         };
         Ok(Options {
             target_group: arns.into_iter().map(group).collect(),
+            discover: self.tagged.tables()?,
             ..Options::default()
         })
     }
@@ -250,7 +310,7 @@ impl Flags {
         };
         let merged = Options {
             target_group: said.target_group.into_iter().map(over).collect(),
-            discover: said.discover,
+            discover: said.discover.into_iter().map(|place| place.under(&group)).collect(),
             proxy: said.proxy,
             dns: self.dns.clone().over(said.dns),
             http: self.http.clone().over(said.http),
@@ -270,12 +330,7 @@ impl Flags {
             }));
             Settings::default()
         });
-        let discover = settings
-            .discover
-            .into_iter()
-            .map(|discover| discover.under(&group))
-            .collect();
-        reaching_aws(Settings { discover, ..settings }, errors)
+        reaching_aws(settings, errors)
     }
 }
 
@@ -290,10 +345,19 @@ fn reaching_aws(settings: Settings, mut errors: Vec<Error>) -> Result<Settings, 
     Error::all(errors).map_or(Ok(settings), Err)
 }
 
+/// The text of a settings file.
+///
+/// # Errors
+/// It cannot be read.
+pub fn text_of(path: &Path) -> Result<String, Error> {
+    Ok(File::read(path)?.text)
+}
+
 /// What is wrong with the file that a command line names, or that is read without one, for those who have to mend that anyway.
 pub(super) fn errors_of_file(matches: &ArgMatches) -> Option<Error> {
     let value = |name: &str| Some(matches.try_get_raw(name).ok()??.next()?.to_owned());
-    if value("endpoints").is_some() || value("target_groups").is_some() {
+    let bind = ["endpoints", "target_groups", "regions", "allow_endpoints"];
+    if bind.into_iter().any(|name| value(name).is_some()) {
         return None;
     }
     matches.try_get_raw("config").ok()?;

@@ -42,9 +42,24 @@ pub struct Lead {
     /// How long clients wait for a writer where DNS names readers only [default: 30s]
     #[arg(id = "lead.patience", long = "lead-patience", value_name = "DURATION")]
     pub patience: Option<Wait>,
+    /// Whether it is known that the password can be read.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub is_read: bool,
 }
 
 impl Lead {
+    /// The same, whose password can be read: what holds for many groups looks into its file once.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub fn read(self) -> Result<Self, Wrong> {
+        if let Some(path) = self.password_file.as_ref().filter(|_| !self.is_read && !self.iam) {
+            lead::password_in(path).map_err(|what| Wrong::new(what, "name a file that this user may read"))?;
+        }
+        Ok(Self { is_read: true, ..self })
+    }
+
     /// What it comes to for endpoints of this role, whose certificates `trust` believes.
     ///
     /// # Errors
@@ -56,8 +71,9 @@ impl Lead {
         trust: Option<&Trust>,
     ) -> Result<lead::Lead, Wrong> {
         let wrong = |what: String, fix: &str| Err(Wrong::new(what, fix));
+        let given = self.read()?;
         let hosts = || endpoints.iter().map(|endpoint| endpoint.host());
-        let Some(user) = self.user.filter(|user| !user.is_empty() && !user.contains('\0')) else {
+        let Some(user) = given.user.filter(|user| !user.is_empty() && !user.contains('\0')) else {
             let fix = "name a role that may log in: user = \"rds_tether\", or --lead-user rds_tether";
             return wrong("lead has no user".to_owned(), fix);
         };
@@ -73,12 +89,9 @@ impl Lead {
                 format!("lead believes members only by their certificates, and {NEEDS_BUNDLE} (--ca-bundle FILE)");
             return wrong(what, &format!("AWS publishes the CAs of RDS: {}", ca::of_rds(hosts())));
         };
-        let secret = match (self.iam, self.password_file) {
+        let secret = match (given.iam, given.password_file) {
             (true, None) => Secret::Iam,
-            (false, Some(path)) => {
-                lead::password_in(&path).map_err(|what| Wrong::new(what, "name a file that this user may read"))?;
-                Secret::File(path)
-            }
+            (false, Some(path)) => Secret::File(path),
             (true, Some(_)) | (false, None) => {
                 let what = "lead logs in with either a token of IAM or a password".to_owned();
                 return wrong(
@@ -87,7 +100,7 @@ impl Lead {
                 );
             }
         };
-        let members = self.members.iter().flatten().map(|name| member(name));
+        let members = given.members.iter().flatten().map(|name| member(name));
         let members = members.collect::<Result<Vec<String>, Wrong>>()?;
         if members.len() > lead::members::MEMBERS_MAX {
             let what = format!(
@@ -109,9 +122,9 @@ impl Lead {
         Ok(lead::Lead {
             user,
             secret,
-            database: self.database.unwrap_or_else(|| lead::DATABASE.to_owned()),
+            database: given.database.unwrap_or_else(|| lead::DATABASE.to_owned()),
             members,
-            patience: self.patience.map_or(lead::PATIENCE, Duration::from),
+            patience: given.patience.map_or(lead::PATIENCE, Duration::from),
             trust: trust.clone(),
         })
     }

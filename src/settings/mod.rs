@@ -1,7 +1,7 @@
 //! What the process was given: flags, environment and file become one struct, or an error that says what to write instead.
 //!
-//! `table` has every setting once, and [`value`] reads its text, from wherever it comes: `file`, or the flags and variables of
-//! `command_line`. `flags` merges them. [`keys`] is what the manual says.
+//! `table` has every setting once, `options` all tables together, and [`value`] reads its text, from wherever it comes: `file`, or the
+//! flags and variables of `command_line`. `flags` merges them. [`keys`] is what the manual says.
 
 mod command_line;
 pub mod discover;
@@ -9,6 +9,7 @@ mod file;
 mod flags;
 pub mod keys;
 mod lead;
+mod options;
 mod table;
 pub mod value;
 
@@ -18,7 +19,7 @@ use std::net::SocketAddr;
 pub use discover::Discover;
 
 pub use command_line::{Refused, TAG_KEY, command_line, read_command_line};
-pub use flags::{Flags, OneShot, Output, ProxyFlags, without_command_line};
+pub use flags::{Flags, OneShot, Output, ProxyFlags, text_of, without_command_line};
 pub use table::Dns;
 
 use crate::exit::Exit;

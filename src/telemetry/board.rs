@@ -18,7 +18,7 @@ use crate::planner::target::Target;
 use crate::planner::time::Timestamp;
 use crate::proxy::health::View;
 use crate::proxy::{self, Moment};
-use crate::telemetry::document::{self, Change, Document, Refused, Text};
+use crate::telemetry::document::{self, Change, Document, Place, Refused, Text};
 use crate::telemetry::rules::{self, Rules};
 use crate::telemetry::scene::Timelines;
 use crate::telemetry::shown::texts;
@@ -46,6 +46,7 @@ pub struct Board {
     /// What became of the proxies, by where they listen according to the settings.
     watched: Mutex<BTreeMap<SocketAddr, Arc<Timeline>>>,
     crews: Mutex<Option<Arc<Crews>>>,
+    discover: Mutex<Vec<Place>>,
     dns: Mutex<Rules>,
     refused: Mutex<Option<Refused>>,
 }
@@ -82,6 +83,7 @@ impl Board {
             proxies: Mutex::default(),
             watched: Mutex::default(),
             crews: Mutex::default(),
+            discover: Mutex::default(),
             dns: Mutex::default(),
             refused: Mutex::default(),
         }
@@ -168,6 +170,16 @@ impl Board {
     /// These ask members from now on, and no others.
     pub fn ask(&self, crews: &Arc<Crews>) {
         *lock(&self.crews) = Some(Arc::clone(crews));
+    }
+
+    /// So it is now where target groups are looked for by their tags.
+    pub fn discover(&self, places: Vec<Place>) {
+        *lock(&self.discover) = places;
+    }
+
+    /// Where target groups are looked for by their tags.
+    pub fn places(&self) -> Vec<Place> {
+        lock(&self.discover).clone()
     }
 
     /// What the members say that are asked.
@@ -276,6 +288,7 @@ impl Board {
         document.version = Some(Text::of(env!("CARGO_PKG_VERSION")));
         document.started = Some(self.started());
         document.at = Some(self.clock.now());
+        document.discover = self.places();
         document.leads = self.standings().iter().map(document::Lead::of).collect();
         document.proxies = Some(self.proxies().iter().map(document::Proxy::of).collect());
         document.changes = Some(lock(&self.changes).iter().cloned().collect());

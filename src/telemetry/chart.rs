@@ -20,7 +20,7 @@ const AXIS: u32 = 18;
 /// What a close look shows at least.
 const CLOSE_MIN: Duration = Duration::from_secs(10);
 /// The steps between times, in seconds.
-const STEPS: [u64; 14] = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
+pub const STEPS: [u64; 14] = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
 /// Times along the width, at most: so many fit on a phone, to the minute and to the second.
 const TICKS_MAX: (u64, u64) = (6, 4);
 /// What is no wider, in hundredths of the width, would not be seen.
@@ -69,12 +69,13 @@ impl Window {
         })
     }
 
-    fn lasts(&self) -> Duration {
+    /// How long that is.
+    pub fn lasts(&self) -> Duration {
         self.to.since(self.from)
     }
 
     /// Where a moment is, in hundredths of the width.
-    fn x(&self, at: Timestamp) -> f64 {
+    pub fn x(&self, at: Timestamp) -> f64 {
         let at = at.clamp(self.from, self.to);
         at.since(self.from).as_secs_f64() * 100.0 / self.lasts().as_secs_f64().max(0.001)
     }
@@ -84,7 +85,8 @@ impl Window {
     }
 }
 
-fn before(at: Timestamp, lasts: Duration) -> Timestamp {
+/// The moment that is so long before another.
+pub fn before(at: Timestamp, lasts: Duration) -> Timestamp {
     let millis = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
     Timestamp::from_millis(at.as_millis().saturating_sub(millis))
 }
@@ -392,7 +394,7 @@ fn span_of(from: Timestamp, until: Timestamp) -> String {
 }
 
 /// The time of day, in UTC.
-fn time_of_day(secs: u64, to_the_second: bool) -> String {
+pub fn time_of_day(secs: u64, to_the_second: bool) -> String {
     let (hours, minutes) = (secs / 3600 % 24, secs / 60 % 60);
     match to_the_second {
         true => format!("{hours:02}:{minutes:02}:{:02}", secs % 60),

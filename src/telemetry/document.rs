@@ -21,6 +21,7 @@ use crate::planner::time::Timestamp;
 use crate::proxy::health::View;
 use crate::proxy::{self, Tally};
 pub use crate::telemetry::members::Lead;
+pub use crate::telemetry::places::{Mistagged, Place, Unseen};
 use crate::telemetry::rules::{self, Rules};
 pub use crate::telemetry::shown::Text;
 use crate::telemetry::shown::texts;
@@ -61,6 +62,9 @@ pub struct Document {
     /// The proxies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxies: Option<Vec<Proxy>>,
+    /// Where target groups are looked for by their tags.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub discover: Vec<Place>,
     /// What the members of databases say, by endpoint, where they are asked who the writer is.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub leads: Vec<Lead>,
@@ -296,6 +300,7 @@ impl Document {
         let mut proxies = self.proxies.iter().flatten();
         self.settled = self.target_groups.iter().all(Group::is_well)
             && self.not_looked_at_yet.iter().flatten().next().is_none()
+            && self.discover.iter().all(|place| place.tagged.is_some())
             && proxies.all(|proxy| proxy.ready != Some(false));
         self.exit_code = self.exit() as u8;
     }
@@ -305,7 +310,9 @@ impl Document {
         let source = self.source.as_ref();
         match source.and_then(|source| source.process) {
             Some(Process::NoAnswer | Process::NotAsked) => Exit::Unavailable,
-            None if self.settled && self.settings_refused.is_none() => Exit::Settled,
+            None if self.settled && self.settings_refused.is_none() && self.discover.iter().all(Place::is_well) => {
+                Exit::Settled
+            }
             Some(Process::Elsewhere) | None => Exit::Pending,
         }
     }

@@ -17,7 +17,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, yield_now};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
@@ -331,7 +332,8 @@ async fn bind(listen: SocketAddr, site: &Site) -> TcpListener {
     }
 }
 
-async fn converse(stream: TcpStream, site: Arc<Site>, asked: Arc<AtomicU64>) {
+/// Answers what is asked over one connection. `asked` gets the turn of each request. Public for tests.
+pub async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, site: Arc<Site>, asked: Arc<AtomicU64>) {
     let answer = |request: Request<Incoming>| {
         asked.store(site.turn(), Ordering::Relaxed);
         let response = site.answer(&request);

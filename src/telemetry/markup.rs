@@ -20,8 +20,8 @@ pub(super) fn ago(document: &Document, then: Option<Timestamp>) -> String {
     format!("<span class=nb>{}</span>", document.ago(then))
 }
 
-/// A text with nothing in it that HTML would take for its own.
-pub(super) fn html(text: impl Display) -> String {
+/// A text with nothing in it that HTML, or XML, would take for its own.
+pub fn html(text: impl Display) -> String {
     let escaped = text.to_string().replace('&', "&amp;").replace('<', "&lt;");
     escaped.replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -201,6 +201,7 @@ impl Collector for Standing {
         gauge(out, "start_timestamp_seconds", "When the process started", started)?;
         self.encode_bindings(out)?;
         self.encode_leads(out)?;
+        self.encode_places(out)?;
         self.encode_proxies(out)
     }
 }
@@ -332,6 +333,28 @@ impl Standing {
             "Members of the database, by what they say that they are",
             members,
         )
+    }
+
+    fn encode_places(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let (mut failing, mut looked, mut tagged, mut held) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for place in self.0.places() {
+            let of_role = place.role.iter().map(|role| ("role", role.to_string()));
+            let labels: Labels = [("region", place.region.to_string())]
+                .into_iter()
+                .chain(of_role)
+                .collect();
+            failing.push((labels.clone(), f64::from(place.failure.is_some())));
+            looked.extend(place.looked.map(|at| (labels.clone(), seconds(at))));
+            tagged.extend(place.tagged.map(|count| (labels.clone(), count as f64)));
+            held.push((labels, place.troubles.len() as f64));
+        }
+        let help = "Whether the last look for tagged target groups failed";
+        gauge(out, "discover_failing", help, failing)?;
+        let help = "When tagged target groups were last looked for with success";
+        gauge(out, "discover_last_look_timestamp_seconds", help, looked)?;
+        gauge(out, "discover_tagged", "Target groups that are tagged", tagged)?;
+        let help = "Target groups that are not followed as their tags say";
+        gauge(out, "discover_held", help, held)
     }
 
     fn encode_proxies(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {

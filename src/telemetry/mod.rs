@@ -8,15 +8,16 @@
 
 pub mod board;
 mod card;
-mod chart;
+pub mod chart;
 pub mod document;
 pub mod http;
 pub mod journal;
-mod markup;
+pub mod markup;
 mod members;
 pub mod metrics;
 pub mod output;
 pub mod page;
+mod places;
 pub mod rules;
 mod scene;
 mod shown;

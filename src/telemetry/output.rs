@@ -170,6 +170,14 @@ fn write_status(out: &mut String, document: &Document) -> Result {
             writeln!(out, "{} {what}: {}", totals.all(), totals.text())?;
         }
     }
+    for state in State::ALL {
+        for place in document.discover.iter().filter(|place| State::of_place(place) == state) {
+            writeln!(out, "{}: {}", place.title(), place.text(|at| document.ago(at)))?;
+            for trouble in &place.troubles {
+                writeln!(out, "  {}", trouble.told())?;
+            }
+        }
+    }
     let is_many = groups.all() + proxies.all() > IN_FULL_ALL;
     for state in State::ALL {
         let of_it = || {
@@ -309,7 +317,10 @@ fn write_proxy(out: &mut String, proxy: &Proxy) -> Result {
 }
 
 /// Rows below their titles, with the columns aligned. Without rows there is no table.
-fn write_table<const N: usize>(
+///
+/// # Errors
+/// Those of what is written to.
+pub fn write_table<const N: usize>(
     out: &mut String,
     titles: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,

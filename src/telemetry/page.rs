@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::planner::time::Timestamp;
 use crate::telemetry::card;
-use crate::telemetry::document::{Document, Group, Lead, Text};
+use crate::telemetry::document::{Document, Group, Lead, Place, Text};
 use crate::telemetry::markup::{ago, class, html, maybe};
 use crate::telemetry::scene::Entry;
 pub use crate::telemetry::scene::{Part, Scene, Timelines};
@@ -22,8 +22,13 @@ const SCRIPT: &str = include_str!("page.js");
 pub const CARDS_ALL: usize = 20;
 /// So many are told in full then; the others in trouble have one line each, too.
 pub const CARDS_MAX: usize = 40;
-/// Names of those that have not been looked at yet, as far as they are told.
+/// Names of those that have not been looked at yet, of those whose tags are wrong, and places that are well, as far as they are told.
 const UNSEEN_MAX: usize = 10;
+
+/// The page's colours, light and dark, for other drawings.
+pub fn colours() -> &'static str {
+    STYLE.split_once("\n* {").map_or("", |(colours, _)| colours)
+}
 
 /// What the browser may do with the page: run and draw by what it brings, and ask for it again.
 pub static POLICY: LazyLock<String> = LazyLock::new(|| {
@@ -89,8 +94,9 @@ fn write_page(out: &mut String, scene: &Scene, part: Part<'_>, entries: &[Entry<
 
 /// All of it in a few words.
 fn title(document: &Document) -> String {
-    let troubled =
-        Totals::of_groups(document).count(State::Trouble) + Totals::of_proxies(document).count(State::Trouble);
+    let places = Totals::of(document.discover.iter().map(State::of_place));
+    let totals = [Totals::of_groups(document), Totals::of_proxies(document), places];
+    let troubled: usize = totals.iter().map(|totals| totals.count(State::Trouble)).sum();
     let mut groups = document.target_groups.iter();
     match (document.settled, groups.any(|group| group.nothing_serves.is_some())) {
         (_, true) => "nothing serves".to_owned(),
@@ -123,12 +129,38 @@ fn write_top(out: &mut String, document: &Document) -> Result {
         let text = refused.text(&document.ago(refused.since));
         writeln!(out, "<p><span class=no>Older settings:</span> {}", html(text))?;
     }
+    let mut places: Vec<&Place> = document.discover.iter().collect();
+    places.sort_by_key(|place| State::of_place(place));
+    let (well, others): (Vec<&Place>, Vec<_>) = places.into_iter().partition(|place| place.is_well());
+    for place in others.iter().chain(well.iter().take(UNSEEN_MAX)) {
+        write_place(out, place, document)?;
+    }
+    if well.len() > UNSEEN_MAX {
+        writeln!(
+            out,
+            "<p class=dim>Tagged target groups of {} more places are followed.",
+            well.len() - UNSEEN_MAX
+        )?;
+    }
     let unseen = document.not_looked_at_yet.as_deref().unwrap_or_default();
     if !unseen.is_empty() {
         let unseen = html(some(unseen, UNSEEN_MAX));
         writeln!(out, "<p><span class=wait>Not looked at yet:</span> {unseen}")?;
     }
     Ok(())
+}
+
+fn write_place(out: &mut String, place: &Place, document: &Document) -> Result {
+    let (class, title) = (class(State::of_place(place)), html(place.title()));
+    let text = html(place.text(|at| document.ago(at)));
+    writeln!(out, "<p><span class={class}>{title}:</span> {text}")?;
+    for trouble in place.troubles.iter().take(UNSEEN_MAX) {
+        writeln!(out, "<br>{}", html(trouble.told()))?;
+    }
+    match place.troubles.len().saturating_sub(UNSEEN_MAX) {
+        0 => Ok(()),
+        more => writeln!(out, "<br>and {more} more"),
+    }
 }
 
 /// Those that matter now in full, the others in a line each.
@@ -186,6 +218,14 @@ fn hash(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_colours_are_there_for_light_and_dark() {
+        for part in [":root {", "--healthy:", "prefers-color-scheme: dark"] {
+            assert!(colours().contains(part), "{}", colours());
+        }
+        assert_eq!(colours().matches('{').count(), colours().matches('}').count());
+    }
 
     #[test]
     fn a_text_is_known_by_its_hash() {

@@ -79,7 +79,9 @@ impl Sighted {
             blind: sight.seen.as_ref().err().map(Text::of),
             blind_since: sight.blind_since,
             differ_since: answer.and_then(|answer| Some(answer.history.differing()?.1)),
-            last_addresses: texts(sight.last.iter().flatten()),
+            last_addresses: (sight.latest())
+                .map(|answer| texts(answer.resolution.addresses()))
+                .unwrap_or_default(),
             rotation: answer
                 .and_then(|answer| answer.history.rotation())
                 .map(|members| texts(&members))

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::planner::protocol::carries;
-use crate::telemetry::document::{Document, Group, Lead, Proxy};
+use crate::telemetry::document::{Document, Group, Lead, Place, Proxy};
 
 /// How something is, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +49,17 @@ impl State {
             (Some(false), _) => Self::Trouble,
             (None, _) | (Some(true), 1..) => Self::Waiting,
             (Some(true), 0) => Self::Well,
+        }
+    }
+
+    /// How a place is where target groups are looked for: what is followed stays followed, so that only what is not is trouble.
+    pub fn of_place(place: &Place) -> Self {
+        let is_left_out = place.troubles.iter().any(|trouble| !trouble.is_followed);
+        let is_unseen = place.tagged.is_none() && place.failure.is_some();
+        match (is_left_out || is_unseen, place.is_well()) {
+            (true, _) => Self::Trouble,
+            (false, true) => Self::Well,
+            (false, false) => Self::Waiting,
         }
     }
 

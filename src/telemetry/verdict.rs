@@ -148,7 +148,7 @@ impl<'a> Dns<'a> {
         }
         let last = self.could_name(target).map(|endpoint| {
             let sight = self.report.sights.get(endpoint)?;
-            Some(sight.last.as_ref()?.contains(&target.ip))
+            Some(sight.latest()?.resolution.addresses().contains(&target.ip))
         });
         let last: Vec<Option<bool>> = last.collect();
         let is_named = last.contains(&Some(true));

@@ -1,6 +1,7 @@
 //! The command line: its verbs, each with its own flags. `doctor` has a room of its own.
 
 pub mod check;
+pub mod drill;
 mod finders;
 pub mod iam;
 pub mod init;
@@ -45,7 +46,7 @@ fn after_help() -> String {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 settled, 1 unexpected, 2 changes pending (plan), 3 refused by a guard or by ELB, \
-    4 still waiting (sync), 64 usage, 69 DNS or AWS unavailable, 77 denied, 78 bad settings or no such target group";
+    4 still waiting (sync, drill), 64 usage, 69 DNS or AWS unavailable, 77 denied, 78 bad settings or no such target group";
 
 /// What to do.
 #[derive(Subcommand)]
@@ -71,13 +72,16 @@ pub enum Verb {
     /// Check everything that has to be right, and say how to fix what is not; writes nothing unless asked to
     #[command(after_help = format!("{}\n\n{}", examples("doctor", &["--config config.toml", "--only dns"]), doctor::check::listing()))]
     Doctor(DoctorFlags),
-    /// Show where every binding and proxy stands: asks the running process, or looks; never writes
+    /// Show where every binding and proxy stands: asks the process, or looks; never writes
     #[command(after_help = examples("status", &["--http 127.0.0.1:9477", "--config config.toml --watch"]))]
     Status(status::Status),
+    /// Measure a failover that you trigger; never writes
+    #[command(after_help = examples("drill", &["--endpoint HOST:PORT --target-group NAME --through HOST:PORT", "--config config.toml --svg drill.svg --redact"]))]
+    Drill(drill::Drill),
     /// Print the least IAM policy that the settings need, ready for aws iam put-role-policy; calls nothing
     #[command(after_help = examples("iam", &["--config config.toml", "--config config.toml --for lambda"]))]
     Iam(iam::flags::IamFlags),
-    /// Print the SQL that makes a database ready to be streamed from: user, rights, replica identities, publication; runs none of it
+    /// Print the SQL that makes a database ready to be streamed from; runs none of it
     #[command(after_help = examples("sql", &["--database postgres://ADMIN:PASSWORD@HOST:5432/DATABASE --user clickpipes", "--table shop.orders > setup.sql"]))]
     Sql(sql::Sql),
     /// Print a shell's completions
@@ -128,13 +132,14 @@ impl Verb {
             Self::Sync(given) => given.sync().await,
             Self::Init(given) => given.begin().await,
             Self::Run(given) => {
-                let flags = named::resolved(&given.flags, None).await?;
-                run::run(|| flags.settings(), given.replace).await
+                let read = async || named::resolved(&given.flags, None).await?.settings();
+                run::run(read, given.replace).await
             }
-            Self::Proxy(given) => run::run(|| given.flags.settings(), given.replace).await,
+            Self::Proxy(given) => run::run(async || given.flags.settings(), given.replace).await,
             Self::Doctor(flags) => examine(flags).await,
             Self::Check(given) => given.read().await,
             Self::Status(given) => given.show().await,
+            Self::Drill(given) => given.watch().await,
             Self::Iam(flags) => flags.print().await,
             Self::Sql(given) => given.print().await,
             Self::Completions { shell } => {

@@ -1,5 +1,5 @@
 //! Target groups that the command line gives by name: their ARNs are looked up before anything else is done. All that follows
-//! knows ARNs alone.
+//! knows ARNs alone. And the region in which tagged ones are looked for, where the command line names none.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,6 +23,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// # Errors
 /// What is wrong with the settings besides, or why there is no ARN for a name.
 pub async fn resolved(flags: &Flags, limit: Option<Duration>) -> Result<Flags, Error> {
+    let flags = &placed(flags).await?;
     let names = flags.group_names();
     if names.is_empty() {
         return Ok(flags.clone());
@@ -42,6 +43,7 @@ pub async fn resolved(flags: &Flags, limit: Option<Duration>) -> Result<Flags, E
 /// # Errors
 /// The region is none.
 pub async fn patterned(flags: &Flags) -> Result<Flags, Error> {
+    let flags = &placed(flags).await?;
     let names = flags.group_names();
     if names.is_empty() {
         return Ok(flags.clone());
@@ -53,6 +55,14 @@ pub async fn patterned(flags: &Flags) -> Result<Flags, Error> {
         .into_iter()
         .map(|name| (name.to_owned(), Arn::pattern(name, region)));
     Ok(flags.with_arns(&patterns.collect()))
+}
+
+async fn placed(flags: &Flags) -> Result<Flags, Error> {
+    let find = async |name: Option<&str>| {
+        let region = Region::find(name).await?;
+        Ok(region.map(|region| region.name.parse()).transpose()?)
+    };
+    flags.placed(find).await
 }
 
 /// The region in which names are looked up.

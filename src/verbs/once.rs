@@ -14,7 +14,7 @@ use tracing::warn;
 use crate::aws::arn::Arn;
 use crate::aws::elb::Clients;
 use crate::clock::Clock;
-use crate::discover;
+use crate::discover::{self, Unseen};
 use crate::dns;
 use crate::dns::watch::Watchers;
 use crate::exit::Exit;
@@ -69,21 +69,13 @@ impl OneShot {
     /// What looks at target groups needs some.
     async fn with_groups(&self) -> anyhow::Result<Settings> {
         let flags = named::resolved(&self.flags, self.timeout.map(Duration::from)).await?;
-        let mut settings = flags.settings()?;
+        let settings = flags.settings()?;
         if settings.bindings.is_empty() && settings.discover.is_empty() {
             let what = "the settings have no [[target_group]]";
             let fix = "plan and sync look at target groups only, run serves proxies";
             return Err(settings::Error::file(what, fix.to_owned()).into());
         }
-        if !settings.discover.is_empty() {
-            let limit = self.timeout.map_or(FIND_TIMEOUT, Duration::from);
-            let (found, troubles) = discover::find_all(settings, &mut Clients::start(), limit).await?;
-            for trouble in troubles {
-                warn!("{trouble}");
-            }
-            settings = found;
-        }
-        Ok(settings)
+        Ok(found(settings, self.timeout.map(Duration::from)).await?)
     }
 
     fn print(&self, verb: &'static str, reports: &[Report], exit_of: fn(&Report) -> Exit) -> anyhow::Result<Exit> {
@@ -96,6 +88,22 @@ impl OneShot {
         say(text.trim_end())?;
         Ok(exit)
     }
+}
+
+/// The settings with the target groups that are tagged now; what is wrong with tags is told.
+///
+/// # Errors
+/// A place that could not be looked at.
+pub async fn found(settings: Settings, limit: Option<Duration>) -> Result<Settings, Unseen> {
+    if settings.discover.is_empty() {
+        return Ok(settings);
+    }
+    let limit = limit.unwrap_or(FIND_TIMEOUT);
+    let (settings, troubles) = discover::find_all(settings, &mut Clients::start(), limit).await?;
+    for trouble in troubles {
+        warn!("{trouble}");
+    }
+    Ok(settings)
 }
 
 async fn followers(settings: &Settings, clock: Clock) -> Result<Vec<Follower>, dns::Error> {

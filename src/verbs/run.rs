@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -54,9 +55,9 @@ const NOTIFY_END: Duration = Duration::from_secs(2);
 const TRIGGER: &str = "run";
 
 /// Follows the bindings of the settings that `read` gives until SIGTERM or SIGINT; on SIGHUP takes what it gives then, or
-/// nothing of it. `replaces` says whether proxies may listen beside another process's that serve the same endpoints.
-pub async fn run(read: impl Fn() -> Result<Settings, settings::Error>, replaces: bool) -> anyhow::Result<Exit> {
-    let settings = read()?;
+/// nothing of it; what is followed goes on while it reads. `replaces` says whether proxies may listen beside another process's that serve the same endpoints.
+pub async fn run(read: impl AsyncFn() -> Result<Settings, settings::Error>, replaces: bool) -> anyhow::Result<Exit> {
+    let settings = read().await?;
     if replaces && settings.proxies.is_empty() {
         let what = "--replace is about proxies, and the settings have none";
         return Err(settings::Error::usage(what, "leave it out (or its variable)".to_owned()).into());
@@ -86,12 +87,15 @@ pub async fn run(read: impl Fn() -> Result<Settings, settings::Error>, replaces:
     summary.tick().await;
     let mut status = every(STATUS);
     let mut watchdog = every(watchdog_interval());
+    let mut reading = None;
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => {
-                daemon.reload(read()).await;
+            _ = hangup.recv() => reading = Some(Box::pin(read())),
+            loaded = ended(&mut reading) => {
+                reading = None;
+                daemon.reload(loaded).await;
                 daemon.look_for_groups().await;
             }
             found = daemon.finders.next() => daemon.found(found).await,
@@ -191,15 +195,23 @@ impl Daemon {
 
     /// Follows what a look has found. After one that failed everything is as before.
     async fn found(&mut self, found: Found) {
-        if self.finders.take(found, &mut self.clients).await {
+        if self.finders.take(found, &mut self.clients, self.clock.now()).await {
             self.follow_all(true).await;
         }
+        self.show_places();
+    }
+
+    /// Shows how it is wherever tagged target groups are looked for.
+    fn show_places(&self) {
+        let places = self.finders.places(|arn| self.running.contains_key(arn));
+        self.board.discover(places);
     }
 
     /// Looks for tagged target groups anew, wherever the settings say.
     async fn look_for_groups(&mut self) {
         self.finders.set(&self.settings.discover);
         self.finders.send_out(&mut self.clients).await;
+        self.show_places();
     }
 
     /// Stops what is not to be followed any more, and starts what is not followed yet; `goes_on` says whether what has not changed goes
@@ -462,6 +474,14 @@ async fn follow(mut follower: Follower, left: Left, sender: mpsc::Sender<Report>
         if sender.send(report).await.is_err() {
             return;
         }
+    }
+}
+
+/// What comes of a future, if there is one.
+async fn ended<F: Future>(future: &mut Option<Pin<Box<F>>>) -> F::Output {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
     }
 }
 

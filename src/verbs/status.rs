@@ -173,6 +173,13 @@ fn unknown_to(document: &Document, settings: &Settings) -> Option<(String, Optio
             return elsewhere(format!("follows other endpoints for target group {name}"));
         }
     }
+    for place in &settings.discover {
+        let role = place.assume_role.as_ref().map(|role| Text::of(&role.arn));
+        let mut theirs = document.discover.iter();
+        if !theirs.any(|theirs| theirs.region == *place.region && theirs.role == role) {
+            return elsewhere(format!("does not look for tagged target groups in {}", place.name()));
+        }
+    }
     let lacks = |proxy: &&Proxy| !document.proxies.iter().flatten().any(|theirs| is_same(theirs, proxy));
     let lacking = settings.proxies.iter().find(lacks)?;
     elsewhere(format!("does not serve the proxy on {}", lacking.listen))
@@ -211,7 +218,7 @@ fn otherwise(document: &Document, settings: &Settings) -> Option<String> {
 }
 
 fn follows_nothing(settings: &Settings) -> bool {
-    settings.bindings.is_empty() && settings.proxies.is_empty()
+    settings.bindings.is_empty() && settings.discover.is_empty() && settings.proxies.is_empty()
 }
 
 fn is_same(theirs: &document::Proxy, proxy: &Proxy) -> bool {
@@ -226,12 +233,16 @@ fn told(mut document: Document, settings: &Settings, listen: SocketAddr) -> Docu
         let groups = settings.bindings.iter().map(|binding| binding.arn.name().to_owned());
         let proxies = settings.proxies.iter().map(|proxy| proxy::name(proxy.listen));
         let names: Vec<Text> = groups.chain(proxies).map(Text::of).collect();
-        document.target_groups.retain(|group| has(&group.arn));
-        keep(&mut document.not_looked_at_yet, has);
         keep(&mut document.proxies, |theirs| {
             settings.proxies.iter().any(|proxy| is_same(theirs, proxy))
         });
-        keep(&mut document.changes, |change| names.contains(&change.subject));
+        // Which target groups are tagged, the process knows.
+        if settings.discover.is_empty() {
+            document.target_groups.retain(|group| has(&group.arn));
+            keep(&mut document.not_looked_at_yet, has);
+            keep(&mut document.changes, |change| names.contains(&change.subject));
+            document.discover.clear();
+        }
     }
     document.source = Some(Source {
         url: Some(Text::of(format_args!("http://{}/status", reachable(listen)))),
@@ -255,6 +266,7 @@ async fn look(
     process: Option<Process>,
 ) -> anyhow::Result<Document> {
     let clock = Clock::start();
+    let settings = &once::found(settings.clone(), limit).await?;
     let reports = once::plan(settings, limit).await?;
     let mut document = Document::of("status", &reports, Exit::Settled);
     document.proxies = Some(look_at_proxies(settings, clock).await?);

@@ -266,6 +266,7 @@ async fn a_listing_that_was_cut_short_is_none() {
     const STEP: usize = 67;
     let server = Server::start();
     let arn = server.add_group(GroupSpec::named("orders"));
+    server.add_group(GroupSpec::named("billing"));
     for last in 1..=3 {
         server.put_target(&arn, &format!("10.0.0.{last}"), 5432);
     }
@@ -285,6 +286,13 @@ async fn a_listing_that_was_cut_short_is_none() {
         cuts += 1;
     }
     assert!(cuts > 10, "{cuts} cuts");
+    for length in (1..).step_by(STEP) {
+        server.fail("DescribeTargetGroups", Failure::Cut(length), Some(1));
+        if let Ok((groups, _)) = client.all_groups(Urgency::Look).await {
+            assert_eq!(groups.len(), 2, "after {length} bytes");
+            break;
+        }
+    }
 }
 
 #[tokio::test]

@@ -5,19 +5,16 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Output};
-use std::time::Duration;
 
 use serde_json::Value;
 use testkit::pages::{Page, root};
-use testkit::program::{finish_within, foreign, provided, said};
+use testkit::program::{FOREIGN_MAX, finish_within, foreign, provided, said};
 use testkit::scratch::Scratch;
 
 const PAGE: &str = "deploy/cloudformation/README.md";
 const FOLDER: &str = "deploy/cloudformation";
 /// Beside an app.
 const CHECKOUT: &str = "rds-tether";
-/// Loading the CDK alone takes seconds.
-const SYNTH_MAX: Duration = Duration::from_secs(300);
 
 /// An app in a folder of its own, with the CDK and a checkout of the project beside it.
 struct App {
@@ -45,7 +42,7 @@ impl App {
                 "CDK_CONTEXT_JSON",
                 fs::read_to_string(flags).expect("the recommended flags"),
             );
-        finish_within(SYNTH_MAX, &mut command)
+        finish_within(FOREIGN_MAX, &mut command)
     }
 
     /// The names of what a stack of it has.

@@ -15,14 +15,15 @@ const FUNCTION: [(&str, &str); 4] = [
     ("CodeBucket", "orders-packages"),
     ("CodeKey", "bootstrap.zip"),
 ];
-const BY_SNS: [&str; 2] = ["EventTopic", "EventTopicPermission"];
+/// What the defaults leave out.
+const BY_SNS_OR_TAGS: [&str; 4] = ["EventTopic", "EventTopicPermission", "TagRule", "TagRulePermission"];
 
 /// One server for all that is asked of the stack that the defaults make.
 #[test]
 #[ignore = "needs moto: tests/run provides it"]
 fn the_function_is_as_the_defaults_have_it() {
     let mut site = Site::new();
-    let stack = site.deploy("lambda.yaml", &FUNCTION, &BY_SNS);
+    let stack = site.deploy("lambda.yaml", &FUNCTION, &BY_SNS_OR_TAGS);
     the_function_follows_one_endpoint_for_its_groups(&mut site, &stack);
     the_function_may_do_what_it_must_and_no_more(&mut site, &stack);
     the_function_is_woken_every_minute_and_by_events(&mut site, &stack);
@@ -222,6 +223,8 @@ fn every_choice_of_the_function_can_be_made_otherwise() {
             "FirstSyncLogGroup",
             "FirstSyncRole",
             "Sync",
+            "TagRule",
+            "TagRulePermission",
         ],
     );
     assert_eq!(site.status(&stack), "CREATE_COMPLETE");

@@ -8,7 +8,9 @@ mod function;
 mod hosts;
 mod patterns;
 mod readme;
+mod rules;
 mod site;
+mod tagged;
 mod template;
 mod texts;
 mod user_data;
@@ -18,6 +20,7 @@ mod way;
 const TEMPLATES: &[(&str, &str)] = &[
     ("ec2.yaml", include_str!("../../deploy/cloudformation/ec2.yaml")),
     ("lambda.yaml", include_str!("../../deploy/cloudformation/lambda.yaml")),
+    ("member.yaml", include_str!("../../deploy/cloudformation/member.yaml")),
     (
         "privatelink.yaml",
         include_str!("../../deploy/cloudformation/privatelink.yaml"),

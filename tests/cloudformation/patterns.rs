@@ -1,5 +1,7 @@
 //! The patterns of the templates' parameters.
 
+use rds_tether::planner::pattern::Pattern;
+
 use super::TEMPLATES;
 use super::bridge;
 
@@ -18,14 +20,17 @@ fn the_patterns_refuse_what_would_fail_later() {
     let any_database = user.replace("cluster-ABCDEFGHIJKL01234", "*");
     let fifo = format!("{topic}.fifo");
     let roles = format!("{role},{role}");
+    let groups = format!("{group},{sovereign}");
+    let with_blank = format!("{group}, {sovereign}");
     let uri = format!("postgres://{endpoint}/orders");
+    let endpoint_url = uri.as_str();
     let tables: &[(&str, &str, &[&str], &[&str])] = &[
         ("lambda.yaml", "Endpoint", &["", endpoint], &["orders", &uri, "orders:"]),
         (
             "lambda.yaml",
             "TargetGroupArns",
-            &[group, sovereign],
-            &["", "orders", balancer],
+            &["", group, sovereign, &groups],
+            &["orders", balancer, &with_blank],
         ),
         (
             "lambda.yaml",
@@ -101,7 +106,30 @@ fn the_patterns_refuse_what_would_fail_later() {
             &["", endpoint],
             &["orders", &uri, "$(reboot):5432"],
         ),
-        ("ec2.yaml", "TargetGroupArn", &[group, sovereign], &["", balancer]),
+        (
+            "ec2.yaml",
+            "TargetGroupArn",
+            &["", group, sovereign],
+            &[balancer, &groups],
+        ),
+        (
+            "member.yaml",
+            "HubRoleArn",
+            &[role],
+            &["", "arn:aws:iam::111122223333:role/*", "arn:aws:iam::111122223333:root"],
+        ),
+        (
+            "member.yaml",
+            "HubBusArn",
+            &["arn:aws:events:eu-west-1:111122223333:event-bus/fleet-tether"],
+            &["", "fleet-tether", "arn:aws:events:eu-west-1:111122223333:rule/fleet"],
+        ),
+        (
+            "member.yaml",
+            "RoleName",
+            &["rds-tether"],
+            &["", "rds/tether", &"a".repeat(41)],
+        ),
         ("ec2.yaml", "NotifyTopicArn", &["", topic], &[&fifo]),
         (
             "ec2.yaml",
@@ -151,7 +179,40 @@ fn the_patterns_refuse_what_would_fail_later() {
     let boundary: (&[&str], &[&str]) = (&["", "arn:aws:iam::111122223333:policy/boundary"], &["boundary", role]);
     let lead: (&[&str], &[&str]) = (&["", user, &users], &[&any_database, "rds_tether", role]);
     let mut tables = tables.to_vec();
+    let tags: (&[&str], &[&str]) = (
+        &[
+            "",
+            "*.eu-west-1.rds.amazonaws.com",
+            "*.cluster-abc123.eu-west-1.rds.amazonaws.com:5432,orders-*.example.com,orders.example.com",
+        ],
+        &[
+            "*",
+            "*.com",
+            "*orders.com",
+            "orders.*.com",
+            "*.example.com, *.example.org",
+            "a\"b.example.com",
+            endpoint_url,
+        ],
+    );
+    let networks: (&[&str], &[&str]) = (
+        &["", "10.0.0.0/8", "10.0.0.0/8,fd00::/8"],
+        &["10.0.0.1", "10.0.0.0/8, 11.0.0.0/8", "10.0.0.0/8\"", "private"],
+    );
+    // What the template takes, the program does.
+    for pattern in tags
+        .0
+        .iter()
+        .filter(|list| !list.is_empty())
+        .flat_map(|list| list.split(','))
+    {
+        let read: Result<Pattern, _> = pattern.parse();
+        assert!(read.is_ok(), "{pattern}");
+    }
+    tables.push(("member.yaml", "PermissionsBoundaryArn", boundary.0, boundary.1));
     for name in ["lambda.yaml", "ec2.yaml"] {
+        tables.push((name, "DiscoverAllowEndpoints", tags.0, tags.1));
+        tables.push((name, "DiscoverAllowCidrs", networks.0, networks.1));
         tables.push((name, "PermissionsBoundaryArn", boundary.0, boundary.1));
         tables.push((name, "DatabaseUserArns", lead.0, lead.1));
     }

@@ -16,7 +16,11 @@ const TEMPLATE_MAX_BYTES: usize = 51_200;
 /// The folder of the templates, as commands name it that are given in the project's.
 const FOLDER: &str = "deploy/cloudformation/";
 /// The pages that deploy a template.
-const PAGES: &[&str] = &["deploy/cloudformation/README.md", "docs/clickpipe.md"];
+const PAGES: &[&str] = &[
+    "deploy/cloudformation/README.md",
+    "docs/clickpipe.md",
+    "docs/discover.md",
+];
 
 /// A deployment: the page, the template, the parameters it is given, and whether it may make roles.
 struct Deployment {
@@ -24,7 +28,8 @@ struct Deployment {
     name: String,
     template: &'static str,
     parameters: BTreeMap<String, String>,
-    makes_roles: bool,
+    /// What it lets the stack make: roles, or roles with names of its own.
+    capability: Option<String>,
 }
 
 fn deployments() -> Vec<Deployment> {
@@ -32,21 +37,30 @@ fn deployments() -> Vec<Deployment> {
         let commands = Page::read(page).commands().into_iter();
         commands.map(move |command| (*page, command.text))
     });
-    let commands = commands.filter(|(_, command)| command.starts_with("aws cloudformation deploy "));
+    let makes = ["aws cloudformation deploy ", "aws cloudformation create-stack-set "];
+    let commands = commands.filter(|(_, command)| makes.iter().any(|start| command.starts_with(start)));
     let deployments = commands.map(|(page, command)| {
+        let command = command.replace('\'', "");
         let words: Vec<&str> = command.split_whitespace().collect();
-        let after = |flag: &str| words.iter().position(|word| *word == flag).map(|place| place + 1);
-        let path = words[after("--template-file").expect("a template")];
-        let name = path.strip_prefix(FOLDER);
+        let after = |flags: [&str; 2]| {
+            words
+                .iter()
+                .position(|word| flags.contains(word))
+                .map(|place| place + 1)
+        };
+        let path = words[after(["--template-file", "--template-body"]).expect("a template")];
+        let name = path.trim_start_matches("file://").strip_prefix(FOLDER);
         let name = name
             .unwrap_or_else(|| panic!("{page}: {path} is not below {FOLDER}, where commands are given"))
             .to_owned();
         let found = TEMPLATES.iter().find(|(known, _)| *known == name);
         let (_, template) = found.unwrap_or_else(|| panic!("there is no {name}"));
-        let parameters = &words[after("--parameter-overrides").expect("parameters")..];
-        let parameters = parameters
-            .iter()
-            .map(|word| word.split_once('=').unwrap_or_else(|| panic!("{word}")));
+        let parameters = &words[after(["--parameter-overrides", "--parameters"]).expect("parameters")..];
+        let parameters = parameters.iter().map(|word| {
+            let word = word.strip_prefix("ParameterKey=").unwrap_or(word);
+            let parts = word.split_once(",ParameterValue=").or_else(|| word.split_once('='));
+            parts.unwrap_or_else(|| panic!("{word}"))
+        });
         Deployment {
             page,
             name,
@@ -54,7 +68,7 @@ fn deployments() -> Vec<Deployment> {
             parameters: parameters
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .collect(),
-            makes_roles: command.contains("--capabilities CAPABILITY_IAM "),
+            capability: after(["--capabilities"; 2]).map(|place| words[place].to_owned()),
         }
     });
     deployments.collect()
@@ -63,8 +77,7 @@ fn deployments() -> Vec<Deployment> {
 #[test]
 fn the_commands_give_what_the_templates_ask_for() {
     let deployments = deployments();
-    let of_readme = deployments.iter().filter(|deployment| deployment.page == PAGES[0]);
-    let names: BTreeSet<&str> = of_readme.map(|deployment| deployment.name.as_str()).collect();
+    let names: BTreeSet<&str> = deployments.iter().map(|deployment| deployment.name.as_str()).collect();
     assert_eq!(
         names,
         TEMPLATES.iter().map(|(name, _)| *name).collect(),
@@ -80,7 +93,7 @@ fn the_commands_give_what_the_templates_ask_for() {
         name,
         template,
         parameters,
-        makes_roles,
+        capability,
     } in deployments
     {
         let read = read(template);
@@ -92,13 +105,15 @@ fn the_commands_give_what_the_templates_ask_for() {
             let is_given = parameters.contains_key(parameter) || described.get("Default").is_some();
             assert!(is_given, "{name}: {parameter} has no default");
         }
-        assert_eq!(
-            makes_roles,
-            section(&read, "Resources")
-                .values()
-                .any(|resource| resource["Type"] == "AWS::IAM::Role"),
-            "{name}: --capabilities"
-        );
+        let roles = section(&read, "Resources")
+            .values()
+            .filter(|resource| resource["Type"] == "AWS::IAM::Role");
+        let roles: Vec<&Value> = roles.collect();
+        let needed = match roles.iter().any(|role| role["Properties"].get("RoleName").is_some()) {
+            true => Some("CAPABILITY_NAMED_IAM"),
+            false => Some("CAPABILITY_IAM").filter(|_| !roles.is_empty()),
+        };
+        assert_eq!(capability.as_deref(), needed, "{name}: --capabilities");
         assert!(
             template.len() < TEMPLATE_MAX_BYTES,
             "{name} must be uploaded first: {} bytes",

@@ -25,7 +25,7 @@ fn every_parameter_is_described_shown_and_used() {
     for (name, template) in TEMPLATES {
         let template = read(template);
         let parameters = section(&template, "Parameters");
-        assert!(parameters.len() > 8, "{name}: {parameters:?}");
+        assert!(parameters.len() > 3, "{name}: {parameters:?}");
         let shown = &template["Metadata"]["AWS::CloudFormation::Interface"];
         let groups = shown["ParameterGroups"].as_array().unwrap().iter();
         let listed: Vec<&str> = groups
@@ -125,7 +125,7 @@ fn the_alarms_are_those_of_the_template_of_alarms() {
     let alarms = |template: &Value| -> Vec<(String, Value)> {
         let resources = template["Resources"].as_object().unwrap().iter();
         let mut alarms: Vec<_> = resources
-            .filter(|(_, resource)| resource["Type"] == "AWS::CloudWatch::Alarm")
+            .filter(|(_, resource)| resource["Properties"]["Namespace"] == "RdsTether")
             .map(|(name, resource)| (name.clone(), alarm(&resource["Properties"])))
             .collect();
         alarms.sort_by(|a, b| a.0.cmp(&b.0));
@@ -134,7 +134,7 @@ fn the_alarms_are_those_of_the_template_of_alarms() {
     let wanted = alarms(&wanted);
     assert_eq!(wanted.len(), 6, "this test looks at nothing");
     assert_eq!(alarms(&template), wanted);
-    let first = json!({"Fn::Select": [1, {"Fn::Split": ["/", {"Fn::Select": [0, {"Ref": "TargetGroupArns"}]}]}]});
+    let first = json!({"Fn::Select": [1, {"Fn::Split": ["/", {"Ref": "TargetGroupArns"}]}]});
     for (name, _) in wanted {
         let properties = &template["Resources"][&name]["Properties"];
         assert_eq!(properties["Dimensions"][0]["Value"], first, "{name}");

@@ -95,6 +95,26 @@ fn sha256() -> String {
     String::from_utf8(output.stdout).unwrap()[..64].to_owned()
 }
 
+/// The text that is coded in base64.
+fn decoded(text: &str) -> String {
+    let folder = Scratch::new();
+    let encoded = folder.write("encoded", text);
+    let output = Command::new("base64").arg("--decode").arg(encoded).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The script of a launch template.
+fn script_of(template: &Value) -> String {
+    decoded(template["UserData"].as_str().unwrap())
+}
+
+/// The settings in the script of a launch template.
+pub fn settings_in(template: &Value) -> String {
+    let script = script_of(template);
+    let (_, rest) = script.split_once("<<'SETTINGS'\n").expect("settings");
+    decoded(rest.split("\nSETTINGS\n").next().expect("their end"))
+}
+
 /// The scripts of several stacks.
 struct Scripts {
     proxy: String,
@@ -116,11 +136,9 @@ static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| {
         all.retain(|(key, _)| parameters.iter().all(|(given, _)| given != key));
         all.extend(parameters);
         let (_, template) = hosts(&mut site, &all, &["DatabaseIngress"]);
-        let folder = Scratch::new();
-        let encoded = folder.write("encoded", template["UserData"].as_str().unwrap());
-        let output = Command::new("base64").arg("--decode").arg(encoded).output().unwrap();
-        assert!(output.stdout.len() < 16 * 1024, "EC2 takes 16 KB");
-        String::from_utf8(output.stdout).unwrap()
+        let script = script_of(&template);
+        assert!(script.len() < 16 * 1024, "EC2 takes 16 KB");
+        script
     };
     Scripts {
         proxy: script(&[("Endpoint", ENDPOINT), ("NotifyTopicArn", TOPIC)]),

@@ -1,13 +1,17 @@
 //! Target groups that say by their tags what they follow, through the built binary.
 
+mod standing;
+
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use rds_tether::function::tag::{KEY, PREFIX};
+use rds_tether::settings::discover::OTHERS;
 use testkit::dns::Behaviour;
 use testkit::elb::{Failure, Group};
 use testkit::world::{
-    Daemon, NEW, OLD, READER, Scratch, WRITER, World, assert_exit, assert_says, bare_command, wait_until,
+    Daemon, NEW, OLD, READER, Scratch, WRITER, World, assert_exit, assert_says, bare_command, finish, said, wait_until,
 };
 
 const ENDPOINT: &str = "rds-tether:endpoint";
@@ -130,6 +134,34 @@ fn one_look_finds_them_too() {
     );
 }
 
+/// Fails if flags, or their variables, do not stand for a table of a file, or the region is not that of other tools.
+#[test]
+fn flags_are_enough() {
+    let tagged = Tagged::new();
+    tagged.fail_over();
+    let typed = |verb: &str, flags: &[&str]| {
+        let mut command = tagged.world.command(verb);
+        command.args(flags);
+        command
+    };
+    let flags = ["--discover", "eu-west-1", "--allow-endpoint", ALLOWED];
+    assert_says(&assert_exit(&mut typed("plan", &flags), 2), &["orders", NEW]);
+    let of_name = ["--discover", "--allow-endpoint", ALLOWED];
+    assert_says(&assert_exit(&mut typed("plan", &of_name), 2), &["orders", NEW]);
+    let elsewhere =
+        finish(typed("doctor", &[&of_name[..], &["--only", "discover"]].concat()).env("AWS_REGION", "eu-west-3"));
+    assert_says(&said(&elsewhere), &["no target group has the tag rds-tether:endpoint"]);
+    let mut command = bare_command(&tagged.world.elb.url());
+    let policy = assert_exit(command.arg("iam").args(flags), 0);
+    assert_says(&policy, &["aws:ResourceTag/rds-tether:endpoint"]);
+    let mut by_variables = typed("run", &[]);
+    by_variables.env("RDS_TETHER_DISCOVER", "eu-west-2,eu-west-1");
+    let daemon = Daemon::start(by_variables.env("RDS_TETHER_ALLOW_ENDPOINT", ALLOWED));
+    daemon.wait_for_log(&["0 tagged target groups in eu-west-2"]);
+    daemon.wait_for_log(&["1 tagged target group in eu-west-1"]);
+    tagged.wait_registered(&tagged.world.arn);
+}
+
 /// Tags that somebody has written badly, or to send clients elsewhere, hold their own group and no other.
 #[test]
 fn bad_tags_are_told_and_hold_their_group_alone() {
@@ -171,6 +203,52 @@ fn tags_that_become_bad_leave_what_was_followed_in_force() {
     tagged.wait_registered(&tagged.world.arn);
     let told = daemon.log().matches("it is followed as before").count();
     assert_eq!(told, 1, "told once: {}", daemon.log());
+}
+
+/// A list that leaves something out is no word of it.
+#[test]
+fn a_group_that_an_answer_leaves_out_is_followed_as_before() {
+    let arn = |arn: &str| format!("Arn>{arn}</");
+    for (action, from, to, is_told) in [
+        ("DescribeTags", arn("ORDERS"), arn("BILLING"), true),
+        ("DescribeTags", "Tags>".to_owned(), "Labels>".to_owned(), true),
+        (
+            "DescribeTargetGroups",
+            "<TargetType>ip<".to_owned(),
+            "<TargetType>?<".to_owned(),
+            false,
+        ),
+        (
+            "DescribeTargetGroups",
+            "TargetGroups>".to_owned(),
+            "Groups>".to_owned(),
+            false,
+        ),
+    ] {
+        let tagged = Tagged::new();
+        let new = tagged.world.elb.add_group(Group::named("billing"));
+        let daemon = tagged.run();
+        wait_until("it has been looked at", || {
+            let calls = tagged.world.elb.calls();
+            calls.iter().any(|call| call.action == "DescribeTargetHealth")
+        });
+        let named = |text: &str| text.replace("ORDERS", &tagged.world.arn).replace("BILLING", &new);
+        let failure = Failure::Altered(named(&from), named(&to));
+        tagged.world.elb.fail(action, failure, None);
+        if is_told {
+            daemon.wait_for_log(&[
+                "target group orders: DescribeTags was answered without its tags",
+                "it is followed as before until then",
+            ]);
+        }
+        tagged.wait_looked(&daemon);
+        tagged.fail_over();
+        tagged.wait_registered(&tagged.world.arn);
+        let log = daemon.log();
+        assert!(!log.contains("not followed any more"), "{from}: {log}");
+        let told = log.matches("group orders: DescribeTags was answered").count();
+        assert_eq!(told, usize::from(is_told), "told once: {log}");
+    }
 }
 
 #[test]
@@ -263,13 +341,17 @@ fn fifty_tags_and_forty_groups_are_read_whole() {
     assert!(calls.iter().filter(|call| call.action == "DescribeTags").count() >= 3);
 }
 
-/// Fails if the rule of EventBridge that the page gives would not let an event of a changed tag through.
+/// Fails if the rule of EventBridge that the page gives would not let an event of a changed tag through, or lets the function wake itself.
 #[test]
 fn the_rule_of_the_page_lets_a_changed_tag_through() {
+    /// One value of an array is enough (EventBridge, "Creating event patterns").
+    fn takes(rule: &Value, event: &Value) -> bool {
+        event.as_array().map_or(rule == event, |all| all.contains(rule))
+    }
     fn matches(pattern: &Value, event: &Value) -> bool {
         match pattern {
             Value::Object(keys) => keys.iter().all(|(key, pattern)| matches(pattern, &event[key])),
-            Value::Array(values) => values.contains(event),
+            Value::Array(rules) => rules.iter().any(|rule| takes(rule, event)),
             _ => false,
         }
     }
@@ -278,6 +360,14 @@ fn the_rule_of_the_page_lets_a_changed_tag_through() {
     let pattern: Value = serde_json::from_str(block.expect("a block")).expect("JSON");
     let event: Value = serde_json::from_str(include_str!("../events/bridge-tag-change.json")).expect("JSON");
     assert!(matches(&pattern, &event));
+    let mut read: Vec<String> = OTHERS.iter().map(|name| format!("{PREFIX}{name}")).collect();
+    read.insert(0, ENDPOINT.to_owned());
+    assert_eq!(pattern["detail"]["changed-tag-keys"], json!(read));
+    let mut ours = event;
+    ours["detail"]["changed-tag-keys"] = json!([KEY]);
+    assert!(!matches(&pattern, &ours));
+    ours["detail"]["changed-tag-keys"] = json!([KEY, "rds-tether:role"]);
+    assert!(matches(&pattern, &ours));
     let other: Value = serde_json::from_str(include_str!("../events/tick-rule.json")).expect("JSON");
     assert!(!matches(&pattern, &other));
 }

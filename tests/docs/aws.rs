@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
 
 use testkit::pages::{self, Command as Line, root};
 
 use super::commands::Place;
-use testkit::program::{finish_within, provided};
+use testkit::program::{FOREIGN_MAX, finish_within, provided};
 use testkit::world::{Scratch, said};
 
 /// The services that pages have commands for.
@@ -23,6 +22,7 @@ const SERVICES: &[&str] = &[
     "lambda",
     "rds",
     "s3",
+    "sqs",
 ];
 
 /// Only version 2 has these, and PyPI has version 1.
@@ -87,9 +87,6 @@ fn given(line: &str, folder: &Scratch) -> Command {
     command
 }
 
-/// The command line takes a second of a processor to start, which a busy machine has not got.
-const LONG: Duration = Duration::from_secs(180);
-
 /// Fails if the command line does not know a command of a page, an option of it, or how a value is written; or if a file that it
 /// names is not there.
 #[test]
@@ -113,7 +110,7 @@ fn the_aws_command_line_takes_the_commands() {
         for lines in lines.chunks(half) {
             scope.spawn(move || {
                 for (page, line) in lines {
-                    let output = finish_within(LONG, &mut given(&line.text, &folder()));
+                    let output = finish_within(FOREIGN_MAX, &mut given(&line.text, &folder()));
                     let said = said(&output);
                     let is_taken = said.contains("Could not connect to the endpoint URL");
                     assert!(is_taken, "{page}:{}: {}\n{said}", line.line, line.text);
@@ -141,7 +138,7 @@ fn the_aws_command_line_knows_what_the_prose_names() {
     named.retain(|line| !OF_VERSION_2.iter().any(|newer| line.starts_with(newer)));
     assert!(named.len() >= 5, "{named:?}");
     for line in named {
-        let said = said(&finish_within(LONG, &mut given(&line, &folder())));
+        let said = said(&finish_within(FOREIGN_MAX, &mut given(&line, &folder())));
         let is_known = [
             "Could not connect",
             "the following arguments are required",
@@ -163,7 +160,7 @@ fn the_aws_command_line_takes_nothing_else() {
         "aws ec2 describe-vpc-endpoint-connections --filters Name=vpc-endpoint-state,Value=pendingAcceptance",
         "aws cloudformation deploy --stack-name orders --template-file privatelink.yaml",
     ] {
-        let said = said(&finish_within(LONG, &mut given(line, &folder())));
+        let said = said(&finish_within(FOREIGN_MAX, &mut given(line, &folder())));
         assert!(!said.contains("Could not connect"), "{line}: {said}");
     }
 }

@@ -88,6 +88,7 @@ const RULES: &[Rule] = &[
     rule("", "toml", "", Check(commands::are_settings)),
     rule("", "sh", "deploy/package ", Check(commands::packages)),
     rule("", "sh", "tests/run", Check(commands::is_a_program)),
+    rule("", "sh", "fuzz/run", Check(commands::is_a_program)),
     rule(
         "docs/consumers.md",
         "sh",
@@ -156,12 +157,19 @@ const RULES: &[Rule] = &[
         Check(commands::is_where_the_program_says),
     ),
     // Documents.
+    rule(
+        "docs/discover.md",
+        "json",
+        "{\n  \"Version\"",
+        Suite("tests/cloudformation/tagged.rs"),
+    ),
     rule("docs/discover.md", "json", "", Suite("tests/discover/mod.rs")),
     rule("docs/notifications.md", "json", "", Suite("tests/notify/page.rs")),
     rule("lambda/README.md", "json", "", Suite("tests/iam/documents.rs")),
     rule("deploy/iam/README.md", "json", "", Suite("tests/iam/documents.rs")),
     // Pictures and samples of what is printed.
     rule("README.md", "text", "", Check(commands::is_a_picture)),
+    rule("docs/drill.md", "text", "", Suite("tests/judged/drawn.rs")),
     rule(
         "docs/doctor.md",
         "text",

@@ -75,7 +75,8 @@ pub fn is_taken(place: &Place<'_>, line: &str) {
     let folder = Scratch::new();
     let (line, _into) = line.split_once(" > ").unwrap_or((line, ""));
     let line = on_any_port(line);
-    let words: Vec<&str> = line.split_whitespace().skip(1).collect();
+    let words = line.split_whitespace().skip(1);
+    let words: Vec<&str> = words.map(|word| word.trim_matches('\'')).collect();
     let mut command = as_on_page(place.page, &folder, &words);
     let what = format!("{place}: {line}");
     match words[0] {

@@ -10,7 +10,7 @@ use testkit::program::{finish_within, foreign};
 use super::world::*;
 
 /// It takes a minute by its own clocks.
-const SHOW_MAX: Duration = Duration::from_secs(300);
+const SHOW_MAX: Duration = Duration::from_secs(600);
 const COLUMNS: usize = 80;
 /// The clients, and the groups before which two of them stand: where their columns begin.
 const CLIENTS: [usize; 3] = [10, 39, 49];

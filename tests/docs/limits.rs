@@ -6,7 +6,7 @@ use rds_tether::database;
 use rds_tether::planner::answer;
 use rds_tether::proxy::descriptors::PAGES_MAX;
 use rds_tether::telemetry::http::{PEERS, REQUEST_MAX_BYTES};
-use rds_tether::{aws, dns, file, function, lead, proxy, telemetry};
+use rds_tether::{aws, dns, drill, file, function, lead, proxy, telemetry};
 use testkit::pages::{Page, root};
 
 /// An input as the page names it, its most as the page writes it, and the test that tries it: the file, and the function in it.
@@ -88,6 +88,14 @@ fn limits() -> Vec<(&'static str, String, &'static str, &'static str)> {
             servers,
         ),
         (
+            "iterations of SCRAM that such a database asks for",
+            database::ITERATIONS_MAX.to_string(),
+            (
+                "src/database/conversation.rs",
+                "just_below_each_limit_is_heard_and_just_above_is_not",
+            ),
+        ),
+        (
             "a file with a password for `lead`",
             kib(lead::PASSWORD_MAX),
             ("src/lead/mod.rs", "a_password_is_the_first_line_of_a_file"),
@@ -107,6 +115,16 @@ fn limits() -> Vec<(&'static str, String, &'static str, &'static str)> {
                 "tests/events/limits.rs",
                 "envelopes_are_opened_to_a_depth_and_no_further",
             ),
+        ),
+        (
+            "a JSON text of events for [`drill`](drill.md)",
+            kib(drill::event::TEXT_MAX as u64),
+            ("src/drill/event.rs", "what_is_no_json_or_has_no_end_is_told"),
+        ),
+        (
+            "changes of one thing that a `drill` remembers",
+            drill::record::CHANGES_MAX.to_string(),
+            ("src/drill/record.rs", "a_flutter_takes_no_more_room_than_it_may"),
         ),
         (
             "a request for a [page](status.md#over-http)",

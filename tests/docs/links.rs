@@ -56,7 +56,7 @@ fn every_link_within_the_project_leads_somewhere() {
 /// Fails if a page names a file or folder of the project that is not there.
 #[test]
 fn every_path_that_is_named_exists() {
-    const FOLDERS: [&str; 9] = [
+    const FOLDERS: [&str; 10] = [
         "src/",
         "tests/",
         "deploy/",
@@ -64,6 +64,7 @@ fn every_path_that_is_named_exists() {
         "lambda/",
         "benches/",
         "examples/",
+        "fuzz/",
         ".ci/",
         ".github/",
     ];

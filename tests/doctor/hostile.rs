@@ -184,7 +184,7 @@ fn url(address: SocketAddr, more: &str) -> String {
 fn of(url: &str) -> Command {
     let mut command = bare_command("http://127.0.0.1:9");
     command
-        .args(["doctor", "--timeout", "15s"])
+        .args(["doctor", "--timeout", "45s"])
         .env("RDS_TETHER_DATABASE", url);
     command
 }

@@ -4,11 +4,9 @@
 mod envelopes;
 mod fixtures;
 mod ids;
-mod invariants;
 mod limits;
 mod mutate;
 mod scope;
 mod tag;
 
-use rds_tether::function::event;
-use rds_tether::planner;
+use super::fuzzed::event as invariants;

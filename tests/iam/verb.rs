@@ -73,6 +73,29 @@ fn what_is_tagged_alone_may_be_changed() {
     assert!(!sids(&policy).contains(&"ChangeTagged"), "{policy}");
 }
 
+/// Fails if a place whose groups all ask members with a token of IAM lacks the right to.
+#[test]
+fn what_holds_for_all_tagged_groups_may_log_in() {
+    let scratch = Scratch::new();
+    let place = |more: &str| {
+        let lead = "lead = { user = \"tether\", iam = true }";
+        format!(
+            "[[discover]]\nregion = \"eu-west-1\"\nallow_endpoints = [\"*.example.com\"]\ndefaults = {{ {lead} }}\n{more}"
+        )
+    };
+    let there = place(&format!("assume_role = {{ arn = \"{ROLE}\" }}\n"));
+    let file = scratch.write("config.toml", &format!("{}{there}", place("")));
+    let (policy, notes) = printed(&["--config", file.to_str().unwrap()]);
+    let mut statements = policy["Statement"].as_array().unwrap().iter();
+    let lead = statements.find(|statement| statement["Sid"] == "OptionalLead");
+    let users = [
+        "arn:aws:rds-db:eu-west-1:*:dbuser:*/tether",
+        "arn:aws:rds-db:eu-west-1:222233334444:dbuser:*/tether",
+    ];
+    assert_eq!(lead.unwrap_or_else(|| panic!("{policy}"))["Resource"], json!(users));
+    assert_says(&notes, &["DbClusterResourceId"]);
+}
+
 #[test]
 fn flags_are_enough() {
     let endpoint = format!("{WRITER}:5432");

@@ -26,6 +26,7 @@ pub fn eventful() -> Site {
         Scrape::of(site).value("rds_tether_holds", &[("reason", "blind")])
     });
     site.wait_for_status("/proxies/0/ready", true);
+    site.wait_for_status("/discover/0/tagged", 0);
     site
 }
 
@@ -38,6 +39,8 @@ fn is_allowed(label: &str, value: &str) -> bool {
         "says" => one_of(&rds_tether::planner::lead::Says::WORDS),
         "listen" | "resolver" => value.starts_with("127."),
         "version" => value == env!("CARGO_PKG_VERSION"),
+        "region" => value == "eu-west-1",
+        "role" => value == "arn:aws:iam::111122223333:role/tether",
         "direction" => one_of(&["up", "down"]),
         "change" => one_of(&["register", "deregister"]),
         "phase" => one_of(&["register", "healthy", "deregister", "converge"]),
@@ -53,6 +56,7 @@ fn is_allowed(label: &str, value: &str) -> bool {
         "operation" => one_of(&[
             "DescribeTargetGroups",
             "DescribeTargetHealth",
+            "DescribeTags",
             "RegisterTargets",
             "DeregisterTargets",
         ]),

@@ -10,7 +10,7 @@ mod page;
 mod prometheus;
 mod scrape;
 mod serving;
-mod site;
+pub mod site;
 mod status;
 mod versions;
 

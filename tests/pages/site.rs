@@ -8,7 +8,7 @@ use testkit::certificate::Authority;
 use testkit::dns::Behaviour;
 use testkit::http::{Answer, ask};
 use testkit::program::comes_true;
-use testkit::settings::{dns, http, proxy, target_group};
+use testkit::settings::{dns, http, proxy, table, target_group};
 
 use super::world::*;
 
@@ -47,13 +47,18 @@ impl Site {
         Self::start(world, settings, dns_settings, |_| String::new())
     }
 
-    /// Everything as it should be, and a proxy that asks its database who the writer is, which does not answer.
+    /// Everything as it should be, a proxy that asks its database who the writer is, which does not answer, and a place where nothing is
+    /// tagged.
     pub fn led() -> Self {
         Self::start(World::settled(), "", "", |scratch| {
             let bundle = scratch.write("ca.pem", &Authority::new().pem);
             let password = scratch.write("password", "secret");
             let login = format!("user = \"tether\", password_file = \"{}\"", password.display());
-            format!("ca_bundle = \"{}\"\nlead = {{ {login} }}", bundle.display())
+            let place = table("[[discover]]")
+                .set("region", "eu-west-1")
+                .set("allow_endpoints", vec!["*.example.com"])
+                .line("assume_role = { arn = \"arn:aws:iam::111122223333:role/tether\" }");
+            format!("ca_bundle = \"{}\"\nlead = {{ {login} }}\n{place}", bundle.display())
         })
     }
 

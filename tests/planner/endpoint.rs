@@ -142,3 +142,17 @@ fn what_is_no_endpoint_is_told_why() {
     let label = format!("{}.b:5432", "a".repeat(64));
     assert!(label.parse::<Endpoint>().expect_err("label").to_string().contains("63"));
 }
+
+#[test]
+fn a_name_of_rds_tells_its_region() {
+    for (name, expect) in [
+        ("orders.abc123.eu-west-1.rds.amazonaws.com", Some("eu-west-1")),
+        ("orders.abc123.rds.cn-north-1.amazonaws.com.cn", Some("cn-north-1")),
+        ("orders.global-abc123.global.rds.amazonaws.com", None),
+        ("orders.eu-west-1.elb.amazonaws.com", None),
+        ("rds.amazonaws.com", None),
+        ("orders.eu-west-1.rds.example", None),
+    ] {
+        assert_eq!(region_of(name), expect, "{name}");
+    }
+}

@@ -55,3 +55,25 @@ fn allow_cidrs_and_family_narrow_further() {
         assert_eq!(check(ip.parse().expect("ip"), family, &allow), expect, "{ip} {family}");
     }
 }
+
+#[test]
+fn allow_cidrs_names_addresses_that_are_not_private() {
+    for (allow, ip, expect) in [
+        ("54.12.0.0/16", "54.12.3.4", Ok(())),
+        ("240.240.0.0/16", "240.240.0.1", Ok(())),
+        ("2001:2::/48", "2001:2::1", Ok(())),
+        ("2001:2:0:1::/64", "2001:2:0:1::1", Ok(())),
+        // What holds private addresses or all global ones, too, was not meant for these.
+        ("0.0.0.0/0", "54.12.3.4", Err(Refusal::PubliclyRoutable)),
+        ("2000::/3", "2001:2::1", Err(Refusal::Virtual)),
+        // Another network, and one of the other family.
+        ("54.13.0.0/16", "54.12.3.4", Err(Refusal::PubliclyRoutable)),
+        ("2001:2:0:1::/64", "2001:2::1", Err(Refusal::Virtual)),
+        ("54.12.0.0/16", "2001:2::1", Err(Refusal::Virtual)),
+        ("2001:2::/48", "54.12.3.4", Err(Refusal::PubliclyRoutable)),
+    ] {
+        let nets: Vec<IpNet> = vec![allow.parse().expect("net")];
+        let ip: IpAddr = ip.parse().expect("ip");
+        assert_eq!(check(ip, Family::of(ip), &nets), expect, "{allow} {ip}");
+    }
+}

@@ -10,4 +10,5 @@ mod process;
 mod replay;
 mod script;
 mod walk;
+mod words;
 mod world;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::client::{Client, Row};
 use super::site::{LINGER_SECS, NEW, OLD, Site, TTL_SECS};
-use super::stage::{self, Stage};
+use super::stage::{self, BlackHole, Stage};
 
 /// How long a test waits for what takes no certain time.
 const SOON: Duration = Duration::from_secs(45);
@@ -154,7 +154,7 @@ fn sessions_to_an_address_that_fell_silent_are_closed_when_dns_names_another() {
         let traffic = Traffic::start(&site);
         traffic.settle(&site);
 
-        stage.black_hole(OLD);
+        let _hole = BlackHole::open(OLD.parse().expect("an address"));
         site.server.kill();
         site.server.start_on(NEW);
         site.flip();

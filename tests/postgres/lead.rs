@@ -20,7 +20,7 @@ use testkit::world::{Daemon, WRITER, assert_says, bare_command, finish, said};
 
 use super::client::{Client, Via};
 use super::server::Server;
-use super::stage::{self, Stage};
+use super::stage::{self, BlackHole, Stage};
 
 /// Where the members are, and their names.
 pub(super) const MEMBERS: [(&str, &str); 3] = [
@@ -66,14 +66,14 @@ pub(super) struct Cluster {
     pub(super) dns: dns::Server,
     elb: elb::Server,
     group: String,
-    listen: SocketAddr,
+    pub(super) listen: SocketAddr,
     pub(super) password: PathBuf,
     settings: PathBuf,
 }
 
 impl Cluster {
     /// Without functions that know the members, so that the settings name them; all have been heard.
-    fn of_plain_postgres(stage: &Stage) -> Self {
+    pub(super) fn of_plain_postgres(stage: &Stage) -> Self {
         let others = format!(", members = [\"{}\", \"{}\"]", MEMBERS[1].1, MEMBERS[2].1);
         let cluster = Self::new(stage, "", &others);
         cluster.wait_for_word(0, "writer");
@@ -435,10 +435,10 @@ fn what_shows_nothing_changes_nothing() {
         cluster.members[2].signal(Signal::CONT);
         wait_until("it is heard again", || cluster.times_told(2, "reader") == 2);
         // Nothing comes through.
-        stage.black_hole(MEMBERS[2].0);
+        let hole = BlackHole::open(MEMBERS[2].0.parse().expect("an address"));
         wait_until("it is missed", || cluster.times_told(2, "silent") >= 2);
         assert_eq!(cluster.leads_to(), MEMBERS[0].0);
-        stage.fill_hole();
+        drop(hole);
         wait_until("it is heard again", || cluster.times_told(2, "reader") == 3);
         // It has no room for our session.
         cluster.members[0].query("ALTER ROLE lead CONNECTION LIMIT 0");

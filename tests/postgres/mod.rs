@@ -10,6 +10,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod client;
+mod drill;
 mod failover;
 mod lead;
 mod lead_doctor;

@@ -11,7 +11,7 @@ use testkit::program::succeed;
 use testkit::world::{Daemon, NEW, OLD, PATIENCE, READER, WRITER, World, assert_exit, assert_says, is, looks};
 
 use super::server::Server;
-use super::stage::{self, Stage};
+use super::stage::{self, BlackHole, Stage};
 
 /// Where something accepts connections and never says a word, where nothing listens, and where packets vanish.
 const MUTE: &str = "10.0.2.8";
@@ -28,6 +28,7 @@ struct Scene {
     bundle: PathBuf,
     authority: Authority,
     _mute: TcpListener,
+    _hole: BlackHole,
 }
 
 impl Scene {
@@ -35,7 +36,7 @@ impl Scene {
         for ip in [OLD, NEW, MUTE, CLOSED, HOLE] {
             succeed(Command::new("ip").args(["address", "add", &format!("{ip}/32"), "dev", "lo"]));
         }
-        stage.black_hole(HOLE);
+        let hole = BlackHole::open(HOLE.parse().expect("an address"));
         let authority = Authority::new();
         let bundle = stage.path("authority.pem");
         fs::write(&bundle, &authority.pem).expect("the folder is there");
@@ -45,6 +46,7 @@ impl Scene {
         world.elb.put_target(&world.arn, OLD, server.port());
         let scene = Self {
             _mute: TcpListener::bind((MUTE, server.port())).expect("an address of this host"),
+            _hole: hole,
             world,
             server,
             bundle,

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::site::{OLD, Site};
-use super::stage;
+use super::stage::{self, BlackHole};
 
 /// Keepalive takes 19 s. What is under way to a peer is repeated for 25 s, and looked at every 5 s.
 const END_MAX: Duration = Duration::from_secs(60);
@@ -33,7 +33,7 @@ fn sessions_end_when_the_server_has_vanished() {
         };
         stage::wait_until("both are streaming", END_MAX, || is_streaming() == "2");
 
-        stage.black_hole(OLD);
+        let _hole = BlackHole::open(OLD.parse().expect("an address"));
         let vanished = Instant::now();
         for (name, session) in &mut sessions {
             stage::wait_until("the end of the session", END_MAX, || {

@@ -20,6 +20,6 @@ mod pattern;
 mod probes;
 mod restart;
 mod settings;
-mod standin;
+pub(crate) mod standin;
 mod stream;
 mod world;

@@ -1,6 +1,6 @@
 //! A stand-in for PostgreSQL that starts up for as long as a test wants, and counts who came.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use testkit::certificate::{Authority, Certified, NOW};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection};
+use tokio_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection, Stream};
 
 use super::world::{connect, wait_until};
 
@@ -136,9 +136,13 @@ impl Shared {
         if let (SSL_REQUEST, Some(tls)) = (message.code, &self.tls) {
             let _ = stream.write_all(b"S");
             let mut tls = ServerConnection::new(Arc::clone(tls)).expect("a server");
-            // Nobody here has a certificate to show.
-            let shaken = tls.complete_io(&mut stream);
-            assert!(shaken.is_err(), "{shaken:?}");
+            // Nobody has a certificate to show to who wants one; within TLS it is always starting up.
+            if tls.complete_io(&mut stream).is_ok() {
+                let mut stream = Stream::new(&mut tls, &mut stream);
+                if read_start_up(&mut stream).is_ok() {
+                    starting_up(&mut stream);
+                }
+            }
             return;
         }
         if message.code == SSL_REQUEST {
@@ -156,16 +160,12 @@ impl Shared {
             self.questions.fetch_add(1, Ordering::SeqCst);
         }
         let mood = *self.mood.lock().expect("no panic");
-        let fatal = |stream: &mut TcpStream, code: &str, text: &str| {
-            let fields = format!("SFATAL\0VFATAL\0C{code}\0M{text}\0\0");
-            let _ = stream.write_all(&framed(b'E', fields.as_bytes()));
-        };
         match mood {
             Mood::StartingUp => {
                 if !is_question {
                     self.turned_away.fetch_add(1, Ordering::SeqCst);
                 }
-                return fatal(&mut stream, "57P03", "the database system is starting up");
+                return starting_up(&mut stream);
             }
             Mood::Strict if is_question => {
                 return fatal(&mut stream, "28000", "role \"rds-tether\" does not exist");
@@ -193,12 +193,22 @@ impl Shared {
     }
 }
 
+fn fatal(stream: &mut impl Write, code: &str, text: &str) {
+    let fields = format!("SFATAL\0VFATAL\0C{code}\0M{text}\0\0");
+    let _ = stream.write_all(&framed(b'E', fields.as_bytes()));
+    let _ = stream.flush();
+}
+
+fn starting_up(stream: &mut impl Write) {
+    fatal(stream, "57P03", "the database system is starting up");
+}
+
 struct StartUp {
     code: u32,
     text: String,
 }
 
-fn read_start_up(stream: &mut TcpStream) -> io::Result<StartUp> {
+fn read_start_up(stream: &mut impl Read) -> io::Result<StartUp> {
     let mut head = [0; 8];
     stream.read_exact(&mut head)?;
     let [length, code] = [&head[..4], &head[4..]].map(|word| u32::from_be_bytes(word.try_into().expect("four bytes")));
@@ -227,6 +237,17 @@ pub fn wants_certificates() -> Arc<ServerConfig> {
         .with_safe_default_protocol_versions()
         .expect("both versions")
         .with_client_cert_verifier(verifier.expect("a root"))
+        .with_single_cert(vec![certified.der.into()], key);
+    Arc::new(config.expect("its own key"))
+}
+
+/// TLS with this certificate, for everybody.
+pub fn offers(certified: Certified) -> Arc<ServerConfig> {
+    let key = PrivateKeyDer::try_from(certified.key_der).expect("a key");
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("both versions")
+        .with_no_client_auth()
         .with_single_cert(vec![certified.der.into()], key);
     Arc::new(config.expect("its own key"))
 }

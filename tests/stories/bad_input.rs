@@ -121,6 +121,48 @@ fn half_a_binding_and_two_of_them() {
 }
 
 #[test]
+fn half_of_a_place_to_look_for_tags() {
+    const ALLOW: &str = "--allow-endpoint *.example.com";
+    let lines = |cases: &[(&str, &[&str])]| {
+        for (line, parts) in cases {
+            refused_lines(&[(&line.replace("ALLOW", ALLOW), parts)]);
+        }
+    };
+    lines(&[
+        (
+            "run --discover eu-west-1",
+            &["--discover needs --allow-endpoint PATTERN"],
+        ),
+        ("plan ALLOW", &["--allow-endpoint needs --discover [REGION]"]),
+        ("check --discover ALLOW", &["--discover has no region", "AWS_REGION"]),
+        (
+            "sync --discover",
+            &["--allow-endpoint PATTERN", "--discover has no region"],
+        ),
+        (
+            "plan --discover moon ALLOW",
+            &["--discover: \"moon\" has not the form of a region", "eu-west-1"],
+        ),
+        (
+            "iam --discover eu-west-1 --discover eu-west-1 ALLOW",
+            &["--discover names the same region twice"],
+        ),
+        (
+            "run --discover eu-west-1 --allow-endpoint *",
+            &["--allow-endpoint", "*.abc123."],
+        ),
+        (
+            "status --discover eu-west-1 ALLOW --config x.toml",
+            &["--config does not go with", "--discover", "one or the other"],
+        ),
+        (
+            "run --discover eu-west-1 ALLOW ENDPOINT",
+            &["--endpoint needs --target-group"],
+        ),
+    ]);
+}
+
+#[test]
 fn endpoints_that_cannot_be_followed() {
     refused_lines(&[
         (
@@ -514,6 +556,10 @@ fn settings(text: &str) -> String {
         "PROXY",
         "[[proxy]]\nlisten = \"127.0.0.1:0\"\nendpoint = \"WRITER:5432\"",
     )
+    .replace(
+        "PLACE",
+        "[[discover]]\nregion = \"eu-west-1\"\nallow_endpoints = [\"*.example.com\"]",
+    )
     .replace("ARN", ARN)
     .replace("WRITER", WRITER)
 }
@@ -805,6 +851,14 @@ fn a_bad_item_of_a_list_is_told_with_its_own_line() {
 #[test]
 fn a_value_out_of_range_is_told_with_its_line() {
     refused_files(&[
+        (
+            "PLACE\n\nPLACE",
+            Some(6),
+            &[
+                "tagged target groups in eu-west-1 are looked for twice",
+                "write one [[discover]]",
+            ],
+        ),
         ("GROUP\nforget = \"48h\"", Some(4), &["forget", "give a duration from"]),
         (
             "GROUP\npatience = \"48h\"",

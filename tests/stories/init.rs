@@ -1,6 +1,7 @@
 //! From an endpoint to settings that are followed, in one sitting, and without a single write to AWS.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -370,13 +371,112 @@ fn another_file_is_written_over_only_when_that_is_said() {
     let (world, scratch) = (World::new(), Scratch::new());
     let path = scratch.write("config.toml", "# mine\n");
     let told = assert_exit(&mut init_into(&world, &path), USAGE);
-    assert_says(&told, &["there is another file", "--overwrite", "nothing was written"]);
+    assert_says(
+        &told,
+        &[
+            "there is another file",
+            "--append",
+            "--overwrite",
+            "nothing was written",
+        ],
+    );
     assert_eq!(fs::read_to_string(&path).unwrap(), "# mine\n");
     assert_exit(init_into(&world, &path).arg("--overwrite"), 0);
     assert_follows(&world, &path, &[&world.arn]);
     let nowhere = scratch.path("missing/config.toml");
     let told = assert_exit(&mut init_into(&world, &nowhere), 1);
     assert_says(&told, &["cannot write", "No such file or directory", "--settings-file"]);
+}
+
+#[test]
+fn to_another_file_is_added_without_a_change_of_what_it_says() {
+    let (world, scratch) = (World::new(), Scratch::new());
+    let add_to = |path: &Path| {
+        let mut command = init_into(&world, path);
+        command.args(["--append", "--target-group", "orders"]);
+        command
+    };
+    let first = world.elb.add_group(Group::named("first"));
+    let table =
+        |arn: &str, endpoint: &str| format!("[[target_group]]\r\narn = \"{arn}\"\r\nendpoints = [\"{endpoint}\"]");
+    for (former, groups) in [
+        // Of other line ends, and without the last.
+        (
+            format!("# mine \r\n{} # so", table(&first, "a.example.com:1")),
+            vec![first.as_str(), &world.arn],
+        ),
+        (
+            "#[[target_group]]\n# all of it is commented out\n\n".to_owned(),
+            vec![world.arn.as_str()],
+        ),
+        (String::new(), vec![world.arn.as_str()]),
+        (
+            format!("[dns]\nnameservers = [\"{}\"]", world.dns.addr()),
+            vec![world.arn.as_str()],
+        ),
+    ] {
+        let path = scratch.write("config.toml", &former);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let link = scratch.path("link.toml");
+        let _ = fs::remove_file(&link);
+        symlink(&path, &link).unwrap();
+        let told = assert_exit(&mut add_to(&link), 0);
+        assert_says(&told, &["added to", "SIGHUP", &world.arn]);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with(&former), "{text}");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        let told = assert_exit(bare_command("").arg("check").arg("--config").arg(&path), 0);
+        assert_says(&told, &[&format!("{} target group", groups.len())]);
+        assert_says(&text, &groups);
+        // Again, it is there already.
+        assert_says(&assert_exit(&mut add_to(&path), 0), &["says so already"]);
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+    let missing = scratch.path("new.toml");
+    assert_exit(&mut add_to(&missing), 0);
+    assert_follows(&world, &missing, &[&world.arn]);
+}
+
+#[test]
+fn to_a_file_that_would_be_refused_nothing_is_added() {
+    let (world, scratch) = (World::new(), Scratch::new());
+    let endpoints = |text: &str| format!("arn = \"{}\"\nendpoints = [\"{text}\"]", world.arn);
+    let [full, over] = [1 << 20, 1 << 21].map(|size| format!("#{}\n", "x".repeat(size - 2)));
+    for (former, parts) in [
+        (
+            format!("[[target_group]]\n{}", endpoints("a.example.com:1")),
+            &["config.toml:6: target group", "is bound twice"][..],
+        ),
+        (
+            format!("[target_group]\n{}", endpoints("a.example.com:1")),
+            &["config.toml:"],
+        ),
+        ("target_group = []\n".to_owned(), &["config.toml:"]),
+        ("[dns\n".to_owned(), &["config.toml:1"]),
+        (
+            "[dns]\nnameserver = []\n".to_owned(),
+            &["config.toml:2", "did you mean `nameservers`?"],
+        ),
+        ("a = \"\"\"\nopen".to_owned(), &["config.toml:"]),
+        (full, &["would have more than 1024 KiB"]),
+        (over, &["it has more than 1024 KiB"]),
+    ] {
+        let path = scratch.write("config.toml", &former);
+        let told = assert_exit(init_into(&world, &path).arg("--append"), SETTINGS);
+        assert_says(&told, parts);
+        assert_eq!(fs::read_to_string(&path).unwrap(), former);
+    }
+    assert_eq!(
+        fs::read_dir(scratch.path("")).unwrap().count(),
+        1,
+        "nothing is left beside it"
+    );
+    let both = assert_exit(
+        init_into(&world, &scratch.path("config.toml")).args(["--append", "--overwrite"]),
+        USAGE,
+    );
+    assert_says(&both, &["--append", "--overwrite"]);
 }
 
 #[test]
@@ -481,16 +581,22 @@ fn on_a_terminal_what_is_open_is_asked_for() {
     // Of several: numbers and names; and over another file when that is agreed to.
     let second = world.elb.add_group(Group::named("second"));
     let third = world.elb.add_group(Group::named("third"));
-    let (shown, code) = on_a_terminal(&world, &folder, &endpoint(), "9\nthird, 2\nrds-tether.toml\ny\n");
+    let (shown, code) = on_a_terminal(&world, &folder, &endpoint(), "9\nthird, 2\nrds-tether.toml\nn\ny\n");
     assert_eq!(code, Some(0), "{shown}");
-    assert_says(
-        &shown,
-        &["which of them", "\"9\" is none of them", "write over rds-tether.toml"],
-    );
+    let asked = [
+        "which of them",
+        "\"9\" is none of them",
+        "add to rds-tether.toml",
+        "write over rds-tether.toml",
+    ];
+    assert_says(&shown, &asked);
     assert_follows(&world, &path, &[&third, &second]);
+    let (shown, code) = on_a_terminal(&world, &folder, &endpoint(), "orders\nrds-tether.toml\n\n");
+    assert_eq!(code, Some(0), "{shown}");
+    assert_follows(&world, &path, &[&third, &second, &world.arn]);
     let before = fs::read_to_string(&path).unwrap();
     // Somebody who says no, or goes.
-    for typed in ["1\n\nn\n", "1\n", ""] {
+    for typed in ["1\n\nn\nn\n", "1\n\nn\n", "1\n", ""] {
         let (shown, code) = on_a_terminal(&world, &folder, &endpoint(), &format!("{typed}\u{4}"));
         assert_eq!(code, Some(USAGE), "{typed:?}: {shown}");
         assert_says(&shown, &["written"]);

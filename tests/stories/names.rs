@@ -174,6 +174,27 @@ fn a_name_without_an_arn_is_told_with_its_remedy() {
     );
 }
 
+/// A group that was made anew has another ARN under its name.
+#[test]
+fn a_name_is_looked_up_again_when_the_settings_are_read_again() {
+    let world = World::settled();
+    let daemon = Daemon::start(&mut named(&world, "run", "orders"));
+    daemon.wait_for_log(&["orders", "settled"]);
+    world.elb.model(|model, _| model.remove_group(&world.arn));
+    daemon.signal("HUP");
+    daemon.wait_for_log(&[
+        "the new settings are not taken, the old ones stay in force",
+        "no target group of this account has the name \"orders\"",
+    ]);
+    let anew = world.elb.add_group(Group::named("orders").account("222233334444"));
+    assert_ne!(anew, world.arn);
+    daemon.signal("HUP");
+    daemon.wait_for_log(&["settings reloaded"]);
+    wait_until("the group is filled that has the name now", || {
+        world.elb.targets(&anew).iter().any(|target| target.ip == OLD)
+    });
+}
+
 /// Fails if what calls nothing calls something for a name, or if mistakes are looked up.
 #[test]
 fn what_calls_nothing_takes_a_name_as_such() {

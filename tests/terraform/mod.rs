@@ -170,8 +170,23 @@ fn the_variables_say_what_the_settings_file_does() {
     for module in ["settings", "function", "hosts"] {
         let path = format!("{module}/variables.tf");
         assert_eq!(attributes(&path, "target_groups"), keys("[[target_group]]"), "{path}");
+        assert_eq!(attributes(&path, "discover"), keys("[[discover]]"), "{path}");
         assert_eq!(attributes(&path, "dns"), keys("[dns]"), "{path}");
     }
+    // What a tag says, and what each place says by itself, has no place in defaults.
+    let without = ["arn", "endpoints", "assume_role"].map(str::to_owned);
+    let defaults: BTreeSet<String> = &keys("[[target_group]]") - &BTreeSet::from(without);
+    let text = module("settings/main.tf");
+    let written: BTreeSet<String> = text
+        .split("place.defaults.")
+        .skip(1)
+        .filter_map(|rest| {
+            rest.split(|char: char| !char.is_ascii_lowercase() && char != '_')
+                .next()
+        })
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(written, defaults, "defaults of discover");
     assert_eq!(attributes("settings/variables.tf", "proxies"), keys("[[proxy]]"));
     let with_port = attributes("hosts/variables.tf", "proxies");
     let with_listen = with_port

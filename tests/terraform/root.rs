@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::thread;
 
 use hcl::{Body, Structure};
 use serde_json::{Value, json};
 
-use super::code::{CODE, Copy, blocks, body, label, resources, run, succeed};
+use super::code::{CODE, Copy, REGION, blocks, body, label, resources, run, succeed};
 use super::stage::Stage;
 use testkit::moto::{ANYBODY, ELB, element};
 use testkit::program::said;
@@ -83,6 +84,17 @@ fn the_root_module_hands_its_options_on() {
         .collect();
     let wanted = [&subnets[0], &subnets[2]].map(|subnet| subnet.as_str().expect("an ID"));
     assert_eq!(zones, BTreeSet::from(wanted));
+
+    // What proxies do not do is refused. Left out without a word, nobody would follow these groups.
+    let discover = json!({ "here": { "region": REGION, "allow_endpoints": ["*.rds.amazonaws.com"] } });
+    let variables = json!({ "follow_with": "proxy", "discover": discover });
+    let path = stage.copy.path(".").join("way.auto.tfvars.json");
+    fs::write(path, variables.to_string()).expect("the variables are written");
+    let output = run(&mut stage.terraform(&["plan", "-input=false", "-no-color"]));
+    // A long line is wrapped.
+    let told = said(&output).split_whitespace().collect::<Vec<_>>().join(" ");
+    let is_refused = !output.status.success() && told.contains("Hosts that are targets follow no tagged groups");
+    assert!(is_refused, "{told}");
 }
 
 /// Fails if the root module lets through what a module refuses, and so names a variable that its user does not have.
@@ -103,14 +115,19 @@ fn the_root_module_checks_as_its_modules_do() {
         (
             "function",
             &[
+                "discover",
                 "reserved_concurrency",
                 "vpc",
                 "permissions_boundary",
+                "database_user_arns",
                 "alarm_topic_arns",
                 "architecture",
             ][..],
         ),
-        ("hosts", &["session_manager", "permissions_boundary"]),
+        (
+            "hosts",
+            &["session_manager", "permissions_boundary", "extra_security_group_ids"],
+        ),
         (
             "privatelink",
             &[
@@ -131,6 +148,42 @@ fn the_root_module_checks_as_its_modules_do() {
             assert_eq!(squeezed(&ours), squeezed(&theirs), "{variable} of {module}");
         }
     }
+}
+
+/// Fails if what follows nothing is made, or what would follow whatever a tag names; or if a place alone is not enough.
+#[test]
+#[ignore = "needs terraform, the AWS provider and moto: tests/run provides them"]
+fn a_place_to_look_for_tagged_groups_is_enough_and_nothing_is_not() {
+    thread::scope(|scope| {
+        for module in ["modules/function", "modules/hosts"] {
+            scope.spawn(move || {
+                let stage = Stage::new(module);
+                let plan = |discover: &Value| {
+                    let path = stage.copy.path(module).join("way.auto.tfvars.json");
+                    fs::write(path, json!({ "discover": discover }).to_string()).expect("the variables are written");
+                    let output = run(&mut stage.terraform(&["plan", "-input=false", "-no-color"]));
+                    // A long line is wrapped.
+                    let told: Vec<String> = said(&output).split_whitespace().map(str::to_owned).collect();
+                    (output.status.success(), told.join(" "))
+                };
+                let place = |patterns: &Value| json!({ "here": { "region": REGION, "allow_endpoints": patterns } });
+                for (discover, why) in [
+                    (json!({}), "There is nothing to follow"),
+                    (
+                        json!({ "here": { "region": REGION } }),
+                        "attribute \"allow_endpoints\" is required",
+                    ),
+                    (place(&json!([])), "allow_endpoints is empty"),
+                    (place(&json!(["*"])), "ends in a domain"),
+                ] {
+                    let (is_planned, told) = plan(&discover);
+                    assert!(!is_planned && told.contains(why), "{module}: {discover}: {told}");
+                }
+                let (is_planned, told) = plan(&place(&json!(["*.rds.amazonaws.com"])));
+                assert!(is_planned, "{module}: {told}");
+            });
+        }
+    });
 }
 
 /// Fails if the function's tag makes a difference to a group that is written as the README says.

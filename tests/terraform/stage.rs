@@ -57,6 +57,13 @@ impl Stage {
             "database_security_group_id": database,
             "target_group_arn": group,
             "zip": zip,
+            "organization_id": "o-exampleorgid",
+            "allow_endpoints": ["*.cluster-abc123.eu-west-1.rds.amazonaws.com"],
+            "members": { "billing": {
+                "account": "222233334444",
+                "region": "eu-central-1",
+                "allow_endpoints": ["*.eu-central-1.rds.amazonaws.com"],
+            } },
             "alarm_topic_arn": format!("arn:aws:sns:{REGION}:{ACCOUNT}:database"),
             "package": { "s3_bucket": "packages", "s3_key": "rds-tether-0.1.0-1.x86_64.rpm", "sha256": script::PACKAGE_SHA256 },
         });

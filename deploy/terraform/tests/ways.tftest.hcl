@@ -168,6 +168,59 @@ run "proxies_to_a_vpc_with_addresses_of_its_own" {
   }
 }
 
+run "a_function_and_tagged_groups" {
+  variables {
+    follow_with = "function"
+    discover    = { here = { region = "eu-west-1", allow_endpoints = ["*.cluster-abc123.eu-west-1.rds.amazonaws.com"] } }
+  }
+
+  assert {
+    condition     = strcontains(module.function[0].settings, "[[target_group]]") && strcontains(module.function[0].settings, "[[discover]]")
+    error_message = module.function[0].settings
+  }
+}
+
+# A module refuses it if it is not given the way to the databases, or their users.
+run "a_function_that_logs_in_to_what_tags_name" {
+  variables {
+    follow_with = "function"
+    discover = {
+      here = {
+        region          = "eu-west-1"
+        allow_endpoints = ["*.cluster-abc123.eu-west-1.rds.amazonaws.com"]
+        defaults        = { ca_bundle = "/var/task/rds-ca.pem", lead = { user = "tether", iam = true } }
+      }
+    }
+    vpc                = { subnet_ids = ["subnet-0123456789abcdef0"], security_group_ids = ["sg-0123456789abcdef0"] }
+    database_user_arns = ["arn:aws:rds-db:eu-west-1:111122223333:dbuser:cluster-ABCDEFGHIJKL01234/tether"]
+  }
+
+  assert {
+    condition     = strcontains(module.function[0].settings, "user = \"tether\"")
+    error_message = module.function[0].settings
+  }
+}
+
+run "hosts_that_probe_and_log_in_to_what_tags_name" {
+  variables {
+    follow_with = "hosts"
+    discover = {
+      here = {
+        region          = "eu-west-1"
+        allow_endpoints = ["*.cluster-abc123.eu-west-1.rds.amazonaws.com"]
+        defaults        = { ca_bundle = "/etc/rds-tether/rds-ca.pem", probe = "tls", lead = { user = "tether", iam = true } }
+      }
+    }
+    extra_security_group_ids = ["sg-0000000000000000e"]
+    database_user_arns       = ["arn:aws:rds-db:eu-west-1:111122223333:dbuser:cluster-ABCDEFGHIJKL01234/tether"]
+  }
+
+  assert {
+    condition     = strcontains(module.hosts[0].settings, "probe = \"tls\"") && strcontains(module.hosts[0].settings, "user = \"tether\"")
+    error_message = module.hosts[0].settings
+  }
+}
+
 # Of the load balancer's zones two are enough for two hosts.
 run "proxies_in_subnets_of_their_own" {
   command = plan
@@ -239,6 +292,8 @@ run "odd_values" {
     subnet_ids                  = []
     host_subnet_ids             = ["a"]
     database_security_group_ids = ["database"]
+    extra_security_group_ids    = ["database"]
+    database_user_arns          = ["arn:aws:iam::111122223333:user/tether"]
     allowed_principals          = ["*"]
     supported_regions           = ["Ireland"]
     consumer_cidrs              = ["0.0.0.0/0"]
@@ -260,6 +315,8 @@ run "odd_values" {
     var.subnet_ids,
     var.host_subnet_ids,
     var.database_security_group_ids,
+    var.extra_security_group_ids,
+    var.database_user_arns,
     var.allowed_principals,
     var.supported_regions,
     var.consumer_cidrs,

@@ -34,7 +34,7 @@ fn it_calls_what_is_listed_and_nothing_else() {
     let end = Instant::now() + PATIENCE;
     while world.addresses() != [NEW] {
         assert!(Instant::now() < end, "{}", world.story());
-        world.ask(TICK, SHORT);
+        world.outcome(&world.runtime.invoke(TICK, SHORT));
     }
     let mut asked: BTreeSet<String> = world
         .elb

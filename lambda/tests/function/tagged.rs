@@ -44,9 +44,36 @@ fn what_is_tagged_is_followed_and_looked_for_when_a_tag_changes() {
     assert_eq!(report["target_groups"].as_array().map(Vec::len), Some(1), "{report}");
     assert_eq!(looks_at_tags(&world), looked, "not again within a day");
     let changed = include_str!("../../../tests/events/bridge-tag-change.json");
+    // What it writes itself, which a rule may let through.
+    let ours = changed.replace("rds-tether:endpoint", "rds-tether:absent");
+    world.ask(&ours, LONG);
+    assert_eq!(looks_at_tags(&world), looked, "not for its own tag");
     let report = world.ask(changed, LONG);
     assert_eq!(report["target_groups"].as_array().map(Vec::len), Some(2), "{report}");
     assert_eq!(world.registered_in(&other), [NEW]);
+}
+
+/// Fails if the two variables do not stand for a settings file, or an answer that leaves the tags out ends the following.
+#[test]
+fn variables_are_enough_and_what_an_answer_leaves_out_is_followed() {
+    let world = World::settled();
+    tag(&world, &world.arn, &format!("{WRITER}:5432"));
+    let _function = world.start(&[
+        ("RDS_TETHER_DISCOVER", "eu-west-1"),
+        (
+            "RDS_TETHER_ALLOW_ENDPOINT",
+            "*.cluster-abc123.eu-west-1.rds.amazonaws.com",
+        ),
+        ("RDS_TETHER_FORGET", "0s"),
+    ]);
+    assert_eq!(world.ask(TICK, LONG)["settled"], true);
+    let altered = Failure::Altered("Tags>".to_owned(), "Labels>".to_owned());
+    world.elb.fail("DescribeTags", altered, None);
+    world.dns.set(WRITER, Behaviour::a(NEW, 1));
+    let changed = include_str!("../../../tests/events/bridge-tag-change.json");
+    let report = world.ask(changed, LONG);
+    assert_eq!(report["settled"], true, "{report}");
+    assert_eq!(world.addresses(), [NEW]);
 }
 
 /// Fails if a look that is denied or throttled stops the following of what was found, or if nothing is told where nothing was.

@@ -186,7 +186,8 @@ impl Client {
         ended
     }
 
-    /// All tags of groups, of which there are at most [`DESCRIBED_MAX`]. One call, which fails as a whole if one of them does not exist.
+    /// All tags of groups, of which there are at most [`DESCRIBED_MAX`]; missing where ELB does not tell them, which is not to have none.
+    /// One call, which fails as a whole if one of the groups does not exist.
     pub async fn list_tags(&self, arns: &[Arn]) -> Result<BTreeMap<Arn, BTreeMap<String, String>>, Error> {
         let Some(first) = arns.first() else {
             return Ok(BTreeMap::new());
@@ -195,15 +196,14 @@ impl Client {
         let names = arns.iter().map(Arn::to_string).collect();
         let request = self.sdk.describe_tags().set_resource_arns(Some(names));
         let output = self.call("DescribeTags", first, turn, request.send()).await?;
-        let mut all: BTreeMap<Arn, BTreeMap<String, String>> = BTreeMap::new();
-        for arn in arns {
+        let told = |arn: &Arn| {
             let mut described = output.tag_descriptions().iter();
-            let tags = described.find(|description| description.resource_arn() == Some(arn.as_str()));
-            let tags = tags.into_iter().flat_map(|described| described.tags());
-            let tags = tags.filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())));
-            all.insert(arn.clone(), tags.collect());
-        }
-        Ok(all)
+            let described = described.find(|description| description.resource_arn() == Some(arn.as_str()))?;
+            let tags = described.tags.as_ref()?.iter();
+            let tags = tags.map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())));
+            Some((arn.clone(), tags.collect::<Option<_>>()?))
+        };
+        Ok(arns.iter().filter_map(told).collect())
     }
 
     /// The role that its configuration assumes.
@@ -216,8 +216,7 @@ impl Client {
         self.bucket.take(urgency).await
     }
 
-    /// The values of a tag of the groups, of which there are at most [`DESCRIBED_MAX`]; empty where there is no such tag.
-    /// One call, which fails as a whole if one of the groups does not exist.
+    /// The values of a tag of the groups, as [`Client::list_tags`] has them; empty where there is no such tag.
     pub async fn tags(&self, arns: &[Arn], key: &str) -> Result<BTreeMap<Arn, String>, Error> {
         let all = self.list_tags(arns).await?.into_iter();
         Ok(all

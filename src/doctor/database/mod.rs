@@ -178,6 +178,7 @@ fn of_breach(breach: &Breach, cas: &str) -> String {
         }
         Breach::Md5 => "turn TLS on, or say sslmode=disable if the way there is safe; or let pg_hba.conf ask with scram-sha-256"
             .into(),
+        Breach::Laborious(_) => "set scram_iterations lower on the server, and give the user its password anew".into(),
         Breach::TooLong(_) | Breach::TooMuch | Breach::Unasked => {
             "check host and port in --database: what answers there is hardly a PostgreSQL, or has more tables than are looked at \
              (--publication NAME looks at those of one publication)"

@@ -298,7 +298,10 @@ fn database_users(settings: &Settings, caller: Use) -> BTreeSet<String> {
         };
         Some(regions(lead, endpoint).into_iter().map(user).collect::<Vec<_>>())
     });
-    users.flatten().collect()
+    users
+        .flatten()
+        .chain(tagged::database_users(settings, caller))
+        .collect()
 }
 
 /// The regions that the names tell whose servers are asked; a member may be in another one than the endpoint.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::{Condition, OneOrMore, Statement, Use, partition_of};
-use crate::aws::arn::RoleArn;
 use crate::function::tag;
 use crate::settings::discover::ENDPOINT;
 use crate::settings::{Discover, Settings};
@@ -76,15 +75,19 @@ pub(super) fn statements(settings: &Settings, caller: Use, role: Option<&str>) -
     statements
 }
 
-/// All target groups of a place: whose account it is, only a role tells.
+/// The users of databases that are logged in as with a token of IAM because of what holds for all groups of a place.
+pub(super) fn database_users(settings: &Settings, caller: Use) -> impl Iterator<Item = String> {
+    let places = settings.discover.iter().filter(move |_| caller != Use::Proxy);
+    places.filter_map(|place| Some(in_place(place, "rds-db", &format!("dbuser:*/{}", place.iam_user()?))))
+}
+
+/// All target groups of a place.
 fn groups_of(place: &Discover) -> String {
-    let region = &place.region;
-    let account = place
-        .assume_role
-        .as_ref()
-        .map_or("*", |role| RoleArn::account(&role.arn));
-    format!(
-        "arn:{}:elasticloadbalancing:{region}:{account}:targetgroup/*/*",
-        partition_of(Some(region))
-    )
+    in_place(place, "elasticloadbalancing", "targetgroup/*/*")
+}
+
+/// The ARN of what is in a place.
+fn in_place(place: &Discover, service: &str, what: &str) -> String {
+    let (region, account) = (&place.region, place.account().unwrap_or("*"));
+    format!("arn:{}:{service}:{region}:{account}:{what}", partition_of(Some(region)))
 }

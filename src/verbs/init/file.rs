@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use crate::aws::arn::Arn;
@@ -14,18 +15,28 @@ use crate::planner::endpoint::Endpoint;
 pub fn text(endpoint: &Endpoint, groups: &[Arn], nameservers: &[SocketAddr]) -> String {
     let mut text =
         "# What rds-tether follows; written by rds-tether init. All keys: rds-tether man settings\n".to_owned();
-    for arn in groups {
-        // Writing to a String cannot fail.
-        let _ = write!(
-            text,
-            "\n[[target_group]]\narn = \"{arn}\"\nendpoints = [\"{endpoint}\"]\n"
-        );
-    }
+    text.push_str(&tables(endpoint, groups));
     if !nameservers.is_empty() {
         let named: Vec<String> = nameservers.iter().map(|server| format!("\"{server}\"")).collect();
         let _ = write!(text, "\n[dns]\nnameservers = [{}]\n", named.join(", "));
     }
     text
+}
+
+/// The tables of the groups, each after an empty line.
+pub fn tables(endpoint: &Endpoint, groups: &[Arn]) -> String {
+    let table = |arn| format!("\n[[target_group]]\narn = \"{arn}\"\nendpoints = [\"{endpoint}\"]\n");
+    groups.iter().map(table).collect()
+}
+
+/// A file's text with more behind it, of which it has every byte as it was.
+pub fn with(former: String, more: &str) -> String {
+    let end = if former.is_empty() || former.ends_with('\n') {
+        ""
+    } else {
+        "\n"
+    };
+    former + end + more
 }
 
 /// What stands in the way of a file.
@@ -51,7 +62,7 @@ pub fn there(path: &Path, text: &str) -> There {
 }
 
 /// Writes the file beside its place and puts it there at once. Only `replaces` lets it take the place of another, whose permissions
-/// it keeps.
+/// and owner it keeps.
 ///
 /// # Errors
 /// There is one already, or it cannot be written; then nothing has changed.
@@ -75,11 +86,19 @@ pub fn write(path: &Path, text: &str, replaces: bool) -> io::Result<()> {
 }
 
 fn put(beside: &Path, place: &Path, text: &str, replaces: bool) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(beside)?;
-    file.write_all(text.as_bytes())?;
-    if replaces && let Ok(former) = fs::metadata(place) {
+    let former = fs::metadata(place).ok().filter(|_| replaces);
+    let mut options = OpenOptions::new();
+    // Nobody reads it before it has the permissions of the other.
+    options.mode(if former.is_some() { 0o600 } else { 0o666 });
+    let mut file = options.write(true).create_new(true).open(beside)?;
+    if let Some(former) = former {
+        let own = file.metadata()?;
+        if (own.uid(), own.gid()) != (former.uid(), former.gid()) {
+            fchown(&file, Some(former.uid()), Some(former.gid()))?;
+        }
         file.set_permissions(former.permissions())?;
     }
+    file.write_all(text.as_bytes())?;
     file.sync_all()?;
     if replaces {
         fs::rename(beside, place)?;
@@ -121,7 +140,7 @@ fn beside(place: &Path) -> io::Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 
     use testkit::scratch::Scratch;
 
@@ -161,6 +180,12 @@ mod tests {
         assert_eq!(files(&scratch), ["config.toml: two", "link.toml: two"]);
         assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
         assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o640);
+        // Only root can give a file away.
+        if chown(&path, Some(4321), Some(8765)).is_ok() {
+            write(&link, "two", true).expect("written");
+            let there = fs::metadata(&path).expect("there");
+            assert_eq!((there.uid(), there.gid(), there.mode() & 0o777), (4321, 8765, 0o640));
+        }
         for nowhere in ["missing/config.toml", ".."] {
             write(&scratch.path(nowhere), "three", false).expect_err("no such place");
         }

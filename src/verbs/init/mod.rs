@@ -23,7 +23,7 @@ use crate::logging;
 use crate::planner::endpoint::Endpoint;
 use crate::planner::wrong::Wrong;
 use crate::settings::value::{Bundle, Limit};
-use crate::settings::{Dns, Error, Flags, Settings};
+use crate::settings::{self, Dns, Error, Flags, Settings};
 use crate::text::{join, shown};
 use crate::verbs::iam::{self, Use};
 use crate::verbs::named;
@@ -38,8 +38,8 @@ const FILE: &str = "rds-tether.toml";
 /// The answer that asks for tags in the place of a file.
 const TAGS: &str = "tags";
 /// What decides everything where nobody can be asked.
-const FLAGS: &str = "give HOST:PORT, --target-group NAME|ARN, --settings-file FILE (with --overwrite over another) or --tags; \
-                     --yes takes what is proposed";
+const FLAGS: &str = "give HOST:PORT, --target-group NAME|ARN, --settings-file FILE (with --append to another, or --overwrite over \
+                     it) or --tags; --yes takes what is proposed";
 
 /// What to begin with; what is not given is asked for on a terminal.
 #[derive(Args, Clone, Debug)]
@@ -56,6 +56,9 @@ pub struct Init {
     /// Write no file; print the tags that say which endpoint the target groups are for, and the flags that follow it
     #[arg(long, conflicts_with_all = ["settings_file", "overwrite"])]
     tags: bool,
+    /// Add to the settings file that is there, which keeps all that it says
+    #[arg(long, conflicts_with_all = ["tags", "overwrite"])]
+    append: bool,
     /// Write the settings file over another
     #[arg(long)]
     overwrite: bool,
@@ -297,7 +300,7 @@ impl Init {
         let name = path.display();
         let is_there = |path: &Path| {
             let what = format!("there is another file {} already", path.display());
-            let fix = "--overwrite writes over it, --settings-file FILE writes elsewhere: nothing was written";
+            let fix = "--append adds to it, --overwrite writes over it, --settings-file FILE writes elsewhere: nothing was written";
             Error::usage(what, fix.to_owned())
         };
         let replaces = match file::there(path, &text) {
@@ -306,6 +309,10 @@ impl Init {
                 return Ok(());
             }
             There::Another if self.overwrite => true,
+            There::Another if self.append => return self.append(path, endpoint, groups),
+            There::Another if may_ask && ask::agree(&format!("add to {name}, which is there already?"))? => {
+                return self.append(path, endpoint, groups);
+            }
             There::Another if may_ask && ask::agree(&format!("write over {name}, which is there already?"))? => true,
             There::Another => return Err(is_there(path).into()),
             There::Nothing => false,
@@ -313,9 +320,46 @@ impl Init {
         match file::write(path, &text, replaces) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(is_there(path).into()),
-            Err(error) => anyhow::bail!("cannot write {name}: {error}; name another place with --settings-file"),
+            Err(error) => return Err(unwritten(path, &error)),
         }
         say(&format!("\nwritten to {name}:\n{}", text.trim_end()))?;
+        Ok(())
+    }
+
+    /// Adds the groups to a file that is there, if it is a good one with them.
+    fn append(&self, path: &Path, endpoint: &Endpoint, groups: &[Arn]) -> anyhow::Result<()> {
+        let name = path.display();
+        let former = settings::text_of(path)?;
+        let follows = |settings: &Settings, arn: &Arn| {
+            let mut bindings = settings.bindings.iter();
+            bindings.any(|binding| binding.arn == *arn && binding.endpoints.iter().eq([endpoint]))
+        };
+        let mut missing = groups.to_vec();
+        if let Ok(settings) = Flags::of_text(path, former.clone()) {
+            missing.retain(|arn| !follows(&settings, arn));
+        }
+        if missing.is_empty() {
+            say(&format!("\n{name} says so already"))?;
+            return Ok(());
+        }
+        if self.dns.nameservers.is_some() {
+            remark(&format!(
+                "rds-tether: {name} says itself which name servers are asked: --nameserver is not written to it"
+            ));
+        }
+        let more = file::tables(endpoint, &missing);
+        let text = file::with(former, &more);
+        let refused = Error::file(format!("nothing is added to {name}, which would be refused then"), None);
+        if let Err(error) = Flags::of_text(path, text.clone())
+            && let Some(all) = Error::all([refused, error])
+        {
+            return Err(all.into());
+        }
+        file::write(path, &text, true).map_err(|error| unwritten(path, &error))?;
+        say(&format!(
+            "\nadded to {name}, which a process that runs by it takes at SIGHUP (systemctl reload rds-tether):\n{}",
+            more.trim()
+        ))?;
         Ok(())
     }
 
@@ -349,6 +393,13 @@ impl Init {
         say(&format!("\nnext:\n  rds-tether plan {flags}\n  rds-tether run {flags}"))?;
         Ok(Exit::Settled)
     }
+}
+
+fn unwritten(path: &Path, error: &io::Error) -> anyhow::Error {
+    anyhow::anyhow!(
+        "cannot write {}: {error}; name another place with --settings-file",
+        path.display()
+    )
 }
 
 /// Nobody answered, or somebody said no.

@@ -146,6 +146,19 @@ impl World {
         }
     }
 
+    /// What an invocation ends with, a report or an error of the function's own; nothing else does it end with.
+    #[track_caller]
+    pub fn outcome(&self, invocation: &Invocation) -> Outcome {
+        let outcome = invocation.wait(LONG);
+        let is_its_own = match &outcome {
+            Outcome::Success(_) => true,
+            Outcome::Error(error) => error.error_type == "Unsettled",
+            _ => false,
+        };
+        assert!(is_its_own, "{outcome:?}\n{}", self.story());
+        outcome
+    }
+
     /// Invokes the function and waits for the error that it must end with.
     #[track_caller]
     pub fn ask_in_vain(&self, payload: &str, timeout: Duration) -> FunctionError {

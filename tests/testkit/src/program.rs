@@ -16,9 +16,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// How long a test waits for what must happen; only a failing test waits this long.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a program of somebody else's may take to start, or to do its work, on a busy machine.
-pub const FOREIGN_MAX: Duration = Duration::from_secs(180);
+pub const FOREIGN_MAX: Duration = Duration::from_secs(600);
 /// How long what has no event of its own is left alone between two looks: ever longer, because most of it comes soon, and
 /// because looking takes time from those who are to do it.
 const POLLED_FIRST_AFTER: Duration = Duration::from_millis(5);
@@ -45,6 +45,13 @@ pub fn built(name: &str) -> PathBuf {
     let variable = format!("CARGO_BIN_EXE_{name}");
     let path = std::env::var_os(&variable);
     PathBuf::from(path.unwrap_or_else(|| panic!("{variable} is not set; start these tests with cargo")))
+}
+
+/// Where an executable that counts which lines run leaves its counts: set by tests/coverage, else nowhere.
+#[must_use]
+pub fn counts() -> Option<(&'static str, OsString)> {
+    let variable = "LLVM_PROFILE_FILE";
+    std::env::var_os(variable).map(|file| (variable, file))
 }
 
 /// A program with nothing of this machine's environment but the path to other programs.
@@ -297,8 +304,17 @@ impl Daemon {
     /// If it does not start.
     #[track_caller]
     pub fn spawn(command: &mut Command) -> Self {
+        Self::spawn_into(command, Stdio::null())
+    }
+
+    /// The same with its standard output put there.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[track_caller]
+    pub fn spawn_into(command: &mut Command, output: impl Into<Stdio>) -> Self {
         let mut child = command
-            .stdout(Stdio::null())
+            .stdout(output)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));

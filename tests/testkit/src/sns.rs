@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
@@ -13,8 +12,8 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::sync::oneshot;
 
+use crate::background::Background;
 use crate::elb::{element, form, text};
 
 const NAMESPACE: &str = "http://sns.amazonaws.com/doc/2010-03-31/";
@@ -62,7 +61,7 @@ pub struct Published {
 pub struct Server {
     address: SocketAddr,
     shared: Arc<Shared>,
-    running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    _serving: Background,
 }
 
 #[derive(Debug, Default)]
@@ -91,22 +90,17 @@ impl Server {
         let address = listener.local_addr()?;
         listener.set_nonblocking(true)?;
         let shared = Arc::new(Shared::default());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (stop, stopped) = oneshot::channel();
-        let served = Arc::clone(&shared);
-        let serve = move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    _ = accept(listener, served) => {}
-                    _ = stopped => {}
-                }
-            });
+        let serving = {
+            let shared = Arc::clone(&shared);
+            move || async move {
+                let listener = tokio::net::TcpListener::from_std(listener).expect("a bound socket is taken");
+                accept(listener, shared).await;
+            }
         };
-        let thread = thread::Builder::new().name("sns".to_owned()).spawn(serve)?;
         Ok(Self {
             address,
             shared,
-            running: Some((stop, thread)),
+            _serving: Background::serve("sns", serving)?,
         })
     }
 
@@ -137,15 +131,6 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some((stop, thread)) = self.running.take() {
-            let _ = stop.send(());
-            let _ = thread.join();
-        }
-    }
-}
-
 impl Shared {
     fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
@@ -173,8 +158,7 @@ impl Shared {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) -> io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
+async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>) {
     loop {
         // What fails here is one connection that was given up before it was accepted.
         let Ok((stream, _)) = listener.accept().await else {

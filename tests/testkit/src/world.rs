@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::dns::{self, Behaviour};
 use crate::elb::{self, Call, Group};
-use crate::program::built;
+use crate::program::{built, counts};
 
 pub use crate::program::{Daemon, PATIENCE, assert_exit, assert_says, finish, said, wait_until};
 pub use crate::scratch::Scratch;
@@ -137,6 +137,7 @@ pub fn bare_command(url: &str) -> Command {
     let mut command = Command::new(built("rds-tether"));
     command
         .env_clear()
+        .envs(counts())
         .env("AWS_ENDPOINT_URL", url)
         .env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
         .env("AWS_SECRET_ACCESS_KEY", "secret")

@@ -17,12 +17,10 @@ use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_resolver::proto::rr::rdata::opt::EdnsOption;
 use hickory_resolver::proto::rr::{Name, Record, RecordType};
-use testkit::dns::{Answered, Behaviour, NEGATIVE_TTL_SECONDS, Server, ask};
+use testkit::dns::{Answered, Behaviour, NEGATIVE_TTL_SECONDS, Server, Tap, ask};
+use testkit::program::PATIENCE;
 
 const NAME: &str = "db.example.com";
-
-/// Longer than anything here takes on a busy machine; reached only by a test that fails.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long a resolver waits where waiting in vain is the point.
 const SHORT: Duration = Duration::from_millis(300);
@@ -764,4 +762,40 @@ fn addresses(addresses: &[&str]) -> Answered {
         code: ResponseCode::NoError,
         addresses,
     }
+}
+
+// Before another name server.
+
+#[test]
+fn a_tap_carries_what_another_server_says_and_keeps_it() {
+    let server = Server::start();
+    server.set(NAME, Behaviour::a("10.0.0.1", 5));
+    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let tap = Tap::start_at(loopback, server.addr()).unwrap();
+    let address = |text: &str| vec![text.parse::<IpAddr>().unwrap()];
+    assert_eq!(ask(tap.addr(), NAME, PATIENCE), Some(address("10.0.0.1")));
+    server.set(NAME, Behaviour::a("10.0.0.2", 5));
+    assert_eq!(ask(tap.addr(), NAME, PATIENCE), Some(address("10.0.0.2")));
+    tap.deaf(true);
+    assert_eq!(ask(tap.addr(), NAME, SHORT), None);
+    tap.deaf(false);
+    server.silent(true);
+    assert_eq!(ask(tap.addr(), NAME, SHORT), None);
+    let said = || -> Vec<_> {
+        tap.given()
+            .into_iter()
+            .map(|given| (given.code, given.addresses))
+            .collect()
+    };
+    let both = [
+        (ResponseCode::NoError, address("10.0.0.1")),
+        (ResponseCode::NoError, address("10.0.0.2")),
+    ];
+    assert_eq!(said(), both);
+    assert!(tap.given().iter().all(|given| given.asked <= given.at));
+
+    // Of one that is not there, a resolver says so.
+    drop(server);
+    assert_eq!(ask(tap.addr(), NAME, PATIENCE), Some(Vec::new()));
+    assert_eq!(said().last().unwrap(), &(ResponseCode::ServFail, Vec::new()));
 }

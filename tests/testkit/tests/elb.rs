@@ -18,9 +18,8 @@ use sdk::config::{BehaviorVersion, Credentials, Region};
 use sdk::error::{ProvideErrorMetadata, SdkError};
 use sdk::types::TargetDescription as SdkTarget;
 use testkit::elb::{Call, Failure, Family, Forward, Group, Rule, Server, TargetDescription, TargetType};
+use testkit::program::PATIENCE;
 
-/// Longer than anything here takes, so that only a defect runs into it.
-const PATIENCE: Duration = Duration::from_secs(20);
 const SECOND: Duration = Duration::from_secs(1);
 /// A delay that no test lives to see the end of.
 const FOR_EVER: Duration = Duration::from_secs(3600);

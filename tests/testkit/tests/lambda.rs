@@ -12,9 +12,8 @@ use std::process::Command;
 use std::time::{Duration, UNIX_EPOCH};
 
 use testkit::lambda::{FUNCTION_ARN, FUNCTION_NAME, Function, FunctionError, Outcome, Runtime};
+use testkit::program::PATIENCE;
 
-/// Longer than anything here takes, so that only a defect runs into it.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// How long to watch that nothing happens.
 const A_WHILE: Duration = Duration::from_millis(100);
 /// A time-out that no test lives to see the end of.

@@ -3,4 +3,5 @@
 mod dns;
 mod elb;
 mod lambda;
+mod nlb;
 mod program;

@@ -102,3 +102,49 @@ resource "aws_cloudwatch_metric_alarm" "this" {
 
   tags = var.tags
 }
+
+# What is tagged is not known here: the function itself is watched instead of each target group.
+locals {
+  alarms_of_function = var.alarms && length(var.discover) > 0 ? {
+    "not run" = {
+      metric     = "Invocations"
+      points     = 10
+      comparison = "LessThanThreshold"
+      threshold  = 1
+      missing    = "breaching"
+      text       = "The function has not run for 10 minutes. Check the schedule that wakes it; no failover is followed meanwhile."
+    }
+    "fails" = {
+      metric     = "Errors"
+      points     = 3
+      comparison = "GreaterThanThreshold"
+      threshold  = 0
+      missing    = "ignore"
+      text       = "The function has failed in 3 of the last 10 minutes. Its log names the target group, the cause and what to do; so does the queue of failed events."
+    }
+  } : {}
+}
+
+resource "aws_cloudwatch_metric_alarm" "function" {
+  for_each = local.alarms_of_function
+
+  alarm_name        = "rds-tether ${var.name} ${each.key}"
+  alarm_description = each.value.text
+
+  namespace   = "AWS/Lambda"
+  metric_name = each.value.metric
+  dimensions  = { FunctionName = aws_lambda_function.this.function_name }
+
+  statistic           = "Sum"
+  period              = 60
+  evaluation_periods  = 10
+  datapoints_to_alarm = each.value.points
+  comparison_operator = each.value.comparison
+  threshold           = each.value.threshold
+  treat_missing_data  = each.value.missing
+
+  alarm_actions = var.alarm_topic_arns
+  ok_actions    = var.alarm_topic_arns
+
+  tags = var.tags
+}

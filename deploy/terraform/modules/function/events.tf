@@ -61,6 +61,49 @@ resource "aws_lambda_permission" "rds" {
   source_arn    = aws_cloudwatch_event_rule.rds[0].arn
 }
 
+# Tags say what is followed: whoever changes one waits for no look.
+resource "aws_cloudwatch_event_rule" "tags" {
+  count = length(var.discover) == 0 ? 0 : 1
+
+  name        = "${var.name}-tags"
+  description = "Wakes ${var.name} when the tags of a target group change"
+  event_pattern = jsonencode({
+    source        = ["aws.tag"]
+    "detail-type" = ["Tag Change on Resource"]
+    detail = {
+      service         = ["elasticloadbalancing"]
+      "resource-type" = ["targetgroup"]
+      # Not what the function itself writes, which would wake it again.
+      "changed-tag-keys" = formatlist("rds-tether:%s", [
+        "endpoint", "role", "forget", "patience", "allow-cidrs", "keep", "upsert-only", "probe", "probe-patience", "observe",
+      ])
+    }
+  })
+  tags = var.tags
+}
+
+resource "aws_cloudwatch_event_target" "tags" {
+  count = length(var.discover) == 0 ? 0 : 1
+
+  rule = aws_cloudwatch_event_rule.tags[0].name
+  arn  = aws_lambda_function.this.arn
+
+  retry_policy {
+    maximum_event_age_in_seconds = 120
+    maximum_retry_attempts       = 5
+  }
+}
+
+resource "aws_lambda_permission" "tags" {
+  count = length(var.discover) == 0 ? 0 : 1
+
+  statement_id  = "tags"
+  action        = "lambda:InvokeFunction"
+  function_name = aws_lambda_function.this.function_name
+  principal     = "events.amazonaws.com"
+  source_arn    = aws_cloudwatch_event_rule.tags[0].arn
+}
+
 resource "aws_sns_topic" "events" {
   #checkov:skip=CKV_AWS_26:RDS publishes to unencrypted topics only; its events have names of databases, no secrets
   count = var.event_subscriptions ? 1 : 0

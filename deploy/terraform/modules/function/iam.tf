@@ -18,13 +18,18 @@ locals {
   # Their numbers are known before an apply, the ARNs may not be.
   is_one_statement = length(local.written) == length(local.removed_from)
 
+  # All target groups of a place: which of them are changed, their tags say.
+  tagged = distinct([
+    for place in var.discover : "arn:${data.aws_partition.current.partition}:elasticloadbalancing:${place.region}:*:targetgroup/*/*" if place.assume_role == null
+  ])
+
   # The users of databases that a token of IAM is for.
-  led_as = distinct([for lead in values(var.target_groups)[*].lead : lead.user if try(lead.iam, false)])
+  led_as = distinct([for lead in concat(values(var.target_groups)[*].lead, values(var.discover)[*].defaults.lead) : lead.user if try(lead.iam, false)])
 }
 
 data "aws_iam_policy_document" "function" {
   dynamic "statement" {
-    for_each = length(local.own) == 0 ? [] : ["look"]
+    for_each = length(local.own) + length(local.tagged) == 0 ? [] : ["look"]
 
     content {
       sid       = "Look"
@@ -54,7 +59,7 @@ data "aws_iam_policy_document" "function" {
   }
 
   dynamic "statement" {
-    for_each = length(local.own) == 0 ? [] : ["read"]
+    for_each = length(local.own) + length(local.tagged) == 0 ? [] : ["read"]
 
     content {
       sid       = "OptionalReadClocks"
@@ -80,6 +85,53 @@ data "aws_iam_policy_document" "function" {
   }
 
   dynamic "statement" {
+    for_each = length(local.tagged) == 0 ? [] : ["tagged"]
+
+    content {
+      sid       = "LookForTagged"
+      actions   = ["elasticloadbalancing:DescribeTags"]
+      resources = ["*"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(local.tagged) == 0 ? [] : ["tagged"]
+
+    content {
+      sid       = "ChangeTagged"
+      actions   = ["elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets"]
+      resources = local.tagged
+
+      condition {
+        test     = "Null"
+        variable = "aws:ResourceTag/rds-tether:endpoint"
+        values   = ["false"]
+      }
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(local.tagged) == 0 ? [] : ["tagged"]
+
+    content {
+      sid       = "OptionalKeepClocksOfTagged"
+      actions   = ["elasticloadbalancing:AddTags"]
+      resources = local.tagged
+
+      condition {
+        test     = "Null"
+        variable = "aws:ResourceTag/rds-tether:endpoint"
+        values   = ["false"]
+      }
+      condition {
+        test     = "ForAllValues:StringEquals"
+        variable = "aws:TagKeys"
+        values   = ["rds-tether:absent"]
+      }
+    }
+  }
+
+  dynamic "statement" {
     for_each = var.notify == null ? [] : [var.notify.topic_arn]
 
     content {
@@ -90,12 +142,12 @@ data "aws_iam_policy_document" "function" {
   }
 
   dynamic "statement" {
-    for_each = anytrue([for group in var.target_groups : group.assume_role != null]) ? ["roles"] : []
+    for_each = anytrue([for one in concat(values(var.target_groups)[*].assume_role, values(var.discover)[*].assume_role) : one != null]) ? ["roles"] : []
 
     content {
       sid       = "AssumeRoles"
       actions   = ["sts:AssumeRole"]
-      resources = distinct([for group in var.target_groups : group.assume_role.arn if group.assume_role != null])
+      resources = distinct([for one in concat(values(var.target_groups)[*].assume_role, values(var.discover)[*].assume_role) : one.arn if one != null])
     }
   }
 

@@ -1,7 +1,10 @@
+data "aws_partition" "current" {}
+
 module "settings" {
   source = "../settings"
 
   target_groups = var.target_groups
+  discover      = var.discover
   dns           = var.dns
   notify        = var.notify
 }
@@ -74,10 +77,10 @@ resource "aws_lambda_function" "this" {
   lifecycle {
     precondition {
       condition     = length(module.settings.text) <= local.settings_max_bytes
-      error_message = "The settings are longer than Lambda lets variables be: make a second function for some of the target groups."
+      error_message = "The settings are longer than Lambda lets variables be: make a second function for some of the target groups, or let their tags say what they follow (discover)."
     }
     precondition {
-      condition     = var.vpc != null || alltrue([for group in var.target_groups : coalesce(group.probe, "none") == "none" && group.lead == null])
+      condition     = var.vpc != null || alltrue([for rules in concat(values(var.target_groups), values(var.discover)[*].defaults) : coalesce(rules.probe, "none") == "none" && rules.lead == null])
       error_message = "A function outside the VPC can neither probe a database nor ask its members who the writer is: give it vpc, or leave probe and lead out."
     }
     precondition {
@@ -133,5 +136,6 @@ resource "aws_lambda_invocation" "first_sync" {
     aws_lambda_function_event_invoke_config.this,
     aws_cloudwatch_event_target.schedule,
     aws_cloudwatch_metric_alarm.this,
+    aws_cloudwatch_metric_alarm.function,
   ]
 }

@@ -35,7 +35,7 @@ output "events_topic_arn" {
 
 output "alarm_names" {
   description = "Names of the alarms."
-  value       = sort([for alarm in aws_cloudwatch_metric_alarm.this : alarm.alarm_name])
+  value       = sort([for alarm in concat(values(aws_cloudwatch_metric_alarm.this), values(aws_cloudwatch_metric_alarm.function)) : alarm.alarm_name])
 }
 
 output "first_sync" {

@@ -20,6 +20,7 @@ module "settings" {
   source = "../settings"
 
   target_groups = var.target_groups
+  discover      = var.discover
   proxies = {
     for name, proxy in var.proxies : name => merge(proxy, { listen = "0.0.0.0:${proxy.port}" })
   }
@@ -165,6 +166,14 @@ resource "aws_autoscaling_group" "this" {
     precondition {
       condition     = (var.load_balancer == null) == (length(var.proxies) == 0)
       error_message = "Proxies and load_balancer go together: the one is what the other sends its clients to."
+    }
+    precondition {
+      condition     = length(var.proxies) == 0 || length(var.discover) == 0
+      error_message = "Hosts that are targets follow no tagged groups: leave discover out, and give it to a modules/function or to a modules/hosts without proxies."
+    }
+    precondition {
+      condition     = length(var.extra_security_group_ids) > 0 || alltrue([for rules in values(var.discover)[*].defaults : coalesce(rules.probe, "none") == "none" && rules.lead == null])
+      error_message = "Nobody knows the ports of databases that tags name: where discover has probe or lead, give extra_security_group_ids that let the hosts out to them."
     }
     precondition {
       condition     = alltrue([for user in local.led_as : anytrue([for arn in var.database_user_arns : endswith(arn, "/${user}")])])

@@ -111,6 +111,42 @@ variable "target_groups" {
   nullable = false
 }
 
+variable "discover" {
+  description = "Accounts and regions whose target groups say by their tags what they follow, each under a name of your choice: `region` and `allow_endpoints` (patterns of endpoints that a tag may name), and what the settings file knows besides. A `ca_bundle` must be on the hosts' image."
+  type = map(object({
+    region          = string
+    allow_endpoints = list(string)
+    allow_cidrs     = optional(list(string), [])
+    every           = optional(string)
+    assume_role = optional(object({
+      arn         = string
+      external_id = optional(string)
+    }))
+    defaults = optional(object({
+      role           = optional(string)
+      forget         = optional(string)
+      patience       = optional(string)
+      allow_cidrs    = optional(list(string), [])
+      keep           = optional(list(string), [])
+      upsert_only    = optional(bool, false)
+      probe          = optional(string)
+      probe_patience = optional(string)
+      ca_bundle      = optional(string)
+      observe        = optional(bool, false)
+      lead = optional(object({
+        user          = string
+        iam           = optional(bool, false)
+        password_file = optional(string)
+        database      = optional(string)
+        members       = optional(list(string), [])
+        patience      = optional(string)
+      }))
+    }), {})
+  }))
+  default  = {}
+  nullable = false
+}
+
 variable "proxies" {
   description = "Proxies to run, each under a name of your choice: `endpoint` (HOST:PORT), `port` to listen on, and what the settings file knows besides. The port is that of the load balancer's target group."
   type = map(object({

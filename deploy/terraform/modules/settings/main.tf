@@ -31,7 +31,7 @@ locals {
   ]
 
   discover = [
-    for place in var.discover : join("\n", compact([
+    for name, place in var.discover : join("\n", compact([
       "[[discover]]",
       "region = ${jsonencode(place.region)}",
       "allow_endpoints = ${jsonencode(place.allow_endpoints)}",
@@ -41,19 +41,33 @@ locals {
         "arn = ${jsonencode(place.assume_role.arn)}",
         place.assume_role.external_id == null ? "" : "external_id = ${jsonencode(place.assume_role.external_id)}",
       ]))),
-      place.defaults == null ? "" : format("defaults = { %s }", join(", ", compact([
-        place.defaults.role == null ? "" : "role = ${jsonencode(place.defaults.role)}",
-        place.defaults.forget == null ? "" : "forget = ${jsonencode(place.defaults.forget)}",
-        place.defaults.patience == null ? "" : "patience = ${jsonencode(place.defaults.patience)}",
-        length(place.defaults.keep) == 0 ? "" : "keep = ${jsonencode(place.defaults.keep)}",
-        place.defaults.upsert_only ? "upsert_only = true" : "",
-        place.defaults.probe == null ? "" : "probe = ${jsonencode(place.defaults.probe)}",
-        place.defaults.probe_patience == null ? "" : "probe_patience = ${jsonencode(place.defaults.probe_patience)}",
-        place.defaults.ca_bundle == null ? "" : "ca_bundle = ${jsonencode(place.defaults.ca_bundle)}",
-        place.defaults.observe ? "observe = true" : "",
-      ]))),
+      length(local.defaults[name]) == 0 ? "" : "defaults = { ${join(", ", local.defaults[name])} }",
     ]))
   ]
+
+  # What holds where a tag says nothing, of each place.
+  defaults = {
+    for name, place in var.discover : name => compact([
+      place.defaults.role == null ? "" : "role = ${jsonencode(place.defaults.role)}",
+      place.defaults.forget == null ? "" : "forget = ${jsonencode(place.defaults.forget)}",
+      place.defaults.patience == null ? "" : "patience = ${jsonencode(place.defaults.patience)}",
+      length(place.defaults.allow_cidrs) == 0 ? "" : "allow_cidrs = ${jsonencode(place.defaults.allow_cidrs)}",
+      length(place.defaults.keep) == 0 ? "" : "keep = ${jsonencode(place.defaults.keep)}",
+      place.defaults.upsert_only ? "upsert_only = true" : "",
+      place.defaults.probe == null ? "" : "probe = ${jsonencode(place.defaults.probe)}",
+      place.defaults.probe_patience == null ? "" : "probe_patience = ${jsonencode(place.defaults.probe_patience)}",
+      place.defaults.ca_bundle == null ? "" : "ca_bundle = ${jsonencode(place.defaults.ca_bundle)}",
+      place.defaults.observe ? "observe = true" : "",
+      place.defaults.lead == null ? "" : format("lead = { %s }", join(", ", compact([
+        "user = ${jsonencode(place.defaults.lead.user)}",
+        place.defaults.lead.iam ? "iam = true" : "",
+        place.defaults.lead.password_file == null ? "" : "password_file = ${jsonencode(place.defaults.lead.password_file)}",
+        place.defaults.lead.database == null ? "" : "database = ${jsonencode(place.defaults.lead.database)}",
+        length(place.defaults.lead.members) == 0 ? "" : "members = ${jsonencode(place.defaults.lead.members)}",
+        place.defaults.lead.patience == null ? "" : "patience = ${jsonencode(place.defaults.lead.patience)}",
+      ]))),
+    ])
+  }
 
   proxies = [
     for proxy in var.proxies : join("\n", compact([

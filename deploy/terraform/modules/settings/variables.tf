@@ -126,13 +126,22 @@ variable "discover" {
       role           = optional(string)
       forget         = optional(string)
       patience       = optional(string)
+      allow_cidrs    = optional(list(string), [])
       keep           = optional(list(string), [])
       upsert_only    = optional(bool, false)
       probe          = optional(string)
       probe_patience = optional(string)
       ca_bundle      = optional(string)
       observe        = optional(bool, false)
-    }))
+      lead = optional(object({
+        user          = string
+        iam           = optional(bool, false)
+        password_file = optional(string)
+        database      = optional(string)
+        members       = optional(list(string), [])
+        patience      = optional(string)
+      }))
+    }), {})
   }))
   default  = {}
   nullable = false
@@ -145,7 +154,7 @@ variable "discover" {
     condition = alltrue(flatten([
       for place in var.discover : [
         for pattern in place.allow_endpoints :
-        can(regex("^([A-Za-z0-9_.*-]*\\*)?(\\.?[A-Za-z0-9_-]+)(\\.[A-Za-z0-9_-]+)+\\.?(:[0-9]{1,5})?$", pattern))
+        can(regex("^([A-Za-z0-9_.*-]*\\*[A-Za-z0-9_-]*\\.)?[A-Za-z0-9_-]+(\\.[A-Za-z0-9_-]+)+\\.?(:[0-9]{1,5})?$", pattern))
       ]
     ]))
     error_message = "Each of allow_endpoints is a pattern that ends in a domain: \"*.cluster-abc123.eu-west-1.rds.amazonaws.com\"."
@@ -155,8 +164,55 @@ variable "discover" {
     error_message = "region is the name of a region: \"eu-west-1\"."
   }
   validation {
-    condition     = alltrue([for place in var.discover : place.every == null || can(regex("^([0-9]+(ms|s|m|h))+$", place.every))])
-    error_message = "every is a duration with a unit: \"5m\"."
+    condition     = length(distinct([for place in var.discover : [place.region, try(place.assume_role.arn, "")]])) == length(var.discover)
+    error_message = "Two places of discover are the same account and region: list all their allow_endpoints in one."
+  }
+  validation {
+    condition = alltrue([
+      for place in var.discover :
+      place.assume_role == null || can(regex("^arn:[A-Za-z0-9_-]+:iam::[0-9]{12}:role/.+$", place.assume_role.arn))
+    ])
+    error_message = "assume_role.arn is the ARN of a role: arn:aws:iam::111122223333:role/tether."
+  }
+  validation {
+    condition = alltrue(flatten([
+      for place in var.discover : [
+        for duration in [place.every, place.defaults.forget, place.defaults.patience, try(place.defaults.lead.patience, null)] :
+        duration == null || can(regex("^([0-9]+(ms|s|m|h))+$", duration))
+      ]
+    ]))
+    error_message = "every, forget and patience are durations with a unit: \"30s\", \"5m\"."
+  }
+  validation {
+    condition = alltrue(flatten([
+      for place in var.discover : [
+        for cidr in concat(place.allow_cidrs, place.defaults.allow_cidrs, place.defaults.keep) : try(cidrsubnet(cidr, 0, 0) == cidr, false)
+      ]
+    ]))
+    error_message = "allow_cidrs and keep are networks in CIDR form without host bits: \"10.0.0.0/16\", not \"10.0.0.5/16\"."
+  }
+  validation {
+    condition = alltrue([
+      for place in var.discover :
+      contains(["writer", "reader"], coalesce(place.defaults.role, "writer")) &&
+      contains(["none", "tcp", "tls"], coalesce(place.defaults.probe, "none")) &&
+      (place.defaults.probe_patience == null || can(regex("^(forever|([0-9]+(ms|s|m|h))+)$", place.defaults.probe_patience)))
+    ])
+    error_message = "role is \"writer\" or \"reader\", probe is \"none\", \"tcp\" or \"tls\", probe_patience a duration with a unit or \"forever\"."
+  }
+  validation {
+    condition = alltrue([
+      for place in var.discover :
+      place.defaults.ca_bundle != null || (place.defaults.lead == null && coalesce(place.defaults.probe, "none") != "tls")
+    ])
+    error_message = "lead and probe = \"tls\" need ca_bundle, the path of the file with the CAs that sign the databases' certificates, where rds-tether runs."
+  }
+  validation {
+    condition = alltrue([
+      for place in var.discover :
+      try(place.defaults.lead.iam != (place.defaults.lead.password_file != null), place.defaults.lead == null)
+    ])
+    error_message = "lead logs in with either iam = true or password_file, the path of a file where rds-tether runs."
   }
 }
 

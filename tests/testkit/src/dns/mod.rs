@@ -18,6 +18,7 @@ mod behaviour;
 mod journal;
 pub mod raw;
 mod serve;
+mod tap;
 mod wire;
 mod zone;
 
@@ -34,6 +35,7 @@ pub use behaviour::Behaviour;
 pub use hickory_resolver::proto::op::ResponseCode;
 pub use hickory_resolver::proto::rr::{Name, RecordType};
 pub use journal::{Answered, QUERIES_KEPT, Query};
+pub use tap::{Given, Tap};
 pub use zone::NEGATIVE_TTL_SECONDS;
 
 use journal::Journal;

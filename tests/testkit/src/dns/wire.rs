@@ -151,7 +151,7 @@ fn rename(message: &mut Message) {
     }
 }
 
-fn addresses(answers: &[Record]) -> Vec<IpAddr> {
+pub(super) fn addresses(answers: &[Record]) -> Vec<IpAddr> {
     let address = |record: &Record| match &record.data {
         RData::A(address) => Some(IpAddr::V4(address.0)),
         RData::AAAA(address) => Some(IpAddr::V6(address.0)),

@@ -22,6 +22,8 @@ pub enum Failure {
     Garbage,
     /// The work is done, and the reply ends after so many bytes, as if that were the whole of it.
     Cut(usize),
+    /// The work is done, and the reply has the second text wherever it would have the first.
+    Altered(String, String),
     /// The work is done, and the reply is blown up to so many bytes.
     Sized(usize),
     /// The work is done and replied to only after this time, even if the client has given up by then.

@@ -1,7 +1,6 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full};
@@ -9,7 +8,6 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::sync::oneshot;
 
 use super::api::{Call, Reply, Taker, World};
 use super::faults::Failure;
@@ -20,6 +18,7 @@ use super::refusal::Refusal;
 use super::tags::Tags;
 use super::target::TargetView;
 use super::wire::Request;
+use crate::background::Background;
 
 /// An ELBv2 (and STS and EC2) endpoint on loopback, on a thread of its own; it ends when this is dropped.
 ///
@@ -28,7 +27,7 @@ use super::wire::Request;
 pub struct Server {
     address: SocketAddr,
     shared: Arc<Shared>,
-    running: Mutex<Option<Running>>,
+    running: Mutex<Option<Background>>,
 }
 
 #[derive(Debug)]
@@ -37,12 +36,6 @@ struct Shared {
     world: Mutex<World>,
     /// Told after every call and every change made by a test.
     changed: Condvar,
-}
-
-#[derive(Debug)]
-struct Running {
-    stop: oneshot::Sender<()>,
-    thread: JoinHandle<()>,
 }
 
 /// Starting, stopping, waiting.
@@ -64,7 +57,7 @@ impl Server {
             world: Mutex::default(),
             changed: Condvar::new(),
         });
-        let running = Mutex::new(Some(Running::start(listener, Arc::clone(&shared))?));
+        let running = Mutex::new(Some(open(listener, Arc::clone(&shared))?));
         Ok(Self {
             address,
             shared,
@@ -84,9 +77,7 @@ impl Server {
 
     /// Closes the port and every connection; the target groups and their clocks go on.
     pub fn stop_listening(&self) {
-        if let Some(running) = self.running().take() {
-            running.stop();
-        }
+        drop(self.running().take());
     }
 
     /// Opens the port again after [`Server::stop_listening`].
@@ -94,7 +85,7 @@ impl Server {
         let mut running = self.running();
         if running.is_none() {
             let listener = TcpListener::bind(self.address)?;
-            *running = Some(Running::start(listener, Arc::clone(&self.shared))?);
+            *running = Some(open(listener, Arc::clone(&self.shared))?);
         }
         Ok(())
     }
@@ -130,7 +121,7 @@ impl Server {
         }
     }
 
-    fn running(&self) -> MutexGuard<'_, Option<Running>> {
+    fn running(&self) -> MutexGuard<'_, Option<Background>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -306,32 +297,13 @@ impl Shared {
     }
 }
 
-impl Running {
-    fn start(listener: TcpListener, shared: Arc<Shared>) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let listener = {
-            let _entered = runtime.enter();
-            tokio::net::TcpListener::from_std(listener)?
-        };
-        let (stop, stopped) = oneshot::channel();
-        let serve = move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    () = accept(listener, shared) => {}
-                    _ = stopped => {}
-                }
-            });
-        };
-        let thread = thread::Builder::new().name("elb".to_owned()).spawn(serve)?;
-        Ok(Self { stop, thread })
-    }
-
-    /// Returns when all sockets are closed: they are dropped with the runtime.
-    fn stop(self) {
-        let _ = self.stop.send(());
-        let _ = self.thread.join();
-    }
+/// Opens the port; it and all its sockets are closed when the returned value is dropped.
+fn open(listener: TcpListener, shared: Arc<Shared>) -> io::Result<Background> {
+    listener.set_nonblocking(true)?;
+    Background::serve("elb", move || async move {
+        let listener = tokio::net::TcpListener::from_std(listener).expect("a bound socket is taken");
+        accept(listener, shared).await;
+    })
 }
 
 async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>) {
@@ -415,6 +387,11 @@ async fn answer(shared: Arc<Shared>, request: hyper::Request<Incoming>) -> Resul
         Some(Failure::Cut(length)) => {
             let mut reply = shared.carry_out(&request, at);
             reply.body.truncate(length);
+            Ok(http(reply))
+        }
+        Some(Failure::Altered(from, to)) => {
+            let mut reply = shared.carry_out(&request, at);
+            reply.body = reply.body.replace(&from, &to);
             Ok(http(reply))
         }
         Some(Failure::Sized(length)) => {

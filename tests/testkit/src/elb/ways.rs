@@ -56,6 +56,14 @@ impl Model {
         ways
     }
 
+    /// The targets of a group that a node in a zone gives new connections to: where the group's own load balancer leads.
+    pub fn takers(&self, arn: &str, zone: &str, now: Duration) -> Vec<TargetView> {
+        let members = self.groups.get(arn);
+        members.map_or_else(Vec::new, |members| {
+            self.served(arn, members, &members.group.balancer, zone, now)
+        })
+    }
+
     fn reached(&self, owner: &str, listener: &Listener, entry: &Entry, now: Duration) -> BTreeSet<(String, String)> {
         let Some(of) = self.group(owner) else {
             return BTreeSet::new();

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::runtime::Entrance;
 use super::serve::Door;
 use super::{FUNCTION_NAME, REGION, Runtime};
+use crate::program::counts;
 
 /// How many lines of each output are kept, the newest; far more than a test reads.
 pub const LINES_KEPT: usize = 100_000;
@@ -168,6 +169,7 @@ impl Function {
         command
             .current_dir(&self.task_root)
             .env_clear()
+            .envs(counts())
             .envs(ENVIRONMENT.iter().copied())
             .env("AWS_LAMBDA_RUNTIME_API", door.address.to_string())
             .env("LAMBDA_TASK_ROOT", &self.task_root)
