@@ -25,6 +25,9 @@ pub use region::Broken;
 pub use rules::Counts;
 pub use world::Realm;
 
+/// One world in so many is played once more, and must go the same way (S7).
+const AGAIN_EVERY: u64 = 50;
+
 /// A world in which a rule was broken.
 #[derive(Debug)]
 pub struct Failed {
@@ -47,7 +50,15 @@ pub fn play(realm: Realm, seeds: std::ops::Range<u64>, threads: usize) -> Result
             }
             let is_traced = realm == Realm::Members;
             match world(realm, seed, is_traced) {
-                (_, Ok(counts)) => all += counts,
+                (digest, Ok(counts)) => {
+                    all += counts;
+                    let is_again = realm == Realm::Groups && seed % AGAIN_EVERY == 0;
+                    if is_again && world(realm, seed, false).0 != digest {
+                        is_over.store(true, Ordering::Relaxed);
+                        let broken = Broken("S7: it went another way the second time".to_owned());
+                        return Err(Failed { seed, broken });
+                    }
+                }
                 (_, Err(broken)) => {
                     is_over.store(true, Ordering::Relaxed);
                     // Once more, with what happened.

@@ -169,6 +169,7 @@ impl Truth {
         let differ = given.iter().any(|one| said(one) != said(&given[0]));
         let is_outvoted = differ && self.processes[process].quorum == Quorum::Majority;
         let is_doubtful = is_outvoted || doubtful.iter().any(|given| given.said.is_ok());
+        let is_traced = self.is_traced();
         let seen = &mut self.processes[process].seen;
         for ip in named {
             seen.named.insert((number, ip), now);
@@ -177,12 +178,17 @@ impl Truth {
             seen.heard.insert((number, *ip));
         }
         let look = seen.looks.entry(number).or_default();
+        let is_news = (&look.addresses, look.is_doubtful) != (&addresses, is_doubtful);
+        let heard = (is_traced && is_news).then(|| format!("{addresses:?}, doubtful: {is_doubtful}"));
         *look = Look {
             at: now,
             is_doubtful,
             was_seeing: !look.addresses.is_empty(),
             addresses,
         };
+        if let Some(heard) = heard {
+            self.remark(now, format_args!("{process} hears of database {number}: {heard}"));
+        }
     }
 
     /// A process has heard what a group is.

@@ -122,8 +122,8 @@ fn build(realm: Realm, mut luck: fastrand::Rng, is_traced: bool) -> Region {
                 }
             }
         }
-        let follows: Vec<usize> = (0..count).collect();
-        let forget = truth.forget(&follows);
+        let forgets = truth.groups.iter().map(|group| truth.forget(&group.follows));
+        let forget = forgets.min().unwrap_or_default();
         for number in 0..if truth.luck.bool() { 2 } else { 1 } {
             // Who samples readers once a minute takes hours to know that one is gone.
             let is_plain = is_reader && number == 0;
