@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::dns::{self, Behaviour};
 use crate::elb::{self, Call, Group};
@@ -117,6 +118,18 @@ impl World {
             .filter(|target| target.state != "draining")
             .map(|target| format!("{}:{}", target.ip, target.port))
             .collect()
+    }
+
+    /// How long ago this action was called first, any for `*`: a busy machine takes seconds to start whoever calls.
+    ///
+    /// # Panics
+    /// If nobody has called it.
+    #[must_use]
+    #[track_caller]
+    pub fn since_first(&self, action: &str) -> Duration {
+        let calls = self.elb.calls();
+        let mut of_action = calls.iter().filter(|call| action == "*" || call.action == action);
+        of_action.next().expect("it was called").at.elapsed()
     }
 
     /// Everything that was called, for a failing test.
