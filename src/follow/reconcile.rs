@@ -28,7 +28,8 @@ use crate::planner::protocol;
 use crate::planner::target::{Family, Listed, Target, Zone};
 use crate::planner::time::Timestamp;
 
-/// A removal is not carried out on an older decision than this.
+/// A removal is not carried out on a decision that is older than this, counted from when the group was asked for: an answer that was
+/// long on its way, or waited for a process that stood still, may be as old as the question.
 const DECISION_AGE_MAX: Duration = Duration::from_secs(5);
 
 /// Where what is known of a binding's endpoints and candidates comes in: always the newest, however many were missed.
@@ -450,7 +451,7 @@ impl<G: TargetGroups> Reconciler<G> {
     /// The planned removals for which DNS has not given a new reason to stay while registrations and other bindings went
     /// first; none if the group may have changed meanwhile. The next step plans again what is left out here.
     fn still_due(&mut self, report: &Report) -> BTreeMap<Target, Zone> {
-        let is_old = self.clock.now().since(report.at) > DECISION_AGE_MAX;
+        let is_old = self.clock.now().since(report.started) > DECISION_AGE_MAX;
         if is_old || self.last_group.is_none() {
             return BTreeMap::new();
         }

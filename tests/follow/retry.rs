@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rds_tether::aws::failure::Kind;
+use rds_tether::planner::policy::Policy;
 
 use super::region::{Fault, NEW, OLD, Region};
 
@@ -65,6 +66,31 @@ async fn a_lost_reply_is_followed_by_a_look_and_no_second_write() {
     region.pass(60).await;
     assert_eq!(region.times(&arn, "RegisterTargets").len(), 1);
     assert!(region.report(&arn).expect("a report").is_settled());
+}
+
+/// Fails if a removal is carried out on a listing that was so long on its way that it may be of before whatever happened meanwhile (the
+/// simulation, seed 1031959: a process that had stood still just then removed what DNS named by now).
+#[tokio::test(start_paused = true)]
+async fn a_listing_that_took_long_is_no_reason_to_remove() {
+    let region = Region::new();
+    let arn = region.add_group("orders");
+    for ip in [OLD, NEW] {
+        region.put_target(&arn, ip);
+    }
+    region.name("orders.example.com", NEW, 5);
+    let slow = Fault::Slow(Duration::from_secs(6));
+    region.fault(None, "DescribeTargetHealth", slow);
+    let policy = Policy {
+        forget: Some(Duration::from_secs(10)),
+        ..Policy::default()
+    };
+    let bindings = [(&arn, "orders.example.com")];
+    let _following = region.follow_as(&bindings, &policy, Duration::from_secs(5)).await;
+    region.pass(180).await;
+    assert_eq!(region.times(&arn, "DeregisterTargets"), []);
+    region.heal();
+    region.pass(30).await;
+    assert!(region.deregistered_at(&arn, OLD).is_some());
 }
 
 /// Fails if an outage of the API removes or forgets anything, or if it takes longer than a back-off to see its end.
