@@ -14,7 +14,7 @@ use rds_tether::planner::time::Timestamp;
 use rds_tether::telemetry::document::{Document, Group, Held, Sighted, Target, Text};
 use rds_tether::telemetry::page::{self, CARDS_ALL, CARDS_MAX, POLICY, Part, Scene};
 use rds_tether::telemetry::timeline::{Look, SPANS_MAX, Timeline};
-use testkit::program::provided;
+use testkit::program::{FOREIGN_MAX, finish_within, provided};
 
 use super::world::*;
 
@@ -92,7 +92,7 @@ fn browse(address: &str, more: &[&str], folder: &Path) -> Output {
             "--disable-sync",
             "--disable-dev-shm-usage",
             "--enable-logging=stderr",
-            "--timeout=15000",
+            "--timeout=120000",
         ])
         .arg(format!("--user-data-dir={}", folder.display()))
         .env("HOME", folder)
@@ -100,7 +100,7 @@ fn browse(address: &str, more: &[&str], folder: &Path) -> Output {
         .args(more)
         .arg("--dump-dom")
         .arg(address);
-    let output = finish(&mut command);
+    let output = finish_within(FOREIGN_MAX, &mut command);
     assert!(output.status.success(), "{}", said(&output));
     output
 }

@@ -7,8 +7,6 @@ use testkit::elb::Failure;
 
 use testkit::function::*;
 
-/// Leaves a few seconds for tries.
-const SHORT: Duration = Duration::from_secs(5);
 /// What is due must be answered this long before the deadline.
 const SPARE: Duration = Duration::from_millis(500);
 
@@ -36,7 +34,7 @@ fn failures_are_errors_that_name_group_code_and_cause() {
         let world = World::failed_over();
         let function = world.bound(WRITER, "0s");
         world.elb.fail(action, failure, None);
-        let error = world.ask_in_vain(TICK, SHORT);
+        let error = world.ask_in_vain(TICK, SOME);
         assert_eq!(error.error_type, "Unsettled");
         for part in ["orders: ", action, code] {
             assert!(error.message.contains(part), "{action} {code}: {}", error.message);
@@ -80,7 +78,7 @@ fn blindness_is_an_error_and_removes_nothing() {
         let world = World::settled();
         let function = world.bound(WRITER, "0s");
         world.dns.set(WRITER, behaviour);
-        let error = world.ask_in_vain(TICK, SHORT);
+        let error = world.ask_in_vain(TICK, SOME);
         assert_eq!(error.error_type, "Unsettled");
         for part in ["orders: ", WRITER, cause] {
             assert!(error.message.contains(part), "{cause}: {}", error.message);
@@ -120,7 +118,7 @@ fn one_bad_binding_does_not_stop_the_other() {
     let function = world.start(&[("RDS_TETHER_CONFIG", &settings)]);
     world.dns.set(&host, Behaviour::a(NEW, 1));
     world.elb.fail_for(&bad, "DescribeTargetHealth", Failure::Hang, None);
-    let error = world.ask_in_vain(TICK, Duration::from_secs(6));
+    let error = world.ask_in_vain(TICK, SOME);
     assert!(error.message.starts_with("billing: "), "{}", error.message);
     assert!(!error.message.contains("orders"), "{}", error.message);
     assert_eq!(world.addresses(), [NEW]);

@@ -60,7 +60,7 @@ fn what_lasts_over_invocations_is_told_once_and_so_is_its_end() {
     world.ask(TICK, LONG);
     world.dns.set(WRITER, Behaviour::NxDomain);
     for _ in 0..3 {
-        world.ask_in_vain(TICK, Duration::from_secs(4));
+        world.ask_in_vain(TICK, SOME);
     }
     assert_eq!(kinds(&sns), ["unresolved"]);
     world.dns.set(WRITER, Behaviour::a(OLD, 1));
@@ -83,7 +83,7 @@ fn a_topic_that_does_not_take_messages_fails_no_invocation() {
         assert!(world.runtime.wait_for_next(PATIENCE));
         let asked = Instant::now();
         assert_eq!(world.ask(TICK, LONG)["settled"], true, "{behaviour:?}");
-        assert!(asked.elapsed() < Duration::from_secs(15), "{behaviour:?}");
+        assert!(asked.elapsed() < Duration::from_secs(40), "{behaviour:?}");
         assert_eq!(world.addresses(), [NEW]);
         let warned = function.wait_for_stderr(PATIENCE, |lines| {
             lines

@@ -64,7 +64,7 @@ fn metrics_are_embedded_in_standard_output() {
     assert!((2.0..20.0).contains(&seconds), "{seconds}");
 
     world.dns.set(WRITER, Behaviour::NxDomain);
-    world.ask_in_vain(TICK, Duration::from_secs(4));
+    world.ask_in_vain(TICK, SOME);
     let [in_sync, changes, holds, errors] = counts(&last_metrics(&function, 3));
     assert_eq!((in_sync, changes, holds), (0, 0, 1));
     assert!(errors >= 1);
@@ -72,14 +72,14 @@ fn metrics_are_embedded_in_standard_output() {
     assert_eq!(alarmed(&unresolved)[..3], [0, 0, 1]);
 
     world.dns.set(WRITER, Behaviour::a("8.8.8.8", 1));
-    world.ask_in_vain(TICK, Duration::from_secs(4));
+    world.ask_in_vain(TICK, SOME);
     let refused = alarmed(&last_metrics(&function, 4));
     assert_eq!(refused[..3], [1, 0, 0], "a public address is refused, and was resolved");
 
     world.dns.set(WRITER, Behaviour::a(NEW, 1));
     let denied = Failure::denied("DescribeTargetHealth");
     world.elb.fail("DescribeTargetHealth", denied, None);
-    world.ask_in_vain(TICK, Duration::from_secs(4));
+    world.ask_in_vain(TICK, SOME);
     let denied = last_metrics(&function, 5);
     assert_eq!(denied["Denied"], 1);
     assert_eq!(denied["HealthyTargets"], Value::Null, "nobody knows");

@@ -1,7 +1,7 @@
 //! What the function calls, as the simulated servers are asked for it.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rds_tether::verbs::iam::Use;
 use testkit::sns;
@@ -11,8 +11,6 @@ use testkit::settings::table;
 
 const TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:database";
 const ROLE: &str = "arn:aws:iam::222233334444:role/tether";
-/// A time-out so short that no invocation lives to see the end of an absence of three seconds.
-const SHORT: Duration = Duration::from_millis(4500);
 
 /// Fails if the function calls anything that its policy does not allow, or no longer calls something that it does.
 #[test]
@@ -28,7 +26,7 @@ fn it_calls_what_is_listed_and_nothing_else() {
     let url = sns.url();
     let _function = world.start(&[
         ("RDS_TETHER_CONFIG", &settings),
-        ("RDS_TETHER_FORGET", "3s"),
+        ("RDS_TETHER_FORGET", OUTLASTS),
         ("AWS_ENDPOINT_URL_SNS", &url),
     ]);
     let end = Instant::now() + PATIENCE;

@@ -10,15 +10,11 @@ use rds_tether::settings::Settings;
 use rds_tether::verbs::iam::{self, Use};
 use serde_json::Value;
 use testkit::dns::{self, Behaviour};
-use testkit::function::{LONG, NEW, OLD, PATIENCE, TAG_SECRET, TICK, WRITER, at_once};
+use testkit::function::{LONG, NEW, OLD, OUTLASTS, PATIENCE, SHORT, TAG_SECRET, TICK, WRITER, at_once};
 use testkit::lambda::{Function, Outcome, Runtime};
 use testkit::moto::{ANYBODY, ELB, Moto, SNS, element, without};
 use testkit::program::built;
 use testkit::scratch::Scratch;
-
-/// A time-out in which a target that is absent for [`FORGET`] is not removed.
-const SHORT: Duration = Duration::from_millis(4500);
-const FORGET: &str = "3s";
 
 struct Guarded {
     moto: Moto,
@@ -94,7 +90,7 @@ impl Guarded {
             ("RDS_TETHER_NAMESERVER", &server),
             ("RDS_TETHER_ENDPOINT", &endpoint),
             ("RDS_TETHER_TARGET_GROUP", &self.arn),
-            ("RDS_TETHER_FORGET", FORGET),
+            ("RDS_TETHER_FORGET", OUTLASTS),
             ("RDS_TETHER_NOTIFY_TOPIC", &self.topic),
             ("RDS_TETHER_TAG_KEY", TAG_SECRET),
         ];

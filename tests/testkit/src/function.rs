@@ -24,6 +24,12 @@ pub use crate::world::{NEW, OLD, READER, WRITER, count};
 
 /// A function's time-out that leaves enough time for all that a test waits for.
 pub const LONG: Duration = Duration::from_secs(60);
+/// One that leaves some seconds for tries, on a busy machine, too.
+pub const SOME: Duration = Duration::from_secs(8);
+/// One that leaves a busy machine the time for a look, and no invocation the time to see the end of an absence of [`OUTLASTS`].
+pub const SHORT: Duration = Duration::from_secs(12);
+/// How long a target is absent that no invocation of [`SHORT`] forgets.
+pub const OUTLASTS: &str = "11s";
 /// The tag that keeps the absence clocks.
 pub const TAG: &str = "rds-tether:absent";
 /// The secret of that tag.
