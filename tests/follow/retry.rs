@@ -87,7 +87,7 @@ async fn a_listing_that_took_long_is_no_reason_to_remove() {
     let bindings = [(&arn, "orders.example.com")];
     let _following = region.follow_as(&bindings, &policy, Duration::from_secs(5)).await;
     region.pass(180).await;
-    assert_eq!(region.times(&arn, "DeregisterTargets"), []);
+    assert!(region.times(&arn, "DeregisterTargets").is_empty());
     region.heal();
     region.pass(30).await;
     assert!(region.deregistered_at(&arn, OLD).is_some());

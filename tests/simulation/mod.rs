@@ -52,7 +52,7 @@ pub fn play(realm: Realm, seeds: std::ops::Range<u64>, threads: usize) -> Result
             match world(realm, seed, is_traced) {
                 (digest, Ok(counts)) => {
                     all += counts;
-                    let is_again = realm == Realm::Groups && seed % AGAIN_EVERY == 0;
+                    let is_again = realm == Realm::Groups && seed.is_multiple_of(AGAIN_EVERY);
                     if is_again && world(realm, seed, false).0 != digest {
                         is_over.store(true, Ordering::Relaxed);
                         let broken = Broken("S7: it went another way the second time".to_owned());
