@@ -414,7 +414,8 @@ impl Surplus<'_> {
             let needed = self.answers_needed();
             let seen = needed.saturating_sub(missing);
             let reason = Reason::FewAnswers { seen, needed };
-            return Some((reason, Some(clocks_end)));
+            // An answer that is only due because the last one is old comes when somebody looks.
+            return Some((reason, Some(clocks_end).filter(|end| self.now < *end)));
         }
         let vouched_by = self.named.vouched_by(target);
         if !vouched_by.is_empty() {
@@ -479,10 +480,12 @@ impl Surplus<'_> {
         missing.max().unwrap_or_else(|| self.answers_needed())
     }
 
-    /// How many more answers of one endpoint it takes.
+    /// How many more answers of one endpoint it takes: one at least, if the last look was too long ago to be decided on.
     fn missing_of(&self, without: &Without) -> u64 {
         let by_answers = self.answers_needed().saturating_sub(without.answers);
-        by_answers.max(OWN_LOOKS.saturating_sub(without.looks))
+        let is_old = self.now.since(without.answer.history.last_look) > LOOKED_WITHIN;
+        let by_looks = OWN_LOOKS.saturating_sub(without.looks).max(u64::from(is_old));
+        by_answers.max(by_looks)
     }
 
     /// The earliest moment at which both forget has passed and enough answers can have come.
