@@ -159,7 +159,7 @@ fn a_required_action_is_missed_with_an_error_that_names_it() {
     assert_eq!(required.len(), 4, "{required:?}");
     let _function = guarded.start();
     for action in required {
-        match guarded.tick(&without(&policy, action), Duration::from_secs(10)) {
+        match guarded.tick(&without(&policy, action), LONG) {
             Outcome::Error(error) => {
                 let told = format!("{error:?}");
                 assert!(
