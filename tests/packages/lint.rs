@@ -9,7 +9,9 @@ use super::world::*;
 #[test]
 #[ignore = "needs lintian: tests/run provides it"]
 fn lintian_is_content_with_the_deb() {
-    let mut lintian = foreign("lintian");
+    let (mut lintian, scratch) = (foreign("lintian"), Scratch::new());
+    // It leaves a file there.
+    lintian.env("TMPDIR", scratch.folder());
     lintian.args(["--no-cfg", "--fail-on", "error,warning", "--tag-display-limit", "0"]);
     let output = finish_within(FOREIGN_MAX, lintian.arg("--display-info").arg(&debs()[1]));
     assert_ended(&output, 0);
