@@ -139,16 +139,15 @@ fn duplicates_and_disorder_change_nothing_twice() {
     let world = World::settled();
     let _function = world.bound(WRITER, "1s");
     let event = |id| eventbridge(id, "orders", Duration::ZERO).to_string();
-    let short = Duration::from_secs(8);
     // The end before the beginning, and both before DNS.
-    world.ask(&event(COMPLETE), short);
+    world.ask(&event(COMPLETE), SOME);
     let invocation = world.runtime.invoke(&event(START), LONG);
     world.wait_for_queries(WRITER, 2);
     world.dns.set(WRITER, Behaviour::a(NEW, 1));
     world.answer(&invocation);
     let both = [COMPLETE, START].map(|id| subscription(id, "orders", Duration::ZERO));
     for payload in [&event(START), &sns_in_sqs(&both).to_string(), TICK] {
-        let report = world.ask(payload, short);
+        let report = world.ask(payload, SOME);
         assert_eq!(report["settled"], true, "{report}");
     }
     assert_eq!(world.changes(), ["Register 10.0.2.7:5432", "Deregister 10.0.1.5:5432"]);
