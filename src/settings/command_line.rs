@@ -162,15 +162,33 @@ pub enum Refused {
 
 /// A command line's definition, with what holds for every flag: its variable has its name, unless it has one of its own.
 pub fn command_line<P: Parser>() -> Command {
-    P::command().mut_args(as_all_flags).mut_subcommands(|verb| {
-        let ignored = ignored_by(verb.get_name());
-        verb.mut_args(as_all_flags).mut_args(|arg| {
-            if arg.get_long().is_some_and(|long| ignored.contains(&long)) {
-                arg.hide(true)
-            } else {
-                arg
-            }
-        })
+    P::command().mut_args(as_all_flags).mut_subcommands(as_all_verbs)
+}
+
+/// The definition that a command line is read by. If it names a verb, that verb's alone: to define the flags of a dozen others
+/// takes longer than to read them.
+fn definition_for<P: Parser>(arguments: &[OsString]) -> Command {
+    let whole = P::command();
+    let typed = arguments.get(1).and_then(|verb| whole.find_subcommand(verb));
+    let Some(typed) = typed.map(|verb| verb.get_name().to_owned()) else {
+        return without_empty_variables(command_line::<P>());
+    };
+    let only_typed = whole.mut_args(as_all_flags).mut_subcommands(|verb| {
+        if verb.get_name() == typed {
+            as_all_verbs(verb)
+        } else {
+            Command::new(verb.get_name().to_owned())
+        }
+    });
+    without_empty_variables(only_typed)
+}
+
+fn as_all_verbs(verb: Command) -> Command {
+    let ignored = ignored_by(verb.get_name());
+    verb.mut_args(|arg| {
+        let arg = as_all_flags(arg);
+        let says_nothing = arg.get_long().is_some_and(|long| ignored.contains(&long));
+        if says_nothing { arg.hide(true) } else { arg }
     })
 }
 
@@ -211,13 +229,19 @@ fn as_all_flags(arg: Arg) -> Arg {
 /// # Errors
 /// All that is wrong, with what is wrong in the settings file besides.
 pub fn read_command_line<P: Parser>(arguments: Vec<OsString>) -> Result<P, Refused> {
-    let definition = command_line::<P>();
-    let parsed = without_empty_variables(definition.clone());
-    let (read, mut errors) = read_leniently(parsed.clone(), &arguments);
+    let mut definition = definition_for::<P>(&arguments);
+    let read = definition.try_get_matches_from_mut(&arguments);
+    let (read, mut errors) = match read {
+        Ok(matches) => (Ok(matches), Vec::new()),
+        Err(error) => read_leniently(error, definition_for::<P>(&arguments), &arguments),
+    };
     // Bad values are told wherever they stand; good ones of what says nothing to the verb have no effect.
     let read = read.map(|all| {
-        let heeded = without_ignored_variables(parsed).try_get_matches_from(&arguments);
-        heeded.unwrap_or(all)
+        if !has_ignored_variables(&definition, &all) {
+            return all;
+        }
+        let heeded = without_ignored_variables(definition_for::<P>(&arguments));
+        heeded.try_get_matches_from(&arguments).unwrap_or(all)
     });
     if let Err(Some(asked)) = read {
         return Err(Refused::Asked(asked));
@@ -226,12 +250,12 @@ pub fn read_command_line<P: Parser>(arguments: Vec<OsString>) -> Result<P, Refus
     let verb = typed.unwrap_or(&definition);
     // What looks at nothing is not kept from it.
     if verb.get_arguments().any(|arg| arg.get_id() == "nameservers") {
-        errors.extend(unknown_variables(&definition));
+        errors.extend(unknown_variables::<P>());
     }
     let matches = read.ok();
     let of_verb = matches.as_ref().and_then(ArgMatches::subcommand);
-    if let Some((verb, matches)) = of_verb {
-        errors.extend(typed_for_nothing(verb, &definition, matches));
+    if let Some((name, matches)) = of_verb {
+        errors.extend(typed_for_nothing(name, verb, matches));
     }
     match (matches, Error::all(errors)) {
         (Some(matches), None) => {
@@ -251,13 +275,15 @@ pub fn read_command_line<P: Parser>(arguments: Vec<OsString>) -> Result<P, Refus
 /// Parses again and again, each time without the flag whose value was bad, and gives all that was. Without matches: help to be
 /// printed, or nothing if what follows an error cannot be read.
 fn read_leniently(
+    first: clap::Error,
     mut command: Command,
     arguments: &[OsString],
 ) -> (Result<ArgMatches, Option<clap::Error>>, Vec<Error>) {
     let mut errors = Vec::new();
     let mut seen = BTreeSet::new();
+    let mut read = Err(first);
     for _ in 0..FLAGS_MAX {
-        let error = match command.clone().try_get_matches_from(arguments) {
+        let error = match read {
             Ok(matches) => return (Ok(matches), errors),
             Err(error) if is_asked_for(&error) => return (Err(Some(error)), errors),
             Err(error) => error,
@@ -277,6 +303,7 @@ fn read_leniently(
             }
         };
         command = command.mut_args(loosen).mut_subcommands(|verb| verb.mut_args(loosen));
+        read = command.clone().try_get_matches_from(arguments);
     }
     (Err(None), errors)
 }
@@ -373,15 +400,12 @@ fn variable_of(long: &str, arguments: &[OsString], command: &Command) -> Option<
 }
 
 /// The flags that somebody typed for a verb to which they say nothing.
-fn typed_for_nothing(verb: &str, definition: &Command, matches: &ArgMatches) -> Vec<Error> {
-    let Some(command) = definition.find_subcommand(verb) else {
-        return Vec::new();
-    };
+fn typed_for_nothing(name: &str, verb: &Command, matches: &ArgMatches) -> Vec<Error> {
     let is_typed = |arg: &&Arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);
-    let typed = command.get_arguments().filter(is_typed).filter_map(Arg::get_long);
-    let typed = typed.filter(|long| ignored_by(verb).contains(long));
+    let typed = verb.get_arguments().filter(is_typed).filter_map(Arg::get_long);
+    let typed = typed.filter(|long| ignored_by(name).contains(long));
     typed
-        .map(|long| Error::usage(format!("--{long} says nothing to {verb}"), "leave it out".to_owned()))
+        .map(|long| Error::usage(format!("--{long} says nothing to {name}"), "leave it out".to_owned()))
         .collect()
 }
 
@@ -401,15 +425,35 @@ fn without_empty_variables(command: Command) -> Command {
     command.mut_args(mend).mut_subcommands(without_empty_variables)
 }
 
+/// Whether a variable was read of a flag that says nothing to the verb.
+fn has_ignored_variables(definition: &Command, matches: &ArgMatches) -> bool {
+    let Some((name, matches)) = matches.subcommand() else {
+        return false;
+    };
+    let ignored = variables_ignored_by(name);
+    let is_read = |arg: &Arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::EnvVariable);
+    let verb = definition.find_subcommand(name);
+    verb.is_some_and(|verb| verb.get_arguments().any(|arg| ignored(arg) && is_read(arg)))
+}
+
 /// Without the variables of flags that say nothing to a verb: they are there for other verbs.
 fn without_ignored_variables(command: Command) -> Command {
     command.mut_subcommands(|verb| {
-        let ignored = ignored_by(verb.get_name());
-        verb.mut_args(|arg| match arg.get_long() {
-            Some(long) if ignored.contains(&long) && !READ.contains(&long) => arg.env(Resettable::<OsStr>::Reset),
-            _ => arg,
+        let ignored = variables_ignored_by(verb.get_name());
+        verb.mut_args(|arg| {
+            if ignored(&arg) {
+                arg.env(Resettable::<OsStr>::Reset)
+            } else {
+                arg
+            }
         })
     })
+}
+
+/// Which flags' variables a verb does not heed.
+fn variables_ignored_by(verb: &str) -> impl Fn(&Arg) -> bool + use<> {
+    let ignored = ignored_by(verb);
+    move |arg| (arg.get_long()).is_some_and(|long| ignored.contains(&long) && !READ.contains(&long))
 }
 
 /// Begins the variables that say where the programs are which the project's tests need.
@@ -420,21 +464,25 @@ pub const TAG_KEY: &str = "RDS_TETHER_TAG_KEY";
 
 /// The variables that begin as ours do and that no verb reads: a slip of the pen, such as RDS_TETHER_OBSERV, would otherwise
 /// make an observer write.
-fn unknown_variables(definition: &Command) -> Vec<Error> {
+fn unknown_variables<P: Parser>() -> Vec<Error> {
+    let set = std::env::vars_os().filter(|(_, value)| !value.is_empty());
+    let set = set.map(|(name, value)| (name.to_string_lossy().into_owned(), value));
+    let ours = set
+        .filter(|(name, _)| name.starts_with(PREFIX) && !name.starts_with(OF_TESTS))
+        .filter(|(name, value)| name != TAG_KEY && !is_of_kubernetes(name, value));
+    let ours: BTreeSet<String> = ours.map(|(name, _)| name).collect();
+    if ours.is_empty() {
+        return Vec::new();
+    }
+    let definition = command_line::<P>();
     let args = definition
         .get_arguments()
         .chain(definition.get_subcommands().flat_map(Command::get_arguments));
     let known: BTreeSet<String> = args
         .filter_map(|arg| Some(arg.get_env()?.to_string_lossy().into_owned()))
         .collect();
-    let set = std::env::vars_os().filter(|(_, value)| !value.is_empty());
-    let set = set.map(|(name, value)| (name.to_string_lossy().into_owned(), value));
-    let unknown: BTreeSet<String> = set
-        .filter(|(name, _)| name.starts_with(PREFIX) && !name.starts_with(OF_TESTS))
-        .filter(|(name, value)| name != TAG_KEY && !known.contains(name) && !is_of_kubernetes(name, value))
-        .map(|(name, _)| name)
-        .collect();
-    let told = unknown.iter().map(|name| {
+    let unknown = ours.difference(&known);
+    let told = unknown.map(|name| {
         let meant = nearest(name, known.iter().map(String::as_str));
         let fix = match meant {
             Some(meant) => format!("did you mean {meant}?"),
