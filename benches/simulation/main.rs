@@ -5,7 +5,7 @@
 //! members are asked who the writer is, a failover of which takes far longer.
 //!
 //! `cargo bench --bench simulation -- small --faults 3` plays one failover with every ordered schedule of up to so many faults at every step
-//! of it, and `-- still` a day of each kind on which nothing works.
+//! of it, with `--part 2/8` the second eighth of them; and `-- still` a day of each kind on which nothing works.
 #![allow(clippy::print_stdout, reason = "figures are printed")]
 #![allow(clippy::disallowed_methods, reason = "it measures how fast virtual time passes")]
 
@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use std::thread::available_parallelism;
 use std::time::Instant;
 
+use simulation::small::Part;
 use simulation::still::Dead;
 use simulation::{Realm, play, small, still};
 
@@ -40,7 +41,12 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     if given.iter().any(|arg| arg == "small") {
-        return every(number("--faults", 2).unwrap_or(2) as u32, threads.max(1) as usize);
+        let at = given.iter().position(|arg| arg == "--part");
+        let Some(part) = at.map_or(Some(Part(1, 1)), |at| part(given.get(at + 1)?)) else {
+            println!("--part takes one of so many: 2/8");
+            return ExitCode::FAILURE;
+        };
+        return every(number("--faults", 2).unwrap_or(2) as u32, part, threads.max(1) as usize);
     }
     if given.iter().any(|arg| arg == "still") {
         return days();
@@ -71,15 +77,24 @@ fn main() -> ExitCode {
     }
 }
 
-/// Every schedule of up to so many faults.
-fn every(faults: u32, threads: usize) -> ExitCode {
+/// One of so many parts, as `2/8` says it.
+fn part(text: &str) -> Option<Part> {
+    let (which, all) = text.split_once('/')?;
+    let (which, all) = (which.parse().ok()?, all.parse().ok()?);
+    (1..=all).contains(&which).then_some(Part(which, all))
+}
+
+/// Every schedule of up to so many faults, or a part of them.
+fn every(faults: u32, part: Part, threads: usize) -> ExitCode {
     let began = Instant::now();
-    match small::play_all(faults, threads) {
+    match small::play_all(faults, part, threads) {
         Ok((steps, schedules, counts)) => {
             println!("{counts}");
             println!(
-                "{steps} steps, {} faults, {schedules} schedules of up to {faults} of them in order: no rule was broken; {:.1} s",
+                "{steps} steps, {} faults, {schedules} schedules of up to {faults} of them in order (part {}/{}): no rule was broken; {:.1} s",
                 small::WRONGS.len(),
+                part.0,
+                part.1,
                 began.elapsed().as_secs_f64()
             );
             ExitCode::SUCCESS

@@ -97,6 +97,10 @@ pub fn decide(policy: &Policy, mut memory: Memory, seen: &Seen, now: Timestamp) 
         serving: Serving::Unknown,
     };
     memory.heard(&named.answers);
+    // A writer by its own word is named, whatever is known of its name, and for `forget` after its last word.
+    for target in named.ahead_of_dns() {
+        memory.named(target);
+    }
     memory.takers.begin();
     match &seen.group {
         Err(why) => plan.holds.insert(

@@ -126,6 +126,14 @@ impl<'a> Named<'a> {
         named
     }
 
+    /// The writers that DNS does not name.
+    pub(super) fn ahead_of_dns(&self) -> impl Iterator<Item = Target> {
+        self.ahead.iter().map(|(endpoint, writer)| Target {
+            ip: *writer,
+            port: endpoint.port(),
+        })
+    }
+
     pub(super) fn targets(&self) -> impl Iterator<Item = &Target> {
         self.legal.values().flatten()
     }

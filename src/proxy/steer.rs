@@ -54,7 +54,7 @@ pub(super) async fn steer(mut orders: Orders, shared: Arc<Shared>, route: watch:
 /// A route that is steered, and nobody who goes by it: what a proxy does but for its sessions, for tests.
 pub struct Steered {
     /// It steers for as long as there may be others.
-    _orders: watch::Sender<(Arc<Proxy>, Arc<Crews>)>,
+    orders: watch::Sender<(Arc<Proxy>, Arc<Crews>)>,
     shared: Arc<Shared>,
     task: JoinHandle<()>,
 }
@@ -68,11 +68,12 @@ impl Steered {
         let shared = Arc::new(Shared { route: routed, ..alone });
         let (orders, obeyed) = watch::channel((proxy, crews));
         let task = tokio::spawn(steer(obeyed, Arc::clone(&shared), route));
-        Self {
-            _orders: orders,
-            shared,
-            task,
-        }
+        Self { orders, shared, task }
+    }
+
+    /// Lets others look for it, as where settings are read again.
+    pub fn obey(&self, crews: Arc<Crews>) {
+        self.orders.send_modify(|(_, former)| *former = crews);
     }
 
     /// The route, from now on.

@@ -12,6 +12,10 @@ use super::region::{Millis, Truth};
 
 /// How long what a member said of itself counts: a second until it is asked again, one for its answer, and a moment until all know.
 const PROOF_MAX: Millis = 2_300;
+/// How long a claim stands beside a newer one, while everybody is asked ten times a second.
+const STANDS_MAX: Millis = 1_100;
+/// How long a follower may take to look again when a writer shows itself: the calls of a step that hang.
+const LOOKED_MAX: Millis = 10_000;
 /// For how long a route may be as it should not be.
 const MOMENT: Millis = 600;
 /// How new two claims are that nobody can tell apart.
@@ -24,6 +28,9 @@ const FOUND_MAX: Millis = 4_000;
 /// For how long an address is asked after DNS gave it last, less a look.
 const MET_MAX: Millis = 80_000;
 
+/// For how long those who asked before still ask beside those who ask from now on, until these have been heard.
+const HANDOVER_MAX: Millis = 3_000;
+
 /// What a process has heard from members since it began.
 #[derive(Debug, Default)]
 pub struct Words {
@@ -31,12 +38,18 @@ pub struct Words {
     pub since: Millis,
     /// Until when it last stood still.
     pub awake: Millis,
+    /// When it read its settings again, if it has.
+    pub reloaded: Option<Millis>,
     /// Since when each address has been known, and when it was last given for the name of a member, or of the database.
     met: BTreeMap<(usize, IpAddr), (Millis, Millis)>,
     /// Every address that was given for the name of a database.
     named: BTreeSet<(usize, IpAddr)>,
     /// What each said last.
     said: BTreeMap<(usize, IpAddr), Word>,
+    /// Since when each has been the only one that says that it is the writer.
+    sole: BTreeMap<(usize, IpAddr), Millis>,
+    /// When each was last known as the writer for long enough that every follower has looked meanwhile.
+    led_to: BTreeMap<(usize, IpAddr), Millis>,
     /// Open sessions.
     sessions: BTreeMap<(usize, IpAddr), u32>,
     /// Since when a route has been as it should not be.
@@ -58,16 +71,31 @@ impl Words {
     pub fn begin(&mut self, now: Millis) {
         (self.since, self.awake) = (now, now);
     }
+
+    /// Nobody asks anything until then.
+    pub fn stand_still(&mut self, now: Millis, until: Millis) {
+        self.awake = until;
+        if now < self.handed_over() {
+            self.reloaded = Some(until);
+        }
+    }
+
+    /// When those who asked before the settings were read again ask no more.
+    fn handed_over(&self) -> Millis {
+        self.reloaded.map_or(0, |reloaded| reloaded + HANDOVER_MAX)
+    }
 }
 
 impl Truth {
     /// A process has heard what name servers say of a member's name.
     pub fn met(&mut self, process: usize, number: usize, given: &[Given], now: Millis) {
         let words = &mut self.processes[process].seen.words;
+        let handed_over = words.handed_over();
         let said = given.iter().filter_map(|given| given.said.as_ref().ok());
         for ip in said.flat_map(|said| &said.addresses) {
             let (since, last) = words.met.entry((number, *ip)).or_insert((now, now));
-            if *since < words.since || now - *last > MET_MAX {
+            // Those who asked before may still have looked, and know it alone.
+            if *since < words.since.max(handed_over) || now - *last > MET_MAX {
                 *since = now;
             }
             *last = now;
@@ -109,15 +137,13 @@ impl Truth {
     /// A process has logged in to a member.
     pub fn entered(&mut self, process: usize, number: usize, ip: IpAddr, now: Millis) {
         self.counts.log_ins += 1;
-        let sessions = self.processes[process]
-            .seen
-            .words
-            .sessions
-            .entry((number, ip))
-            .or_default();
+        let words = &mut self.processes[process].seen.words;
+        let is_handed_over = now >= words.handed_over();
+        let sessions = words.sessions.entry((number, ip)).or_default();
         *sessions += 1;
-        if *sessions > 1 {
-            self.break_rule(now, format_args!("M8: {process} has two sessions with {ip}"));
+        let open = *sessions;
+        if open > 1 + u32::from(!is_handed_over) {
+            self.break_rule(now, format_args!("M8: {process} has {open} sessions with {ip}"));
         }
     }
 
@@ -142,6 +168,14 @@ impl Truth {
             (word.is_claim, word.since) = (is_claim, now);
         }
         word.at = now;
+        let word = *word;
+        let is_sole = is_claim && self.is_sole_writer(process, &[number], ip, now);
+        let words = &mut self.processes[process].seen.words;
+        if !is_sole {
+            words.sole.remove(&(number, ip));
+        } else if now - *words.sole.entry((number, ip)).or_insert(now) >= LOOKED_MAX {
+            words.led_to.insert((number, ip), now);
+        }
         if word.since == now {
             self.remark(now, format_args!("{process} hears from {ip}: writer {is_claim}"));
         }
@@ -159,15 +193,42 @@ impl Truth {
         self.lead.is_some() && follows.iter().any(proven)
     }
 
-    /// Whether a target is the only one that says that it is the writer, and so counts as named.
+    /// Whether a target is the only one that says that it is the writer, and so counts as named. A word is over with its session, or
+    /// if it is not said again beside another's.
     pub fn is_sole_writer(&self, process: usize, follows: &[usize], ip: IpAddr, now: Millis) -> bool {
-        let said = &self.processes[process].seen.words.said;
+        let words = &self.processes[process].seen.words;
+        let stands = |number: usize, other: IpAddr| {
+            let is_open = words
+                .sessions
+                .get(&(number, other))
+                .is_some_and(|sessions| *sessions > 0);
+            let word = &words.said[&(number, other)];
+            is_open && word.is_claim && now - word.at <= STANDS_MAX
+        };
         let claims = |number: usize| {
-            let mut all = said.keys().filter(move |(of, _)| *of == number);
-            all.all(|(_, other)| *other == ip || !self.is_proven(process, number, *other, now))
+            let mut all = words.said.keys().filter(move |(of, _)| *of == number);
+            all.all(|(_, other)| *other == ip || !stands(number, *other))
         };
         let mut all = follows.iter();
         all.any(|number| self.is_proven(process, *number, ip, now) && claims(*number))
+    }
+
+    /// Which target of these may not go yet, because it said less than `forget` ago that it is the writer.
+    pub fn was_led_to(
+        &self,
+        process: usize,
+        follows: &[usize],
+        mut targets: impl Iterator<Item = IpAddr>,
+        forget: Millis,
+        now: Millis,
+    ) -> Option<IpAddr> {
+        let led_to = &self.processes[process].seen.words.led_to;
+        let is_fresh = |at: &Millis| now - *at < forget;
+        targets.find(|ip| {
+            follows
+                .iter()
+                .any(|number| led_to.get(&(*number, *ip)).is_some_and(is_fresh))
+        })
     }
 
     /// Where the clients of a proxy go.
@@ -253,7 +314,8 @@ impl Truth {
         let is_early = words.since.max(words.awake) > since || cast.is_uneasy_since(since);
         let Some(writer) = cast.writer(now) else { return Ok(()) };
         let met = words.met.get(&(number, writer)).copied();
-        let is_known = met.is_some_and(|(known, last)| known >= words.since && known <= since && now - last < MET_MAX)
+        let begun = words.since.max(words.handed_over());
+        let is_known = met.is_some_and(|(known, last)| known >= begun && known <= since && now - last < MET_MAX)
             && self.may_go(writer);
         let is_of_one = route.role == Role::Writer && !route.is_rotating;
         if is_early || !is_known || !is_of_one || cast.writer(since) != Some(writer) {

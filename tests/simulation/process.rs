@@ -22,7 +22,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::hands::Hands;
 use super::names::{Resolvers, Server};
-use super::region::{Database, Millis, PORT, Region};
+use super::region::{Millis, PORT, Region};
 use super::rules::Seen;
 use super::tongues::Tongues;
 
@@ -190,16 +190,23 @@ impl Future for Life {
 async fn run(region: Region, process: usize) {
     let way = region.truth().processes[process].way;
     match way {
-        Way::Daemon => loop {
-            follow(&region, process, None).await;
-            let mut truth = region.truth();
-            truth.processes[process].reloads = false;
-            truth.counts.reloads += 1;
-        },
+        Way::Daemon => {
+            // They outlive the settings that they have.
+            let mut proxies = Vec::new();
+            region.truth().processes[process].seen.words.reloaded = None;
+            loop {
+                follow(&region, process, None, &mut proxies).await;
+                let now = region.now();
+                let mut truth = region.truth();
+                truth.processes[process].reloads = false;
+                truth.processes[process].seen.words.reloaded = Some(now);
+                truth.counts.reloads += 1;
+            }
+        }
         Way::Function => loop {
             let next = Instant::now() + SCHEDULE;
             let is_event = std::mem::take(&mut region.truth().processes[process].is_rung);
-            follow(&region, process, Some(is_event)).await;
+            follow(&region, process, Some(is_event), &mut Vec::new()).await;
             rung(&region, process, next).await;
             // Another environment of the function may be woken, which knows nothing.
             let mut truth = region.truth();
@@ -218,7 +225,7 @@ async fn rung(region: &Region, process: usize, next: Instant) {
 }
 
 /// Follows until the settings are to be read again; in a function, as long as it is worth it.
-async fn follow(region: &Region, process: usize, woken: Option<bool>) {
+async fn follow(region: &Region, process: usize, woken: Option<bool>, proxies: &mut Vec<Proxied>) {
     let clock = region.clock();
     let (servers, quorum) = {
         let truth = region.truth();
@@ -271,15 +278,17 @@ async fn follow(region: &Region, process: usize, woken: Option<bool>) {
     }
     introduce(&mut followers).await;
     region.truth().processes[process].seen.words.begin(region.now());
-    let mut proxies = proxies(region, process, &crews, woken.is_none());
+    if woken.is_none() {
+        order(region, process, &crews, proxies);
+    }
     let end = Instant::now() + INVOCATION;
     let steps = followers
         .into_iter()
         .map(|follower| Box::pin(steps(region.clone(), process, follower, woken, end)));
     let mut steps: Vec<_> = steps.collect();
     std::future::poll_fn(|context| {
-        for proxy in &mut proxies {
-            let _ = proxy.as_mut().poll(context);
+        for proxy in proxies.iter_mut() {
+            let _ = proxy.clients.as_mut().poll(context);
         }
         steps.retain_mut(|one| one.as_mut().poll(context).is_pending());
         if steps.is_empty() {
@@ -291,33 +300,35 @@ async fn follow(region: &Region, process: usize, woken: Option<bool>) {
     .await;
 }
 
-/// The proxies of a process, each with a client that comes now and then, for as long as they are polled.
-fn proxies(
-    region: &Region,
-    process: usize,
-    crews: &Arc<Crews>,
-    is_daemon: bool,
-) -> Vec<Pin<Box<dyn Future<Output = ()> + Send>>> {
+/// A proxy, and a client that comes now and then, for as long as it is polled.
+struct Proxied {
+    steered: Arc<Steered>,
+    clients: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// Starts the proxies of a process, or gives those that there are new orders.
+fn order(region: &Region, process: usize, crews: &Arc<Crews>, proxies: &mut Vec<Proxied>) {
+    for proxy in proxies.iter() {
+        proxy.steered.obey(Arc::clone(crews));
+    }
     let truth = region.truth();
-    let Some(lead) = truth.lead.as_ref().filter(|_| is_daemon) else {
-        return Vec::new();
+    let Some(lead) = truth.lead.as_ref().filter(|_| proxies.is_empty()) else {
+        return;
     };
-    let proxy = |(number, database): (usize, &Database)| {
+    proxies.extend(truth.databases.iter().enumerate().map(|(number, database)| {
         let listen = SocketAddr::from(([127, 0, 0, 1], PORT));
         let mut proxy = Proxy::new(listen, database.endpoint.clone());
         proxy.lead = Some(lead.clone());
         proxy.readiness = Readiness::Tcp;
         proxy.rules.allow_cidrs.clone_from(&truth.policy.allow_cidrs);
-        let steered = Steered::start(proxy, Arc::clone(crews), region.clock());
-        let clients: Pin<Box<dyn Future<Output = ()> + Send>> =
-            Box::pin(clients(region.clone(), process, number, steered));
-        clients
-    };
-    truth.databases.iter().enumerate().map(proxy).collect()
+        let steered = Arc::new(Steered::start(proxy, Arc::clone(crews), region.clock()));
+        let clients = Box::pin(clients(region.clone(), process, number, Arc::clone(&steered)));
+        Proxied { steered, clients }
+    }));
 }
 
 /// Looks at a route whenever it changes, and twice a second as a client that finds an address dead or well.
-async fn clients(region: Region, process: usize, number: usize, steered: Steered) {
+async fn clients(region: Region, process: usize, number: usize, steered: Arc<Steered>) {
     let mut route = steered.route();
     loop {
         let now = region.now();

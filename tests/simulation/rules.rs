@@ -271,6 +271,10 @@ impl Truth {
                     return Err(format!("M5: {target} says that it is the writer"));
                 }
                 let forget = self.forget(&group.follows);
+                let all = targets.keys().map(|target| target.ip);
+                if let Some(ip) = self.was_led_to(process, &group.follows, all, forget, now) {
+                    return Err(format!("M5: {ip} said less than {forget} ms ago that it is the writer"));
+                }
                 for number in &group.follows {
                     self.judge_removal(process, *number, targets, listing, forget, now)?;
                 }

@@ -63,7 +63,8 @@ fn a_seed_is_the_same_world_each_time() {
 
 #[test]
 fn a_failover_survives_every_single_fault() {
-    let (steps, schedules, counts) = small::play_all(1, 2).unwrap_or_else(|broken| panic!("{broken}"));
+    let (steps, schedules, counts) =
+        small::play_all(1, small::Part(1, 1), 2).unwrap_or_else(|broken| panic!("{broken}"));
     assert_eq!(schedules, 1 + steps as usize * small::WRONGS.len());
     assert!(
         steps >= 12 && counts.removals as usize >= schedules,

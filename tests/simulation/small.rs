@@ -119,21 +119,25 @@ impl Schedules {
     }
 }
 
-/// Plays every schedule of up to so many faults: the steps of a failover, the schedules, and what there was in them.
+/// One of so many parts of the schedules: the first is 1 of N.
+#[derive(Clone, Copy, Debug)]
+pub struct Part(pub usize, pub usize);
+
+/// Plays every schedule of up to so many faults, or a part of them: the steps of a failover, the schedules, and what there was in them.
 ///
 /// # Errors
 /// The schedule that broke a rule, and what happened.
-pub fn play_all(faults: u32, threads: usize) -> Result<(u32, usize, Counts), String> {
+pub fn play_all(faults: u32, part: Part, threads: usize) -> Result<(u32, usize, Counts), String> {
     let (steps, mut all) = play(&Schedule::default(), true).map_err(|broken| format!("without faults: {broken}"))?;
     let (played, is_over) = (AtomicUsize::new(1), AtomicBool::new(false));
     for faults in 1..=faults {
         let positions = steps as usize * WRONGS.len();
         let schedules = Schedules { positions, faults };
-        let next = AtomicUsize::new(0);
+        let next = AtomicUsize::new(part.0 - 1);
         let work = || {
             let mut counts = Counts::default();
             while !is_over.load(Ordering::Relaxed) {
-                let number = next.fetch_add(1, Ordering::Relaxed);
+                let number = next.fetch_add(part.1, Ordering::Relaxed);
                 if number >= schedules.len() {
                     break;
                 }

@@ -228,7 +228,7 @@ fn happen(truth: &mut Truth, now: Millis) {
             let long = if chance(truth, 2) { 200_000 } else { 20_000 };
             let until = now + truth.luck.u64(..long);
             truth.processes[process].suspended = until;
-            truth.processes[process].seen.words.awake = until;
+            truth.processes[process].seen.words.stand_still(now, until);
             truth.counts.suspensions += 1;
             truth.note(now, format_args!("{process} stands still for {} ms", until - now));
         }
