@@ -296,6 +296,7 @@ fn a_reload_starts_and_stops_what_changed_and_leaves_the_rest_its_clocks() {
     daemon.wait_for_log(&["orders", "has not been named"]);
     wait_for_more_queries(&fleet.world.dns, NAMES[unchanged], 3);
 
+    let before = fleet.world.elb.calls().len();
     fleet.write(&(fleet.group(unchanged, forget) + &fleet.group(added, forget)));
     daemon.signal("HUP");
     daemon.wait_for_log(&["settings reloaded", "kept=1", "started=1", "stopped=1"]);
@@ -306,11 +307,12 @@ fn a_reload_starts_and_stops_what_changed_and_leaves_the_rest_its_clocks() {
     });
 
     let calls = fleet.world.elb.calls();
-    // A follower that is started anew begins with the description of its group.
-    let descriptions = calls.iter().filter(|call| call.action == "DescribeTargetGroups");
+    // A follower that is started anew begins with the description of its group; a call that a busy machine is late with is made again.
+    let since = calls.iter().skip(before);
+    let descriptions = since.filter(|call| call.action == "DescribeTargetGroups");
     let of_added = |call: &&Call| call.arn.as_ref() == Some(&fleet.arns[added]);
     let (of_added, others): (Vec<_>, Vec<_>) = descriptions.partition(of_added);
-    assert_eq!((of_added.len(), others.len()), (1, 1), "{}", fleet.world.story());
+    assert!(!of_added.is_empty() && others.is_empty(), "{}", fleet.world.story());
     let log = daemon.log();
     assert_eq!(
         log.matches("DNS no longer names 10.0.1.5:5432").count(),
