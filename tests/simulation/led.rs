@@ -80,6 +80,11 @@ impl Words {
         }
     }
 
+    /// When whoever asks members now began, alone.
+    fn begun(&self) -> Millis {
+        self.since.max(self.handed_over())
+    }
+
     /// When those who asked before the settings were read again ask no more.
     fn handed_over(&self) -> Millis {
         self.reloaded.map_or(0, |reloaded| reloaded + HANDOVER_MAX)
@@ -90,12 +95,12 @@ impl Truth {
     /// A process has heard what name servers say of a member's name.
     pub fn met(&mut self, process: usize, number: usize, given: &[Given], now: Millis) {
         let words = &mut self.processes[process].seen.words;
-        let handed_over = words.handed_over();
+        let begun = words.begun();
         let said = given.iter().filter_map(|given| given.said.as_ref().ok());
         for ip in said.flat_map(|said| &said.addresses) {
             let (since, last) = words.met.entry((number, *ip)).or_insert((now, now));
             // Those who asked before may still have looked, and know it alone.
-            if *since < words.since.max(handed_over) || now - *last > MET_MAX {
+            if *since < begun || now - *last > MET_MAX {
                 *since = now;
             }
             *last = now;
@@ -314,8 +319,8 @@ impl Truth {
         let is_early = words.since.max(words.awake) > since || cast.is_uneasy_since(since);
         let Some(writer) = cast.writer(now) else { return Ok(()) };
         let met = words.met.get(&(number, writer)).copied();
-        let begun = words.since.max(words.handed_over());
-        let is_known = met.is_some_and(|(known, last)| known >= begun && known <= since && now - last < MET_MAX)
+        let is_known = met
+            .is_some_and(|(known, last)| known >= words.begun() && known <= since && now - last < MET_MAX)
             && self.may_go(writer);
         let is_of_one = route.role == Role::Writer && !route.is_rotating;
         if is_early || !is_known || !is_of_one || cast.writer(since) != Some(writer) {

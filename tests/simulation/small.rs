@@ -129,7 +129,8 @@ pub struct Part(pub usize, pub usize);
 /// The schedule that broke a rule, and what happened.
 pub fn play_all(faults: u32, part: Part, threads: usize) -> Result<(u32, usize, Counts), String> {
     let (steps, mut all) = play(&Schedule::default(), true).map_err(|broken| format!("without faults: {broken}"))?;
-    let (played, is_over) = (AtomicUsize::new(1), AtomicBool::new(false));
+    // The one without faults is of the first part.
+    let (played, is_over) = (AtomicUsize::new(usize::from(part.0 == 1)), AtomicBool::new(false));
     for faults in 1..=faults {
         let positions = steps as usize * WRONGS.len();
         let schedules = Schedules { positions, faults };
